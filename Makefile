@@ -1,0 +1,67 @@
+# Two commands on a fresh machine with Python 3.11-3.13 and make:  make run   make test
+
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell \
+	$(p) -c 'import sys; (3,11) <= sys.version_info[:2] < (3,14) and print("$(p)")' 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+# uv of the machine if it has one, else the one installed into .venv from PyPI.
+UV := $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
+READY := $(VENV)/.ready
+
+DEMO := demo
+DATA ?=
+WORKSPACE ?= workspace
+PRESET ?= demo
+
+.PHONY: setup run test test-e2e lint format lock bench clean help
+
+help:
+	@echo "make run              demo: makes a data set and runs the whole service on it"
+	@echo "make run DATA=folder  runs it on your data (PRESET=demo|baseline WORKSPACE=folder)"
+	@echo "make test             the test suite; make test-e2e: the demo and real speech"
+	@echo "make lint bench lock setup clean"
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; name it with PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	command -v $(UV) >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup
+ifeq ($(DATA),)
+	@$(BIN)/overlap demo $(DEMO)
+else
+	@$(BIN)/overlap run --data $(DATA) --preset $(PRESET) --workspace $(WORKSPACE)
+endif
+
+test: setup
+	$(BIN)/python -m pytest
+
+# The demo and the run on real speech with their real sizes: some ten minutes.
+test-e2e: setup
+	$(BIN)/python -m pytest tests/e2e
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/unit/test_layers_of_code.py
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Renews the exact versions. The file names no download address.
+lock: setup
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+		--extra synth --extra s3 --extra dev --no-header pyproject.toml --output-file requirements.lock
+
+bench: setup
+	$(BIN)/overlap bench features
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

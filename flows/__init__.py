@@ -1,0 +1,1 @@
+"""Prefect flows, the clusters they compute on, and the `overlap` command."""

@@ -1,0 +1,94 @@
+"""From the bytes of a sound file to one clip of the configured rate and length.
+
+Repairs that are safe (resampling, downmixing, padding, trimming) are made and reported; what
+cannot be repaired raises `AudioError` with the reason that the quarantine records.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from overlap.config import AudioFormat
+from overlap.errors import AudioError
+
+CLIPPED_FRACTION = 0.01
+"""A clip with more than this fraction of its samples at full scale is reported as clipped."""
+SUFFIXES = frozenset(
+    {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus"}
+    | {".rf64", ".snd", ".sph", ".voc", ".w64", ".wav", ".wave"}
+)
+"""Files with these suffixes, in any case, are taken for clips; libsndfile reads them all."""
+MARGIN_SECONDS = 0.1
+"""Read beyond the end of the clip, so that resampling sees what follows it."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip, ready for the features."""
+
+    samples: NDArray[np.float32]
+    """(samples,) float32, full scale 1.0."""
+    repairs: tuple[str, ...]
+    """What was done to it: resampled, downmixed, padded, trimmed."""
+    clipped: bool
+    """Whether more than `CLIPPED_FRACTION` of its samples are at full scale."""
+
+
+def is_audio(name: str) -> bool:
+    """Whether a file of this name is taken for a clip."""
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def decode(data: bytes, wanted: AudioFormat) -> Clip:
+    """Decode a sound file and repair it.
+
+    Only the part that the clip needs is decoded, however long the file is: the clip is its
+    beginning.
+
+    Args:
+        data: Content of a file in any format that libsndfile reads.
+        wanted: Rate and length of the result.
+
+    Raises:
+        AudioError: no audio can be read, it has no samples, is not finite, or is silent.
+    """
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            rate = file.samplerate
+            seconds = wanted.samples / wanted.rate_hz + MARGIN_SECONDS
+            samples = file.read(int(np.ceil(seconds * rate)), dtype="float32", always_2d=True)
+            length = max(file.frames, len(samples))
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
+        raise AudioError(f"unreadable ({str(error).strip().rstrip('.')})") from None
+    if not len(samples):
+        raise AudioError("empty")
+    if not np.isfinite(samples).all():
+        raise AudioError("not finite")
+    return _repaired(samples, rate, length, wanted)
+
+
+def _repaired(samples: NDArray[np.float32], rate: int, length: int, wanted: AudioFormat) -> Clip:
+    repairs = []
+    clipped = bool(np.mean(np.abs(samples) >= 1.0 - 2**-15) > CLIPPED_FRACTION)
+    if samples.shape[1] > 1:
+        repairs.append("downmixed")
+    mono = samples.mean(axis=1, dtype=np.float32)
+    if rate != wanted.rate_hz:
+        repairs.append("resampled")
+        mono = soxr.resample(mono, rate, wanted.rate_hz, quality="HQ").astype(np.float32)
+    expected = length * wanted.rate_hz / rate
+    if expected >= wanted.samples + 1:
+        repairs.append("trimmed")
+    elif expected <= wanted.samples - 1:
+        repairs.append("padded")
+    clip = np.zeros(wanted.samples, np.float32)
+    kept = mono[: wanted.samples]
+    clip[: len(kept)] = kept
+    if not clip.any():
+        raise AudioError("silent")
+    return Clip(clip, tuple(repairs), clipped)

@@ -1,0 +1,136 @@
+"""Benchmarks: ratios taken in one run, interleaved, on one core."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from overlap.audio import decode, is_audio
+from overlap.config import FeatureConfig
+from overlap.errors import DataError
+from overlap.features.batched import batched_features
+from overlap.features.reference import AMIN, reference_features
+
+REFERENCE = "librosa loop"
+LIBROSA_BATCH = 32
+TOP_DB = 80.0
+
+Compute = Callable[[NDArray[np.float32], FeatureConfig], NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class BenchRow:
+    """One way to compute the features."""
+
+    name: str
+    clips_per_cpu_second: float
+    """Median over the rounds."""
+    ratio: float
+    """Median over the rounds of its speed by the reference's in the same round."""
+    max_error_db: float
+    """Largest difference from the reference within 80 dB of the peak of each resolution."""
+
+
+def bench_features(
+    clips: NDArray[np.float32], config: FeatureConfig, rounds: int = 7
+) -> list[BenchRow]:
+    """Measure every way to compute features on the same clips, in turn, on one core.
+
+    Args:
+        clips: (clips, samples) float32.
+        config: The features.
+        rounds: Every way is measured once in each.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    errors = {}
+    with threadpool_limits(1):
+        reference = reference_features(clips, config)
+        heard = reference > reference.max(axis=(0, 1, 2)) - TOP_DB
+        for name, compute in WAYS.items():  # also fills caches
+            difference = np.abs(compute(clips, config).astype(np.float64) - reference)
+            errors[name] = float(difference[heard].max())
+        for _ in range(rounds):
+            for name, compute in WAYS.items():
+                started = time.process_time()
+                compute(clips, config)
+                seconds[name].append(time.process_time() - started)
+    loop = np.array(seconds[REFERENCE])
+    return [
+        BenchRow(
+            name=name,
+            clips_per_cpu_second=len(clips) / float(np.median(taken)),
+            ratio=float(np.median(loop / np.array(taken))),
+            max_error_db=errors[name],
+        )
+        for name, taken in seconds.items()
+    ]
+
+
+def librosa_in_batches(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
+    """The reference's calls, on some clips at a time."""
+    features = np.empty((len(clips), *config.shape), np.float32)
+    for start in range(0, len(clips), LIBROSA_BATCH):
+        part = slice(start, start + LIBROSA_BATCH)
+        for index, resolution in enumerate(config.resolutions):
+            power = librosa.feature.melspectrogram(
+                y=clips[part], sr=config.rate_hz, n_fft=resolution.n_fft,
+                win_length=resolution.win_length, hop_length=config.hop, n_mels=config.mels,
+                fmin=config.fmin_hz, fmax=config.fmax_hz,
+            )  # fmt: skip
+            features[part, ..., index] = librosa.power_to_db(power, ref=1.0, amin=AMIN, top_db=None)
+    return features
+
+
+def speech_like(clips: int, config: FeatureConfig, seed: int = 0) -> NDArray[np.float32]:
+    """(clips, samples) float32: harmonics with formants and pauses, where no speech is at hand."""
+    random = np.random.default_rng(seed)
+    t = np.arange(config.clip_samples) / config.rate_hz
+    out = np.empty((clips, config.clip_samples), np.float32)
+    for clip in out:
+        pitch = random.uniform(90, 250) * (1 + 0.1 * np.sin(2 * np.pi * random.uniform(1, 4) * t))
+        phase = 2 * np.pi * np.cumsum(pitch) / config.rate_hz
+        tone = sum(
+            np.exp(-((k * pitch.mean() - random.uniform(400, 2500)) ** 2) / 4e5) * np.sin(k * phase)
+            for k in range(1, 25)
+        )
+        envelope = np.clip(
+            np.sin(2 * np.pi * random.uniform(1, 3) * t + random.uniform(0, 6)), 0, 1
+        )
+        clip[:] = 0.1 * envelope * tone + 1e-3 * random.normal(size=len(t))
+    return out
+
+
+def _float16(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.generic]:
+    return batched_features(clips, config)
+
+
+def _float32(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.generic]:
+    return batched_features(clips, config, np.empty((len(clips), *config.shape), np.float32))
+
+
+WAYS: dict[str, Compute] = {
+    REFERENCE: reference_features,
+    f"librosa, {LIBROSA_BATCH} clips at once": librosa_in_batches,
+    "batched (float32 out)": _float32,
+    "batched": _float16,
+}
+"""Ways to compute the features, by name; `batched` is what the service uses."""
+
+
+def load_some(folder: Path, clips: int, config: FeatureConfig) -> NDArray[np.float32]:
+    """(clips, samples) float32: sound files from anywhere below a folder, repeated if need be.
+
+    Raises:
+        DataError: there are none.
+    """
+    files = sorted(f for f in folder.rglob("*") if f.is_file() and is_audio(f.name))
+    if not files:
+        raise DataError(f"{folder}: no sound files there")
+    wanted = config.clip_format
+    chosen = [files[(i * len(files)) // clips % len(files)] for i in range(clips)]
+    return np.stack([decode(file.read_bytes(), wanted).samples for file in chosen])

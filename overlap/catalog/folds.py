@@ -1,0 +1,88 @@
+"""Which training clips a member learns from, and which it is scored on."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overlap.catalog.catalog import Catalog
+from overlap.config import ValidationConfig
+from overlap.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """The training clips of one member, as rows of the catalogue."""
+
+    train: NDArray[np.int64]
+    """Rows it learns from, ascending."""
+    held_out: NDArray[np.int64]
+    """Rows it never sees, ascending; empty where nothing is held out."""
+
+
+def partition(catalog: Catalog, validation: ValidationConfig, fold: int) -> Partition:
+    """Divide the training clips for the members of one fold.
+
+    Clips of one group (speakers that share clips) never stand on both sides. The choice
+    depends on ids and groups alone, not on their order or number, so that new clips leave old
+    ones where they were as far as the sizes allow.
+
+    Args:
+        catalog: The clips.
+        validation: A hold-out fraction, folds, or neither.
+        fold: Index of the fold; 0 where there is a single hold-out.
+
+    Raises:
+        DataError: there are too few groups to hold one out.
+    """
+    rows = catalog.rows("train")
+    if not validation.folds and not validation.holdout:
+        return Partition(rows, rows[:0])
+    part = catalog.clips.iloc[rows]
+    grouped = (part["group"] != "").all()
+    names, index = np.unique(
+        part["group" if grouped else "clip_id"].to_numpy(np.str_), return_inverse=True
+    )
+    sizes = np.bincount(index)
+    wanted = validation.folds or 2
+    if len(names) < wanted:
+        raise DataError(
+            f"{len(names)} group(s) of training clips cannot be divided into {wanted} parts; "
+            "set validation.holdout to 0, or give groups.csv more groups"
+        )
+    draws = np.array([_draw(validation.seed, str(name)) for name in names], np.uint64)
+    order = np.argsort(draws, kind="stable")
+    if validation.folds:
+        chosen = _folds(sizes, order, validation.folds) == fold
+    else:
+        chosen = _holdout(sizes, order, validation.holdout)
+    held_out = chosen[index]
+    return Partition(rows[~held_out], rows[held_out])
+
+
+def _draw(seed: int, name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest())
+
+
+def _holdout(
+    sizes: NDArray[np.int64], order: NDArray[np.int64], fraction: float
+) -> NDArray[np.bool_]:
+    """Whole groups, in a drawn order, until at least the fraction of the clips is held out."""
+    before = np.cumsum(sizes[order]) - sizes[order]
+    take = before < fraction * sizes.sum()
+    take[-1] = False  # something must remain to learn from
+    chosen = np.zeros(len(sizes), np.bool_)
+    chosen[order[take]] = True
+    return chosen
+
+
+def _folds(sizes: NDArray[np.int64], order: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
+    """Each group, in a drawn order, to the fold with the fewest clips so far."""
+    filled = np.zeros(folds, np.int64)
+    fold_of = np.empty(len(sizes), np.int64)
+    for group in order:
+        fold = int(np.argmin(filled))
+        fold_of[group] = fold
+        filled[fold] += sizes[group]
+    return fold_of

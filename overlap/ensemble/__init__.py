@@ -1,0 +1,1 @@
+"""Pooling, scoring, the submission, and the registry of published ensembles."""

@@ -1,0 +1,188 @@
+"""Published ensembles under their versions, and the alias `champion`."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from overlap.config import Section
+from overlap.ensemble.pooling import CurvePoint
+from overlap.errors import NotReadyError
+from overlap.storage import Location
+
+ENSEMBLES = "ensembles"
+RECORD_FILE = "ensemble.json"
+SUBMISSION_FILE = "submission.csv"
+PREDICTIONS_FILE = "predictions.npz"
+CHAMPION_FILE = "champion.json"
+
+
+class EnsembleRecord(Section):
+    """A published ensemble; written last, so that its presence says published."""
+
+    version: str
+    fingerprint: str
+    """Names members, pooling and test clips: equal runs publish one version."""
+    created: datetime
+    members: tuple[str, ...]
+    """Fingerprints of the members, in the order of the curve."""
+    pool: str
+    words: tuple[str, ...]
+    data: str
+    """Address of the data folder."""
+    clips: dict[str, int]
+    """Clips by split and state."""
+    kl: float | None
+    """KL on held-out clips; None where nothing was held out."""
+    trivial_kl: float | None
+    """KL there of predicting the mean training label."""
+    member_kl: tuple[float | None, ...]
+    """KL of each member on its held-out clips."""
+    curve: tuple[CurvePoint, ...]
+    held_out_key: str | None
+    """Names the held-out clips: only scores with equal keys can be compared."""
+    test_key: str
+    """Names the test clips that it predicts."""
+    files: dict[str, str]
+    """SHA-256 of each of its files."""
+    imputed: tuple[str, ...]
+    """Ids of test clips that got the mean prediction, because their audio cannot be used."""
+    config: dict[str, Any]
+    """The run configuration."""
+    software: dict[str, str]
+    git_revision: str | None
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What became of a newly published ensemble."""
+
+    promoted: bool
+    reason: str
+    """One sentence for a person."""
+
+
+def version_name(created: datetime, fingerprint: str) -> str:
+    """Sortable by time, and unique without asking anyone."""
+    return f"{created:%Y%m%d-%H%M%S}-{fingerprint[:8]}"
+
+
+def now() -> datetime:
+    """The time of publication."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def submission_of(workspace: Location, record: EnsembleRecord) -> Location:
+    """Where an ensemble's table of predictions is; not there when there were no test clips."""
+    return workspace / ENSEMBLES / record.version / SUBMISSION_FILE
+
+
+def list_ensembles(workspace: Location) -> list[EnsembleRecord]:
+    """All published ensembles, oldest first."""
+    folder = workspace / ENSEMBLES
+    found = [folder / name / RECORD_FILE for name in folder.folders()]
+    return [EnsembleRecord.model_validate(f.read_json()) for f in found if f.exists()]
+
+
+def published(workspace: Location, fingerprint: str) -> EnsembleRecord | None:
+    """The ensemble with this fingerprint, if it was published before."""
+    found = [r for r in list_ensembles(workspace) if r.fingerprint == fingerprint]
+    return found[0] if found else None
+
+
+def champion(workspace: Location) -> str | None:
+    """Version of the champion."""
+    history = _history(workspace)
+    return history[-1] if history else None
+
+
+def find_ensemble(workspace: Location, name: str) -> tuple[Location, EnsembleRecord]:
+    """An ensemble by `champion`, version, or the address of its folder.
+
+    Returns:
+        The workspace that holds it, and its record.
+
+    Raises:
+        NotReadyError: there is none; the message says what there is.
+    """
+    version = champion(workspace) if name == "champion" else name
+    if version is None:
+        raise NotReadyError(f"{workspace}: no champion there yet; `overlap run` makes one")
+    if "/" in version:
+        folder = Location.of(version)
+        record = folder / RECORD_FILE
+        if record.exists():
+            owner = Location(folder.url.rsplit("/", 2)[0])
+            return owner, EnsembleRecord.model_validate(record.read_json())
+        raise NotReadyError(f"{folder}: no {RECORD_FILE} there, so no ensemble")
+    record = workspace / ENSEMBLES / version / RECORD_FILE
+    if not record.exists():
+        known = ", ".join(r.version for r in list_ensembles(workspace)) or "none"
+        raise NotReadyError(f"{workspace}: no ensemble {version}; there are: {known}")
+    return workspace, EnsembleRecord.model_validate(record.read_json())
+
+
+def promote(workspace: Location, version: str) -> None:
+    """Make a version the champion.
+
+    Raises:
+        NotReadyError: there is no such version.
+    """
+    _, record = find_ensemble(workspace, version)
+    history = _history(workspace)
+    if history[-1:] != [record.version]:
+        _write_history(workspace, [*history, record.version])
+
+
+def rollback(workspace: Location) -> str:
+    """Make the champion before this one champion again; its version.
+
+    Raises:
+        NotReadyError: there was none before.
+    """
+    history = _history(workspace)
+    if len(history) < 2:
+        raise NotReadyError(f"{workspace}: no earlier champion to go back to")
+    _write_history(workspace, history[:-1])
+    return history[-2]
+
+
+def consider(workspace: Location, challenger: EnsembleRecord) -> Promotion:
+    """Promote a published ensemble if nothing speaks for the present champion.
+
+    It is promoted where there is no champion, or where it scores better on the same held-out
+    clips. Scores on different clips say nothing: then a person decides.
+    """
+    current = champion(workspace)
+    if current == challenger.version:
+        return Promotion(False, "it is the champion already")
+    there = {record.version: record for record in list_ensembles(workspace)}
+    if current is None:
+        outcome = Promotion(True, "it is the first champion")
+    elif current not in there:
+        outcome = Promotion(True, f"champion {current} is no longer there")
+    else:
+        outcome = _compared(challenger, there[current])
+    if outcome.promoted:
+        promote(workspace, challenger.version)
+    return outcome
+
+
+def _compared(challenger: EnsembleRecord, current: EnsembleRecord) -> Promotion:
+    by_hand = f"`overlap models promote {challenger.version}` does it"
+    if challenger.kl is None or current.kl is None:
+        return Promotion(False, f"without held-out clips it is not promoted by itself; {by_hand}")
+    if challenger.held_out_key != current.held_out_key:
+        return Promotion(False, f"champion {current.version} was scored on other clips; {by_hand}")
+    versus = f"KL {challenger.kl:.4f} against {current.kl:.4f} of {current.version}"
+    if challenger.kl >= current.kl:
+        return Promotion(False, f"it does not score better: {versus}; {by_hand}")
+    return Promotion(True, versus)
+
+
+def _history(workspace: Location) -> list[str]:
+    location = workspace / CHAMPION_FILE
+    return list(location.read_json()["history"]) if location.exists() else []
+
+
+def _write_history(workspace: Location, history: list[str]) -> None:
+    (workspace / CHAMPION_FILE).write_json({"version": history[-1], "history": history})

@@ -1,0 +1,56 @@
+"""Scoring two CSV tables, joined by id and by word."""
+
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from overlap.catalog.listing import LABELS
+from overlap.catalog.problems import Problems
+from overlap.catalog.tables import Table, read_table
+from overlap.ensemble.scoring import Score, score
+from overlap.errors import DataError
+from overlap.storage import Location
+
+
+def score_tables(labels: str, predictions: str, train_labels: str | None = None) -> Score:
+    """Score a table of predictions against a table of labels.
+
+    Args:
+        labels: Address of the true labels; rows and columns in any order.
+        predictions: Address of the predictions of the same ids and words.
+        train_labels: Address of the training labels, for the trivial prediction; None: the
+            file `train_answer.csv` beside the labels, if it is there.
+
+    Raises:
+        DataError: a table cannot be read, or the two do not fit together.
+    """
+    problems = Problems()
+    truth, predicted = _read(labels, problems), _read(predictions, problems)
+    if truth and predicted:
+        for what, ours, theirs in (
+            ("words", predicted.words, truth.words),
+            ("ids", predicted.ids, truth.ids),
+        ):
+            names = sorted(set(ours) ^ set(theirs))
+            problems.add_cases(f"the tables have different {what}", names)
+    beside = Location(str(PurePosixPath(Location.of(labels).url).parent)) / LABELS
+    train = Location.of(train_labels) if train_labels else beside if beside.exists() else None
+    known = None if train is None else read_table(train, problems, labels=True)
+    problems.raise_if_fatal(predictions)
+    if truth is None or predicted is None:
+        raise DataError(f"{predictions}: cannot be scored")
+    mean = None
+    if known is not None and set(known.words) == set(truth.words):
+        columns = [known.words.index(word) for word in truth.words]
+        mean = known.values.mean(axis=0)[columns]
+    place = {clip: row for row, clip in enumerate(predicted.ids)}
+    rows = [place[clip] for clip in truth.ids]
+    columns = [predicted.words.index(word) for word in truth.words]
+    return score(truth.values, predicted.values[np.ix_(rows, columns)], truth.words, mean)
+
+
+def _read(address: str, problems: Problems) -> Table | None:
+    location = Location.of(address)
+    if not location.exists():
+        raise DataError(f"{location}: there is no such file")
+    return read_table(location, problems, labels=True)

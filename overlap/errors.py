@@ -1,0 +1,42 @@
+"""One hierarchy of errors; each is also the fitting builtin, so that callers can catch either.
+
+`UserError` and what derives from it is a mistake of the person who started the work: the
+command line prints it without a traceback and exits with 2. Everything else means that the
+work itself failed (exit code 1).
+"""
+
+
+class OverlapError(Exception):
+    """Base of every error that overlap raises on purpose."""
+
+
+class UserError(OverlapError, ValueError):
+    """Something that the person who started the work can put right."""
+
+
+class ConfigError(UserError):
+    """The configuration names something unknown or out of bounds."""
+
+
+class DataError(UserError):
+    """The data breaks the data contract; the message lists every problem found."""
+
+
+class NotReadyError(UserError, LookupError):
+    """What was asked for needs an earlier stage, or does not exist in this workspace."""
+
+
+class ClusterError(UserError, ConnectionError):
+    """The Dask cluster does not answer, or cannot do the work."""
+
+
+class AudioError(OverlapError, ValueError):
+    """A clip cannot be used; the message is the reason written into the quarantine."""
+
+
+class CorruptError(OverlapError, RuntimeError):
+    """Something stored in the workspace is not what was written there."""
+
+
+class MemberError(OverlapError, RuntimeError):
+    """The process that trains or applies a member failed."""

@@ -1,0 +1,43 @@
+"""The reference of the features: librosa, one clip at a time.
+
+Every faster path is measured and tested against this one. What it computes, per resolution:
+`librosa.feature.melspectrogram` (centred frames, zero padding, periodic Hann window, Slaney
+mel filters with Slaney normalisation, power 2), then decibels relative to 1.0,
+10*log10(max(S, 1e-10)), not clipped.
+"""
+
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+
+from overlap.config import FeatureConfig
+
+AMIN = 1e-10
+"""Smallest power: everything below is -100 dB."""
+
+
+def reference_features(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
+    """Log-mel features of some clips, by librosa.
+
+    Args:
+        clips: (clips, samples) float32, full scale 1.0.
+        config: Resolutions, hop and mel bands.
+
+    Returns:
+        (clips, mel, frame, resolution) float32, decibels relative to 1.0.
+    """
+    features = np.empty((len(clips), *config.shape), np.float32)
+    for clip, out in zip(clips, features, strict=True):
+        for index, resolution in enumerate(config.resolutions):
+            power = librosa.feature.melspectrogram(
+                y=clip,
+                sr=config.rate_hz,
+                n_fft=resolution.n_fft,
+                win_length=resolution.win_length,
+                hop_length=config.hop,
+                n_mels=config.mels,
+                fmin=config.fmin_hz,
+                fmax=config.fmax_hz,
+            )
+            out[:, :, index] = librosa.power_to_db(power, ref=1.0, amin=AMIN, top_db=None)
+    return features

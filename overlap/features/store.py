@@ -1,0 +1,284 @@
+"""The feature store: one Zarr v3 group, written block by block and readable by anything.
+
+    mel         (clip, mel, frame, resolution) float16: decibels relative to 1.0
+    clip_id     (clip,) str
+    split       (clip,) uint8: 0 train, 1 test
+    valid       (clip,) bool: whether the row holds a clip's features
+    blocks/
+        key        (block, 16) uint8: the done marker; names configuration and clips
+        digest     (block, 16) uint8: BLAKE2b of the block's values
+        histogram  (block, split, resolution, 65536) uint32: counts of the float16 codes
+
+Row i is row i of the catalogue. A block is a run of whole chunks of `mel` and, in the three
+arrays of `blocks`, one chunk each, so that two workers never write one chunk. Only the driver
+calls `create` and `sync`, which touch metadata; workers call `write`.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, BloscShuffle
+
+from overlap.catalog import Catalog, Split
+from overlap.config import FeatureConfig, StoreConfig, fingerprint
+from overlap.errors import NotReadyError, UserError
+from overlap.features.statistics import CODES, Normalisation, normalisation
+from overlap.provenance import git_revision, software
+from overlap.storage import Location
+
+NAME = "features.zarr"
+FORMAT = 1
+SPLITS: tuple[Split, ...] = ("train", "test")
+KEY_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Block:
+    """A run of rows that one task computes and writes."""
+
+    index: int
+    """Number of the block."""
+    start: int
+    """First row."""
+    stop: int
+    """Row after the last."""
+    key: str
+    """Names the configuration and the clips: what the done marker says when it is done."""
+
+
+class FeatureStore:
+    """The feature store of a workspace.
+
+    Attributes:
+        location: Its address.
+        config: The features that it holds.
+        block_clips: Rows per block.
+    """
+
+    def __init__(self, location: Location, group: zarr.Group) -> None:
+        self.location = location
+        self._group = group
+        attributes = group.attrs.asdict()
+        self.config = FeatureConfig.model_validate(attributes["features"])
+        self.block_clips = int(str(attributes["block_clips"]))
+
+    @classmethod
+    def open(cls, workspace: Location, *, read_only: bool = True) -> Self:
+        """Open the store of a workspace.
+
+        Raises:
+            NotReadyError: there is none yet.
+            UserError: it was written by another format version.
+        """
+        location = workspace / NAME
+        if not (location / "zarr.json").exists():
+            raise NotReadyError(
+                f"{workspace}: no features there yet; `overlap features` makes them"
+            )
+        store = location.zarr_store(read_only=read_only)
+        group = zarr.open_group(store, mode="r" if read_only else "r+", zarr_format=3)
+        found = group.attrs.get("format")
+        if found != FORMAT:
+            raise UserError(
+                f"{location}: store format {found}, but this version reads {FORMAT}; "
+                "use another workspace"
+            )
+        return cls(location, group)
+
+    @classmethod
+    def create(cls, workspace: Location, config: FeatureConfig, store: StoreConfig) -> Self:
+        """Make an empty store, or open the one that is there.
+
+        How an existing store is cut into chunks and blocks stays as it is.
+
+        Raises:
+            UserError: there is one with other features.
+        """
+        if (workspace / NAME / "zarr.json").exists():
+            existing = cls.open(workspace, read_only=False)
+            if existing.config != config:
+                raise UserError(
+                    f"{existing.location}: holds features of another configuration "
+                    f"({_difference(existing.config, config)}); use another --workspace, "
+                    "or remove that folder to compute them anew"
+                )
+            return existing
+        location = workspace / NAME
+        group = zarr.open_group(
+            location.zarr_store(),
+            mode="w",
+            zarr_format=3,
+            attributes={
+                "format": FORMAT,
+                "features": config.model_dump(mode="json"),
+                "block_clips": store.block_clips,
+                "units": "dB relative to 1.0 (power)",
+                "splits": list(SPLITS),
+                "software": software(),
+                "git_revision": git_revision(),
+            },
+        )
+        _create_arrays(group, config, store)
+        return cls(location, group)
+
+    def sync(self, catalog: Catalog) -> None:
+        """Give every row of the catalogue a place; writes nothing when all have theirs."""
+        rows, blocks = len(catalog), -(-len(catalog) // self.block_clips)
+        columns: dict[str, NDArray[Any]] = {
+            "clip_id": catalog.clips["clip_id"].to_numpy(object),
+            "split": (catalog.clips["split"] == "test").to_numpy(np.uint8),
+            "valid": catalog.usable,
+        }
+        self._resize("mel", rows)
+        for name, values in columns.items():
+            self._resize(name, rows)
+            array = self._array(name)
+            if not np.array_equal(array[:], values):
+                array[:] = values
+        for name in ("key", "digest", "histogram"):
+            self._resize(f"blocks/{name}", blocks)
+        key = catalog.key(slice(None))
+        if self._group.attrs.get("catalogue") != key:
+            self._group.attrs["catalogue"] = key
+
+    def blocks(self, catalog: Catalog) -> list[Block]:
+        """The blocks of a catalogue, done or not; together they hold each row exactly once."""
+        features = fingerprint(self.config)
+        starts = range(0, len(catalog), self.block_clips)
+        blocks = []
+        for index, start in enumerate(starts):
+            stop = min(start + self.block_clips, len(catalog))
+            content = f"{features} {catalog.key(slice(start, stop))}"
+            key = hashlib.blake2b(content.encode(), digest_size=KEY_BYTES).hexdigest()
+            blocks.append(Block(index, start, stop, key))
+        return blocks
+
+    def missing(self, catalog: Catalog) -> list[Block]:
+        """The blocks that still have to be computed."""
+        keys = np.asarray(self._array("blocks/key")[:])
+        return [
+            block
+            for block in self.blocks(catalog)
+            if block.index >= len(keys) or keys[block.index].tobytes().hex() != block.key
+        ]
+
+    def chunk_clips(self) -> int:
+        """Rows per chunk of `mel`."""
+        return int(self._array("mel").chunks[0])
+
+    def write_rows(self, start: int, values: NDArray[np.float16]) -> None:
+        """Write the rows of one or more whole chunks."""
+        if start % self.chunk_clips():
+            raise ValueError(
+                f"row {start} is not the first of a chunk of {self.chunk_clips()}: two workers "
+                "could write that chunk at once; write whole chunks"
+            )
+        # A chunk of zeros is written like any other: comparing each with the fill value costs
+        # two thirds of the write speed.
+        mel = self._array("mel").with_config({"write_empty_chunks": True})
+        mel[start : start + len(values)] = values
+
+    def mark_open(self, block: Block) -> None:
+        """Take back a done marker of other clips, before the first row is overwritten."""
+        key = np.asarray(self._array("blocks/key")[block.index])
+        if key.tobytes().hex() != block.key:
+            self.mark_missing(block.index)
+
+    def mark_missing(self, index: int) -> None:
+        """Take back the done marker of a block, so that it is computed again."""
+        self._array("blocks/key")[index] = 0
+
+    def mark_done(self, block: Block, histogram: NDArray[np.int64], digest: bytes) -> None:
+        """Write a block's statistics, then its done marker."""
+        self._array("blocks/histogram")[block.index] = histogram.astype(np.uint32)
+        self._array("blocks/digest")[block.index] = np.frombuffer(digest, np.uint8)
+        self._array("blocks/key")[block.index] = np.frombuffer(bytes.fromhex(block.key), np.uint8)
+
+    def read_rows(self, start: int, stop: int) -> NDArray[np.float16]:
+        """(rows, mel, frame, resolution) float16: stored decibels of a run of rows."""
+        return np.asarray(self._array("mel")[start:stop])
+
+    def stored_digest(self, block: Block) -> bytes:
+        """The digest that was written with a block."""
+        return np.asarray(self._array("blocks/digest")[block.index]).tobytes()
+
+    def histogram(self) -> NDArray[np.int64]:
+        """(split, resolution, 65536) int64: counts over all blocks."""
+        array = self._array("blocks/histogram")
+        total = np.zeros(array.shape[1:], np.int64)
+        for index in range(array.shape[0]):
+            total += np.asarray(array[index])
+        return total
+
+    def normalisation(self, mode: str, top_db: float) -> Normalisation:
+        """Floor, mean and std of the stored clips.
+
+        Args:
+            mode: `train`: training clips only; `joint`: training and test clips together.
+            top_db: Values are clipped this far below their peak.
+        """
+        counts = self.histogram()
+        return normalisation(counts[0] if mode == "train" else counts.sum(axis=0), top_db)
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        array = self._group[name]
+        if not isinstance(array, zarr.Array):
+            raise TypeError(f"{self.location}/{name} is not an array")
+        return array
+
+    def _resize(self, name: str, length: int) -> None:
+        array = self._array(name)
+        if array.shape[0] != length:
+            array.resize((length, *array.shape[1:]))
+
+
+def _create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) -> None:
+    resolutions = len(config.resolutions)
+    group.create_array(
+        "mel",
+        shape=(0, *config.shape),
+        chunks=(store.chunk_clips, *config.shape),
+        dtype="float16",
+        compressors=_codec(store),
+        dimension_names=("clip", "mel", "frame", "resolution"),
+    )
+    columns: Sequence[tuple[str, Any]] = (("clip_id", str), ("split", "uint8"), ("valid", "bool"))
+    for name, dtype in columns:
+        group.create_array(
+            name, shape=(0,), chunks=(65536,), dtype=dtype, dimension_names=("clip",)
+        )
+    blocks = group.create_group("blocks")
+    for name in ("key", "digest"):
+        blocks.create_array(
+            name,
+            shape=(0, KEY_BYTES),
+            chunks=(1, KEY_BYTES),
+            dtype="uint8",
+            compressors=None,
+            dimension_names=("block", "byte"),
+        )
+    blocks.create_array(
+        "histogram",
+        shape=(0, len(SPLITS), resolutions, CODES),
+        chunks=(1, len(SPLITS), resolutions, CODES),
+        dtype="uint32",
+        dimension_names=("block", "split", "resolution", "code"),
+    )
+
+
+def _codec(store: StoreConfig) -> BloscCodec | None:
+    if store.compression == "none":
+        return None
+    return BloscCodec(cname=store.compression, clevel=1, shuffle=BloscShuffle.shuffle)
+
+
+def _difference(there: FeatureConfig, wanted: FeatureConfig) -> str:
+    names = [n for n in FeatureConfig.model_fields if getattr(there, n) != getattr(wanted, n)]
+    return ", ".join(
+        f"{n} {getattr(there, n)!r} there, {getattr(wanted, n)!r} asked" for n in names
+    )

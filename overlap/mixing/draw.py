@@ -1,0 +1,220 @@
+"""Drawing the mixtures and writing the data set.
+
+Every clip holds n different words, spoken by n different people, each at a random gain and
+offset; its label is 1/n for each of them. People heard in test are never heard in train, and
+the people of train are divided into groups that never share a clip, so that clips held out by
+group are spoken by strangers too. Clip i is drawn from (seed, split, i) alone: the same seed
+gives the same bytes, however many processes write.
+"""
+
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import soundfile
+from numpy.typing import NDArray
+
+from overlap.audio import decode
+from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE, Split
+from overlap.config import AudioFormat
+from overlap.errors import AudioError, UserError
+from overlap.mixing.pools import MixConfig, Pool, plan_pools
+from overlap.storage import new_folder
+
+ANSWERS = "test_answer.csv"
+WORD_RMS = 0.05
+"""Root mean square of a word before its random gain, full scale 1.0."""
+PEAK = 0.99
+"""A mixture that is louder than this is made quieter as a whole."""
+JOB_CLIPS = 250
+"""Clips written by one call; a set of no more than two such jobs is written by this process."""
+SPLIT_NUMBER: Final[dict[Split, int]] = {"train": 0, "test": 1}
+
+
+@dataclass(frozen=True)
+class MixJob:
+    """Some clips of one split."""
+
+    config: MixConfig
+    out: Path
+    pools: tuple[Pool, ...]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """What the mixed clips hold, for the tables."""
+
+    words: NDArray[np.int64]
+    """(clips, words_per_clip) indexes of the words."""
+    pools: tuple[str, ...]
+    """Name of each clip's pool."""
+
+    def __add__(self, other: "Mixture") -> "Mixture":
+        return Mixture(np.concatenate([self.words, other.words]), self.pools + other.pools)
+
+
+def mix(
+    words_folder: Path,
+    out: Path,
+    config: MixConfig,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[str, ...]:
+    """Write a data set.
+
+    Args:
+        words_folder: One folder per word; a file's name up to the first `_` is the speaker.
+        out: The data set; must not exist yet, or be empty.
+        config: What is mixed.
+        on_progress: Called with clips written and clips in all.
+
+    Returns:
+        The words that are used.
+
+    Raises:
+        UserError: the words do not suffice, or `out` holds something.
+    """
+    counts: tuple[tuple[Split, int], ...] = (("train", config.train), ("test", config.test))
+    done, tables = 0, {}
+    with new_folder(out) as folder:
+        words, pools = plan_pools(words_folder, config)
+        for split, count in counts:
+            (folder / split).mkdir()
+            chosen = tuple(pool for pool in pools if pool.split == split)
+            table = Mixture(np.empty((0, config.words_per_clip), np.int64), ())
+            for mixture in _run(_jobs(config, folder, chosen, count)):
+                table += mixture
+                done += len(mixture.pools)
+                on_progress(done, config.train + config.test)
+            tables[split] = table
+        _write_tables(folder, words, tables)
+    return words
+
+
+def _jobs(config: MixConfig, out: Path, pools: tuple[Pool, ...], count: int) -> list[MixJob]:
+    starts = range(0, count, JOB_CLIPS)
+    return [MixJob(config, out, pools, s, min(s + JOB_CLIPS, count)) for s in starts]
+
+
+def _run(jobs: Sequence[MixJob]) -> Iterator[Mixture]:
+    workers = min(len(jobs), os.cpu_count() or 1)
+    if workers < 2 or len(jobs) <= 2:
+        yield from map(write_clips, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(write_clips, jobs)
+
+
+def write_clips(job: MixJob) -> Mixture:
+    """Mix and write some clips."""
+    config, wanted = job.config, AudioFormat(
+        job.config.rate_hz, round(job.config.rate_hz * job.config.clip_seconds)
+    )  # fmt: skip
+    words = np.empty((job.stop - job.start, config.words_per_clip), np.int64)
+    names = []
+    for row, index in enumerate(range(job.start, job.stop)):
+        split = job.pools[0].split
+        random = np.random.default_rng((config.seed, SPLIT_NUMBER[split], index))
+        pool = job.pools[index % len(job.pools)]
+        words[row], samples = _draw_clip(pool, config, wanted, random)
+        content = io.BytesIO()
+        soundfile.write(content, samples, wanted.rate_hz, format="WAV", subtype="PCM_16")
+        (job.out / split / f"{clip_name(split, index)}.wav").write_bytes(content.getvalue())
+        names.append(pool.name)
+    return Mixture(words, tuple(names))
+
+
+def clip_name(split: Split, index: int) -> str:
+    """Id of a clip."""
+    return f"{split}_{index:06d}"
+
+
+def _draw_clip(
+    pool: Pool, config: MixConfig, wanted: AudioFormat, random: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    words, files = _draw_recordings(pool, config, random)
+    mixed = np.zeros(wanted.samples)
+    reach = round(config.offset_seconds * wanted.rate_hz)
+    for file in files:
+        word = _word(file, wanted).astype(np.float64)
+        gain = 10 ** (random.uniform(-config.gain_db, config.gain_db) / 20)
+        level = WORD_RMS * gain / np.sqrt(np.mean(word**2))
+        mixed += level * _shifted(word, int(random.integers(-reach, reach + 1)))
+    peak = np.abs(mixed).max()
+    mixed *= min(1.0, PEAK / peak)
+    return words, np.round(mixed * 32767).astype(np.int16)
+
+
+def _draw_recordings(
+    pool: Pool, config: MixConfig, random: np.random.Generator
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Different words, each by someone else; drawn again where nobody is left for a word."""
+    for _ in range(1000):
+        words = random.permutation(len(pool.recordings))[: config.words_per_clip]
+        speakers: list[str] = []
+        files: list[str] = []
+        for word in words:
+            left = [said for said in pool.recordings[word] if said[0] not in speakers]
+            if not left:
+                break
+            speaker, takes = left[random.integers(len(left))]
+            speakers.append(speaker)
+            files.append(takes[random.integers(len(takes))])
+        if len(files) == len(words):
+            return np.sort(words), files
+    raise UserError(
+        f"the speakers of {pool.name} cannot say {config.words_per_clip} words by different "
+        "people; lower --words-per-clip, or give more recordings"
+    )
+
+
+@lru_cache(maxsize=20000)
+def _word(file: str, wanted: AudioFormat) -> NDArray[np.float32]:
+    try:
+        return decode(Path(file).read_bytes(), wanted).samples
+    except AudioError as error:
+        raise UserError(f"{file}: {error}; remove it from the words") from None
+
+
+def _shifted(samples: NDArray[np.float64], by: int) -> NDArray[np.float64]:
+    """Later by some samples (earlier when negative), with silence moving in."""
+    moved = np.zeros_like(samples)
+    if by >= 0:
+        moved[by:] = samples[: len(samples) - by]
+    else:
+        moved[:by] = samples[-by:]
+    return moved
+
+
+def _write_tables(out: Path, words: tuple[str, ...], tables: dict[Split, Mixture]) -> None:
+    named: tuple[tuple[Split, str], ...] = (("train", LABELS), ("test", ANSWERS))
+    for split, name in named:
+        mixture = tables[split]
+        shares = np.zeros((len(mixture.words), len(words)))
+        np.put_along_axis(shares, mixture.words, 1 / max(1, mixture.words.shape[1]), axis=1)
+        _write_table(out / name, split, words, shares)
+    uniform = np.full((len(tables["test"].words), len(words)), 1 / len(words))
+    _write_table(out / TEMPLATE, "test", words, uniform)
+    names = tables["train"].pools
+    if len(set(names)) > 1:
+        ids = [clip_name("train", index) for index in range(len(names))]
+        groups = pd.DataFrame({"id": ids, "group": names})
+        groups.to_csv(out / GROUPS, index=False, lineterminator="\n")
+
+
+def _write_table(
+    path: Path, split: Split, words: tuple[str, ...], values: NDArray[np.float64]
+) -> None:
+    table = pd.DataFrame(values, columns=[*words])
+    ids = [clip_name(split, i) for i in range(len(values))]
+    table.insert(0, "id", ids)
+    table.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")

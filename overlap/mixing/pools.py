@@ -1,0 +1,112 @@
+"""Who is heard where: words, speakers, and the pools of recordings that may meet in a clip."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from overlap.audio import is_audio
+from overlap.catalog.listing import Split
+from overlap.config import Section
+from overlap.errors import UserError
+
+
+class MixConfig(Section):
+    """What is mixed."""
+
+    train: int
+    """Training clips."""
+    test: int
+    """Test clips."""
+    words_per_clip: int = 4
+    min_clips: int = 2
+    """Words with fewer recordings are left out."""
+    seed: int = 0
+    test_speakers: float = 0.15
+    """Fraction of the speakers who are heard in test only."""
+    groups: int = 10
+    """Groups of training speakers; fewer where words have few speakers."""
+    gain_db: float = 5.0
+    """Largest gain or attenuation of a word, dB."""
+    offset_seconds: float = 0.1
+    """Largest shift of a word to either side, seconds."""
+    rate_hz: int = 16000
+    clip_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Recordings that may meet in a clip."""
+
+    split: Split
+    name: str
+    """Name of the group of speakers."""
+    recordings: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
+    """Per word: (speaker, files) of everyone in the pool who says it."""
+
+
+def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[Pool]]:
+    """Choose words, and divide the speakers into test and the groups of train.
+
+    Raises:
+        UserError: there are too few words or speakers.
+    """
+    found = _recordings(folder)
+    counts = {word: sum(map(len, speakers.values())) for word, speakers in found.items()}
+    words = tuple(sorted(word for word, count in counts.items() if count >= config.min_clips))
+    if len(words) < max(2, config.words_per_clip):
+        raise UserError(
+            f"{folder}: {len(words)} words have at least {config.min_clips} recordings, but a "
+            f"clip needs {config.words_per_clip}; lower --min-clips or --words-per-clip"
+        )
+    speakers = sorted({speaker for word in words for speaker in found[word]})
+    order = np.random.default_rng(config.seed).permutation(len(speakers))
+    test_count = max(1, round(config.test_speakers * len(speakers))) if config.test else 0
+    test = {speakers[index] for index in order[:test_count]}
+    train = [speakers[index] for index in order[test_count:]]
+    fewest = min(sum(s in found[word] for s in train) for word in words) if config.train else 0
+    groups = max(1, min(config.groups, fewest // 4))
+    divided = [("test", "test", test)] if config.test else []
+    divided += [("train", f"g{g:02d}", {*train[g::groups]}) for g in range(groups)]
+    pools = [
+        _pool(split, name, members, [found[word] for word in words])
+        for split, name, members in divided
+        if split == "test" or config.train
+    ]
+    for pool in pools:
+        _check_pool(pool, words, config, folder)
+    return words, pools
+
+
+def _pool(split: str, name: str, members: set[str], by_word: list[dict[str, list[str]]]) -> Pool:
+    recordings = tuple(
+        tuple((s, tuple(files)) for s, files in sorted(speakers.items()) if s in members)
+        for speakers in by_word
+    )
+    return Pool("test" if split == "test" else "train", name, recordings)
+
+
+def _check_pool(pool: Pool, words: Sequence[str], config: MixConfig, folder: Path) -> None:
+    silent = [word for word, said in zip(words, pool.recordings, strict=True) if not said]
+    speakers = {speaker for said in pool.recordings for speaker, _ in said}
+    if silent or len(speakers) < config.words_per_clip:
+        why = f"nobody says {', '.join(silent)}" if silent else f"only {len(speakers)} people speak"
+        raise UserError(
+            f"{folder}: too few speakers: {why} in {pool.split} when {config.test_speakers:.0%} "
+            "of the speakers are kept for test; raise --min-clips, or give more recordings"
+        )
+
+
+def _recordings(folder: Path) -> dict[str, dict[str, list[str]]]:
+    """Files by word and speaker."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder")
+    found: dict[str, dict[str, list[str]]] = {}
+    for word in sorted(item for item in folder.iterdir() if item.is_dir()):
+        for file in sorted(item for item in word.iterdir() if is_audio(item.name)):
+            speaker = file.stem.split("_")[0]
+            found.setdefault(word.name, {}).setdefault(speaker, []).append(str(file))
+    if not found:
+        raise UserError(f"{folder}: no words there; it needs one folder of recordings per word")
+    return found

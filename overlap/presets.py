@@ -1,0 +1,39 @@
+"""Named sets of values: what a run uses where nothing else is said."""
+
+from types import MappingProxyType
+from typing import Any, Final
+
+DEFAULT_PRESET: Final = "demo"
+
+BASELINE: dict[str, Any] = {
+    # The known solution, exactly: every improvement is measured against it. The network,
+    # optimiser and features are the defaults of the configuration models.
+    "training": {"normalisation": "joint"},
+    "validation": {"holdout": 0.0},
+}
+
+DEMO: dict[str, Any] = {
+    # Minutes on a laptop without an accelerator: the same features, pooled 4x4 before a
+    # network of four stages with three quarters of the filters.
+    "network": {
+        "stages": [
+            {"kind": "plain", "filters": 32},
+            {"kind": "plain", "filters": 64},
+            {"kind": "plain", "filters": 128},
+            {"kind": "bottleneck", "filters": 256},
+        ],
+        "width": 0.75,
+        "input_pool": [4, 4],
+        "dropout": 0.1,
+    },
+    "training": {
+        "epochs": 8,
+        "batch_size": 32,
+        "learning_rate": 0.004,
+        "schedule": "cosine",
+        "warmup_epochs": 0.5,
+    },
+    "ensemble": {"members": 3},
+}
+
+PRESETS: Final = MappingProxyType({"demo": DEMO, "baseline": BASELINE})

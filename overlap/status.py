@@ -1,0 +1,98 @@
+"""What a workspace holds, read from its files."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from overlap.catalog import Catalog
+from overlap.ensemble.registry import champion, list_ensembles
+from overlap.errors import NotReadyError
+from overlap.features import FeatureStore
+from overlap.storage import Location
+from overlap.training.spec import MEMBERS, SPEC_FILE, MemberSpec, load_record
+
+
+@dataclass(frozen=True)
+class MemberStatus:
+    """One member's folder."""
+
+    fingerprint: str
+    seed: int
+    fold: int
+    complete: bool
+    held_out_kl: float | None
+    clips_per_second: float | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a workspace holds."""
+
+    workspace: str
+    data: str
+    clips: dict[str, int]
+    """Clips by split and state."""
+    words: int
+    blocks: int
+    """Blocks of the feature store."""
+    blocks_done: int
+    members: tuple[MemberStatus, ...]
+    ensembles: tuple[dict[str, Any], ...]
+    """Version, members, KL and trivial KL of each published ensemble."""
+    champion: str | None
+
+
+def read_status(workspace: Location) -> Status:
+    """Look at a workspace; nothing is changed.
+
+    Raises:
+        NotReadyError: there is no catalogue in it.
+    """
+    catalog = Catalog.load(workspace)
+    try:
+        store = FeatureStore.open(workspace)
+        blocks, missing = len(store.blocks(catalog)), len(store.missing(catalog))
+    except NotReadyError:
+        blocks = missing = 0
+    return Status(
+        workspace=str(workspace),
+        data=catalog.data,
+        clips=catalog.counts(),
+        words=len(catalog.words),
+        blocks=blocks,
+        blocks_done=blocks - missing,
+        members=tuple(_members(workspace)),
+        ensembles=tuple(
+            {
+                "version": record.version,
+                "members": len(record.members),
+                "kl": record.kl,
+                "trivial_kl": record.trivial_kl,
+            }
+            for record in list_ensembles(workspace)
+        ),
+        champion=champion(workspace),
+    )
+
+
+def _members(workspace: Location) -> list[MemberStatus]:
+    found = []
+    for name in (workspace / MEMBERS).folders():
+        folder = workspace / MEMBERS / name
+        record = load_record(folder)
+        if record is not None:
+            spec = record.spec
+        elif (folder / SPEC_FILE).exists():
+            spec = MemberSpec.model_validate((folder / SPEC_FILE).read_json())
+        else:
+            continue
+        found.append(
+            MemberStatus(
+                fingerprint=name,
+                seed=spec.seed,
+                fold=spec.fold,
+                complete=record is not None,
+                held_out_kl=record.held_out_kl if record else None,
+                clips_per_second=record.clips_per_second if record else None,
+            )
+        )
+    return sorted(found, key=lambda member: (member.seed, member.fold, member.fingerprint))

@@ -1,0 +1,92 @@
+"""The two ends of a child process: the parent that starts and watches, the child that reports.
+
+The child writes JSON lines to the standard output it was given; whatever else is printed goes to
+standard error. It ends when its parent does: the parent holds the other end of its standard
+input, and when that closes, even by `kill -9`, the child leaves at once. So a task that a
+cluster runs again never trains beside its own leftover.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from overlap.errors import MemberError
+from overlap.storage import Location
+
+LEASH = "OVERLAP_CHILD"
+TAIL_LINES = 30
+THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@contextmanager
+def as_child() -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Be the child: yields the function that reports; prints go to standard error meanwhile."""
+    if os.environ.get(LEASH):
+        threading.Thread(target=_leave_with_parent, daemon=True).start()
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as report:
+        os.dup2(2, 1)
+
+        def emit(event: Mapping[str, Any]) -> None:
+            report.write(json.dumps(event) + "\n")
+            report.flush()
+
+        yield emit
+
+
+def _leave_with_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+
+
+def run_child(
+    module: str,
+    arguments: Sequence[str],
+    on_event: Callable[[Mapping[str, Any]], None],
+    log: Location | None = None,
+) -> None:
+    """Be the parent: run a module with this interpreter until it ends.
+
+    Args:
+        module: Import path; its `main` uses `as_child`.
+        arguments: Its arguments.
+        on_event: Receives every report.
+        log: Where the child's standard error is kept, whatever happens.
+
+    Raises:
+        MemberError: it ended with an error; the message holds the end of its output.
+    """
+    environment = {k: v for k, v in os.environ.items() if k not in THREAD_LIMITS}
+    environment |= {LEASH: "1", "PYTHONUNBUFFERED": "1"}
+    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    lines: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=environment,
+    ) as child:
+        reader = threading.Thread(target=lines.extend, args=(child.stderr or (),), daemon=True)
+        reader.start()
+        try:
+            for line in child.stdout or ():
+                on_event(json.loads(line))
+            code = child.wait()
+        finally:
+            child.kill()
+            reader.join(timeout=5)
+            if log is not None:
+                log.write_bytes("".join(lines).encode())
+    if code:
+        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+        end = "".join(deque(lines, TAIL_LINES)).strip()
+        raise MemberError(f"{module} ended with {reason}:\n{end}")

@@ -1,0 +1,50 @@
+"""Layers of our own; like the networks they use only Keras's own API, so every backend works."""
+
+from typing import Any
+
+import keras
+
+from overlap.features import Normalisation
+
+
+@keras.saving.register_keras_serializable(package="overlap")
+class Normalise(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
+    """Raw decibels to the network's input: max(x, floor), less the mean, by the std.
+
+    The constants are part of the layer's configuration, not weights: a saved network takes
+    what the store holds and needs nothing beside it.
+
+    Args:
+        floor_db: Smallest value kept, one per resolution, dB.
+        mean_db: Mean after the floor, one per resolution, dB.
+        std_db: Standard deviation after the floor, one per resolution, dB.
+    """
+
+    def __init__(
+        self, floor_db: list[float], mean_db: list[float], std_db: list[float], **kwargs: object
+    ) -> None:
+        super().__init__(**kwargs)
+        self.floor_db, self.mean_db, self.std_db = floor_db, mean_db, std_db
+
+    @classmethod
+    def of(cls, constants: Normalisation) -> "Normalise":
+        """The layer of these constants."""
+        return cls([*constants.floor_db], [*constants.mean_db], [*constants.std_db])
+
+    def call(self, decibels: Any) -> Any:  # noqa: ANN401  a tensor of any backend
+        """(…, resolution) decibels to (…, resolution) standardised values."""
+        constants = (
+            keras.ops.convert_to_tensor(values, self.compute_dtype)
+            for values in (self.floor_db, self.mean_db, self.std_db)
+        )
+        floor, mean, std = constants
+        return (keras.ops.maximum(decibels, floor) - mean) / std
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape is kept."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """What rebuilds the layer."""
+        own = {"floor_db": self.floor_db, "mean_db": self.mean_db, "std_db": self.std_db}
+        return {**super().get_config(), **own}

@@ -1,0 +1,93 @@
+"""The network: residual stages over the resolutions as channels, and a residual dense head.
+
+    raw decibels -> Normalise -> (input pooling) -> stages -> flatten -> head -> softmax
+
+    stage   conv, BN -> keep r -> mish -> conv, BN, mish -> conv, BN -> add r -> mish
+            -> 2x2 average pool -> dropout
+    head    dense, BN -> keep r -> mish, dropout -> dense, BN -> add r -> mish, dropout
+
+In a plain stage a conv is 3x3 with f filters; in a bottleneck stage it is 1x1, 3x3, 1x1 with
+f/4, f/4, f filters and nothing between them. With the default configuration and 30 words this
+is the known solution's network, 1,914,686 parameters.
+"""
+
+from typing import Any
+
+import keras
+
+from overlap.config import NetworkConfig, Stage
+from overlap.features import Normalisation
+from overlap.training.layers import Normalise
+
+Tensor = Any  # of whichever backend Keras runs on
+INITIALISER = "he_normal"
+
+
+def build_network(
+    config: NetworkConfig, shape: tuple[int, int, int], words: int, constants: Normalisation
+) -> keras.Model:
+    """Build the untrained network of one member.
+
+    Args:
+        config: Stages, width, dropout.
+        shape: (mel, frame, resolution) of a clip's features.
+        words: Number of words.
+        constants: Floor, mean and std of the features.
+
+    Returns:
+        A model from (clips, mel, frame, resolution) float16 decibels to (clips, words) float32
+        probabilities that sum to 1.
+    """
+    decibels = keras.Input(shape, dtype="float16", name="decibels")
+    x = Normalise.of(constants)(decibels)
+    if config.input_pool != (1, 1):
+        x = keras.layers.AveragePooling2D(pool_size=config.input_pool)(x)
+    for stage in config.stages:
+        x = _residual_stage(x, stage, config.width, config.dropout)
+    x = keras.layers.Flatten()(x)
+    x = _head(x, config.dense, config.dropout)
+    probabilities = keras.layers.Dense(
+        words, activation="softmax", kernel_initializer=INITIALISER, dtype="float32", name="words"
+    )(x)
+    return keras.Model(decibels, probabilities, name="overlap")
+
+
+def _residual_stage(x: Tensor, stage: Stage, width: float, dropout: float) -> Tensor:
+    filters = max(4, round(stage.filters * width))
+    convolve = _plain if stage.kind == "plain" else _bottleneck
+    x = kept = keras.layers.BatchNormalization()(convolve(x, filters))
+    x = _mish(x)
+    x = _mish(keras.layers.BatchNormalization()(convolve(x, filters)))
+    x = keras.layers.BatchNormalization()(convolve(x, filters))
+    x = _mish(keras.layers.Add()([x, kept]))
+    x = keras.layers.AveragePooling2D(pool_size=(2, 2))(x)
+    return keras.layers.Dropout(dropout)(x)
+
+
+def _plain(x: Tensor, filters: int) -> Tensor:
+    return _conv(filters, 3)(x)
+
+
+def _bottleneck(x: Tensor, filters: int) -> Tensor:
+    inner = filters // 4
+    return _conv(filters, 1)(_conv(inner, 3)(_conv(inner, 1)(x)))
+
+
+def _conv(filters: int, size: int) -> keras.layers.Layer:
+    return keras.layers.Conv2D(filters, size, padding="same", kernel_initializer=INITIALISER)
+
+
+def _head(x: Tensor, units: int, dropout: float) -> Tensor:
+    x = kept = keras.layers.BatchNormalization()(_dense(units)(x))
+    x = keras.layers.Dropout(dropout)(_mish(x))
+    x = keras.layers.BatchNormalization()(_dense(units)(x))
+    x = _mish(keras.layers.Add()([x, kept]))
+    return keras.layers.Dropout(dropout)(x)
+
+
+def _dense(units: int) -> keras.layers.Layer:
+    return keras.layers.Dense(units, kernel_initializer=INITIALISER)
+
+
+def _mish(x: Tensor) -> Tensor:
+    return keras.layers.Activation("mish")(x)

@@ -1,0 +1,132 @@
+"""What a member is: everything its training depends on, and the record it leaves."""
+
+from typing import Any
+
+from overlap.catalog import Catalog
+from overlap.config import (
+    FeatureConfig,
+    NetworkConfig,
+    RunConfig,
+    Section,
+    TrainingConfig,
+    ValidationConfig,
+    fingerprint,
+)
+from overlap.features import FeatureStore, Normalisation
+from overlap.storage import Location
+
+MEMBERS = "members"
+SPEC_FILE = "spec.json"
+RECORD_FILE = "member.json"
+MODEL_FILE = "model.keras"
+PREDICTIONS_FILE = "predictions.npz"
+CHECKPOINT_FILE = "checkpoint.npz"
+LOG_FILE = "log.txt"
+
+
+class MemberSpec(Section):
+    """One member, before it is trained. Equal specifications give equal members."""
+
+    seed: int
+    """Seed of the initial weights, the dropout and the order of the clips."""
+    fold: int
+    """Index of the fold that it leaves out; 0 with a single hold-out."""
+    features: FeatureConfig
+    network: NetworkConfig
+    training: TrainingConfig
+    validation: ValidationConfig
+    floor_db: tuple[float, ...]
+    mean_db: tuple[float, ...]
+    std_db: tuple[float, ...]
+    words: tuple[str, ...]
+    training_key: str
+    """Names the training clips with their labels and groups."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of the member's folder."""
+        how = self.training.model_dump(mode="json", exclude={"seed", "memory_gb"})
+        return fingerprint(self.model_dump(mode="json", exclude={"training"}), how)
+
+    @property
+    def constants(self) -> Normalisation:
+        """Floor, mean and std of its features."""
+        return Normalisation(self.floor_db, self.mean_db, self.std_db)
+
+    def folder(self, workspace: Location) -> Location:
+        """Where the member is kept."""
+        return workspace / MEMBERS / self.fingerprint
+
+
+class MemberRecord(Section):
+    """What is known of a complete member; written last, so that its presence says complete."""
+
+    fingerprint: str
+    spec: MemberSpec
+    test_key: str
+    """Names the test clips that its predictions are for."""
+    parameters: int
+    """Weights of the network."""
+    history: list[dict[str, float]]
+    """Per epoch: loss, and held_out_kl where clips are held out."""
+    held_out_kl: float | None
+    """KL on its held-out clips, by the ensemble's scorer."""
+    clips: int
+    """Clips that it learned from."""
+    seconds: float
+    """Time in training epochs, over all attempts."""
+    clips_per_second: float
+    """Clips times epochs by seconds."""
+    device: str
+    peak_memory_mb: float
+    """Largest resident memory of its process."""
+    software: dict[str, str]
+    files: dict[str, str]
+    """SHA-256 of each of its files."""
+
+
+def training_key(catalog: Catalog) -> str:
+    """Names the usable training clips, with labels and groups."""
+    return catalog.key(catalog.rows("train"), labels=True)
+
+
+def test_key(catalog: Catalog) -> str:
+    """Names the usable test clips and their rows."""
+    rows = catalog.rows("test")
+    return fingerprint(catalog.key(rows), rows.tolist())
+
+
+def plan_members(config: RunConfig, catalog: Catalog, store: FeatureStore) -> list[MemberSpec]:
+    """The members of an ensemble: seeds times folds.
+
+    Member i leaves out fold i modulo the number of folds; its seed is `training.seed` + i.
+    """
+    constants = store.normalisation(config.training.normalisation, config.training.top_db)
+    shared: dict[str, Any] = {
+        "features": store.config,
+        "network": config.network,
+        "training": config.training,
+        "validation": config.validation,
+        "floor_db": constants.floor_db,
+        "mean_db": constants.mean_db,
+        "std_db": constants.std_db,
+        "words": catalog.words,
+        "training_key": training_key(catalog),
+    }
+    folds = config.validation.folds or 1
+    return [
+        MemberSpec(seed=config.training.seed + index, fold=index % folds, **shared)
+        for index in range(config.ensemble.members)
+    ]
+
+
+def complete_record(workspace: Location, spec: MemberSpec, catalog: Catalog) -> MemberRecord | None:
+    """The member's record, if it is complete and predicted the present test clips."""
+    record = load_record(spec.folder(workspace))
+    return record if record is not None and record.test_key == test_key(catalog) else None
+
+
+def load_record(folder: Location) -> MemberRecord | None:
+    """The record of a member, or None while it is not complete."""
+    location = folder / RECORD_FILE
+    return MemberRecord.model_validate(location.read_json()) if location.exists() else None

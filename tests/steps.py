@@ -1,0 +1,49 @@
+"""Steps of a run made in the test's own process, and a configuration that takes seconds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from overlap.catalog import Catalog, build_catalog, list_data
+from overlap.config import ChecksConfig, RunConfig
+from overlap.features import FeatureStore, block_job, extract_block
+from overlap.storage import Location
+
+TINY = {
+    # A network and a training that take seconds, for tests of everything around them.
+    "network": {
+        "stages": [{"kind": "bottleneck", "filters": 8}],
+        "input_pool": [4, 4],
+        "dense": 8,
+    },
+    "training": {"epochs": 3, "batch_size": 16},
+    "store": {"chunk_clips": 8, "block_clips": 16},
+    "ensemble": {"members": 2},
+    "validation": {"holdout": 0.2},
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A whole run that nothing disturbed."""
+
+    workspace: Path
+    submission: bytes
+    said: str
+
+
+def catalogue(config: RunConfig, previous: Catalog | None = None) -> Catalog:
+    """The catalogue of a run, made in this process and saved."""
+    wanted = config.features.clip_format
+    built = build_catalog(list_data(config.data), wanted, ChecksConfig(), previous)
+    built.catalog.save(Location.of(config.workspace))
+    return built.catalog
+
+
+def computed(config: RunConfig) -> tuple[Catalog, FeatureStore]:
+    """Catalogue and complete features of a run, made in this process."""
+    workspace, catalog = Location.of(config.workspace), catalogue(config)
+    store = FeatureStore.create(workspace, config.features, config.store)
+    store.sync(catalog)
+    for block in store.missing(catalog):
+        extract_block(block_job(workspace, catalog, block))
+    return catalog, store

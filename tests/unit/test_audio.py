@@ -1,0 +1,117 @@
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from overlap.audio import Clip, decode, is_audio
+from overlap.config import AudioFormat
+from overlap.errors import AudioError
+
+RATE = 16000
+WANTED = AudioFormat(RATE, RATE)
+
+
+def tone(seconds: float, rate: int = RATE, hz: float = 440.0) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
+
+
+def encoded(samples: np.ndarray, rate: int = RATE, **kind: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, **({"format": "WAV", "subtype": "PCM_16"} | kind))
+    return file.getvalue()
+
+
+def test_pcm16_is_scaled_by_2_to_the_15() -> None:
+    codes = np.array([0, 1, -32768, 32767] * 4000, np.int16)
+    clip = decode(encoded(codes), WANTED)
+    assert clip.repairs == ()
+    assert np.array_equal(clip.samples, codes.astype(np.float32) / 32768)
+    assert clip.samples.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"subtype": "PCM_24"},
+        {"subtype": "FLOAT"},
+        {"subtype": "ALAW"},
+        {"format": "FLAC"},
+        {"format": "OGG", "subtype": "VORBIS"},
+        {"format": "AIFF"},
+        {"format": "W64"},
+    ],
+)
+def test_other_formats(kind: dict[str, str]) -> None:
+    clip = decode(encoded(tone(1.0), **kind), WANTED)
+    assert np.abs(clip.samples - tone(1.0)).max() < 0.1
+    assert np.corrcoef(clip.samples, tone(1.0))[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
+def test_other_rates_are_resampled(rate: int) -> None:
+    clip = decode(encoded(tone(1.0, rate), rate), WANTED)
+    assert clip.repairs == ("resampled",)
+    middle = slice(1000, 15000)
+    assert np.abs(clip.samples[middle] - tone(1.0)[middle]).max() < 0.005
+
+
+def test_the_end_of_a_long_file_does_not_reach_into_the_clip() -> None:
+    rate = 44100
+    long = np.concatenate([tone(1.0, rate), tone(2.0, rate)])
+    clip = decode(encoded(long, rate), WANTED)
+    assert clip.repairs == ("resampled", "trimmed")
+    assert np.abs(clip.samples[1000:] - tone(1.0)[1000:]).max() < 0.005
+
+
+def test_stereo_is_downmixed() -> None:
+    both = np.stack([tone(1.0), np.zeros(RATE)], axis=1)
+    clip = decode(encoded(both), WANTED)
+    assert clip.repairs == ("downmixed",)
+    assert np.abs(clip.samples - tone(1.0) / 2).max() < 1e-4
+
+
+def test_short_is_padded_and_long_is_trimmed() -> None:
+    short = decode(encoded(tone(0.5)), WANTED)
+    assert short.repairs == ("padded",)
+    assert short.samples.shape == (RATE,)
+    assert not short.samples[RATE // 2 :].any()
+    long = decode(encoded(tone(3.0)), WANTED)
+    assert long.repairs == ("trimmed",)
+    assert np.array_equal(long.samples, decode(encoded(tone(1.0)), WANTED).samples)
+
+
+def test_clipping_is_seen() -> None:
+    assert decode(encoded(np.sign(tone(1.0))), WANTED).clipped
+    assert not decode(encoded(tone(1.0)), WANTED).clipped
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "unreadable"),
+        (b"not a sound file at all, but some text", "unreadable"),
+        (encoded(tone(1.0))[:20], "unreadable"),
+        (encoded(np.zeros(0)), "empty"),
+        (encoded(np.zeros(RATE)), "silent"),
+        (encoded(np.full(RATE, np.nan), subtype="FLOAT"), "not finite"),
+        (encoded(np.full(RATE, np.inf), subtype="FLOAT"), "not finite"),
+    ],
+)
+def test_what_cannot_be_used_says_why(content: bytes, reason: str) -> None:
+    with pytest.raises(AudioError, match=reason):
+        decode(content, WANTED)
+
+
+def test_one_sample_is_a_clip() -> None:
+    clip = decode(encoded(np.array([0.5])), WANTED)
+    assert isinstance(clip, Clip)
+    assert clip.samples[0] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.wav", True), ("a.WAV", True), ("a.flac", True), (".a.wav", False), ("a.txt", False)],
+)
+def test_what_is_taken_for_a_clip(name: str, expected: bool) -> None:
+    assert is_audio(name) is expected

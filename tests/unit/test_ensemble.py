@@ -1,0 +1,273 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import rel_entr
+
+from overlap.ensemble import registry
+from overlap.ensemble.pooling import HeldOut, curve, pool_mean, trivial_kl
+from overlap.ensemble.registry import EnsembleRecord
+from overlap.ensemble.scoring import SMALLEST, calibration_error, kl, score, trivial_prediction
+from overlap.ensemble.submission import submission_table, write_table
+from overlap.ensemble.tables import score_tables
+from overlap.errors import CorruptError, DataError, NotReadyError
+from overlap.storage import Location
+
+WORDS = ("a", "b", "c", "d")
+
+
+def distributions(rows: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).dirichlet(np.ones(4), rows)
+
+
+def labels(rows: int, seed: int = 0) -> np.ndarray:
+    picks = np.random.default_rng(seed).random((rows, 4)).argsort(axis=1)[:, :2]
+    values = np.zeros((rows, 4))
+    np.put_along_axis(values, picks, 0.5, axis=1)
+    return values
+
+
+# --- scoring ---------------------------------------------------------------------------------
+
+
+def test_kl_is_the_divergence() -> None:
+    p, q = labels(50), distributions(50, 1)
+    assert kl(p, q) == pytest.approx(rel_entr(p, q).sum(axis=1).mean(), rel=1e-12)
+    assert kl(p, p) == 0
+
+
+def test_a_missed_word_costs_a_finite_amount() -> None:
+    p, q = np.array([[1.0, 0, 0, 0]]), np.array([[0, 1.0, 0, 0]])
+    assert kl(p, q) == pytest.approx(-np.log(SMALLEST))
+
+
+def test_tables_of_different_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="labels have shape"):
+        kl(labels(3), distributions(4))
+
+
+def test_the_trivial_prediction_of_equal_shares() -> None:
+    p = labels(2000)
+    q = trivial_prediction(p, len(p))
+    assert kl(p, q) == pytest.approx(np.log(4 / 2), abs=0.01)
+
+
+def test_the_parts_of_a_score_add_up() -> None:
+    p, q = labels(100), distributions(100, 2)
+    judged = score(p, q, WORDS, p.mean(axis=0))
+    assert sum(judged.per_word.values()) == pytest.approx(judged.kl)
+    assert judged.entropy == pytest.approx(np.log(2))
+    assert judged.cross_entropy == pytest.approx(-(p * np.log(q)).sum(axis=1).mean())
+    assert judged.low < judged.kl < judged.high
+    assert judged.gain == pytest.approx(1 - judged.kl / judged.trivial_kl)
+
+
+def test_certain_labels_have_no_entropy() -> None:
+    assert score(np.eye(4), distributions(4), WORDS).entropy == 0.0
+
+
+def test_calibration() -> None:
+    p = labels(4000)
+    assert calibration_error(p, p) == 0
+    assert calibration_error(p, np.full(p.shape, 0.25)) < 0.01
+    assert calibration_error(p, np.tile([0.7, 0.1, 0.1, 0.1], (4000, 1))) > 0.1
+
+
+# --- pooling ---------------------------------------------------------------------------------
+
+
+def test_the_pool_is_the_mean() -> None:
+    members = np.stack([distributions(20, seed) for seed in range(5)])
+    assert np.abs(pool_mean(members) - members.mean(axis=0)).max() < 1e-15
+
+
+def test_the_curve_is_the_score_of_the_first_members() -> None:
+    p = labels(60)
+    rounds = np.stack([distributions(60, seed) for seed in range(4)])
+    held_out = HeldOut(np.arange(60), rounds, p, trivial_prediction(p, 60))
+    points = curve(held_out, WORDS)
+    assert [point.members for point in points] == [1, 2, 3, 4]
+    assert points[0].kl == pytest.approx(kl(p, rounds[0]))
+    assert points[3].kl == pytest.approx(kl(p, rounds.mean(axis=0)))
+    assert points[3].kl < points[0].kl
+    assert trivial_kl(held_out) == pytest.approx(kl(p, np.tile(p.mean(axis=0), (60, 1))))
+
+
+# --- submission ------------------------------------------------------------------------------
+
+
+def listed(ids: list[str], rows: list[int]) -> pd.DataFrame:
+    return pd.DataFrame({"table_id": ids}, index=rows)
+
+
+def test_rows_follow_the_template() -> None:
+    predictions = distributions(3)
+    table, imputed = submission_table(
+        listed(["z", "x", "y"], [12, 10, 11]), np.array([10, 11, 12]), predictions, WORDS
+    )
+    assert imputed == []
+    assert table["id"].tolist() == ["z", "x", "y"]
+    assert np.allclose(table[[*WORDS]], predictions[[2, 0, 1]])
+
+
+def test_a_clip_that_cannot_be_used_gets_the_mean_prediction() -> None:
+    predictions = distributions(2)
+    table, imputed = submission_table(
+        listed(["x", "bad", "y"], [0, 1, 2]), np.array([0, 2]), predictions, WORDS
+    )
+    assert imputed == ["bad"]
+    assert np.allclose(table.loc[1, [*WORDS]].to_numpy(float), predictions.mean(axis=0))
+
+
+def test_the_written_table_can_be_read_again(tmp_path: Path) -> None:
+    table, _ = submission_table(
+        listed(["x", "y"], [0, 1]), np.array([0, 1]), distributions(2), WORDS
+    )
+    write_table(table, Location.of(tmp_path / "s.csv"))
+    again = pd.read_csv(tmp_path / "s.csv")
+    assert np.abs(again[[*WORDS]].to_numpy() - table[[*WORDS]].to_numpy()).max() < 1e-9
+    assert np.abs(again[[*WORDS]].sum(axis=1) - 1).max() < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("values", "ids", "message"),
+    [
+        (np.zeros((0, 4)), [], "no rows"),
+        (np.full((1, 4), np.nan), ["x"], "not finite"),
+        (np.array([[1.5, -0.5, 0, 0]]), ["x"], "negative"),
+        (np.full((1, 4), 0.2), ["x"], "do not sum to 1"),
+        (np.full((2, 4), 0.25), ["x", "x"], "an id more than once"),
+    ],
+)
+def test_a_wrong_table_is_not_written(
+    tmp_path: Path, values: np.ndarray, ids: list[str], message: str
+) -> None:
+    table = pd.DataFrame(values, columns=[*WORDS])
+    table.insert(0, "id", ids)
+    with pytest.raises(CorruptError, match=message):
+        write_table(table, Location.of(tmp_path / "s.csv"))
+    assert not (tmp_path / "s.csv").exists()
+
+
+# --- scoring tables --------------------------------------------------------------------------
+
+
+def write(path: Path, name: str, ids: list[str], values: np.ndarray, words=WORDS) -> str:
+    table = pd.DataFrame(values, columns=[*words])
+    table.insert(0, "id", ids)
+    table.to_csv(path / name, index=False)
+    return str(path / name)
+
+
+def test_tables_join_by_id_and_word(tmp_path: Path) -> None:
+    p, q = labels(5), distributions(5, 1)
+    ids = [f"c{i}" for i in range(5)]
+    truth = write(tmp_path, "truth.csv", ids, p)
+    shuffled = write(tmp_path, "p.csv", ids[::-1], q[::-1, ::-1], WORDS[::-1])
+    write(tmp_path, "train_answer.csv", ids, p)
+    judged = score_tables(truth, shuffled)
+    assert judged.kl == pytest.approx(kl(p, q))
+    assert judged.trivial_kl == pytest.approx(kl(p, np.tile(p.mean(axis=0), (5, 1))))
+    assert judged.clips == 5
+
+
+def test_tables_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    truth = write(tmp_path, "truth.csv", ["x", "y"], labels(2))
+    other = write(tmp_path, "p.csv", ["x", "z"], distributions(2), ("a", "b", "c", "e"))
+    with pytest.raises(DataError) as error:
+        score_tables(truth, other)
+    assert "different words: d, e" in str(error.value)
+    assert "different ids: y, z" in str(error.value)
+    with pytest.raises(DataError, match="there is no such file"):
+        score_tables(truth, str(tmp_path / "missing.csv"))
+
+
+# --- registry --------------------------------------------------------------------------------
+
+
+def record(version: str, score: float | None, held_out: str | None = "k") -> EnsembleRecord:
+    return EnsembleRecord(
+        version=version, fingerprint=version, created=datetime(2026, 1, 1, tzinfo=UTC),
+        members=(), pool="mean", words=WORDS, data="D", clips={}, kl=score, trivial_kl=1.0,
+        member_kl=(), curve=(), held_out_key=held_out, test_key="t", files={}, imputed=(),
+        config={"preset": "demo"}, software={}, git_revision=None,
+    )  # fmt: skip
+
+
+def publish(workspace: Location, *records: EnsembleRecord) -> None:
+    for one in records:
+        folder = workspace / registry.ENSEMBLES / one.version
+        (folder / registry.RECORD_FILE).write_json(one.model_dump(mode="json"))
+
+
+def test_the_first_ensemble_becomes_champion(workspace: Location) -> None:
+    first = record("v1", 0.5)
+    publish(workspace, first)
+    assert registry.champion(workspace) is None
+    assert registry.consider(workspace, first).promoted
+    assert registry.champion(workspace) == "v1"
+    assert not registry.consider(workspace, first).promoted
+
+
+@pytest.mark.parametrize(
+    ("challenger", "promoted", "reason"),
+    [
+        (record("v2", 0.4), True, "KL 0.4000 against 0.5000"),
+        (record("v2", 0.5), False, "does not score better"),
+        (record("v2", 0.6), False, "does not score better"),
+        (record("v2", 0.1, "other"), False, "scored on other clips"),
+        (record("v2", None, None), False, "without held-out clips"),
+    ],
+)
+def test_a_challenger_must_be_better_on_the_same_clips(
+    workspace: Location, challenger: EnsembleRecord, promoted: bool, reason: str
+) -> None:
+    publish(workspace, record("v1", 0.5), challenger)
+    registry.promote(workspace, "v1")
+    outcome = registry.consider(workspace, challenger)
+    assert outcome.promoted is promoted
+    assert reason in outcome.reason
+    assert registry.champion(workspace) == ("v2" if promoted else "v1")
+
+
+def test_a_champion_that_is_gone_is_replaced(workspace: Location) -> None:
+    publish(workspace, record("v1", 0.1), record("v2", 0.5))
+    registry.promote(workspace, "v1")
+    (workspace / registry.ENSEMBLES / "v1").remove()
+    outcome = registry.consider(workspace, record("v2", 0.5))
+    assert outcome.promoted
+    assert "champion v1 is no longer there" in outcome.reason
+
+
+def test_promote_and_roll_back(workspace: Location) -> None:
+    publish(workspace, record("v1", 0.5), record("v2", 0.6))
+    registry.promote(workspace, "v1")
+    registry.promote(workspace, "v2")
+    registry.promote(workspace, "v2")
+    assert registry.rollback(workspace) == "v1"
+    assert registry.champion(workspace) == "v1"
+    with pytest.raises(NotReadyError, match="no earlier champion"):
+        registry.rollback(workspace)
+    with pytest.raises(NotReadyError, match=r"no ensemble v9; there are: v1, v2"):
+        registry.promote(workspace, "v9")
+
+
+def test_an_ensemble_is_found_by_every_name(workspace: Location) -> None:
+    with pytest.raises(NotReadyError, match="no champion there yet"):
+        registry.find_ensemble(workspace, "champion")
+    publish(workspace, record("v1", 0.5))
+    registry.promote(workspace, "v1")
+    folder = str(workspace / registry.ENSEMBLES / "v1")
+    for name in ("champion", "v1", folder):
+        owner, found = registry.find_ensemble(workspace, name)
+        assert (owner, found.version) == (workspace, "v1")
+    with pytest.raises(NotReadyError, match="so no ensemble"):
+        registry.find_ensemble(workspace, folder + "0")
+
+
+def test_versions_sort_by_time() -> None:
+    early, late = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+    assert registry.version_name(early, "f" * 16) == "20260102-030405-ffffffff"
+    assert registry.version_name(early, "f" * 16) < registry.version_name(late, "0" * 16)

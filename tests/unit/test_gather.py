@@ -1,0 +1,67 @@
+"""Held-out predictions of several members, put together."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from overlap.catalog import Catalog, partition
+from overlap.catalog.catalog import OK
+from overlap.config import AudioFormat, ValidationConfig
+from overlap.ensemble.pooling import gather_held_out, trivial_kl
+from overlap.ensemble.scoring import kl
+from overlap.errors import CorruptError
+
+
+def catalog(clips: int) -> Catalog:
+    ids = [f"clip_{i}" for i in range(clips)]
+    table = pd.DataFrame({"clip_id": ids, "split": "train", "state": OK, "group": ""})
+    labels = np.random.default_rng(0).dirichlet(np.ones(3), clips)
+    return Catalog("", AudioFormat(1, 1), ("a", "b", "c"), table, labels)
+
+
+def members(known: Catalog, validation: ValidationConfig, count: int):
+    folds = validation.folds or 1
+    found = []
+    for index in range(count):
+        rows = partition(known, validation, index % folds).held_out
+        predictions = np.full((len(rows), 3), index / 10) + rows[:, None] / 1000
+        found.append((index % folds, rows, predictions))
+    return found
+
+
+def test_a_hold_out_gives_a_round_per_member() -> None:
+    known, validation = catalog(50), ValidationConfig(holdout=0.2)
+    found = gather_held_out(known, validation, members(known, validation, 3))
+    assert found is not None
+    assert found.rounds.shape == (3, 10, 3)
+    assert np.array_equal(found.labels, known.labels[found.rows])
+    for index, predictions in enumerate(found.rounds):
+        assert np.allclose(predictions[:, 0], index / 10 + found.rows / 1000)
+    part = partition(known, validation, 0)
+    mean = known.labels[part.train].mean(axis=0)
+    assert trivial_kl(found) == pytest.approx(kl(found.labels, np.tile(mean, (10, 1))))
+
+
+def test_folds_give_a_round_per_seed_over_all_clips() -> None:
+    known, validation = catalog(50), ValidationConfig(holdout=0, folds=5)
+    found = gather_held_out(known, validation, members(known, validation, 10))
+    assert found is not None
+    assert found.rows.tolist() == list(range(50))
+    assert found.rounds.shape == (2, 50, 3)
+    assert np.isfinite(found.rounds).all()
+    for fold in range(5):
+        rows = partition(known, validation, fold).held_out
+        assert np.allclose(found.rounds[0, rows, 0], fold / 10 + rows / 1000)
+        assert np.allclose(found.rounds[1, rows, 0], (fold + 5) / 10 + rows / 1000)
+
+
+def test_nothing_held_out_gives_nothing() -> None:
+    known = catalog(5)
+    assert gather_held_out(known, ValidationConfig(holdout=0), []) is None
+
+
+def test_predictions_of_other_clips_are_refused() -> None:
+    known, validation = catalog(50), ValidationConfig(holdout=0.2)
+    fold, rows, predictions = members(known, validation, 1)[0]
+    with pytest.raises(CorruptError, match="not those of its fold"):
+        gather_held_out(known, validation, [(fold, rows + 1, predictions)])

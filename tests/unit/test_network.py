@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from overlap.config import NetworkConfig, RunConfig, Stage
+from overlap.features import Normalisation
+from overlap.training.layers import Normalise
+from overlap.training.network import build_network
+
+CONSTANTS = Normalisation((-60.0, -50.0), (-30.0, -20.0), (10.0, 5.0))
+
+
+def constants(resolutions: int) -> Normalisation:
+    return Normalisation((-60.0,) * resolutions, (-30.0,) * resolutions, (10.0,) * resolutions)
+
+
+def test_the_known_network_has_the_known_size() -> None:
+    network = build_network(NetworkConfig(), (64, 101, 4), 30, constants(4))
+    assert network.count_params() == 1_914_686
+
+
+def test_the_demo_network_is_built_from_the_preset() -> None:
+    config = RunConfig(data="D", preset="demo").network
+    network = build_network(config, (64, 101, 4), 9, constants(4))
+    assert network.output_shape == (None, 9)
+    assert network.count_params() < 500_000
+
+
+def test_normalisation_is_a_clipped_z_score() -> None:
+    decibels = np.random.default_rng(0).uniform(-100, 0, (3, 4, 5, 2)).astype(np.float16)
+    found = keras.ops.convert_to_numpy(Normalise.of(CONSTANTS)(decibels))
+    clipped = np.maximum(decibels.astype(np.float64), [-60, -50])
+    assert np.abs(found - (clipped - [-30, -20]) / [10, 5]).max() < 1e-5
+
+
+def test_predictions_are_distributions() -> None:
+    config = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
+    network = build_network(config, (8, 9, 2), 5, CONSTANTS)
+    decibels = np.random.default_rng(0).uniform(-100, 0, (6, 8, 9, 2)).astype(np.float16)
+    found = network.predict(decibels, verbose=0)
+    assert found.dtype == np.float32
+    assert np.abs(found.sum(axis=1) - 1).max() < 1e-6
+    assert (found > 0).all()
+
+
+def test_a_saved_network_needs_nothing_beside_it(tmp_path: Path) -> None:
+    config = NetworkConfig(
+        stages=(Stage(kind="plain", filters=4), Stage(kind="bottleneck", filters=8)), dense=8
+    )
+    network = build_network(config, (8, 9, 2), 5, CONSTANTS)
+    decibels = np.random.default_rng(0).uniform(-100, 0, (6, 8, 9, 2)).astype(np.float16)
+    network.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    assert np.array_equal(loaded.predict(decibels, verbose=0), network.predict(decibels, verbose=0))
+
+
+@pytest.mark.parametrize("kind", ["plain", "bottleneck"])
+def test_width_scales_the_filters(kind: str) -> None:
+    def size(width: float) -> int:
+        config = NetworkConfig(stages=(Stage(kind=kind, filters=32),), width=width)
+        return build_network(config, (8, 9, 2), 5, CONSTANTS).count_params()
+
+    assert size(0.5) < size(1) < size(2)

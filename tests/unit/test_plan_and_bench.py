@@ -1,0 +1,104 @@
+"""What a plan promises, what is pending, and what a benchmark measures."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from steps import catalogue
+
+from overlap import bench
+from overlap.catalog import Catalog, list_data
+from overlap.config import FeatureConfig, RunConfig
+from overlap.errors import DataError
+from overlap.features import FeatureStore
+from overlap.pending import Pending, pending_work
+from overlap.plan import plan_run
+from overlap.training.spec import plan_members
+
+Ready = tuple[Catalog, FeatureStore]
+
+
+def pending(config: RunConfig) -> Pending:
+    return pending_work(config, list_data(config.data))
+
+
+def test_everything_is_pending_at_first(config: RunConfig) -> None:
+    assert pending(config) == Pending(clips=120, blocks=8, members=2)
+    catalogue(config)
+    assert pending(config) == Pending(clips=0, blocks=8, members=2)
+
+
+def test_members_are_pending_when_features_are_there(ready: Ready, config: RunConfig) -> None:
+    assert pending(config) == Pending(clips=0, blocks=0, members=2)
+    assert not pending(config).features
+    assert pending(config).anything
+
+
+def test_a_changed_clip_is_pending(ready: Ready, config: RunConfig, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(config.data, tmp_path / "copy"))
+    moved = config.model_copy(update={"data": str(folder)})
+    assert pending(moved).clips == 120  # another folder: all must be looked at
+    catalogue(moved)
+    assert pending(moved) == Pending(clips=0, blocks=0, members=2)  # but hold the same sound
+    (folder / "train" / "train_000000.wav").write_bytes(b"another")
+    assert pending(moved).clips == 2  # the old one is gone, the new one is there
+    shutil.copy(folder / "train" / "train_000001.wav", folder / "train" / "unnamed.wav")
+    assert pending(moved).clips == 2
+
+
+def test_changed_labels_make_members_pending(
+    ready: Ready, config: RunConfig, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(config.data, tmp_path / "copy"))
+    moved = config.model_copy(update={"data": str(folder)})
+    catalog = catalogue(moved)
+    before = plan_members(moved, catalog, ready[1])
+    table = pd.read_csv(folder / "train_answer.csv")
+    table.iloc[0, 1:] = np.roll(table.iloc[0, 1:], 1)
+    table.to_csv(folder / "train_answer.csv", index=False)
+    after = plan_members(moved, catalogue(moved), ready[1])
+    assert {s.fingerprint for s in before}.isdisjoint(s.fingerprint for s in after)
+    table.iloc[0, 1] = 7
+    table.to_csv(folder / "train_answer.csv", index=False)
+    with pytest.raises(DataError, match="do not sum to 1"):
+        pending(moved)
+
+
+def test_a_plan_adds_up(config: RunConfig) -> None:
+    plan = plan_run(config, cpu_workers=4)
+    assert (plan.blocks, plan.blocks_to_compute) == (8, 8)
+    assert plan.bytes_to_write == plan.feature_bytes == 120 * 2 * 64 * 101 * 4
+    assert plan.feature_seconds == pytest.approx(120 / (4 * plan.clips_per_core_second))
+    assert plan.feed.bytes == 100 * 2 * 64 * 101 * 4
+    assert not Path(config.workspace).exists()
+
+
+def test_members_are_seeds_times_folds(ready: Ready, config: RunConfig) -> None:
+    folded = RunConfig.model_validate(
+        config.model_dump() | {"validation": {"holdout": 0, "folds": 2}, "ensemble": {"members": 4}}
+    )
+    specs = plan_members(folded, *ready)
+    assert [(spec.seed, spec.fold) for spec in specs] == [(0, 0), (1, 1), (2, 0), (3, 1)]
+    assert len({spec.fingerprint for spec in specs}) == 4
+
+
+def test_the_bench_measures_every_way() -> None:
+    config = FeatureConfig()
+    sound = bench.speech_like(8, config)
+    assert sound.shape == (8, 16000)
+    assert np.abs(sound).max() < 1
+    rows = {row.name: row for row in bench.bench_features(sound, config, rounds=2)}
+    assert rows.keys() == bench.WAYS.keys()
+    assert rows[bench.REFERENCE].ratio == 1
+    assert rows[bench.REFERENCE].max_error_db == 0
+    assert all(row.clips_per_cpu_second > 0 for row in rows.values())
+    assert rows["batched"].max_error_db < 0.05
+    assert rows["batched (float32 out)"].max_error_db < 0.005
+
+
+def test_the_bench_takes_recordings(words: Path, tmp_path: Path) -> None:
+    assert bench.load_some(words, 10, FeatureConfig()).shape == (10, 16000)
+    with pytest.raises(DataError, match="no sound files there"):
+        bench.load_some(tmp_path, 10, FeatureConfig())

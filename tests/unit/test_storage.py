@@ -1,0 +1,102 @@
+import os
+import pickle
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+
+from overlap.errors import UserError
+from overlap.storage import Location, new_folder
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    if request.param == "local":
+        yield Location.of(tmp_path / "folder")
+        return
+    location = Location.of(f"memory://{tmp_path.name}")
+    yield location
+    fsspec.filesystem("memory").rm(f"/{tmp_path.name}", recursive=True)
+
+
+def test_files_and_folders(folder: Location) -> None:
+    assert not (folder / "a").exists()
+    (folder / "a.txt").write_bytes(b"hello")
+    (folder / "below/b.json").write_json({"x": [1, "ä"]})
+    (folder / "below/c.npz").write_arrays({"v": np.arange(3)})
+    assert (folder / "a.txt").read_bytes() == b"hello"
+    assert (folder / "below/b.json").read_json() == {"x": [1, "ä"]}
+    assert (folder / "below/c.npz").read_arrays()["v"].tolist() == [0, 1, 2]
+    assert folder.is_folder()
+    assert not (folder / "a.txt").is_folder()
+    assert folder.folders() == ["below"]
+    assert [(e.name, e.size) for e in folder.files()] == [("a.txt", 5)]
+    (folder / "below").remove()
+    (folder / "below").remove()
+    assert folder.folders() == []
+    assert (folder / "nothing").folders() == []
+    with pytest.raises(FileNotFoundError):
+        (folder / "below/b.json").read_bytes()
+
+
+def test_a_version_changes_with_the_content(folder: Location) -> None:
+    def version() -> str:
+        return next(folder.files()).version
+
+    (folder / "a").write_bytes(b"one")
+    first = version()
+    assert version() == first
+    (folder / "a").write_bytes(b"two and more")
+    assert version() != first
+
+
+def test_a_location_can_be_shipped(folder: Location) -> None:
+    (folder / "a").write_bytes(b"x")
+    again = pickle.loads(pickle.dumps(folder))
+    assert again == folder
+    assert (again / "a").exists()
+
+
+def test_a_failed_write_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = Location.of(tmp_path / "a")
+    location.write_bytes(b"old")
+
+    def fail(_file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        location.write_bytes(b"new")
+    assert location.read_bytes() == b"old"
+    assert [f.name for f in tmp_path.iterdir()] == ["a"]
+
+
+def test_relative_paths_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Location.of("w").url == str(tmp_path / "w")
+    assert Location.of("w/").url == str(tmp_path / "w")
+    assert Location.of(Path("w")).local == tmp_path / "w"
+    assert Location.of(f"file://{tmp_path}/w").url == str(tmp_path / "w")
+
+
+@pytest.mark.parametrize("address", ["", "  ", "nonsense://x"])
+def test_what_is_no_address(address: str) -> None:
+    with pytest.raises(UserError):
+        Location.of(address)
+
+
+def test_a_new_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "a") as part:
+        (part / "x").write_text("1")
+        assert not (tmp_path / "a").exists()
+    assert (tmp_path / "a" / "x").read_text() == "1"
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "b") as part:
+        raise RuntimeError
+    assert [f.name for f in tmp_path.iterdir()] == ["a"]
+    (tmp_path / "c").mkdir()
+    with new_folder(tmp_path / "c") as part:
+        (part / "x").write_text("1")
+    assert (tmp_path / "c" / "x").exists()

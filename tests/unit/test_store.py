@@ -1,0 +1,218 @@
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+import zarr
+from steps import catalogue, computed
+
+from overlap.catalog import Catalog
+from overlap.config import FeatureConfig, RunConfig, StoreConfig
+from overlap.errors import DataError, NotReadyError, UserError
+from overlap.features import FeatureStore, block_job, extract_block
+from overlap.features.batched import batched_features
+from overlap.features.extract import block_digest, compute_block
+from overlap.features.statistics import count_codes
+from overlap.storage import Location
+
+Ready = tuple[Catalog, FeatureStore]
+
+
+def test_what_is_stored_is_what_was_computed(ready: Ready, spoken: np.ndarray) -> None:
+    catalog, store = ready
+    assert catalog.clips["clip_id"][23] == "train_000023"
+    expected = batched_features(spoken, store.config)
+    assert np.array_equal(store.read_rows(0, 24), expected)
+    assert store.missing(catalog) == []
+
+
+def test_plain_zarr_and_xarray_read_it(ready: Ready, config: RunConfig) -> None:
+    catalog, store = ready
+    path = f"{config.workspace}/features.zarr"
+    group = zarr.open_group(path, mode="r")
+    assert group["mel"].dtype == np.float16
+    assert group["mel"].shape == (120, 64, 101, 4)
+    opened = xarray.open_zarr(path, consolidated=False)
+    assert opened["mel"].dims == ("clip", "mel", "frame", "resolution")
+    assert opened["clip_id"].values.tolist() == catalog.clips["clip_id"].tolist()
+    assert opened["split"].values.tolist() == [0] * 100 + [1] * 20
+    assert opened["valid"].values.all()
+    assert FeatureConfig.model_validate(opened.attrs["features"]) == store.config
+    assert opened.attrs["software"]["numpy"] == np.__version__
+
+
+def test_blocks_are_whole_chunks(ready: Ready) -> None:
+    catalog, store = ready
+    blocks = store.blocks(catalog)
+    assert [(b.start, b.stop) for b in blocks] == [(i, min(i + 16, 120)) for i in range(0, 120, 16)]
+    with pytest.raises(ValueError, match="two workers could write that chunk"):
+        store.write_rows(4, np.zeros((8, *store.config.shape), np.float16))
+
+
+def test_statistics_are_those_of_the_store(ready: Ready) -> None:
+    catalog, store = ready
+    splits = (catalog.clips["split"] == "test").to_numpy(int)
+    assert np.array_equal(store.histogram(), count_codes(store.read_rows(0, 120), splits, 2))
+
+
+def test_normalised_features_equal_a_direct_computation(ready: Ready) -> None:
+    """Mode joint, as the known solution does it: all clips stacked, in float64, by librosa."""
+    import librosa
+
+    catalog, store = ready
+    folder = Location.of(catalog.data)
+    from overlap.catalog.inspection import load_clip
+
+    clips = np.stack([load_clip(folder, f, catalog.wanted).samples for f in catalog.clips["file"]])
+    found = store.normalisation("joint", 80)
+    for index, resolution in enumerate(store.config.resolutions):
+        power = np.stack(
+            [
+                librosa.feature.melspectrogram(
+                    y=clip, sr=16000, n_fft=resolution.n_fft, hop_length=160,
+                    win_length=resolution.win_length, n_mels=64,
+                )
+                for clip in clips
+            ]
+        )  # fmt: skip
+        decibels = librosa.power_to_db(power.astype(np.float64), ref=np.max, top_db=80)
+        expected = (decibels - decibels.mean()) / decibels.std()
+        stored = store.read_rows(0, 120)[..., index].astype(np.float64)
+        clipped = np.maximum(stored, found.floor_db[index])
+        ours = (clipped - found.mean_db[index]) / found.std_db[index]
+        assert np.abs(ours - expected).max() < 0.003
+
+
+def test_the_two_modes_differ_by_the_test_clips(ready: Ready) -> None:
+    _, store = ready
+    train, joint = store.normalisation("train", 80), store.normalisation("joint", 80)
+    values = store.read_rows(0, 100)[..., 0].astype(np.float64)
+    assert train.floor_db[0] == values.max() - 80
+    assert train.mean_db[0] == pytest.approx(
+        np.maximum(values, train.floor_db[0]).mean(), rel=1e-12
+    )
+    assert train != joint
+
+
+def test_nothing_is_written_twice(ready: Ready, config: RunConfig) -> None:
+    catalog, store = ready
+    before = {f: f.stat().st_mtime_ns for f in Path(config.workspace).rglob("*") if f.is_file()}
+    again, store = computed(config)
+    store.sync(again)
+    changed = [
+        f
+        for f in Path(config.workspace).rglob("*")
+        if f.is_file() and f.stat().st_mtime_ns != before.get(f) and "features.zarr" in f.parts
+    ]
+    assert changed == []
+
+
+def test_a_block_written_again_has_the_same_bytes(ready: Ready, config: RunConfig) -> None:
+    catalog, store = ready
+
+    def content() -> dict[str, str]:
+        files = Path(config.workspace, "features.zarr").rglob("*")
+        return {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()}
+
+    before = content()
+    extract_block(block_job(Location.of(config.workspace), catalog, store.blocks(catalog)[2]))
+    assert content() == before
+
+
+def test_only_touched_blocks_are_missing(config: RunConfig, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(config.data, tmp_path / "copy"))
+    config = config.model_copy(update={"data": str(folder)})
+    catalog, store = computed(config)
+    (folder / "train" / "train_000020.wav").write_bytes(
+        (folder / "train" / "train_000021.wav").read_bytes()
+    )
+    changed = catalogue(config, catalog)
+    store.sync(changed)
+    assert [block.index for block in store.missing(changed)] == [1]
+    extract_block(block_job(Location.of(config.workspace), changed, store.missing(changed)[0]))
+    rows = store.read_rows(20, 22)
+    assert np.array_equal(rows[0], rows[1])
+    splits = (changed.clips["split"] == "test").to_numpy(int)
+    assert np.array_equal(store.histogram(), count_codes(store.read_rows(0, 120), splits, 2))
+
+
+def test_a_quarantined_clip_leaves_its_row_empty(config: RunConfig, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(config.data, tmp_path / "copy"))
+    (folder / "train" / "train_000020.wav").write_bytes(b"no sound")
+    config = config.model_copy(update={"data": str(folder)})
+    catalog, store = computed(config)
+    assert not store.read_rows(20, 21).any()
+    assert store.histogram()[0].sum() == 99 * 64 * 101 * 4
+    assert not zarr.open_group(f"{config.workspace}/features.zarr", mode="r")["valid"][20]
+
+
+def test_an_interrupted_block_is_missing(ready: Ready, config: RunConfig) -> None:
+    catalog, store = ready
+    block = store.blocks(catalog)[3]
+    changed = type(block)(block.index, block.start, block.stop, "0" * 31 + "1")
+    FeatureStore.open(Location.of(config.workspace), read_only=False).mark_open(changed)
+    assert store.missing(catalog) == [block]
+
+
+def test_a_file_that_changes_under_the_run_is_seen(config: RunConfig, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(config.data, tmp_path / "copy"))
+    config = config.model_copy(update={"data": str(folder)})
+    catalog, workspace = catalogue(config), Location.of(config.workspace)
+    store = FeatureStore.create(workspace, config.features, config.store)
+    store.sync(catalog)
+    (folder / "train" / "train_000000.wav").write_bytes(
+        (folder / "train" / "train_000001.wav").read_bytes()
+    )
+    (folder / "train" / "train_000016.wav").unlink()
+    blocks = store.blocks(catalog)
+    with pytest.raises(DataError, match="train_000000.wav: changed while the run was reading"):
+        extract_block(block_job(workspace, catalog, blocks[0]))
+    with pytest.raises(DataError, match=r"train_000016.wav: unreadable .* read before"):
+        extract_block(block_job(workspace, catalog, blocks[1]))
+    assert len(store.missing(catalog)) == len(blocks)
+
+
+def test_features_of_another_configuration_are_not_overwritten(
+    ready: Ready, config: RunConfig
+) -> None:
+    workspace = Location.of(config.workspace)
+    with pytest.raises(UserError, match="hop 160 there, 80 asked"):
+        FeatureStore.create(workspace, FeatureConfig(hop=80), config.store)
+    again = FeatureStore.create(workspace, config.features, StoreConfig())
+    assert (again.block_clips, again.chunk_clips()) == (16, 8)
+
+
+def test_a_workspace_without_features(workspace: Location) -> None:
+    with pytest.raises(NotReadyError, match="no features there yet"):
+        FeatureStore.open(workspace)
+
+
+def test_another_format_is_refused(ready: Ready, config: RunConfig) -> None:
+    zarr.open_group(f"{config.workspace}/features.zarr", mode="r+").attrs["format"] = 99
+    with pytest.raises(UserError, match="format 99"):
+        FeatureStore.open(Location.of(config.workspace))
+
+
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+def test_compression_changes_no_value(ready: Ready, config: RunConfig, codec: str) -> None:
+    _, plain = ready
+    other = config.model_copy(
+        update={
+            "workspace": config.workspace + codec,
+            "store": config.store.model_copy(update={"compression": codec}),
+        }
+    )
+    _, packed = computed(other)
+    assert np.array_equal(packed.read_rows(0, 120), plain.read_rows(0, 120))
+
+
+def test_the_digest_is_that_of_the_stored_block(ready: Ready, config: RunConfig) -> None:
+    catalog, store = ready
+    block = store.blocks(catalog)[7]
+    assert block_digest(store.read_rows(block.start, block.stop)) == store.stored_digest(block)
+    job = block_job(Location.of(config.workspace), catalog, block)
+    values, digest = compute_block(job, store)
+    assert digest == store.stored_digest(block)
+    assert len(values) == 8

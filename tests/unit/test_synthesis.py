@@ -1,0 +1,57 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from overlap.errors import UserError
+from overlap.synthesis import SynthConfig, synthesise
+
+
+def test_words_are_spoken(words: Path) -> None:
+    assert sorted(f.name for f in words.iterdir()) == [
+        "down",
+        "eight",
+        "five",
+        "left",
+        "up",
+        "zero",
+    ]
+    files = sorted((words / "eight").iterdir())
+    assert len(files) == 40
+    for file in files:
+        samples, rate = soundfile.read(file)
+        assert rate == 16000
+        assert samples.ndim == 1
+        assert 0.1 < len(samples) / rate <= 1
+        assert np.abs(samples).max() > 0.05
+
+
+def test_voices_differ(words: Path) -> None:
+    spoken = {file.read_bytes() for file in (words / "five").iterdir()}
+    assert len(spoken) == 40
+
+
+def test_a_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from overlap.synthesis import *;"
+        "synthesise(Path(sys.argv[1]), SynthConfig(words=('no', 'six'), voices=9, takes=2))"
+    )
+    for name in ("one", "two"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True)
+    one, two = (sorted((tmp_path / name).rglob("*.wav")) for name in ("one", "two"))
+    assert len(one) == 36
+    assert [f.read_bytes() for f in one] == [f.read_bytes() for f in two]
+
+
+def test_too_many_voices(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="voices, not 10000"):
+        synthesise(tmp_path / "w", SynthConfig(voices=10000))
+
+
+def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    with pytest.raises(UserError, match=r"overlap\[synth\]"):
+        synthesise(tmp_path / "w", SynthConfig())
