@@ -1,0 +1,149 @@
+"""Commands around the data: mix, synth, score, bench, demo."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.options import Json
+from overlap.errors import UserError
+
+bench = typer.Typer(help="Benchmarks, as ratios taken in one run.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command()(mix)
+    app.command()(synth)
+    app.command()(score)
+    app.add_typer(bench, name="bench")
+
+
+def mix(  # noqa: PLR0913  one parameter per option
+    words: Annotated[Path, typer.Argument(help="Folder with one folder of recordings per word.")],
+    *,
+    out: Annotated[Path, typer.Option(help="The data set; must not exist yet, or be empty.")],
+    train: Annotated[int, typer.Option(min=0, help="Training clips.")],
+    test: Annotated[int, typer.Option(min=0, help="Test clips.")],
+    words_per_clip: Annotated[int, typer.Option(min=1, help="Different words in a clip.")] = 4,
+    min_clips: Annotated[
+        int, typer.Option(min=1, help="Leave out words with fewer recordings.")
+    ] = 2,
+    test_speakers: Annotated[
+        float, typer.Option(min=0.01, max=0.9, help="Fraction of the speakers kept for test.")
+    ] = 0.15,
+    groups: Annotated[
+        int, typer.Option(min=1, help="Groups of training speakers that never share a clip.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+) -> None:
+    """Mix a data set of overlapped clips from a folder of words.
+
+    A recording's file name up to its first underscore is its speaker. Nobody is heard both in
+    train and in test.
+    """
+    from flows.console import OUT, bar
+    from overlap.mixing import MixConfig
+    from overlap.mixing import mix as mix_clips
+
+    config = MixConfig(
+        train=train, test=test, words_per_clip=words_per_clip, min_clips=min_clips,
+        test_speakers=test_speakers, groups=groups, seed=seed,
+    )  # fmt: skip
+    with bar("mixing clips") as on_progress:
+        used = mix_clips(words, out, config, on_progress)
+    OUT.print(
+        f"{train} training and {test} test clips of {words_per_clip} out of {len(used)} words "
+        f"({' '.join(used)}), in {out}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def synth(
+    out: Annotated[Path, typer.Option(help="The words; must not exist yet, or be empty.")],
+    words: Annotated[
+        str | None, typer.Option(help="Words to speak, separated by commas; none: 30 words.")
+    ] = None,
+    voices: Annotated[int, typer.Option(min=1, help="Different speakers.")] = 60,
+    takes: Annotated[int, typer.Option(min=1, help="Recordings of each word by each speaker.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Draws voices, pitches and rates.")] = 0,
+) -> None:
+    """Speak words with espeak-ng, as one folder per word."""
+    from flows.console import OUT, bar
+    from overlap.synthesis import DEFAULT_WORDS, SynthConfig, synthesise
+
+    chosen = DEFAULT_WORDS if words is None else tuple(w for w in words.split(",") if w.strip())
+    if not chosen or any("/" in word for word in chosen):
+        raise UserError(f"--words {words!r} names no words; separate them by commas")
+    config = SynthConfig(words=chosen, voices=voices, takes=takes, seed=seed)
+    with bar("speaking") as on_progress:
+        spoken = synthesise(out, config, on_progress)
+    OUT.print(f"{len(chosen)} words by {len(spoken)} voices, in {out}", highlight=False)
+
+
+def score(
+    predictions: Annotated[str, typer.Argument(help="CSV with predictions.")],
+    labels: Annotated[str, typer.Option(help="CSV with the true labels.")],
+    train_labels: Annotated[
+        str | None,
+        typer.Option(help="train_answer.csv, for the trivial prediction; found beside --labels."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score predictions against labels: mean KL divergence and more."""
+    from flows.console import print_json, print_table
+    from overlap.ensemble.tables import score_tables
+
+    judged = score_tables(labels, predictions, train_labels)
+    if as_json:
+        print_json({**asdict(judged), "gain": judged.gain})
+        return
+    rows = [
+        ("KL divergence, nats", f"{judged.kl:.4f}"),
+        ("95 % interval", f"{judged.low:.4f} to {judged.high:.4f}"),
+        ("cross-entropy, nats", f"{judged.cross_entropy:.4f}"),
+        ("of it entropy of the labels", f"{judged.entropy:.4f}"),
+        ("calibration error", f"{judged.calibration_error:.4f}"),
+    ]
+    if judged.trivial_kl is not None and judged.gain is not None:
+        rows.append(("KL of the mean training label", f"{judged.trivial_kl:.4f}"))
+        rows.append(("below it by", f"{judged.gain:.1%}"))
+    print_table(f"{judged.clips} clips", ("", ""), rows)
+    worst = sorted(judged.per_word.items(), key=lambda item: -item[1])
+    print_table("KL by word", ("word", "KL"), [(w, f"{value:.4f}") for w, value in worst])
+
+
+@bench.command("features")
+def bench_features(
+    words: Annotated[
+        Path | None, typer.Option(help="Folder of clips to measure on; none: synthetic sound.")
+    ] = None,
+    clips: Annotated[int, typer.Option(min=8, help="Clips per round.")] = 128,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Clips per CPU-second of every way to compute the features, on one core."""
+    from flows.console import print_json, print_table
+    from overlap import bench as library
+    from overlap.config import FeatureConfig
+
+    config = FeatureConfig()
+    sound = (
+        library.speech_like(clips, config)
+        if words is None
+        else library.load_some(words, clips, config)
+    )
+    rows = library.bench_features(sound, config, rounds)
+    if as_json:
+        print_json({"clips": clips, "rounds": rounds, "rows": [asdict(row) for row in rows]})
+        return
+    print_table(
+        f"Features of {clips} clips, one core, {rounds} rounds",
+        ("way", "clips per CPU-second", "ratio", "max error, dB"),
+        [
+            (r.name, f"{r.clips_per_cpu_second:,.0f}", f"{r.ratio:.2f}", f"{r.max_error_db:.2g}")
+            for r in rows
+        ],
+    )

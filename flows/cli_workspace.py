@@ -1,0 +1,206 @@
+"""Commands that look at a workspace: plan, status, verify, models."""
+
+import os
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from flows.options import Json, Workspace, run_command
+from overlap.config import RunConfig
+from overlap.errors import CorruptError
+
+models = typer.Typer(help="Published ensembles and the champion.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    run_command(app)(plan)
+    app.command()(status)
+    app.command()(verify)
+    app.add_typer(models, name="models")
+
+
+def plan(config: RunConfig, as_json: bool) -> None:
+    """What a run would do: work, bytes, memory and time; nothing is written."""
+    from flows.console import print_json, print_table
+    from overlap.plan import plan_run
+
+    workers = config.cluster.cpu_workers or os.cpu_count() or 1
+    planned = plan_run(config, workers)
+    if as_json:
+        print_json({"cpu_workers": workers, **asdict(planned)})
+        return
+    feed = planned.feed
+    per_member = planned.member_seconds
+    print_table(
+        f"What `overlap run` would do in {config.workspace}",
+        ("", "to do", "in all"),
+        [
+            ("clips to check", planned.clips_to_check, planned.train_clips + planned.test_clips),
+            ("feature blocks", planned.blocks_to_compute, planned.blocks),
+            ("feature store", _size(planned.bytes_to_write), _size(planned.feature_bytes)),
+            ("features, time", _duration(planned.feature_seconds), f"{workers} workers"),
+            ("members", planned.members_to_train, planned.members),
+            (
+                "members, time",
+                "known after the first"
+                if per_member is None
+                else _duration(per_member * planned.members_to_train),
+                "" if per_member is None else f"{_duration(per_member)} each",
+            ),
+            ("memory per member", _size(feed.bytes), f"{feed.mode} mode"),
+        ],
+    )
+
+
+def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
+    """What a workspace holds."""
+    from flows.console import OUT, print_json, print_table
+    from overlap.status import read_status
+    from overlap.storage import Location
+
+    found = read_status(Location.of(workspace))
+    if as_json:
+        print_json(asdict(found))
+        return
+    complete = sum(member.complete for member in found.members)
+    print_table(
+        found.workspace,
+        ("", ""),
+        [
+            ("data", found.data),
+            *((f"{name} clips", count) for name, count in found.clips.items()),
+            ("words", found.words),
+            ("feature blocks done", f"{found.blocks_done} of {found.blocks}"),
+            ("members complete", f"{complete} of {len(found.members)} begun"),
+            ("ensembles", len(found.ensembles)),
+            ("champion", found.champion or "none"),
+        ],
+    )
+    if found.members:
+        print_table(
+            "Members",
+            ("seed", "fold", "state", "held-out KL", "clips/s", "fingerprint"),
+            [
+                (
+                    m.seed,
+                    m.fold,
+                    "complete" if m.complete else "begun",
+                    "" if m.held_out_kl is None else f"{m.held_out_kl:.4f}",
+                    "" if m.clips_per_second is None else f"{m.clips_per_second:,.0f}",
+                    m.fingerprint,
+                )
+                for m in found.members
+            ],
+        )
+    if found.blocks_done < found.blocks or complete < len(found.members):
+        OUT.print("not complete: `overlap run` with the same options goes on from here")
+
+
+def verify(
+    *,
+    workspace: Workspace = "workspace",
+    recompute: Annotated[
+        int, typer.Option(min=0, help="Blocks to compute again from the sound files.")
+    ] = 1,
+    everything: Annotated[bool, typer.Option("--all", help="Compute every block again.")] = False,
+    repair: Annotated[
+        bool, typer.Option(help="Mark what is damaged as missing; the next run makes it again.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Whether what a workspace holds is what was written there."""
+    from flows.console import OUT, print_json
+    from overlap import verify as library
+    from overlap.storage import Location
+
+    place = Location.of(workspace)
+    result = library.verify_workspace(place, None if everything else recompute)
+    if as_json:
+        print_json(asdict(result))
+    else:
+        OUT.print(
+            f"{result.blocks} blocks read and compared, {result.blocks_recomputed} of them "
+            f"computed again, {result.members} members, {result.ensembles} ensembles",
+            highlight=False,
+        )
+    marked = library.repair(place, result.faults) if repair else 0
+    if result.faults:
+        lines = "\n".join(f"  - {fault.what}" for fault in result.faults)
+        if repair:
+            end = f"{marked} marked as missing; run again to make them"
+        else:
+            end = "`overlap verify --repair` marks what is damaged as missing"
+        raise CorruptError(f"{len(result.faults)} faults in {place}\n{lines}\n{end}")
+    if not as_json:
+        OUT.print("all is as it was written")
+
+
+@models.command("list")
+def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> None:
+    """Published ensembles, oldest first."""
+    from flows.console import OUT, print_json, print_table
+    from overlap.ensemble.registry import champion, list_ensembles
+    from overlap.storage import Location
+
+    place = Location.of(workspace)
+    records, current = list_ensembles(place), champion(place)
+    if as_json:
+        print_json({"champion": current, "ensembles": [r.model_dump(mode="json") for r in records]})
+        return
+    if not records:
+        OUT.print(f"no ensembles in {place} yet; `overlap run` publishes one", highlight=False)
+        return
+    print_table(
+        f"Ensembles in {place}",
+        ("version", "members", "preset", "KL", "trivial KL", ""),
+        [
+            (
+                record.version,
+                len(record.members),
+                record.config["preset"],
+                "" if record.kl is None else f"{record.kl:.4f}",
+                "" if record.trivial_kl is None else f"{record.trivial_kl:.4f}",
+                "champion" if record.version == current else "",
+            )
+            for record in records
+        ],
+    )
+
+
+@models.command()
+def promote(version: str, workspace: Workspace = "workspace") -> None:
+    """Make a version the champion."""
+    from flows.console import OUT
+    from overlap.ensemble import registry
+    from overlap.storage import Location
+
+    registry.promote(Location.of(workspace), version)
+    OUT.print(f"champion: {version}", highlight=False)
+
+
+@models.command()
+def rollback(workspace: Workspace = "workspace") -> None:
+    """Make the champion before this one champion again."""
+    from flows.console import OUT
+    from overlap.ensemble import registry
+    from overlap.storage import Location
+
+    OUT.print(f"champion: {registry.rollback(Location.of(workspace))}", highlight=False)
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

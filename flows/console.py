@@ -1,0 +1,70 @@
+"""What a person reads in the terminal: tables, and one clear message for an error."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from overlap.ensemble import registry
+from overlap.ensemble.registry import EnsembleRecord, Promotion
+from overlap.storage import Location
+from tasks.tables import kl_table
+
+OUT = Console()
+ERR = Console(stderr=True)
+
+
+def print_json(content: object) -> None:
+    """One JSON object on standard output."""
+    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table; columns after the first are right-aligned."""
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=any(columns))
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    OUT.print(table)
+
+
+def print_ensemble(
+    workspace: str, record: EnsembleRecord, promotion: Promotion, *, as_json: bool
+) -> None:
+    """The end of a run: the KL table, where things are, and what became of the champion."""
+    place = Location.of(workspace)
+    if as_json:
+        print_json(record.model_dump(mode="json") | {"promotion": asdict(promotion)})
+        return
+    rows = [(row["what"], row["KL"]) for row in kl_table(record)]
+    where = "held-out clips" if record.kl is not None else "no clips held out"
+    print_table(f"KL divergence, nats ({where})", ("predicted by", "KL"), rows)
+    if record.kl is not None and record.trivial_kl:
+        below = 1 - record.kl / record.trivial_kl
+        side = f"{below:.1%} below" if below >= 0 else f"{-below:.1%} above"
+        OUT.print(f"The ensemble is {side} the trivial prediction.", highlight=False)
+    lines = [("workspace", str(place)), ("ensemble", record.version)]
+    submission = registry.submission_of(place, record)
+    if submission.exists():
+        lines.append(("submission", str(submission)))
+    state = "promoted" if promotion.promoted else "not promoted"
+    lines.append(("champion", f"{state}: {promotion.reason}"))
+    if record.imputed:
+        lines.append(("mean prediction", f"{len(record.imputed)} unusable clips"))
+    for name, value in lines:
+        OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for work in this process; yields what takes done and total."""
+    with Progress(console=ERR, disable=not ERR.is_terminal) as progress:
+        row = progress.add_task(name, total=None)
+        yield lambda done, total: progress.update(row, completed=done, total=total)

@@ -1,0 +1,37 @@
+"""The demo: a small data set spoken by espeak-ng, on which the service visibly learns."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from overlap.mixing import MixConfig, mix
+from overlap.synthesis import SynthConfig, synthesise
+
+WORDS = SynthConfig(
+    words=("down", "eight", "five", "go", "left", "one", "right", "up", "yes", "zero"),
+    voices=50,
+    takes=4,
+)
+CLIPS = MixConfig(train=2000, test=400, words_per_clip=3, seed=1)
+
+Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""Opens a progress bar by name."""
+
+
+def make_data(folder: Path, bar: Bar) -> Path:
+    """Make the demo's data set where it is not made yet.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        UserError: espeak-ng is not installed.
+    """
+    words, data = folder / "words", folder / "data"
+    if not data.exists():
+        if not words.exists():
+            with bar("speaking") as on_progress:
+                synthesise(words, WORDS, on_progress)
+        with bar("mixing clips") as on_progress:
+            mix(words, data, CLIPS, on_progress)
+    return data

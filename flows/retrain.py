@@ -1,0 +1,114 @@
+"""The main flow and its stages: catalogue, features, members, ensemble.
+
+A run is a function of its workspace: started again after any failure it does what is missing,
+and what is missing is read from the files there, never from Prefect's state.
+"""
+
+from typing import Any
+
+from prefect import flow
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.runtime import open_cluster
+from overlap.catalog import Catalog, list_data
+from overlap.config import RunConfig
+from overlap.ensemble.registry import EnsembleRecord, Promotion
+from overlap.errors import MemberError, NotReadyError, OverlapError
+from overlap.features import FeatureStore
+from overlap.pending import pending_work
+from overlap.storage import Location
+from overlap.training.spec import MemberRecord, complete_record, plan_members
+from tasks.catalog import catalogue
+from tasks.cluster import NO_CLUSTER
+from tasks.features import FeatureReport, extract_features
+from tasks.gather import consider_champion, pool_members
+from tasks.members import train_member
+from tasks.progress import stage
+
+MEMBER_THREADS: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
+"""A thread per member that waits for a worker; more members than threads wait for a thread."""
+
+
+@flow(name="retrain", flow_run_name="retrain-{config.preset}", log_prints=False)
+def retrain(config: RunConfig) -> tuple[EnsembleRecord, Promotion]:
+    """From sound files to a published ensemble."""
+    workspace = Location.of(config.workspace)
+    pending = pending_work(config, list_data(config.data))
+    scheduler = None if pending.anything else NO_CLUSTER
+    with open_cluster(config.cluster, workspace, training=True, scheduler=scheduler) as scheduler:
+        features(config, scheduler)
+        train(config, scheduler)
+    return pool(config)
+
+
+@flow(name="features", flow_run_name="features")
+def features(config: RunConfig, scheduler: str | None = None) -> FeatureReport:
+    """Check the data and compute the features that are missing."""
+    workspace = Location.of(config.workspace)
+    listing = list_data(config.data)
+    if scheduler is None and not pending_work(config, listing).features:
+        scheduler = NO_CLUSTER
+    with open_cluster(config.cluster, workspace, training=False, scheduler=scheduler) as address:
+        catalogue(address, listing, workspace, config.features, config.checks)
+        return extract_features(address, workspace, config.features, config.store)
+
+
+@flow(name="train", flow_run_name="train", task_runner=MEMBER_THREADS)
+def train(config: RunConfig, scheduler: str | None = None) -> list[MemberRecord]:
+    """Train the members that are not complete."""
+    workspace = Location.of(config.workspace)
+    catalog, store = ready_features(workspace)
+    specs = plan_members(config, catalog, store)
+    missing = [
+        (number, f"member {number} of {len(specs)}", spec)
+        for number, spec in enumerate(specs, 1)
+        if complete_record(workspace, spec, catalog) is None
+    ]
+    if not missing:
+        return []
+    with (
+        open_cluster(config.cluster, workspace, training=True, scheduler=scheduler) as address,
+        stage("members", len(missing)) as progress,
+    ):
+        futures = [
+            train_member.submit(address, workspace, spec, number, name)
+            for number, name, spec in missing
+        ]
+        records, failed = [], []
+        for (_, name, _), future in zip(missing, futures, strict=True):
+            try:
+                records.append(future.result())
+            except OverlapError as error:
+                failed.append(f"{name}: {error}")
+            progress.advance()
+    if failed:
+        raise MemberError(
+            f"{len(failed)} of {len(specs)} members failed; the others are kept, and a new run "
+            "trains only what is missing\n" + "\n".join(failed)
+        )
+    return records
+
+
+@flow(name="pool", flow_run_name="pool")
+def pool(config: RunConfig) -> tuple[EnsembleRecord, Promotion]:
+    """Average, score and publish the members."""
+    workspace = Location.of(config.workspace)
+    ready_features(workspace)
+    record = pool_members(config, workspace)
+    return record, consider_champion(workspace, record)
+
+
+def ready_features(workspace: Location) -> tuple[Catalog, FeatureStore]:
+    """Catalogue and store of a workspace whose features are complete.
+
+    Raises:
+        NotReadyError: blocks are missing.
+    """
+    catalog, store = Catalog.load(workspace), FeatureStore.open(workspace)
+    missing = store.missing(catalog)
+    if missing:
+        raise NotReadyError(
+            f"{workspace}: {len(missing)} blocks of features are missing; `overlap features` "
+            "computes them"
+        )
+    return catalog, store

@@ -1,0 +1,45 @@
+"""The catalogue of a data set, made with the cluster's help."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from overlap.catalog import Listing, build_catalog, previous_catalog
+from overlap.config import ChecksConfig, FeatureConfig
+from overlap.storage import Location
+from tasks.cluster import connect, fan_out
+from tasks.progress import TERMINAL, stage
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@task(name="catalogue", cache_policy=NO_CACHE)
+def catalogue(
+    scheduler: str,
+    listing: Listing,
+    workspace: Location,
+    features: FeatureConfig,
+    checks: ChecksConfig,
+) -> dict[str, int]:
+    """Check every clip and give it a row; counts of clips by split and state."""
+    wanted = features.clip_format
+
+    def run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterable[Result]:
+        if len(jobs) == 1:  # not worth the way to a worker
+            return map(function, jobs)
+        with connect(scheduler) as client, stage("checking clips", len(jobs)) as progress:
+            return fan_out(client, function, jobs, lambda _: progress.advance())
+
+    built = build_catalog(listing, wanted, checks, previous_catalog(workspace), run)
+    built.catalog.save(workspace)
+    for warning in built.warnings:
+        get_run_logger().warning(warning)
+        TERMINAL.line(f"note: {warning}")
+    if built.warnings:
+        lines = "\n".join(f"- {warning}" for warning in built.warnings)
+        create_markdown_artifact(f"# Data\n\n{lines}", description="What was seen in the data")
+    return built.catalog.counts()

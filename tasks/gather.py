@@ -1,0 +1,32 @@
+"""Pool the members, score and publish the ensemble."""
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from overlap.catalog import Catalog
+from overlap.config import RunConfig
+from overlap.ensemble.gather import complete_members, publish
+from overlap.ensemble.registry import EnsembleRecord, Promotion, consider
+from overlap.features import FeatureStore
+from overlap.storage import Location
+from overlap.training.spec import plan_members
+from tasks.tables import kl_table
+
+
+@task(name="pool", cache_policy=NO_CACHE)
+def pool_members(config: RunConfig, workspace: Location) -> EnsembleRecord:
+    """Average the members' predictions, score them on held-out clips, and publish."""
+    catalog = Catalog.load(workspace)
+    specs = plan_members(config, catalog, FeatureStore.open(workspace))
+    record = publish(workspace, config, catalog, complete_members(workspace, catalog, specs))
+    create_table_artifact(
+        key="kl", table=kl_table(record), description=f"KL of ensemble {record.version}"
+    )
+    return record
+
+
+@task(name="promote", cache_policy=NO_CACHE)
+def consider_champion(workspace: Location, record: EnsembleRecord) -> Promotion:
+    """Make the ensemble the champion if it is better."""
+    return consider(workspace, record)

@@ -1,0 +1,106 @@
+"""One ensemble member: a Dask job on a training worker, which starts and watches a process."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from overlap.storage import Location
+from overlap.training.child import run_child
+from overlap.training.spec import (
+    LOG_FILE,
+    MODEL_FILE,
+    SPEC_FILE,
+    MemberRecord,
+    MemberSpec,
+    load_record,
+)
+from tasks.cluster import TRAINING_RESOURCE, connect, listen, report
+from tasks.progress import Stage, stage
+
+
+def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
+    """On a worker: make a member complete in a process of its own."""
+    folder = spec.folder(workspace)
+    (folder / SPEC_FILE).write_json(spec.model_dump(mode="json"))
+    run_child(
+        "overlap.training.member",
+        [str(workspace), spec.fingerprint],
+        lambda event: report(topic, event),
+        folder / LOG_FILE,
+    )
+
+
+@task(name="member", task_run_name="{name}", cache_policy=NO_CACHE)
+def train_member(
+    scheduler: str, workspace: Location, spec: MemberSpec, number: int, name: str
+) -> MemberRecord:
+    """Train a member, and follow its epochs."""
+    with stage(f"{name} (epochs)", spec.training.epochs, keep=False) as progress:
+        job = TrainingJob(train_on_worker, (workspace, spec), name, number)
+        _on_training_worker(scheduler, job, _epoch_shown_on(progress))
+    record = load_record(spec.folder(workspace))
+    if record is None:
+        raise RuntimeError(f"{name} ended without its record; see {spec.folder(workspace)}")
+    return record
+
+
+def apply_on_worker(model: Location, folder: Location, out: Location, topic: str) -> None:
+    """On a worker: predict clips with a member, in a process of its own."""
+    run_child(
+        "overlap.training.apply",
+        [str(model), str(folder), str(out)],
+        lambda event: report(topic, event),
+    )
+
+
+@task(name="apply", task_run_name="{name}", cache_policy=NO_CACHE)
+def apply_member(
+    scheduler: str, member: Location, folder: Location, out: Location, number: int, name: str
+) -> None:
+    """Predict the clips of a folder with one member; nothing is done where it is done."""
+    if not out.exists():
+        job = TrainingJob(apply_on_worker, (member / MODEL_FILE, folder, out), name, number)
+        _on_training_worker(scheduler, job, lambda _event: None)
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """A call on a training worker."""
+
+    function: Callable[..., None]
+    """Takes the arguments and a topic to report under."""
+    arguments: tuple[object, ...]
+    name: str
+    """Name of the Dask task."""
+    number: int
+    """Of several jobs that wait, the one with the lowest number goes first."""
+
+
+def _on_training_worker(
+    scheduler: str, job: TrainingJob, on_event: Callable[[Mapping[str, Any]], None]
+) -> None:
+    topic = f"overlap-{secrets.token_hex(6)}"
+    with connect(scheduler) as client, listen(client, topic, on_event):
+        future = client.submit(
+            job.function, *job.arguments, topic, key=f"{job.name}-{topic}", pure=False,
+            priority=-job.number, resources=dict(TRAINING_RESOURCE),
+        )  # fmt: skip
+        try:
+            future.result()
+        finally:
+            future.cancel()
+
+
+def _epoch_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
+    def on_event(event: Mapping[str, Any]) -> None:
+        if event["event"] == "epoch":
+            held_out = event.get("held_out_kl")
+            score = f" held-out KL {held_out:.4f}" if held_out is not None else ""
+            note = f"loss {event['loss']:.4f}{score} {event['clips_per_second']:,.0f} clips/s"
+            progress.advance(event["epoch"] - progress.done, note)
+
+    return on_event

@@ -1,0 +1,77 @@
+"""The two promises of the README, kept by the real commands: `make test-e2e`.
+
+Minutes each, so not a part of `make test`. Neither uses a running Prefect server: the commands
+start the embedded one.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from processes import OVERLAP
+
+from overlap.ensemble import registry
+from overlap.storage import Location
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """No Prefect server, and an empty Prefect home."""
+    known = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    return known | {"PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "200", "NO_COLOR": "1"}
+
+
+def overlap(environment: dict[str, str], *arguments: object, before: tuple[str, ...] = ()) -> str:
+    done = subprocess.run(
+        [*before, OVERLAP, *map(str, arguments)],
+        env=environment, capture_output=True, text=True, timeout=1500, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_demo_learns(environment: dict[str, str], tmp_path: Path) -> None:
+    """At least 30 % below the trivial prediction, on voices that are not in train."""
+    said = overlap(environment, "demo", tmp_path / "demo")
+    (record,) = registry.list_ensembles(Location.of(tmp_path / "demo" / "workspace"))
+    assert record.kl is not None
+    assert record.trivial_kl is not None
+    assert len(record.member_kl) == len(record.curve) == 3
+    assert record.kl < 0.7 * record.trivial_kl
+    found = re.search(r"test clips\s+KL [\d.]+, ([\d.]+)% below", said)
+    assert found
+    assert float(found.group(1)) > 30
+
+
+def test_real_speech_is_learned(environment: dict[str, str], speech: Path, tmp_path: Path) -> None:
+    """At least 15 % below the mean training label, on speakers never heard."""
+    data, workspace = tmp_path / "data", tmp_path / "workspace"
+    overlap(
+        environment, "mix", speech, "--out", data, "--train", 4000, "--test", 500,
+        "--words-per-clip", 4, "--min-clips", 100, "--seed", 1,
+    )  # fmt: skip
+    overlap(environment, "run", "--data", data, "--preset", "demo", "--workspace", workspace)
+    (submission,) = workspace.glob("ensembles/*/submission.csv")
+    score = ("score", "--labels", data / "test_answer.csv", submission, "--json")
+    assert json.loads(overlap(environment, *score))["gain"] > 0.15
+
+
+def test_no_outside_host_is_called(environment: dict[str, str], data: Path, tmp_path: Path) -> None:
+    """Every address that any process of a run connects to is the loopback."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    log = tmp_path / "calls"
+    strace = ("strace", "-f", "--seccomp-bpf", "-e", "trace=connect,sendto", "-o", str(log))
+    options = ("--set", "training.epochs=1", "--members", 1, "--workspace", tmp_path / "w")
+    overlap(environment, "run", "--data", data, *options, before=strace)
+    calls = log.read_text(errors="replace")
+    hosts = set(re.findall(r'sin_addr=inet_addr\("([^"]+)"\)', calls))
+    hosts |= set(re.findall(r'inet_pton\(AF_INET6, "([^"]+)"', calls))
+    assert "127.0.0.1" in hosts
+    assert {host for host in hosts if not host.startswith("127.")} <= {"::1"}

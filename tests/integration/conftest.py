@@ -1,0 +1,113 @@
+"""Real servers and command lines for the tests of whole processes."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from processes import OVERLAP, free_port, stop, wait_for
+from steps import TINY, Finished
+
+
+@dataclass(frozen=True)
+class Api:
+    """A running Prefect server."""
+
+    url: str
+
+    def ask(self, what: str, content: dict[str, Any] | None = None) -> Any:
+        """Answer to a filter request."""
+        request = urllib.request.Request(
+            f"{self.url}/{what}/filter",
+            json.dumps(content or {}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One Prefect server for all tests of this session."""
+    port, home = free_port(), tmp_path_factory.mktemp("prefect")
+    environment = os.environ | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start"]
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
+            env=environment, stdout=log, stderr=log,
+        )  # fmt: skip
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api/health", server)
+            yield Api(f"http://127.0.0.1:{port}/api")
+        finally:
+            stop(server)
+
+
+@pytest.fixture(scope="session")
+def environment(api: Api, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment of a command that uses the session's Prefect server."""
+    home = tmp_path_factory.mktemp("home")
+    return os.environ | {
+        "PREFECT_API_URL": api.url,
+        "PREFECT_HOME": str(home),
+        "COLUMNS": "200",
+        "NO_COLOR": "1",
+    }
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def overlap(environment: dict[str, str]) -> Command:
+    """Runs the command line; the test fails unless it ends with the code (None: with any)."""
+
+    def run(
+        *arguments: object, code: int | None = 0, **extra: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [OVERLAP, *map(str, arguments)],
+            env=environment | extra, capture_output=True, text=True, timeout=280, check=False,
+        )  # fmt: skip
+        said = f"{done.args}\n{done.stdout}\n{done.stderr}"
+        assert code is None or done.returncode == code, said
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny network and training as a configuration file."""
+    file = tmp_path_factory.mktemp("configuration") / "tiny.yaml"
+    file.write_text(yaml.safe_dump(TINY))
+    return file
+
+
+def submission(workspace: Path) -> bytes:
+    """The only submission of a workspace."""
+    files = list(workspace.glob("ensembles/*/submission.csv"))
+    assert len(files) == 1
+    return files[0].read_bytes()
+
+
+@pytest.fixture(scope="session")
+def finished(
+    overlap: Command, data: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
+    """`overlap run`, once for all tests that look at its result; not to be changed."""
+    workspace = tmp_path_factory.mktemp("finished") / "workspace"
+    done = overlap("run", "--data", data, "--workspace", workspace, "--config", tiny)
+    return Finished(workspace, submission(workspace), done.stdout)

@@ -1,0 +1,178 @@
+"""Members in real processes: trained, killed, resumed, applied."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from steps import Finished, computed
+
+from overlap.catalog import Catalog, partition
+from overlap.config import RunConfig
+from overlap.ensemble.scoring import kl
+from overlap.errors import MemberError
+from overlap.features import FeatureStore
+from overlap.storage import Location
+from overlap.training.child import run_child
+from overlap.training.spec import (
+    LOG_FILE,
+    MODEL_FILE,
+    PREDICTIONS_FILE,
+    SPEC_FILE,
+    MemberRecord,
+    MemberSpec,
+    load_record,
+    plan_members,
+)
+
+Ready = tuple[Catalog, FeatureStore]
+pytestmark = pytest.mark.slow
+
+
+def first_member(config: RunConfig, ready: Ready) -> MemberSpec:
+    return plan_members(config, *ready)[0]
+
+
+def train(
+    config: RunConfig, spec: MemberSpec, on_event=lambda _event: None
+) -> tuple[MemberRecord, dict[str, np.ndarray]]:
+    workspace = Location.of(config.workspace)
+    folder = spec.folder(workspace)
+    (folder / SPEC_FILE).write_json(spec.model_dump(mode="json"))
+    arguments = [str(workspace), spec.fingerprint]
+    run_child("overlap.training.member", arguments, on_event, folder / LOG_FILE)
+    record = load_record(folder)
+    assert record is not None
+    return record, (folder / PREDICTIONS_FILE).read_arrays()
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_training_ends_where_an_undisturbed_one_ends(
+    finished: Finished, config: RunConfig, ready: Ready
+) -> None:
+    """Killed by signal 9 after its first epoch; the undisturbed one is the finished run's."""
+    catalog, _ = ready
+    spec, place = first_member(config, ready), Location.of(finished.workspace)
+    undisturbed = load_record(spec.folder(place))
+    assert undisturbed is not None
+    before: list[dict[str, Any]] = []
+
+    def kill_after_an_epoch(event: dict[str, Any]) -> None:
+        before.append(event)
+        if event["event"] == "epoch":
+            raise KilledError  # run_child kills the process when its watcher fails
+
+    with pytest.raises(KilledError):
+        train(config, spec, kill_after_an_epoch)
+    assert [event["event"] for event in before] == ["plan", "epoch"]
+    assert before[0]["mode"] == "memory"
+    assert load_record(spec.folder(Location.of(config.workspace))) is None
+
+    after: list[dict[str, Any]] = []
+    record, saved = train(config, spec, after.append)
+    assert [event["event"] for event in after] == ["plan", "epoch", "epoch", "predict"]
+    expected = (spec.folder(place) / PREDICTIONS_FILE).read_arrays()
+    assert saved.keys() == expected.keys()
+    for name, values in expected.items():
+        assert np.array_equal(saved[name], values)
+    assert record.history == undisturbed.history
+
+    # and what a complete member says of itself
+    epochs = [event for event in before + after if event["event"] == "epoch"]
+    assert record.history == [{"loss": e["loss"], "held_out_kl": e["held_out_kl"]} for e in epochs]
+    assert record.history[-1]["loss"] < record.history[0]["loss"]
+    rows = partition(catalog, spec.validation, 0)
+    assert np.array_equal(saved["held_out_rows"], rows.held_out)
+    assert np.array_equal(saved["test_rows"], catalog.rows("test"))
+    held_out = kl(catalog.labels[rows.held_out], saved["held_out"])
+    assert record.held_out_kl == pytest.approx(held_out)
+    for name in ("test", "held_out"):
+        assert np.abs(saved[name].sum(axis=1) - 1).max() < 1e-5
+    assert record.clips == len(rows.train)
+    assert record.clips_per_second == pytest.approx(len(rows.train) * 3 / record.seconds)
+    assert record.peak_memory_mb > 100
+    assert sorted(record.files) == [MODEL_FILE, PREDICTIONS_FILE]
+    names = {e.name for e in spec.folder(Location.of(config.workspace)).files()}
+    assert names == {"spec.json", "member.json", MODEL_FILE, PREDICTIONS_FILE, LOG_FILE}
+
+
+def test_new_test_clips_are_predicted_without_training(
+    finished: Finished, config: RunConfig, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(config.data, tmp_path / "data"))
+    workspace = Path(shutil.copytree(finished.workspace, tmp_path / "copy"))
+    shutil.copy(folder / "train" / "train_000000.wav", folder / "test" / "test_000003.wav")
+    moved = config.model_copy(update={"data": str(folder), "workspace": str(workspace)})
+    spec = first_member(moved, computed(moved))
+    before = load_record(spec.folder(Location.of(workspace)))
+    assert before is not None
+    old = (spec.folder(Location.of(workspace)) / PREDICTIONS_FILE).read_arrays()
+    events: list[dict[str, Any]] = []
+    record, saved = train(moved, spec, events.append)
+    assert [event["event"] for event in events] == ["predict"]
+    assert record.test_key != before.test_key
+    assert (record.history, record.seconds) == (before.history, before.seconds)
+    changed = np.abs(saved["test"] - old["test"]).max(axis=1) > 0
+    assert np.flatnonzero(changed).tolist() == [3]
+
+
+def test_streaming_trains_too(config: RunConfig, ready: Ready) -> None:
+    spec = first_member(config, ready)
+    training = spec.training.model_copy(update={"memory_gb": 0.002})
+    streamed = spec.model_copy(update={"training": training})
+    assert streamed.fingerprint == spec.fingerprint
+    events: list[dict[str, Any]] = []
+    record, _ = train(config, streamed, events.append)
+    assert events[0]["mode"] == "stream"
+    assert events[0]["bytes"] <= 2e6
+    assert record.history[-1]["loss"] < record.history[0]["loss"]
+
+
+def test_a_failure_shows_the_end_of_the_output(config: RunConfig, ready: Ready) -> None:
+    spec = first_member(config, ready).model_copy(update={"training_key": "0" * 32})
+    with pytest.raises(MemberError, match="the training clips changed since") as error:
+        train(config, spec)
+    assert "ended with exit code 1" in str(error.value)
+    log = spec.folder(Location.of(config.workspace)) / LOG_FILE
+    assert b"the training clips changed" in log.read_bytes()
+
+
+def test_a_member_leaves_with_its_parent(config: RunConfig, ready: Ready) -> None:
+    """kill -9 of the worker that watches: the training must not go on by itself."""
+    training = {"epochs": 5000, "batch_size": 16}
+    long = RunConfig.model_validate(
+        config.model_dump() | {"training": config.training.model_dump() | training}
+    )
+    spec, workspace = first_member(long, ready), Location.of(config.workspace)
+    folder = spec.folder(workspace)
+    (folder / SPEC_FILE).write_json(spec.model_dump(mode="json"))
+    code = (
+        "import json, sys; from overlap.training.child import run_child\n"
+        "def say(event): print(json.dumps(event), flush=True)\n"
+        "run_child('overlap.training.member', sys.argv[1:], say)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(workspace), spec.fingerprint], stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        while json.loads(parent.stdout.readline())["event"] != "epoch":
+            pass
+        children = psutil.Process(parent.pid).children()
+        assert len(children) == 1
+        os.kill(parent.pid, signal.SIGKILL)
+        started = time.monotonic()
+        while children[0].is_running() and children[0].status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() - started < 30
+            time.sleep(0.05)
+    assert load_record(folder) is None

@@ -1,0 +1,176 @@
+"""A user's mistake: exit code 2, one clear message, no traceback."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import soundfile
+from processes import free_port, stop
+
+pytestmark = pytest.mark.slow
+
+
+def refused(overlap, *arguments: object) -> str:
+    said = overlap(*arguments, code=2).stderr
+    assert "Traceback" not in said
+    assert "error: " in said or "Error" in said
+    return said
+
+
+@pytest.fixture
+def copy(data: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(data, tmp_path / "copy"))
+
+
+def test_folders(overlap, tmp_path: Path) -> None:
+    missing, empty, some = tmp_path / "missing", tmp_path / "empty", tmp_path / "some"
+    empty.mkdir()
+    (some / "train").mkdir(parents=True)
+    assert f"{missing}: there is no such folder" in refused(overlap, "run", "--data", missing)
+    assert "there is no train/ in it" in refused(overlap, "run", "--data", empty)
+    assert "no clips directly in it" in refused(overlap, "run", "--data", some)
+    assert "no such folder" in refused(overlap, "plan", "--data", missing)
+    assert "no catalogue there" in refused(overlap, "status", "--workspace", empty)
+    assert "no catalogue there" in refused(overlap, "verify", "--workspace", empty)
+    assert "cannot be opened here" in refused(overlap, "run", "--data", "nonsense://x")
+
+
+def test_configuration(overlap, data: Path, tmp_path: Path) -> None:
+    run = ("run", "--data", data, "--workspace", tmp_path / "w")
+    assert "Input should be 'demo' or 'baseline'" in refused(overlap, *run, "--preset", "quick")
+    assert "did you mean epochs?" in refused(overlap, *run, "--set", "training.epoch=3")
+    assert "greater than or equal to 1" in refused(overlap, *run, "--members", 0)
+    assert "no such configuration file" in refused(overlap, *run, "--config", "none.toml")
+    assert not (tmp_path / "w").exists()
+    overlap("run", code=2)  # no --data
+    overlap("fly", code=2)
+
+
+def test_every_problem_of_the_data_in_one_message(overlap, copy: Path, tmp_path: Path) -> None:
+    """Other words than the template, rows that do not sum to 1, an id without a file."""
+    labels = pd.read_csv(copy / "train_answer.csv")
+    labels.loc[3, "up"] += 0.5
+    extra = labels.iloc[:1].assign(id="train_999999")
+    pd.concat([labels, extra]).to_csv(copy / "train_answer.csv", index=False)
+    template = pd.read_csv(copy / "submission.csv")
+    template.rename(columns={"up": "upp"}).to_csv(copy / "submission.csv", index=False)
+    (copy / "train" / "train_000005.wav").write_bytes(b"no sound")
+    said = refused(overlap, "run", "--data", copy, "--workspace", tmp_path / "w")
+    assert "3 problems with the data" in said
+    assert "train_answer.csv and submission.csv have different words: up, upp" in said
+    assert "train_answer.csv has rows that do not sum to 1: train_000003" in said
+    assert "train_answer.csv has ids without a file in train/: train_999999" in said
+    assert "train/train_000005.wav (unreadable" in said
+    assert not list((tmp_path / "w").glob("*.zarr"))
+
+
+def test_predictions_and_models(overlap, finished, data: Path, tmp_path: Path) -> None:
+    place = ("--workspace", finished.workspace)
+    out = ("--out", tmp_path / "p.csv")
+    assert "no ensemble v9" in refused(
+        overlap, "predict", data / "test", *place, *out, "--model", "v9"
+    )
+    assert f"give {data}/train" in refused(overlap, "predict", data, *place, *out)
+    assert "no champion there yet" in refused(
+        overlap, "predict", data / "test", "--workspace", tmp_path, *out
+    )
+    assert "no ensemble v9" in refused(overlap, "models", "promote", "v9", *place)
+    assert "no earlier champion" in refused(overlap, "models", "rollback", *place)
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_scores(overlap, data: Path, tmp_path: Path) -> None:
+    answers = data / "test_answer.csv"
+    assert "there is no such file" in refused(overlap, "score", "--labels", answers, "none.csv")
+    said = refused(overlap, "score", "--labels", answers, data / "train_answer.csv")
+    assert "the tables have different ids" in said
+
+
+def test_words(overlap, words: Path, data: Path, tmp_path: Path) -> None:
+    mix = ("mix", "--out", tmp_path / "d", "--train", 5, "--test", 5)
+    assert "no such folder" in refused(overlap, *mix, tmp_path / "none")
+    assert "a clip needs 9" in refused(overlap, *mix, words, "--words-per-clip", 9)
+    full = ("mix", words, "--out", data, "--train", 5, "--test", 5)
+    assert "exists and is not empty" in refused(overlap, *full)
+    assert "names no words" in refused(overlap, "synth", "--out", tmp_path / "s", "--words", ",")
+
+
+# --- clusters ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A scheduler with one CPU worker, each a process of its own; no worker offers GPU."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    folder = tmp_path_factory.mktemp("dask")
+    log = (folder / "log").open("wb")
+    common = ["--host", "127.0.0.1", "--no-dashboard"]
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", *common,
+         "--port", address.rpartition(":")[2]],
+        stdout=log, stderr=log,
+    )  # fmt: skip
+    worker = dask_worker(address, folder)
+    try:
+        yield address
+    finally:
+        stop(worker)
+        stop(scheduler)
+        log.close()
+
+
+def dask_worker(address: str, folder: Path, *options: str) -> subprocess.Popen[bytes]:
+    """A worker of one thread."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1",
+         "--host", "127.0.0.1", "--no-dashboard", "--local-directory", str(folder), *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_a_cluster_that_does_not_answer(overlap, data: Path, tmp_path: Path) -> None:
+    address = f"tcp://127.0.0.1:{free_port()}"
+    said = refused(
+        overlap, "run", "--data", data, "--workspace", tmp_path / "w", "--cluster", address,
+        "--set", "cluster.timeout_s=2",
+    )  # fmt: skip
+    assert f"the Dask scheduler at {address} does not answer within 2 s" in said
+
+
+def test_a_cluster_kind_that_is_not_there(overlap, data: Path, tmp_path: Path) -> None:
+    said = refused(
+        overlap, "run", "--data", data, "--workspace", tmp_path / "w",
+        "--set", "cluster.kind=dask_nowhere.SomeCluster",
+    )  # fmt: skip
+    assert "cluster.kind dask_nowhere.SomeCluster: cannot be imported" in said
+
+
+def test_a_cluster_without_gpu_then_with_one(
+    overlap, dask: str, copy: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """Refused before any work; with a worker that offers GPU the run goes through."""
+    soundfile.write(copy / "test" / "test_000000.wav", [[0.1, 0.2]] * 9000, 8000)
+    workspace = tmp_path / "w"
+    run = (
+        "run", "--data", copy, "--workspace", workspace, "--config", tiny, "--members", 1,
+        "--cluster", dask,
+    )  # fmt: skip
+    said = refused(overlap, *run)
+    assert "none of the 1 workers offers GPU, which training needs" in said
+    assert f'dask worker {dask} --resources "GPU=1"' in said
+    assert not (workspace / "features.zarr").exists()
+    worker = dask_worker(dask, tmp_path, "--resources", "GPU=1")
+    try:
+        for _ in range(60):
+            done = overlap(*run, code=None)
+            if "offers GPU" not in done.stderr:
+                break
+    finally:
+        stop(worker)
+    assert done.returncode == 0, done.stderr
+    assert "ensemble of 1" in done.stdout
+    assert "clips were resampled: test/test_000000.wav" in done.stderr

@@ -1,0 +1,193 @@
+"""The command line end to end: a run, what it leaves, and running it again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from overlap.catalog import Catalog
+from overlap.ensemble import registry
+from overlap.features import FeatureStore
+from overlap.storage import Location
+
+pytestmark = pytest.mark.slow
+
+
+def mtimes(folder: Path, *parts: str) -> dict[str, int]:
+    return {
+        str(file): file.stat().st_mtime_ns
+        for part in parts
+        for file in sorted((folder / part).rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.fixture
+def copy(finished, tmp_path: Path) -> Path:
+    """A copy of the finished workspace that a test may change."""
+    return Path(shutil.copytree(finished.workspace, tmp_path / "workspace"))
+
+
+def test_a_run_ends_with_the_table_and_the_paths(finished, data: Path) -> None:
+    for expected in (
+        "member 1", "member 2", "ensemble of 1", "ensemble of 2", "trivial (mean training label)",
+        "the trivial prediction.",
+        str(finished.workspace), "submission.csv", "promoted: it is the first champion",
+    ):  # fmt: skip
+        assert expected in finished.said
+    record = registry.list_ensembles(Location.of(finished.workspace))[0]
+    assert f"{record.kl:.4f}" in finished.said
+    assert f"{record.trivial_kl:.4f}" in finished.said
+
+
+def test_the_submission_fits_its_template(finished, data: Path) -> None:
+    template = pd.read_csv(data / "submission.csv")
+    (file,) = finished.workspace.glob("ensembles/*/submission.csv")
+    table = pd.read_csv(file)
+    assert table["id"].tolist() == template["id"].tolist()
+    assert [*table.columns] == [*template.columns]
+    assert np.abs(table.drop(columns="id").sum(axis=1) - 1).max() < 1e-6
+
+
+def test_a_second_run_does_nothing_and_says_the_same(overlap, copy, data, tiny, finished) -> None:
+    before = mtimes(copy, "features.zarr", "members", "ensembles")
+    done = overlap("run", "--data", data, "--workspace", copy, "--config", tiny)
+    assert mtimes(copy, "features.zarr", "members", "ensembles") == before
+    assert "it is the champion already" in done.stdout
+    table = [line for line in finished.said.splitlines() if "│" in line]
+    assert [line for line in done.stdout.splitlines() if "│" in line] == table
+
+
+def test_status_and_plan_tell_what_is_there(overlap, finished, data: Path, tiny: Path) -> None:
+    found = json.loads(overlap("status", "--workspace", finished.workspace, "--json").stdout)
+    assert found["clips"] == {"train": 100, "test": 20, "quarantined": 0, "removed": 0}
+    assert (found["blocks"], found["blocks_done"]) == (8, 8)
+    assert [member["complete"] for member in found["members"]] == [True, True]
+    assert found["champion"] == found["ensembles"][0]["version"]
+    assert "feature blocks done" in overlap("status", "--workspace", finished.workspace).stdout
+    options = ("--data", data, "--workspace", finished.workspace, "--config", tiny)
+    plan = json.loads(overlap("plan", *options, "--members", 5, "--json").stdout)
+    assert [plan[name] for name in ("clips_to_check", "blocks_to_compute")] == [0, 0]
+    assert (plan["members_to_train"], plan["members"]) == (3, 5)
+    assert plan["feature_bytes"] == 120 * 64 * 101 * 4 * 2
+    assert plan["member_seconds"] > 0
+    assert "memory per member" in overlap("plan", *options).stdout
+
+
+def test_plan_of_a_new_workspace_writes_nothing(overlap, data: Path, tmp_path: Path) -> None:
+    place = tmp_path / "new"
+    plan = json.loads(overlap("plan", "--data", data, "--workspace", place, "--json").stdout)
+    assert (plan["train_clips"], plan["test_clips"], plan["clips_to_check"]) == (100, 20, 120)
+    assert plan["blocks_to_compute"] == plan["blocks"] == 1
+    assert plan["bytes_to_write"] == plan["feature_bytes"]
+    assert plan["clips_per_core_second"] > 20
+    assert plan["member_seconds"] is None
+    assert plan["feed"]["mode"] == "memory"
+    assert not place.exists()
+
+
+def test_damage_is_found_and_only_that_is_made_again(
+    overlap, copy: Path, data: Path, tiny: Path, finished
+) -> None:
+    """A flipped bit in the features and a spoiled member; and a third member besides."""
+    assert "all is as it was written" in overlap("verify", "--workspace", copy, "--all").stdout
+    chunk = copy / "features.zarr" / "mel" / "c" / "5" / "0" / "0" / "0"
+    good, content = chunk.read_bytes(), bytearray(chunk.read_bytes())
+    content[1000] ^= 1
+    chunk.write_bytes(content)
+    spoiled, kept = sorted((copy / "members").iterdir())
+    (spoiled / "model.keras").write_bytes(b"damaged")
+    done = overlap("verify", "--workspace", copy, "--repair", code=1)
+    assert "block 2 (rows 32 to 47): is not what was written" in done.stderr
+    assert f"member {spoiled.name}: model.keras is not what was written" in done.stderr
+    assert "2 marked as missing" in done.stderr
+    before = mtimes(copy, f"members/{kept.name}", "features.zarr/mel/c/0")
+    overlap("run", "--data", data, "--workspace", copy, "--config", tiny, "--members", 3)
+    assert mtimes(copy, f"members/{kept.name}", "features.zarr/mel/c/0") == before
+    assert chunk.read_bytes() == good
+    assert len(list((copy / "members").iterdir())) == 3
+    records = registry.list_ensembles(Location.of(copy))
+    assert [len(record.members) for record in records] == [2, 3]
+    assert records[1].members[:2] == records[0].members
+    assert records[1].member_kl[:2] == records[0].member_kl
+    assert "all is as it was written" in overlap("verify", "--workspace", copy).stdout
+
+
+def test_predictions_for_new_clips_are_the_ensembles(
+    overlap, copy: Path, data: Path, tmp_path: Path, finished
+) -> None:
+    clips = Path(shutil.copytree(data / "test", tmp_path / "clips"))
+    (clips / "broken.wav").write_bytes(b"no sound")
+    done = overlap("predict", clips, "--workspace", copy, "--out", tmp_path / "preds.csv")
+    assert "21 clips predicted" in done.stdout
+    assert "1 of them cannot be used and got the mean prediction: broken" in done.stdout
+    found = pd.read_csv(tmp_path / "preds.csv").set_index("id")
+    (file,) = finished.workspace.glob("ensembles/*/submission.csv")
+    expected = pd.read_csv(file).set_index("id")
+    assert np.abs(found.loc[expected.index] - expected).max(axis=None) < 1e-6
+    assert np.allclose(found.loc["broken"], expected.mean(), atol=1e-6)
+
+
+def test_a_stage_does_what_is_missing(
+    overlap, copy: Path, data: Path, tiny: Path, finished
+) -> None:
+    options = ("--data", data, "--workspace", copy, "--config", tiny)
+    shutil.rmtree(copy / "ensembles")
+    (copy / "champion.json").unlink()
+    (copy / "features.zarr" / "blocks" / "key" / "c" / "3" / "0").unlink()
+    assert "1 blocks of features are missing" in overlap("train", *options, code=2).stderr
+    assert "1 of 8 blocks computed, 16 clips" in overlap("features", *options).stdout
+    shutil.rmtree(min((copy / "members").iterdir()))
+    assert "1 of 2 members are complete" in overlap("pool", *options, code=2).stderr
+    assert "1 of 2 members trained, 1 were complete" in overlap("train", *options).stdout
+    assert "ensemble of 2" in overlap("pool", *options).stdout
+    (file,) = copy.glob("ensembles/*/submission.csv")
+    assert file.read_bytes() == finished.submission
+
+
+def test_models_are_listed(overlap, finished) -> None:
+    listed = overlap("models", "list", "--workspace", finished.workspace)
+    (record,) = registry.list_ensembles(Location.of(finished.workspace))
+    assert record.version in listed.stdout
+    assert "champion" in listed.stdout
+    found = json.loads(
+        overlap("models", "list", "--workspace", finished.workspace, "--json").stdout
+    )
+    assert found["champion"] == record.version
+
+
+def test_the_score_of_the_submission(overlap, finished, data: Path) -> None:
+    (file,) = finished.workspace.glob("ensembles/*/submission.csv")
+    options = ("score", "--labels", data / "test_answer.csv", file)
+    found = json.loads(overlap(*options, "--json").stdout)
+    assert found["clips"] == 20
+    assert 0 < found["kl"] < 3
+    assert found["trivial_kl"] == pytest.approx(np.log(6 / 2), abs=0.1)
+    assert f"{found['kl']:.4f}" in overlap(*options).stdout
+
+
+def test_prefect_shows_the_run(finished, api) -> None:
+    runs = {run["name"] for run in api.ask("flow_runs")}
+    assert {"retrain-demo", "features", "train", "pool"} <= runs
+    tasks = {run["name"] for run in api.ask("task_runs", {"limit": 200})}
+    assert {"member 1 of 2", "member 2 of 2"} <= tasks
+    artifacts = api.ask("artifacts")
+    assert {"progress", "table"} <= {artifact["type"] for artifact in artifacts}
+    table = next(a for a in artifacts if a["key"] == "kl")
+    assert "trivial" in table["data"]
+    done = [a for a in artifacts if a["type"] == "progress" and "features" in a["description"]]
+    assert done
+    assert done[0]["data"] == 100
+
+
+def test_the_store_of_a_run_equals_one_made_in_one_process(finished, config) -> None:
+    from steps import computed
+
+    catalog, store = computed(config)
+    place = Location.of(finished.workspace)
+    ran = FeatureStore.open(place)
+    assert np.array_equal(ran.read_rows(0, 120), store.read_rows(0, 120))
+    assert Catalog.load(place).key(slice(None)) == catalog.key(slice(None))
