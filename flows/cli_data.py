@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from flows.options import Json
 from overlap.errors import UserError
@@ -74,10 +75,13 @@ def synth(
     from flows.console import OUT, bar
     from overlap.synthesis import DEFAULT_WORDS, SynthConfig, synthesise
 
-    chosen = DEFAULT_WORDS if words is None else tuple(w for w in words.split(",") if w.strip())
-    if not chosen or any("/" in word for word in chosen):
-        raise UserError(f"--words {words!r} names no words; separate them by commas")
-    config = SynthConfig(words=chosen, voices=voices, takes=takes, seed=seed)
+    named = () if words is None else tuple(w.strip() for w in words.split(",") if w.strip())
+    chosen = DEFAULT_WORDS if words is None else named
+    try:
+        config = SynthConfig(words=chosen, voices=voices, takes=takes, seed=seed)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(f"--words {words!r}: {why}; separate them by commas") from None
     with bar("speaking") as on_progress:
         spoken = synthesise(out, config, on_progress)
     OUT.print(f"{len(chosen)} words by {len(spoken)} voices, in {out}", highlight=False)

@@ -6,6 +6,7 @@ that is no loss.
 """
 
 import ctypes
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
 from overlap.config import Section
 from overlap.errors import UserError
@@ -32,6 +34,7 @@ PITCHES = (25, 75)
 QUIET = 10 ** (-50 / 20)
 """Leading and trailing samples below this are cut away, full scale 1.0."""
 
+_FOLDER_NAME = re.compile(r"\w[\w' -]*")
 _SYNCHRONOUS, _UTF8 = 2, 1
 _RATE, _PITCH = 1, 3
 _CALLBACK = ctypes.CFUNCTYPE(
@@ -42,13 +45,23 @@ _CALLBACK = ctypes.CFUNCTYPE(
 class SynthConfig(Section):
     """What is spoken."""
 
-    words: tuple[str, ...] = DEFAULT_WORDS
+    words: tuple[str, ...] = Field(DEFAULT_WORDS, min_length=1)
     voices: int = 60
     """Different speakers."""
     takes: int = 4
     """Recordings of each word by each speaker, at different pitch and rate."""
     seed: int = 0
     rate_hz: int = 16000
+
+    @field_validator("words")
+    @classmethod
+    def _are_folder_names(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [word for word in words if not _FOLDER_NAME.fullmatch(word)]
+        if wrong:
+            raise ValueError(f"not a word that can name a folder: {', '.join(map(repr, wrong))}")
+        if len(set(words)) < len(words):
+            raise ValueError("a word is there more than once")
+        return words
 
 
 class Speaker:
@@ -151,6 +164,8 @@ def synthesise(
                 for take in range(config.takes):
                     rate, pitch = random.integers(*RATES_WPM), random.integers(*PITCHES)
                     said = speaker.say(word, voice, int(rate), int(pitch))
+                    if not len(said):
+                        raise UserError(f"espeak-ng makes no sound for the word {word!r}")
                     samples = soxr.resample(said, speaker.rate_hz, config.rate_hz)
                     file = folder / word / f"{voice.replace('_', '-')}_nohash_{take}.wav"
                     soundfile.write(

@@ -1,10 +1,10 @@
 """Drawing the mixtures and writing the data set.
 
 Every clip holds n different words, spoken by n different people, each at a random gain and
-offset; its label is 1/n for each of them. People heard in test are never heard in train, and
-the people of train are divided into groups that never share a clip, so that clips held out by
-group are spoken by strangers too. Clip i is drawn from (seed, split, i) alone: the same seed
-gives the same bytes, however many processes write.
+offset, and none of them cut; its label is 1/n for each of them. People heard in test are never
+heard in train, and the people of train are divided into groups that never share a clip, so that
+clips held out by group are spoken by strangers too. Clip i is drawn from (seed, split, i) alone:
+the same seed gives the same bytes, however many processes write.
 """
 
 import io
@@ -32,6 +32,8 @@ from overlap.storage import new_folder
 ANSWERS = "test_answer.csv"
 WORD_RMS = 0.05
 """Root mean square of a word before its random gain, full scale 1.0."""
+SPOKEN = 10 ** (-30 / 20)
+"""Amplitude, as a part of a recording's peak, from which a sample belongs to the word."""
 PEAK = 0.99
 """A mixture that is louder than this is made quieter as a whole."""
 JOB_CLIPS = 250
@@ -145,10 +147,11 @@ def _draw_clip(
     mixed = np.zeros(wanted.samples)
     reach = round(config.offset_seconds * wanted.rate_hz)
     for file in files:
-        word = _word(file, wanted).astype(np.float64)
+        word = _word(file, wanted)
         gain = 10 ** (random.uniform(-config.gain_db, config.gain_db) / 20)
-        level = WORD_RMS * gain / np.sqrt(np.mean(word**2))
-        mixed += level * _shifted(word, int(random.integers(-reach, reach + 1)))
+        level = WORD_RMS * gain / np.sqrt(np.mean(word.samples**2))
+        earliest, latest = -min(reach, word.before), min(reach, word.after)
+        mixed += level * _shifted(word.samples, int(random.integers(earliest, latest + 1)))
     peak = np.abs(mixed).max()
     mixed *= min(1.0, PEAK / peak)
     return words, np.round(mixed * 32767).astype(np.int16)
@@ -177,12 +180,26 @@ def _draw_recordings(
     )
 
 
-@lru_cache(maxsize=20000)
-def _word(file: str, wanted: AudioFormat) -> NDArray[np.float32]:
+@dataclass(frozen=True, eq=False)
+class _Word:
+    """One recording, as long as a clip."""
+
+    samples: NDArray[np.float64]
+    before: int
+    """Samples before the word begins: so much earlier it can be without being cut."""
+    after: int
+    """Samples after it has ended."""
+
+
+@lru_cache(maxsize=10000)
+def _word(file: str, wanted: AudioFormat) -> _Word:
     try:
-        return decode(Path(file).read_bytes(), wanted).samples
+        samples = decode(Path(file).read_bytes(), wanted).samples.astype(np.float64)
     except AudioError as error:
         raise UserError(f"{file}: {error}; remove it from the words") from None
+    loudness = np.abs(samples)
+    spoken = np.flatnonzero(loudness > SPOKEN * loudness.max())
+    return _Word(samples, int(spoken[0]), int(len(samples) - 1 - spoken[-1]))
 
 
 def _shifted(samples: NDArray[np.float64], by: int) -> NDArray[np.float64]:

@@ -11,6 +11,9 @@ from overlap.catalog.listing import Split
 from overlap.config import Section
 from overlap.errors import UserError
 
+Speakers = dict[str, list[str]]
+"""Files by speaker."""
+
 
 class MixConfig(Section):
     """What is mixed."""
@@ -26,11 +29,11 @@ class MixConfig(Section):
     test_speakers: float = 0.15
     """Fraction of the speakers who are heard in test only."""
     groups: int = 10
-    """Groups of training speakers; fewer where words have few speakers."""
+    """Groups of training speakers; fewer where a group would lack somebody for a word."""
     gain_db: float = 5.0
     """Largest gain or attenuation of a word, dB."""
     offset_seconds: float = 0.1
-    """Largest shift of a word to either side, seconds."""
+    """Largest shift of a word to either side, seconds; less where the word would be cut."""
     rate_hz: int = 16000
     clip_seconds: float = 1.0
 
@@ -65,26 +68,37 @@ def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[P
     test_count = max(1, round(config.test_speakers * len(speakers))) if config.test else 0
     test = {speakers[index] for index in order[:test_count]}
     train = [speakers[index] for index in order[test_count:]]
-    fewest = min(sum(s in found[word] for s in train) for word in words) if config.train else 0
-    groups = max(1, min(config.groups, fewest // 4))
-    divided = [("test", "test", test)] if config.test else []
-    divided += [("train", f"g{g:02d}", {*train[g::groups]}) for g in range(groups)]
-    pools = [
-        _pool(split, name, members, [found[word] for word in words])
-        for split, name, members in divided
-        if split == "test" or config.train
-    ]
+    by_word = [found[word] for word in words]
+    pools = [_pool("test", "test", test, by_word)] if config.test else []
+    if config.train:
+        pools += _training_pools(train, by_word, config)
     for pool in pools:
         _check_pool(pool, words, config, folder)
     return words, pools
 
 
-def _pool(split: str, name: str, members: set[str], by_word: list[dict[str, list[str]]]) -> Pool:
+def _training_pools(
+    speakers: Sequence[str], by_word: Sequence[Speakers], config: MixConfig
+) -> list[Pool]:
+    """As many groups as asked, or as have enough people for each word.
+
+    Where every word is said by as many people as a clip has words, any words can meet.
+    """
+    for groups in range(config.groups, 1, -1):
+        pools = [
+            _pool("train", f"g{g:02d}", {*speakers[g::groups]}, by_word) for g in range(groups)
+        ]
+        if all(len(said) >= config.words_per_clip for pool in pools for said in pool.recordings):
+            return pools
+    return [_pool("train", "g00", {*speakers}, by_word)]
+
+
+def _pool(split: Split, name: str, members: set[str], by_word: Sequence[Speakers]) -> Pool:
     recordings = tuple(
         tuple((s, tuple(files)) for s, files in sorted(speakers.items()) if s in members)
         for speakers in by_word
     )
-    return Pool("test" if split == "test" else "train", name, recordings)
+    return Pool(split, name, recordings)
 
 
 def _check_pool(pool: Pool, words: Sequence[str], config: MixConfig, folder: Path) -> None:
@@ -98,12 +112,13 @@ def _check_pool(pool: Pool, words: Sequence[str], config: MixConfig, folder: Pat
         )
 
 
-def _recordings(folder: Path) -> dict[str, dict[str, list[str]]]:
-    """Files by word and speaker."""
+def _recordings(folder: Path) -> dict[str, Speakers]:
+    """Files by word and speaker; folders of noise (`_background_noise_`) are no words."""
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder")
-    found: dict[str, dict[str, list[str]]] = {}
-    for word in sorted(item for item in folder.iterdir() if item.is_dir()):
+    found: dict[str, Speakers] = {}
+    folders = (item for item in folder.iterdir() if item.is_dir())
+    for word in sorted(item for item in folders if not item.name.startswith(("_", "."))):
         for file in sorted(item for item in word.iterdir() if is_audio(item.name)):
             speaker = file.stem.split("_")[0]
             found.setdefault(word.name, {}).setdefault(speaker, []).append(str(file))

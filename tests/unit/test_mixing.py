@@ -86,6 +86,41 @@ def test_every_word_of_a_clip_is_by_someone_else(words: Path) -> None:
         assert spoken == [("down", "eight", "five", "left", "up", "zero")[w] for w in chosen]
 
 
+def test_no_word_is_cut(words: Path, tmp_path: Path) -> None:
+    """Clips of one word: scaled alike, each is a whole recording."""
+    alone = CONFIG.model_copy(update={"words_per_clip": 1, "train": 12, "offset_seconds": 0.5})
+    mix(words, tmp_path / "d", alone)
+    table = pd.read_csv(tmp_path / "d" / "train_answer.csv").set_index("id")
+    starts = set()
+    for name, word in table.idxmax(axis=1).items():
+        clip = soundfile.read(tmp_path / "d" / "train" / f"{name}.wav")[0]
+        alike = []
+        for file in sorted((words / word).iterdir()):
+            recording = soundfile.read(file)[0]
+            at = np.correlate(clip, recording, "valid")
+            alike.append((at.max() / np.linalg.norm(recording) / np.linalg.norm(clip), at.argmax()))
+        likeness, start = max(alike)
+        assert likeness > 0.999
+        starts.add(start)
+    assert len(starts) > 6  # and they are at different places
+
+
+def test_folders_of_noise_are_no_words(words: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(words, tmp_path / "w"))
+    shutil.copytree(folder / "up", folder / "_background_noise_")
+    assert plan_pools(folder, CONFIG)[0] == plan_pools(words, CONFIG)[0]
+
+
+def test_there_are_fewer_groups_where_words_have_few_speakers(words: Path) -> None:
+    """More groups than speakers allow is no error, whatever the seed."""
+    for seed in range(20):
+        many = CONFIG.model_copy(update={"groups": 50, "seed": seed})
+        _, pools = plan_pools(words, many)
+        groups = [pool for pool in pools if pool.split == "train"]
+        assert 1 < len(groups) <= 8
+        assert all(len(said) >= 2 for pool in groups for said in pool.recordings)
+
+
 def test_words_with_few_recordings_are_left_out(words: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(words, tmp_path / "w"))
     for file in sorted((folder / "up").iterdir())[3:]:

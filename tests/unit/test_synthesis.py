@@ -46,6 +46,17 @@ def test_a_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert [f.read_bytes() for f in one] == [f.read_bytes() for f in two]
 
 
+@pytest.mark.parametrize("word", ["..", "a/b", "", "!", ".hidden"])
+def test_what_cannot_be_a_word(word: str) -> None:
+    with pytest.raises(ValueError, match="not a word that can name a folder"):
+        SynthConfig(words=("one", word))
+
+
+def test_a_word_twice() -> None:
+    with pytest.raises(ValueError, match="more than once"):
+        SynthConfig(words=("one", "one"))
+
+
 def test_too_many_voices(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="voices, not 10000"):
         synthesise(tmp_path / "w", SynthConfig(voices=10000))
