@@ -64,7 +64,7 @@ def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    complete = sum(member.complete for member in found.members)
+    complete = sum(member.state == "complete" for member in found.members)
     print_table(
         found.workspace,
         ("", ""),
@@ -84,9 +84,9 @@ def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
             ("seed", "fold", "state", "held-out KL", "clips/s", "fingerprint"),
             [
                 (
-                    m.seed,
-                    m.fold,
-                    "complete" if m.complete else "begun",
+                    "" if m.seed is None else m.seed,
+                    "" if m.fold is None else m.fold,
+                    m.state,
                     "" if m.held_out_kl is None else f"{m.held_out_kl:.4f}",
                     "" if m.clips_per_second is None else f"{m.clips_per_second:,.0f}",
                     m.fingerprint,

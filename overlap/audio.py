@@ -23,6 +23,10 @@ SUFFIXES = frozenset(
     | {".rf64", ".snd", ".sph", ".voc", ".w64", ".wav", ".wave"}
 )
 """Files with these suffixes, in any case, are taken for clips; libsndfile reads them all."""
+LOUDEST = 8.0
+"""A clip that reaches beyond this is not scaled as sound is (integers written as floats, say).
+One such clip would raise the peak of the whole data set and put every other clip below the
+floor of the normalisation."""
 MARGIN_SECONDS = 0.1
 """Read beyond the end of the clip, so that resampling sees what follows it."""
 
@@ -55,7 +59,8 @@ def decode(data: bytes, wanted: AudioFormat) -> Clip:
         wanted: Rate and length of the result.
 
     Raises:
-        AudioError: no audio can be read, it has no samples, is not finite, or is silent.
+        AudioError: no audio can be read, it has no samples, is not finite, is silent, or reaches
+            beyond `LOUDEST`.
     """
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
@@ -69,6 +74,9 @@ def decode(data: bytes, wanted: AudioFormat) -> Clip:
         raise AudioError("empty")
     if not np.isfinite(samples).all():
         raise AudioError("not finite")
+    peak = float(np.abs(samples).max())
+    if peak > LOUDEST:
+        raise AudioError(f"too loud (reaches {peak:.3g}; full scale is 1)")
     return _repaired(samples, rate, length, wanted)
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from overlap.audio import decode, is_audio
-from overlap.config import FeatureConfig
-from overlap.errors import DataError
+from overlap.config import AudioFormat, FeatureConfig
+from overlap.errors import AudioError, DataError
 from overlap.features.batched import batched_features
 from overlap.features.reference import AMIN, reference_features
 
@@ -126,11 +126,18 @@ def load_some(folder: Path, clips: int, config: FeatureConfig) -> NDArray[np.flo
     """(clips, samples) float32: sound files from anywhere below a folder, repeated if need be.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or one cannot be used.
     """
     files = sorted(f for f in folder.rglob("*") if f.is_file() and is_audio(f.name))
     if not files:
         raise DataError(f"{folder}: no sound files there")
     wanted = config.clip_format
     chosen = [files[(i * len(files)) // clips % len(files)] for i in range(clips)]
-    return np.stack([decode(file.read_bytes(), wanted).samples for file in chosen])
+    return np.stack([_samples(file, wanted) for file in chosen])
+
+
+def _samples(file: Path, wanted: AudioFormat) -> NDArray[np.float32]:
+    try:
+        return decode(file.read_bytes(), wanted).samples
+    except AudioError as error:
+        raise DataError(f"{file}: {error}; measure on other clips") from None

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from overlap.presets import DEFAULT_PRESET, PRESETS
 
@@ -36,7 +36,9 @@ class Section(BaseModel):
 class Resolution(Section):
     """One spectrogram of a clip."""
 
-    n_fft: int = Field(ge=16, le=65536, description="Length of the Fourier transform, samples.")
+    n_fft: int = Field(
+        ge=16, le=65536, multiple_of=2, description="Length of the Fourier transform, samples."
+    )
     win_length: int = Field(ge=1, description="Length of the periodic Hann window, samples.")
 
     @model_validator(mode="after")
@@ -160,7 +162,7 @@ class NetworkConfig(Section):
         description="Residual stages; each ends with 2x2 average pooling.",
     )
     width: float = Field(1.0, gt=0, le=16, description="Factor on the filters of every stage.")
-    input_pool: tuple[int, int] = Field(
+    input_pool: tuple[PositiveInt, PositiveInt] = Field(
         (1, 1), description="Average pooling of (mel, frame) before the first stage."
     )
     dense: int = Field(128, ge=1, description="Units of the two dense layers of the head.")
@@ -268,9 +270,13 @@ class RunConfig(Section):
     def _preset_below(cls, values: Any) -> Any:  # noqa: ANN401  whatever the caller gave
         if not isinstance(values, Mapping):
             return values
-        preset = values.get("preset", DEFAULT_PRESET)
+        given: dict[str, Any] = {
+            name: value.model_dump(exclude_unset=True) if isinstance(value, Section) else value
+            for name, value in values.items()
+        }
+        preset = given.get("preset", DEFAULT_PRESET)
         known = isinstance(preset, str) and preset in PRESETS
-        return merged(PRESETS[preset], values) if known else values
+        return merged(PRESETS[preset], given) if known else given
 
     @model_validator(mode="after")
     def _network_fits(self) -> Self:

@@ -1,4 +1,4 @@
-"""What a run still has to do, told from its files; no clip is decoded that was before."""
+"""What a run still has to do, told from its files."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from overlap.catalog import Catalog, Listing, build_catalog, previous_catalog
 from overlap.catalog.build import named_clips
 from overlap.catalog.catalog import REMOVED
 from overlap.config import RunConfig
-from overlap.errors import NotReadyError
+from overlap.errors import UserError
 from overlap.features import FeatureStore
 from overlap.storage import Location
 from overlap.training.spec import complete_record, plan_members
@@ -20,6 +20,10 @@ class Pending:
     """Clips that are new or changed since the catalogue was made."""
     blocks: int
     """Blocks of features to compute; while clips are new, an estimate from above."""
+    blocks_in_all: int
+    """Blocks of the finished store."""
+    block_rows: int
+    """Rows of the blocks to compute."""
     members: int
     """Members to train, or to apply to new test clips."""
 
@@ -39,29 +43,33 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
 
     Raises:
         DataError: something is wrong with the tables, as far as it shows without decoding.
+        UserError: the workspace is no folder, or holds features of another configuration.
     """
     workspace = Location.of(config.workspace)
-    before = previous_catalog(workspace)
-    blocks = -(-len(listing.files) // config.store.block_clips)
-    members = config.ensemble.members
-    if before is None:
-        return Pending(len(listing.files), blocks, members)
+    if workspace.exists() and not workspace.is_folder():
+        raise UserError(f"{workspace}: is a file; a workspace is a folder, name another")
+    before, wanted = previous_catalog(workspace), config.features.clip_format
+    store = FeatureStore.find(workspace, config.features)
+    clips, members = len(listing.files), config.ensemble.members
+    block_clips = store.block_clips if store else config.store.block_clips
+    blocks = -(-clips // block_clips)
+    if before is None or before.wanted != wanted:
+        return Pending(clips, blocks, blocks, clips, members)
     changed = _changed(listing, before)
     if changed:
-        return Pending(changed, min(blocks, changed), members)
-    # No file changed, so this decodes none; labels and template may have changed.
-    wanted = config.features.clip_format
+        touched = min(blocks, changed)
+        return Pending(changed, touched, blocks, min(clips, touched * block_clips), members)
+    # No file changed, so only quarantined clips are looked at again; the tables may have changed.
     catalog = build_catalog(listing, wanted, config.checks, before).catalog
-    try:
-        store = FeatureStore.open(workspace)
-    except NotReadyError:
-        return Pending(0, blocks, members)
-    missing = len(store.missing(catalog))
-    if missing or store.config != config.features:
-        return Pending(0, missing, members)
+    if store is None:
+        return Pending(0, blocks, blocks, clips, members)
+    missing = store.missing(catalog)
+    if missing:
+        rows = sum(block.stop - block.start for block in missing)
+        return Pending(0, len(missing), blocks, rows, members)
     specs = plan_members(config, catalog, store)
     done = sum(complete_record(workspace, spec, catalog) is not None for spec in specs)
-    return Pending(0, 0, members - done)
+    return Pending(0, 0, blocks, 0, members - done)
 
 
 def _changed(listing: Listing, before: Catalog) -> int:

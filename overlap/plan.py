@@ -60,19 +60,18 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
     listing = list_data(config.data)
     pending, rows = pending_work(config, listing), len(listing.files)
     per_clip = 2 * int(np.prod(config.features.shape))
-    to_compute = min(rows, pending.blocks * config.store.block_clips)
     speed = _calibrate(listing, config)
     train = int((listing.files["split"] == "train").sum())
     return RunPlan(
         train_clips=train,
         test_clips=rows - train,
         clips_to_check=pending.clips,
-        blocks=-(-rows // config.store.block_clips),
+        blocks=pending.blocks_in_all,
         blocks_to_compute=pending.blocks,
         feature_bytes=rows * per_clip,
-        bytes_to_write=to_compute * per_clip,
+        bytes_to_write=pending.block_rows * per_clip,
         clips_per_core_second=speed,
-        feature_seconds=to_compute / (speed * cpu_workers),
+        feature_seconds=pending.block_rows / (speed * cpu_workers),
         members=config.ensemble.members,
         members_to_train=pending.members,
         feed=plan_memory(

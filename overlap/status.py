@@ -1,11 +1,11 @@
 """What a workspace holds, read from its files."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from overlap.catalog import Catalog
 from overlap.ensemble.registry import champion, list_ensembles
-from overlap.errors import NotReadyError
+from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore
 from overlap.storage import Location
 from overlap.training.spec import MEMBERS, SPEC_FILE, MemberSpec, load_record
@@ -16,9 +16,10 @@ class MemberStatus:
     """One member's folder."""
 
     fingerprint: str
-    seed: int
-    fold: int
-    complete: bool
+    state: Literal["complete", "begun", "damaged"]
+    seed: int | None
+    """None where it cannot be read."""
+    fold: int | None
     held_out_kl: float | None
     clips_per_second: float | None
 
@@ -75,24 +76,22 @@ def read_status(workspace: Location) -> Status:
 
 
 def _members(workspace: Location) -> list[MemberStatus]:
-    found = []
-    for name in (workspace / MEMBERS).folders():
-        folder = workspace / MEMBERS / name
+    found = [_member(workspace / MEMBERS / name) for name in (workspace / MEMBERS).folders()]
+    return sorted(found, key=lambda m: (m.seed or 0, m.fold or 0, m.fingerprint))
+
+
+def _member(folder: Location) -> MemberStatus:
+    try:
         record = load_record(folder)
-        if record is not None:
-            spec = record.spec
-        elif (folder / SPEC_FILE).exists():
-            spec = MemberSpec.model_validate((folder / SPEC_FILE).read_json())
-        else:
-            continue
-        found.append(
-            MemberStatus(
-                fingerprint=name,
-                seed=spec.seed,
-                fold=spec.fold,
-                complete=record is not None,
-                held_out_kl=record.held_out_kl if record else None,
-                clips_per_second=record.clips_per_second if record else None,
-            )
-        )
-    return sorted(found, key=lambda member: (member.seed, member.fold, member.fingerprint))
+        stored = folder / SPEC_FILE
+        spec = record.spec if record else stored.read_model(MemberSpec) if stored.exists() else None
+    except CorruptError:
+        return MemberStatus(folder.name, "damaged", None, None, None, None)
+    return MemberStatus(
+        fingerprint=folder.name,
+        state="complete" if record else "begun",
+        seed=spec.seed if spec else None,
+        fold=spec.fold if spec else None,
+        held_out_kl=record.held_out_kl if record else None,
+        clips_per_second=record.clips_per_second if record else None,
+    )

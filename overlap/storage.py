@@ -16,16 +16,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 import numpy as np
 import zarr.storage
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 from zarr.abc.store import Store
 
-from overlap.errors import UserError
+from overlap.errors import CorruptError, UserError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+TAGS = (
+    *("ETag", "etag", "generation", "md5Hash", "content_md5", "CRC"),
+    *("mtime", "LastModified", "last_modified", "modified", "created"),
+)
+"""What fsspec's file systems call that which changes with a file's content; the best first."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,9 @@ class Entry:
     size: int
     """Bytes."""
     version: str
-    """Changes when the content does: size with modification time, or the store's own tag."""
+    """Changes when the content does. On a local disk: size, inode and both times, because files
+    of one size and one modification time are common in unpacked archives. Elsewhere: size and
+    the store's own tag; where it has none, a version of this one look."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,8 @@ class Location:
 
     @cached_property
     def _target(self) -> tuple[Any, str]:
+        if self.url.startswith("/"):  # a path is never parsed: a name may hold `::`
+            return LocalFileSystem(), self.url
         return fsspec.core.url_to_fs(self.url)  # type: ignore[no-any-return]
 
     @property
@@ -130,13 +143,15 @@ class Location:
                 for item in found:
                     if item.is_file():
                         stat = item.stat()
-                        yield Entry(item.name, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}")
+                        version = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
+                        yield Entry(item.name, stat.st_size, "-".join(map(str, version)))
             return
         self._filesystem.invalidate_cache()
         for info in self._filesystem.ls(self._path, detail=True):
             if info["type"] == "file":
                 size = int(info["size"] or 0)
-                tag = info.get("ETag") or info.get("LastModified") or info.get("created") or ""
+                tags = (info[name] for name in TAGS if info.get(name))
+                tag = next(tags, None) or secrets.token_hex(8)
                 yield Entry(PurePosixPath(info["name"]).name, size, f"{size}-{tag}")
 
     def folders(self) -> list[str]:
@@ -178,9 +193,38 @@ class Location:
         """SHA-256 of the file's content, in hexadecimal; None where there is no file."""
         return hashlib.sha256(self.read_bytes()).hexdigest() if self.exists() else None
 
+    def changed(self, files: Mapping[str, str]) -> str:
+        """Names of files in this folder that are gone or have another content.
+
+        Args:
+            files: What `digest` gave when each was written.
+        """
+        return " and ".join(n for n, known in files.items() if (self / n).digest() != known)
+
     def read_json(self) -> Any:  # noqa: ANN401  JSON is whatever was written
-        """The file's content, parsed."""
-        return json.loads(self.read_bytes())
+        """The file's content, parsed.
+
+        Raises:
+            CorruptError: it is not JSON.
+        """
+        try:
+            return json.loads(self.read_bytes())
+        except ValueError as error:
+            raise CorruptError(f"{self}: is damaged: no JSON ({error})") from None
+
+    def read_model(self, kind: type[Model]) -> Model:
+        """The file's content as a pydantic model.
+
+        Raises:
+            CorruptError: it is not JSON, or not of this kind.
+        """
+        content = self.read_json()
+        try:
+            return kind.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise CorruptError(f"{self}: is damaged: {where}: {first['msg']}") from None
 
     def write_json(self, content: object) -> None:
         """Replace the file by this content, indented and with a final newline."""
@@ -220,8 +264,11 @@ def new_folder(path: Path) -> Iterator[Path]:
         The folder to fill; it is removed if that fails.
 
     Raises:
-        UserError: `path` holds something already.
+        UserError: `path` holds something already, or is the current folder.
     """
+    path = path.absolute()
+    if path.resolve() == Path.cwd():  # it would be replaced under the feet of the shell
+        raise UserError("--out is the current folder; name a folder in it")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path}: exists and is not empty; choose another --out, or remove it")
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")

@@ -8,21 +8,33 @@ from overlap.catalog import Catalog
 from overlap.ensemble import registry
 from overlap.ensemble.pooling import pool_mean
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.errors import OverlapError
+from overlap.errors import CorruptError, OverlapError
 from overlap.features import Block, FeatureStore, block_job
 from overlap.features.extract import block_digest, compute_block
+from overlap.features.statistics import count_codes
+from overlap.features.store import SPLITS
 from overlap.storage import Location
 from overlap.training.spec import MEMBERS, PREDICTIONS_FILE, MemberRecord, load_record
+
+AGAIN = "a run with its configuration publishes it again"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is not what was written."""
+    """One thing that is not what was written.
+
+    What the fields after the first name is made again by the next run, once `repair` has marked
+    it; an ensemble is published again by the next run as it is.
+    """
 
     what: str
     """What is wrong, and what to do about it."""
     block: int | None = None
     """The block that must be computed again."""
+    clips_of_block: int | None = None
+    """The block whose clips must be looked at again."""
+    columns: bool = False
+    """Whether the store's columns must be written again."""
     member: str | None = None
     """The member that must be trained again."""
 
@@ -60,16 +72,23 @@ def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int =
     faults = []
     if missing:
         faults.append(Fault(f"features: {len(missing)} blocks are missing; `overlap features`"))
+    if not store.rows_as_in(catalog):
+        faults.append(Fault("features: the columns are not those of the catalogue", columns=True))
     for block in done:
         faults += _block_faults(workspace, catalog, store, block, again=block.index in chosen)
-    names = (workspace / MEMBERS).folders()
-    members = [r for r in (load_record(workspace / MEMBERS / name) for name in names) if r]
-    for member in members:
-        faults += _member_faults(workspace, member)
+    members: dict[str, MemberRecord] = {}
+    for name in (workspace / MEMBERS).folders():
+        try:
+            record = load_record(workspace / MEMBERS / name)
+        except CorruptError as error:
+            faults.append(Fault(str(error), member=name))
+            continue
+        if record is not None:
+            members[name] = record
+            faults += _member_faults(workspace, record)
     ensembles = registry.list_ensembles(workspace)
-    by_name = {member.fingerprint: member for member in members}
     for ensemble in ensembles:
-        faults += _ensemble_faults(workspace, ensemble, by_name)
+        faults += _ensemble_faults(workspace, ensemble, members)
     champion = registry.champion(workspace)
     if champion is not None and champion not in {e.version for e in ensembles}:
         faults.append(Fault(f"champion {champion} is not there; promote another"))
@@ -77,16 +96,24 @@ def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int =
 
 
 def repair(workspace: Location, faults: tuple[Fault, ...]) -> int:
-    """Mark damaged blocks and members as missing, so that the next run makes them again.
+    """Mark what is damaged as missing, so that the next run makes it again.
 
     Returns:
-        How many were marked.
+        How many faults were dealt with.
     """
-    store = FeatureStore.open(workspace, read_only=False)
-    marked = 0
+    catalog, store = Catalog.load(workspace), FeatureStore.open(workspace, read_only=False)
+    blocks = store.blocks(catalog)
+    unsure = [blocks[f.clips_of_block] for f in faults if f.clips_of_block is not None]
+    if unsure:
+        rows = [row for block in unsure for row in range(block.start, block.stop)]
+        catalog.forgetting(np.array(rows)).save(workspace)
+    marked = len(unsure)
     for fault in faults:
         if fault.block is not None:
             store.mark_missing(fault.block)
+            marked += 1
+        if fault.columns:
+            store.sync(catalog)
             marked += 1
         if fault.member is not None:
             (workspace / MEMBERS / fault.member).remove()
@@ -105,11 +132,15 @@ def _block_faults(
         return [Fault(f"{where}: cannot be read ({error})", block=block.index)]
     if block_digest(stored) != digest:
         return [Fault(f"{where}: is not what was written", block=block.index)]
+    job = block_job(workspace, catalog, block)
+    counts = count_codes(stored, np.array(job.splits), len(SPLITS))
+    if not np.array_equal(counts, store.stored_histogram(block)):
+        return [Fault(f"{where}: its counts are not those of its values", block=block.index)]
     if again:
         try:
-            _, computed = compute_block(block_job(workspace, catalog, block), store)
+            _, computed = compute_block(job, store)
         except OverlapError as error:
-            return [Fault(f"{where}: {error}")]
+            return [Fault(f"{where}: {error}", clips_of_block=block.index)]
         if computed != digest:
             what = f"{where}: its sound files give other features on this machine"
             return [Fault(what, block=block.index)]
@@ -118,7 +149,7 @@ def _block_faults(
 
 def _member_faults(workspace: Location, member: MemberRecord) -> list[Fault]:
     folder = workspace / MEMBERS / member.fingerprint
-    wrong = _changed(folder, member.files)
+    wrong = folder.changed(member.files)
     what = f"member {member.fingerprint}: {wrong} is not what was written"
     return [Fault(what, member=member.fingerprint)] if wrong else []
 
@@ -128,23 +159,19 @@ def _ensemble_faults(
 ) -> list[Fault]:
     folder = workspace / registry.ENSEMBLES / ensemble.version
     where = f"ensemble {ensemble.version}"
-    wrong = _changed(folder, ensemble.files)
+    wrong = folder.changed(ensemble.files)
     if wrong:
-        return [Fault(f"{where}: {wrong} is not what was written; publish it again")]
+        return [Fault(f"{where}: {wrong} is not what was written; {AGAIN}")]
     if not set(ensemble.members) <= set(members):
         return [Fault(f"{where}: some of its members are no longer there; it cannot predict")]
-    parts = [members[name] for name in ensemble.members]
-    if all(part.test_key == ensemble.test_key for part in parts):
+    parts = [members[name].files[PREDICTIONS_FILE] for name in ensemble.members]
+    if parts == [*ensemble.pooled]:  # else they were trained, or applied to other clips, since
         tests = [
             (workspace / MEMBERS / name / PREDICTIONS_FILE).read_arrays()["test"]
             for name in ensemble.members
         ]
         saved = (folder / registry.PREDICTIONS_FILE).read_arrays()["test"]
         if not np.array_equal(pool_mean(np.stack(tests)), saved):
-            return [Fault(f"{where}: is not the mean of its members; publish it again")]
+            what = f"{where}: is not the mean of its members; remove it, and {AGAIN}"
+            return [Fault(what)]
     return []
-
-
-def _changed(folder: Location, files: dict[str, str]) -> str:
-    """Names of files that are gone or have another content."""
-    return " and ".join(n for n, digest in files.items() if (folder / n).digest() != digest)

@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import Listing, build_catalog, previous_catalog
 from overlap.config import ChecksConfig, FeatureConfig
+from overlap.features import FeatureStore
 from overlap.storage import Location
 from tasks.cluster import connect, fan_out
 from tasks.progress import TERMINAL, stage
@@ -26,6 +27,7 @@ def catalogue(
     checks: ChecksConfig,
 ) -> dict[str, int]:
     """Check every clip and give it a row; counts of clips by split and state."""
+    FeatureStore.find(workspace, features)  # refuses other features before anything is replaced
     wanted = features.clip_format
 
     def run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterable[Result]:

@@ -39,9 +39,9 @@ def catalogue(config: RunConfig, previous: Catalog | None = None) -> Catalog:
     return built.catalog
 
 
-def computed(config: RunConfig) -> tuple[Catalog, FeatureStore]:
+def computed(config: RunConfig, previous: Catalog | None = None) -> tuple[Catalog, FeatureStore]:
     """Catalogue and complete features of a run, made in this process."""
-    workspace, catalog = Location.of(config.workspace), catalogue(config)
+    workspace, catalog = Location.of(config.workspace), catalogue(config, previous)
     store = FeatureStore.create(workspace, config.features, config.store)
     store.sync(catalog)
     for block in store.missing(catalog):

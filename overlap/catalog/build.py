@@ -22,7 +22,7 @@ class CatalogReport:
     warnings: tuple[str, ...]
     """What was repaired, left out or looks odd, a line each."""
     inspected: int
-    """Clips that were decoded; unchanged files of an earlier catalogue are not."""
+    """Clips that were decoded; unchanged usable ones of an earlier catalogue are not."""
 
 
 def build_catalog(
@@ -130,8 +130,10 @@ def _groups(clips: pd.DataFrame, listing: Listing, problems: Problems) -> pd.Ser
     none = pd.Series([""] * len(clips), dtype="str")
     if listing.groups is None:
         return none
+    ids = listing.groups["id"].str.strip()
+    problems.add_cases(f"{GROUPS} has ids more than once", ids[ids.duplicated()].unique())
     train = (clips["split"] == "train").to_numpy()
-    index = match_ids([*clips.loc[train, "clip_id"]], [*listing.groups["id"]])
+    index = match_ids([*clips.loc[train, "clip_id"]], [*ids])
     known = index >= 0
     values = none.to_numpy(copy=True).astype(object)
     values[np.flatnonzero(train)[index[known]]] = listing.groups["group"].to_numpy()[known]

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -76,6 +76,12 @@ class Catalog:
             sha.update("\0".join(self.words).encode())
             sha.update(np.ascontiguousarray(self.labels[rows]).tobytes())
         return sha.hexdigest()[:32]
+
+    def forgetting(self, rows: NDArray[np.int64]) -> "Catalog":
+        """This catalogue without the versions of some files: the next run looks at them again."""
+        clips = self.clips.copy()
+        clips.loc[clips.index[rows], "version"] = ""
+        return replace(self, clips=clips)
 
     def save(self, workspace: Location) -> None:
         """Write the catalogue, and its bad clips once more by themselves for a person to read."""

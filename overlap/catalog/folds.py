@@ -25,8 +25,8 @@ def partition(catalog: Catalog, validation: ValidationConfig, fold: int) -> Part
     """Divide the training clips for the members of one fold.
 
     Clips of one group (speakers that share clips) never stand on both sides. The choice
-    depends on ids and groups alone, not on their order or number, so that new clips leave old
-    ones where they were as far as the sizes allow.
+    depends on the set of ids and groups, not on their order. A hold-out moves little when clips
+    are added; folds are balanced by size, so that there old clips may change sides.
 
     Args:
         catalog: The clips.

@@ -74,12 +74,14 @@ def read_csv(
         header = next(csv.reader(io.StringIO(text)), [])
         frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     except (
+        OSError,
         UnicodeDecodeError,
         csv.Error,
         pd.errors.ParserError,
         pd.errors.EmptyDataError,
     ) as error:
-        problems.add(f"{name} cannot be read as a CSV table in UTF-8 ({error})")
+        why = error.strerror if isinstance(error, OSError) else error
+        problems.add(f"{name} cannot be read as a CSV table in UTF-8 ({why})")
         return None
     missing = [column for column in required if column not in header]
     repeated = sorted({column for column in header if header.count(column) > 1})

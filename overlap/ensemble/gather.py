@@ -48,15 +48,16 @@ def publish(
     """Pool the members, score them, and publish the result under a version.
 
     The same members over the same test clips are published once: a second call returns the
-    first one's record.
+    first one's record, and writes its files again if they were lost or damaged.
     """
     names = tuple(member.fingerprint for member in members)
+    parts = tuple(member.files[PREDICTIONS_FILE] for member in members)
     listed = catalog.submission
     name = fingerprint(
-        names, config.ensemble.pool, test_key(catalog), catalog.words, [*listed["table_id"]]
+        names, parts, config.ensemble.pool, test_key(catalog), catalog.words, [*listed["table_id"]]
     )
     existing = registry.published(workspace, name)
-    if existing is not None:
+    if existing is not None and not registry.folder_of(workspace, existing).changed(existing.files):
         return existing
     saved = [(m.spec.folder(workspace) / PREDICTIONS_FILE).read_arrays() for m in members]
     held_out = gather_held_out(
@@ -68,8 +69,8 @@ def publish(
         ],
     )
     points = curve(held_out, catalog.words) if held_out else []
-    created = registry.now()
-    version = registry.version_name(created, name)
+    created = existing.created if existing else registry.now()
+    version = existing.version if existing else registry.version_name(created, name)
     folder = workspace / registry.ENSEMBLES / version
     imputed: list[str] = []
     pooled = pool_mean(np.stack([part["test"] for part in saved]))
@@ -86,6 +87,7 @@ def publish(
         fingerprint=name,
         created=created,
         members=names,
+        pooled=parts,
         pool=config.ensemble.pool,
         words=catalog.words,
         data=catalog.data,

@@ -21,10 +21,12 @@ class EnsembleRecord(Section):
 
     version: str
     fingerprint: str
-    """Names members, pooling and test clips: equal runs publish one version."""
+    """Names members, their predictions and pooling: equal runs publish one version."""
     created: datetime
     members: tuple[str, ...]
     """Fingerprints of the members, in the order of the curve."""
+    pooled: tuple[str, ...]
+    """SHA-256 of each member's predictions, as they were pooled."""
     pool: str
     words: tuple[str, ...]
     data: str
@@ -71,16 +73,21 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
+def folder_of(workspace: Location, record: EnsembleRecord) -> Location:
+    """Where an ensemble's files are."""
+    return workspace / ENSEMBLES / record.version
+
+
 def submission_of(workspace: Location, record: EnsembleRecord) -> Location:
     """Where an ensemble's table of predictions is; not there when there were no test clips."""
-    return workspace / ENSEMBLES / record.version / SUBMISSION_FILE
+    return folder_of(workspace, record) / SUBMISSION_FILE
 
 
 def list_ensembles(workspace: Location) -> list[EnsembleRecord]:
     """All published ensembles, oldest first."""
     folder = workspace / ENSEMBLES
     found = [folder / name / RECORD_FILE for name in folder.folders()]
-    return [EnsembleRecord.model_validate(f.read_json()) for f in found if f.exists()]
+    return [f.read_model(EnsembleRecord) for f in found if f.exists()]
 
 
 def published(workspace: Location, fingerprint: str) -> EnsembleRecord | None:
@@ -112,13 +119,13 @@ def find_ensemble(workspace: Location, name: str) -> tuple[Location, EnsembleRec
         record = folder / RECORD_FILE
         if record.exists():
             owner = Location(folder.url.rsplit("/", 2)[0])
-            return owner, EnsembleRecord.model_validate(record.read_json())
+            return owner, record.read_model(EnsembleRecord)
         raise NotReadyError(f"{folder}: no {RECORD_FILE} there, so no ensemble")
     record = workspace / ENSEMBLES / version / RECORD_FILE
     if not record.exists():
         known = ", ".join(r.version for r in list_ensembles(workspace)) or "none"
         raise NotReadyError(f"{workspace}: no ensemble {version}; there are: {known}")
-    return workspace, EnsembleRecord.model_validate(record.read_json())
+    return workspace, record.read_model(EnsembleRecord)
 
 
 def promote(workspace: Location, version: str) -> None:

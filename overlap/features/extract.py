@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from overlap.catalog import Catalog
 from overlap.catalog.inspection import digest, load_clip
@@ -16,6 +15,7 @@ from overlap.errors import AudioError, DataError
 from overlap.features.batched import batched_features
 from overlap.features.statistics import count_codes
 from overlap.features.store import KEY_BYTES, SPLITS, Block, FeatureStore
+from overlap.features.threads import ONE_BLAS_THREAD
 from overlap.storage import Location
 
 GROUP = 32
@@ -109,12 +109,12 @@ def block_digest(values: NDArray[np.float16]) -> bytes:
 def _features(job: BlockJob, rows: range, store: FeatureStore) -> NDArray[np.float16]:
     """(rows, mel, frame, resolution) float16; rows without a clip are zero.
 
-    One thread: several would round matrix products otherwise, and a block would depend on the
-    machine's number of cores.
+    One thread of BLAS: several would round matrix products otherwise, and a block would depend
+    on the machine's number of cores.
     """
     values = np.zeros((len(rows), *store.config.shape), np.float16)
     present = [row for row in rows if job.splits[row] >= 0]
-    with threadpool_limits(1):
+    with ONE_BLAS_THREAD:
         for some in _groups(present, GROUP):
             clips = np.stack([_clip(job, row) for row in some])
             values[np.subtract(some, rows.start)] = batched_features(clips, store.config)

@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, BloscShuffle
+from zarr.codecs import BloscCodec
 
 from overlap.catalog import Catalog, Split
 from overlap.config import FeatureConfig, StoreConfig, fingerprint
@@ -76,19 +76,39 @@ class FeatureStore:
             UserError: it was written by another format version.
         """
         location = workspace / NAME
-        if not (location / "zarr.json").exists():
+        found = _format(location)
+        if found is None:
             raise NotReadyError(
                 f"{workspace}: no features there yet; `overlap features` makes them"
             )
         store = location.zarr_store(read_only=read_only)
         group = zarr.open_group(store, mode="r" if read_only else "r+", zarr_format=3)
-        found = group.attrs.get("format")
         if found != FORMAT:
             raise UserError(
                 f"{location}: store format {found}, but this version reads {FORMAT}; "
                 "use another workspace"
             )
         return cls(location, group)
+
+    @classmethod
+    def find(
+        cls, workspace: Location, config: FeatureConfig, *, read_only: bool = True
+    ) -> Self | None:
+        """Open the store of a workspace, if there is one.
+
+        Raises:
+            UserError: it holds other features.
+        """
+        if _format(workspace / NAME) is None:
+            return None
+        existing = cls.open(workspace, read_only=read_only)
+        if existing.config != config:
+            raise UserError(
+                f"{existing.location}: holds features of another configuration "
+                f"({_difference(existing.config, config)}); use another --workspace, "
+                "or remove that folder to compute them anew"
+            )
+        return existing
 
     @classmethod
     def create(cls, workspace: Location, config: FeatureConfig, store: StoreConfig) -> Self:
@@ -99,14 +119,8 @@ class FeatureStore:
         Raises:
             UserError: there is one with other features.
         """
-        if (workspace / NAME / "zarr.json").exists():
-            existing = cls.open(workspace, read_only=False)
-            if existing.config != config:
-                raise UserError(
-                    f"{existing.location}: holds features of another configuration "
-                    f"({_difference(existing.config, config)}); use another --workspace, "
-                    "or remove that folder to compute them anew"
-                )
+        existing = cls.find(workspace, config, read_only=False)
+        if existing is not None:
             return existing
         location = workspace / NAME
         group = zarr.open_group(
@@ -114,7 +128,6 @@ class FeatureStore:
             mode="w",
             zarr_format=3,
             attributes={
-                "format": FORMAT,
                 "features": config.model_dump(mode="json"),
                 "block_clips": store.block_clips,
                 "units": "dB relative to 1.0 (power)",
@@ -124,18 +137,14 @@ class FeatureStore:
             },
         )
         _create_arrays(group, config, store)
+        group.attrs["format"] = FORMAT  # last: a store without it was never finished
         return cls(location, group)
 
     def sync(self, catalog: Catalog) -> None:
         """Give every row of the catalogue a place; writes nothing when all have theirs."""
         rows, blocks = len(catalog), -(-len(catalog) // self.block_clips)
-        columns: dict[str, NDArray[Any]] = {
-            "clip_id": catalog.clips["clip_id"].to_numpy(object),
-            "split": (catalog.clips["split"] == "test").to_numpy(np.uint8),
-            "valid": catalog.usable,
-        }
         self._resize("mel", rows)
-        for name, values in columns.items():
+        for name, values in _columns(catalog).items():
             self._resize(name, rows)
             array = self._array(name)
             if not np.array_equal(array[:], values):
@@ -203,6 +212,17 @@ class FeatureStore:
         """(rows, mel, frame, resolution) float16: stored decibels of a run of rows."""
         return np.asarray(self._array("mel")[start:stop])
 
+    def rows_as_in(self, catalog: Catalog) -> bool:
+        """Whether ids, splits and states of the rows are those of the catalogue."""
+        return all(
+            np.array_equal(self._array(name)[:], values)
+            for name, values in _columns(catalog).items()
+        )
+
+    def stored_histogram(self, block: Block) -> NDArray[np.int64]:
+        """(split, resolution, 65536) int64: the counts that were written with a block."""
+        return np.asarray(self._array("blocks/histogram")[block.index]).astype(np.int64)
+
     def stored_digest(self, block: Block) -> bytes:
         """The digest that was written with a block."""
         return np.asarray(self._array("blocks/digest")[block.index]).tobytes()
@@ -235,6 +255,20 @@ class FeatureStore:
         array = self._array(name)
         if array.shape[0] != length:
             array.resize((length, *array.shape[1:]))
+
+
+def _format(location: Location) -> object:
+    """Format version of a finished store; None where there is none."""
+    about = location / "zarr.json"
+    return about.read_json()["attributes"].get("format") if about.exists() else None
+
+
+def _columns(catalog: Catalog) -> dict[str, NDArray[Any]]:
+    return {
+        "clip_id": catalog.clips["clip_id"].to_numpy(object),
+        "split": (catalog.clips["split"] == "test").to_numpy(np.uint8),
+        "valid": catalog.usable,
+    }
 
 
 def _create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) -> None:
@@ -274,7 +308,7 @@ def _create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig)
 def _codec(store: StoreConfig) -> BloscCodec | None:
     if store.compression == "none":
         return None
-    return BloscCodec(cname=store.compression, clevel=1, shuffle=BloscShuffle.shuffle)
+    return BloscCodec(cname=store.compression, clevel=1, shuffle="shuffle")
 
 
 def _difference(there: FeatureConfig, wanted: FeatureConfig) -> str:

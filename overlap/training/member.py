@@ -159,7 +159,7 @@ def main() -> int:
     stored = workspace / MEMBERS / arguments.fingerprint / SPEC_FILE
     with as_child() as emit:
         try:
-            run_member(workspace, MemberSpec.model_validate(stored.read_json()), emit)
+            run_member(workspace, stored.read_model(MemberSpec), emit)
         except OverlapError as error:
             print(error, file=sys.stderr)
             return 1

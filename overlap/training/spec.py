@@ -12,6 +12,7 @@ from overlap.config import (
     ValidationConfig,
     fingerprint,
 )
+from overlap.errors import CorruptError
 from overlap.features import FeatureStore, Normalisation
 from overlap.storage import Location
 
@@ -127,6 +128,16 @@ def complete_record(workspace: Location, spec: MemberSpec, catalog: Catalog) -> 
 
 
 def load_record(folder: Location) -> MemberRecord | None:
-    """The record of a member, or None while it is not complete."""
+    """The record of a member, or None while it is not complete.
+
+    Raises:
+        CorruptError: there is one, but it cannot be read.
+    """
     location = folder / RECORD_FILE
-    return MemberRecord.model_validate(location.read_json()) if location.exists() else None
+    if not location.exists():
+        return None
+    try:
+        return location.read_model(MemberRecord)
+    except CorruptError as error:
+        hint = "`overlap verify --repair` lets the next run make the member again"
+        raise CorruptError(f"{error}; {hint}") from None

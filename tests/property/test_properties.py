@@ -1,5 +1,6 @@
 """What must hold for every input, not only for the examples."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -46,27 +47,34 @@ def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray
     return stored(data, tmp_path_factory.mktemp("one"), StoreConfig(), lambda blocks: blocks)
 
 
-def stored(data: Path, workspace: Path, cut: StoreConfig, order) -> np.ndarray:
+def stored(data: Path, workspace: Path, cut: StoreConfig, order, workers: int = 1) -> np.ndarray:
     place = Location.of(workspace)
     catalog = build_catalog(list_clips(data / "test"), WANTED, ChecksConfig()).catalog
     catalog.save(place)
     store = FeatureStore.create(place, FeatureConfig(), cut)
     store.sync(catalog)
-    for block in order(store.missing(catalog)):
-        extract_block(block_job(place, catalog, block))
+    jobs = [block_job(place, catalog, block) for block in order(store.missing(catalog))]
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(extract_block, jobs))
     assert store.missing(catalog) == []
     return store.read_rows(0, len(catalog))
 
 
 @settings(max_examples=12)
-@given(chunk=st.integers(1, 30), chunks=st.integers(1, 4), seed=st.integers(0, 9))
-def test_block_size_and_order_change_no_bit(
+@given(
+    chunk=st.integers(1, 30),
+    chunks=st.integers(1, 4),
+    seed=st.integers(0, 9),
+    workers=st.integers(1, 3),
+)
+def test_block_size_order_and_workers_change_no_bit(
     data: Path,
     expected: np.ndarray,
     tmp_path_factory: pytest.TempPathFactory,
     chunk: int,
     chunks: int,
     seed: int,
+    workers: int,
 ) -> None:
     cut = StoreConfig(chunk_clips=chunk, block_clips=chunk * chunks)
 
@@ -74,7 +82,7 @@ def test_block_size_and_order_change_no_bit(
         shuffled = [blocks[i] for i in np.random.default_rng(seed).permutation(len(blocks))]
         return shuffled + shuffled[:1]  # and one of them twice, as after a worker's death
 
-    found = stored(data, tmp_path_factory.mktemp("cut"), cut, order)
+    found = stored(data, tmp_path_factory.mktemp("cut"), cut, order, workers)
     assert np.array_equal(found.view(np.uint16), expected.view(np.uint16))
 
 

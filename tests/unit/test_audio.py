@@ -96,6 +96,8 @@ def test_clipping_is_seen() -> None:
         (encoded(np.zeros(RATE)), "silent"),
         (encoded(np.full(RATE, np.nan), subtype="FLOAT"), "not finite"),
         (encoded(np.full(RATE, np.inf), subtype="FLOAT"), "not finite"),
+        (encoded(32768 * tone(1.0), subtype="FLOAT"), "too loud"),
+        (encoded(np.full((RATE, 2), 3e38), subtype="FLOAT"), r"too loud \(reaches 3e\+38"),
     ],
 )
 def test_what_cannot_be_used_says_why(content: bytes, reason: str) -> None:

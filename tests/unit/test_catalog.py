@@ -78,6 +78,20 @@ def test_groups_are_known(copy: Path) -> None:
     assert set(built(copy).catalog.clips["group"]) == {""}
 
 
+def test_a_clip_with_two_groups_is_refused(copy: Path) -> None:
+    with (copy / "groups.csv").open("a") as file:
+        file.write("train_000001,another\n")
+    with pytest.raises(DataError, match=r"groups.csv has ids more than once: train_000001"):
+        built(copy)
+
+
+def test_a_table_that_is_a_folder_is_refused(copy: Path) -> None:
+    (copy / "groups.csv").unlink()
+    (copy / "groups.csv").mkdir()
+    with pytest.raises(DataError, match=r"groups.csv cannot be read .*Is a directory"):
+        built(copy)
+
+
 def test_every_problem_is_in_one_report(copy: Path) -> None:
     (copy / "train" / "train_000003.wav").unlink()
     rewrite(copy / "train_answer.csv", lambda t: t.assign(up=t["up"] + (t.index == 5)))

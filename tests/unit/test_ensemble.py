@@ -190,8 +190,9 @@ def test_tables_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def record(version: str, score: float | None, held_out: str | None = "k") -> EnsembleRecord:
     return EnsembleRecord(
         version=version, fingerprint=version, created=datetime(2026, 1, 1, tzinfo=UTC),
-        members=(), pool="mean", words=WORDS, data="D", clips={}, kl=score, trivial_kl=1.0,
-        member_kl=(), curve=(), held_out_key=held_out, test_key="t", files={}, imputed=(),
+        members=(), pooled=(), pool="mean", words=WORDS, data="D", clips={}, kl=score,
+        trivial_kl=1.0, member_kl=(), curve=(), held_out_key=held_out, test_key="t", files={},
+        imputed=(),
         config={"preset": "demo"}, software={}, git_revision=None,
     )  # fmt: skip
 

@@ -10,11 +10,12 @@ from steps import catalogue
 
 from overlap import bench
 from overlap.catalog import Catalog, list_data
-from overlap.config import FeatureConfig, RunConfig
-from overlap.errors import DataError
+from overlap.config import FeatureConfig, RunConfig, StoreConfig
+from overlap.errors import DataError, UserError
 from overlap.features import FeatureStore
 from overlap.pending import Pending, pending_work
 from overlap.plan import plan_run
+from overlap.storage import Location
 from overlap.training.spec import plan_members
 
 Ready = tuple[Catalog, FeatureStore]
@@ -25,15 +26,33 @@ def pending(config: RunConfig) -> Pending:
 
 
 def test_everything_is_pending_at_first(config: RunConfig) -> None:
-    assert pending(config) == Pending(clips=120, blocks=8, members=2)
+    assert pending(config) == Pending(120, 8, blocks_in_all=8, block_rows=120, members=2)
     catalogue(config)
-    assert pending(config) == Pending(clips=0, blocks=8, members=2)
+    assert pending(config) == Pending(0, 8, blocks_in_all=8, block_rows=120, members=2)
 
 
 def test_members_are_pending_when_features_are_there(ready: Ready, config: RunConfig) -> None:
-    assert pending(config) == Pending(clips=0, blocks=0, members=2)
+    assert pending(config) == Pending(0, 0, blocks_in_all=8, block_rows=0, members=2)
     assert not pending(config).features
     assert pending(config).anything
+
+
+def test_a_plan_follows_the_cut_of_the_store(ready: Ready, config: RunConfig) -> None:
+    FeatureStore.open(Location.of(config.workspace), read_only=False).mark_missing(7)
+    whole = config.model_copy(update={"store": StoreConfig()})  # one block, where there are 8
+    assert pending(whole) == Pending(0, 1, blocks_in_all=8, block_rows=8, members=2)
+    plan = plan_run(whole, 1)
+    assert (plan.blocks_to_compute, plan.blocks) == (1, 8)
+    assert plan.bytes_to_write * 15 == plan.feature_bytes
+
+
+def test_what_a_workspace_cannot_hold_is_refused(ready: Ready, config: RunConfig) -> None:
+    other = config.model_copy(update={"features": FeatureConfig(clip_seconds=0.9)})
+    with pytest.raises(UserError, match=r"clip_seconds 1.0 there, 0.9 asked"):
+        pending(other)
+    file = config.model_copy(update={"workspace": f"{config.workspace}/catalog.parquet"})
+    with pytest.raises(UserError, match=r"catalog.parquet: is a file"):
+        pending(file)
 
 
 def test_a_changed_clip_is_pending(ready: Ready, config: RunConfig, tmp_path: Path) -> None:
@@ -41,7 +60,8 @@ def test_a_changed_clip_is_pending(ready: Ready, config: RunConfig, tmp_path: Pa
     moved = config.model_copy(update={"data": str(folder)})
     assert pending(moved).clips == 120  # another folder: all must be looked at
     catalogue(moved)
-    assert pending(moved) == Pending(clips=0, blocks=0, members=2)  # but hold the same sound
+    assert pending(moved).clips == 0  # but hold the same sound
+    assert pending(moved).blocks == 0
     (folder / "train" / "train_000000.wav").write_bytes(b"another")
     assert pending(moved).clips == 2  # the old one is gone, the new one is there
     shutil.copy(folder / "train" / "train_000001.wav", folder / "train" / "unnamed.wav")

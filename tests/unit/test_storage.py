@@ -5,8 +5,10 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
-from overlap.errors import UserError
+from overlap import storage
+from overlap.errors import CorruptError, UserError
 from overlap.storage import Location, new_folder
 
 
@@ -49,6 +51,47 @@ def test_a_version_changes_with_the_content(folder: Location) -> None:
     assert version() == first
     (folder / "a").write_bytes(b"two and more")
     assert version() != first
+
+
+def test_a_version_changes_where_size_and_time_do_not(tmp_path: Path) -> None:
+    """As in an archive whose files all have one time: two of them change their names."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (1, 1))
+    before = {entry.name: entry.version for entry in Location.of(tmp_path).files()}
+    (tmp_path / "a").rename(tmp_path / "t")
+    (tmp_path / "b").rename(tmp_path / "a")
+    (tmp_path / "t").rename(tmp_path / "b")
+    (tmp_path / "c").write_text("d")
+    os.utime(tmp_path / "c", (1, 1))
+    after = {entry.name: entry.version for entry in Location.of(tmp_path).files()}
+    assert all(after[name] != before[name] for name in before)
+
+
+def test_where_no_tag_tells_of_changes_every_look_is_new() -> None:
+    folder = Location.of("memory://untagged")
+    (folder / "a").write_bytes(b"one")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "TAGS", ())
+        assert next(folder.files()).version != next(folder.files()).version
+    folder.remove()
+
+
+def test_a_name_is_never_taken_for_an_address(tmp_path: Path) -> None:
+    (tmp_path / "zip::b.wav").write_bytes(b"x")
+    folder = Location.of(tmp_path)
+    assert (folder / "zip::b.wav").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b'{"a": "no number"}', b"\xff"])
+def test_a_damaged_record_is_named(tmp_path: Path, content: bytes) -> None:
+    class Record(BaseModel):
+        a: int
+
+    place = Location.of(tmp_path) / "record.json"
+    place.write_bytes(content)
+    with pytest.raises(CorruptError, match=r"record.json: is damaged"):
+        place.read_model(Record)
 
 
 def test_a_location_can_be_shipped(folder: Location) -> None:

@@ -12,9 +12,11 @@ from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import DataError, NotReadyError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
+from overlap.features import store as store_module
 from overlap.features.batched import batched_features
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
+from overlap.features.threads import ONE_BLAS_THREAD
 from overlap.storage import Location
 
 Ready = tuple[Catalog, FeatureStore]
@@ -23,7 +25,8 @@ Ready = tuple[Catalog, FeatureStore]
 def test_what_is_stored_is_what_was_computed(ready: Ready, spoken: np.ndarray) -> None:
     catalog, store = ready
     assert catalog.clips["clip_id"][23] == "train_000023"
-    expected = batched_features(spoken, store.config)
+    with ONE_BLAS_THREAD:
+        expected = batched_features(spoken, store.config)
     assert np.array_equal(store.read_rows(0, 24), expected)
     assert store.missing(catalog) == []
 
@@ -182,6 +185,24 @@ def test_features_of_another_configuration_are_not_overwritten(
         FeatureStore.create(workspace, FeatureConfig(hop=80), config.store)
     again = FeatureStore.create(workspace, config.features, StoreConfig())
     assert (again.block_clips, again.chunk_clips()) == (16, 8)
+
+
+def test_a_store_whose_making_was_interrupted_is_made_anew(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Location.of(config.workspace)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "_create_arrays", killed)
+        with pytest.raises(KeyboardInterrupt):
+            FeatureStore.create(workspace, config.features, config.store)
+    with pytest.raises(NotReadyError):
+        FeatureStore.open(workspace)
+    catalog, store = computed(config)
+    assert store.missing(catalog) == []
 
 
 def test_a_workspace_without_features(workspace: Location) -> None:

@@ -1,0 +1,111 @@
+"""Damage is found, said, and marked, so that the next run makes good what was damaged."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from steps import computed
+
+from overlap.catalog import Catalog, list_data
+from overlap.config import RunConfig
+from overlap.features import FeatureStore
+from overlap.pending import pending_work
+from overlap.status import read_status
+from overlap.storage import Location
+from overlap.verify import repair, verify_workspace
+
+Ready = tuple[Catalog, FeatureStore]
+
+
+def faults(config: RunConfig, recompute: int | None = 0) -> list[str]:
+    """What is wrong; it is repaired as far as can be."""
+    workspace = Location.of(config.workspace)
+    found = verify_workspace(workspace, recompute).faults
+    repair(workspace, found)
+    return [fault.what for fault in found]
+
+
+@pytest.fixture
+def arrays(ready: Ready, config: RunConfig) -> zarr.Group:
+    return zarr.open_group(f"{config.workspace}/features.zarr", mode="r+")
+
+
+def test_nothing_is_wrong(ready: Ready, config: RunConfig) -> None:
+    assert faults(config, None) == []
+
+
+def test_a_changed_value(ready: Ready, config: RunConfig, arrays: zarr.Group) -> None:
+    arrays["mel"][40, 0, 0, 0] += 1
+    assert faults(config) == ["features: block 2 (rows 32 to 47): is not what was written"]
+    assert [block.index for block in ready[1].missing(ready[0])] == [2]
+
+
+def test_lost_counts(ready: Ready, config: RunConfig, arrays: zarr.Group) -> None:
+    """A chunk that is not there reads as zeros, and the statistics would follow it."""
+    before = ready[1].normalisation("train", 80.0)
+    shutil.rmtree(f"{config.workspace}/features.zarr/blocks/histogram/c/2")
+    assert ready[1].normalisation("train", 80.0) != before
+    (fault,) = faults(config)
+    assert fault.endswith("block 2 (rows 32 to 47): its counts are not those of its values")
+    catalog, store = computed(config)
+    assert store.normalisation("train", 80.0) == before
+    assert faults(config, None) == []
+
+
+@pytest.mark.parametrize("name", ["clip_id", "split", "valid"])
+def test_changed_columns(ready: Ready, config: RunConfig, arrays: zarr.Group, name: str) -> None:
+    arrays[name][3] = {"clip_id": "other", "split": 1, "valid": False}[name]
+    assert faults(config) == ["features: the columns are not those of the catalogue"]
+    assert faults(config) == []
+
+
+def test_sound_that_changed_unseen_is_looked_at_again(config: RunConfig, tmp_path: Path) -> None:
+    """A bit that flips on the disk of the data: the file's times tell nothing."""
+    folder = Path(shutil.copytree(config.data, tmp_path / "copy"))
+    config = config.model_copy(update={"data": str(folder)})
+    computed(config)
+    place = Location.of(config.workspace)
+    file = folder / "train" / "train_000020.wav"
+    content = bytearray(file.read_bytes())
+    content[5000] ^= 255
+    file.write_bytes(content)
+    known = {entry.name: entry.version for entry in Location.of(folder / "train").files()}
+    catalog = Catalog.load(place)
+    catalog.clips.loc[20, "version"] = known[file.name]  # as if the times had not changed
+    catalog.save(place)
+    assert pending_work(config, list_data(config.data)).clips == 0
+    (fault,) = faults(config, None)
+    assert "block 1 (rows 16 to 31)" in fault
+    assert "changed while" in fault
+    assert pending_work(config, list_data(config.data)).clips > 0
+    again, store = computed(config, Catalog.load(place))
+    assert again.clips["digest"][20] != catalog.clips["digest"][20]
+    assert again.clips["digest"].drop(20).tolist() == catalog.clips["digest"].drop(20).tolist()
+    assert faults(config, None) == []
+    assert store.missing(again) == []
+
+
+def test_a_damaged_record_of_a_member(ready: Ready, config: RunConfig) -> None:
+    folder = Path(config.workspace) / "members" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "member.json").write_text("{")
+    assert read_status(Location.of(config.workspace)).members[0].state == "damaged"
+    (fault,) = faults(config)
+    assert "members/abc/member.json: is damaged" in fault
+    assert not folder.exists()
+    assert read_status(Location.of(config.workspace)).members == ()
+
+
+def test_a_champion_that_is_gone(ready: Ready, config: RunConfig) -> None:
+    champion = Path(config.workspace) / "champion.json"
+    champion.write_text(json.dumps({"version": "v1", "history": ["v1"]}))
+    assert faults(config) == ["champion v1 is not there; promote another"]
+
+
+def test_blocks_are_computed_again_on_demand(ready: Ready, config: RunConfig) -> None:
+    result = verify_workspace(Location.of(config.workspace), recompute=3)
+    assert (result.blocks, result.blocks_recomputed, result.faults) == (8, 3, ())
+    assert np.all([result.members == 0, result.ensembles == 0])
