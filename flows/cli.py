@@ -1,5 +1,6 @@
 """The `overlap` command. Exit codes: 0 done, 1 the work failed, 2 the user's mistake."""
 
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -11,7 +12,10 @@ from flows import cli_data, cli_workspace
 from flows.environment import prepare
 from flows.options import Cluster, Json, Verbose, Workspace, run_command
 from overlap.config import RunConfig
-from overlap.errors import OverlapError, UserError
+from overlap.errors import NotReadyError, OverlapError, UserError
+
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+"""Exit codes after Ctrl-C (set by Typer) and after SIGTERM."""
 
 app = typer.Typer(
     name="overlap",
@@ -94,6 +98,7 @@ def features(config: RunConfig, as_json: bool) -> None:
 @run_command(app)
 def train(config: RunConfig, as_json: bool) -> None:
     """One stage: train the members that are missing, on features that are complete."""
+    _refuse_changed_data(config)
     from flows.console import ERR, OUT, print_json
     from flows.retrain import train as train_flow
     from tasks.progress import TERMINAL
@@ -114,11 +119,25 @@ def train(config: RunConfig, as_json: bool) -> None:
 @run_command(app)
 def pool(config: RunConfig, as_json: bool) -> None:
     """One stage: average, score and publish members that are complete."""
+    _refuse_changed_data(config)
     from flows.console import print_ensemble
     from flows.retrain import pool as pool_flow
 
     record, promotion = pool_flow(config)
     print_ensemble(config.workspace, record, promotion, as_json=as_json)
+
+
+def _refuse_changed_data(config: RunConfig) -> None:
+    """A stage on its own works on complete features of the data as it is now."""
+    from overlap.catalog import list_data
+    from overlap.pending import pending_work
+
+    pending = pending_work(config, list_data(config.data))
+    if pending.features:
+        raise NotReadyError(
+            f"{config.workspace}: {pending.clips} clips are new or changed and {pending.blocks} "
+            "blocks of features are missing; `overlap features` computes them"
+        )
 
 
 @app.command()
@@ -144,6 +163,8 @@ def predict(
 
     find_ensemble(Location.of(workspace), model)
     list_clips(clips)
+    if Location.of(out).is_folder():
+        raise UserError(f"--out {out}: is a folder; name a file in it, such as {out}/preds.csv")
     from flows.predict import predict as predict_flow
     from tasks.progress import TERMINAL
 
@@ -167,14 +188,17 @@ cli_data.register(app)
 
 def main() -> None:
     """Run the command line; a user's mistake is one message and exit code 2."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         app()
+    except SystemExit as end:
+        if end.code not in (INTERRUPTED, TERMINATED):
+            raise
+        _leave("stopped; what is complete is kept, and a new run goes on from there", end.code)
     except UserError as error:
         _leave(f"error: {error}", 2)
     except OverlapError as error:
         _leave(f"failed: {error}", 1)
-    except KeyboardInterrupt:
-        _leave("stopped; what is complete is kept, and a new run goes on from there", 130)
     except Exception:  # noqa: BLE001  the last resort: tell where it happened
         traceback.print_exc()
         _leave("failed: this is a fault of overlap itself; the lines above say where", 1)

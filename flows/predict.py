@@ -10,12 +10,12 @@ from overlap.config import ChecksConfig, ClusterConfig, Section, StoreConfig, fi
 from overlap.ensemble.pooling import pool_mean
 from overlap.ensemble.registry import find_ensemble
 from overlap.ensemble.submission import submission_table, write_table
-from overlap.errors import MemberError
+from overlap.errors import DataError, MemberError
 from overlap.storage import Location
 from overlap.training.spec import MEMBERS, load_record, test_key
 from tasks.catalog import catalogue
 from tasks.features import extract_features
-from tasks.members import apply_member
+from tasks.members import apply_member, stopped_on_error
 from tasks.progress import stage
 
 PREDICTIONS = "predictions"
@@ -70,10 +70,15 @@ def predict(
         catalogue(scheduler, listing, folder, features, ChecksConfig(max_bad_fraction=1.0))
         extract_features(scheduler, folder, features, StoreConfig())
         catalog = Catalog.load(folder)
+        if not len(catalog.rows("test")):
+            reasons = ", ".join(sorted(set(catalog.clips["reason"]))[:5])
+            raise DataError(f"{listing.data}: no clip there can be used: {reasons}")
         outs = [folder / f"{m.name}-{test_key(catalog)}.npz" for m in members]
-        with stage("members", len(members)) as progress:
+        with stage("members", len(members)) as progress, stopped_on_error() as stop:
             futures = [
-                apply_member.submit(scheduler, member, folder, target, number, f"member {number}")
+                apply_member.submit(
+                    scheduler, member, folder, target, number, f"member {number}", stop
+                )
                 for number, (member, target) in enumerate(zip(members, outs, strict=True), 1)
             ]
             for future in futures:

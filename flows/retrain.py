@@ -22,7 +22,7 @@ from tasks.catalog import catalogue
 from tasks.cluster import NO_CLUSTER
 from tasks.features import FeatureReport, extract_features
 from tasks.gather import consider_champion, pool_members
-from tasks.members import train_member
+from tasks.members import stopped_on_error, train_member
 from tasks.progress import stage
 
 MEMBER_THREADS: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
@@ -57,7 +57,7 @@ def features(config: RunConfig, scheduler: str | None = None) -> FeatureReport:
 def train(config: RunConfig, scheduler: str | None = None) -> list[MemberRecord]:
     """Train the members that are not complete."""
     workspace = Location.of(config.workspace)
-    catalog, store = ready_features(workspace)
+    catalog, store = ready_features(config)
     specs = plan_members(config, catalog, store)
     missing = [
         (number, f"member {number} of {len(specs)}", spec)
@@ -69,9 +69,10 @@ def train(config: RunConfig, scheduler: str | None = None) -> list[MemberRecord]
     with (
         open_cluster(config.cluster, workspace, training=True, scheduler=scheduler) as address,
         stage("members", len(missing)) as progress,
+        stopped_on_error() as stop,
     ):
         futures = [
-            train_member.submit(address, workspace, spec, number, name)
+            train_member.submit(address, workspace, spec, number, name, stop)
             for number, name, spec in missing
         ]
         records, failed = [], []
@@ -93,18 +94,26 @@ def train(config: RunConfig, scheduler: str | None = None) -> list[MemberRecord]
 def pool(config: RunConfig) -> tuple[EnsembleRecord, Promotion]:
     """Average, score and publish the members."""
     workspace = Location.of(config.workspace)
-    ready_features(workspace)
+    ready_features(config)
     record = pool_members(config, workspace)
     return record, consider_champion(workspace, record)
 
 
-def ready_features(workspace: Location) -> tuple[Catalog, FeatureStore]:
+def ready_features(config: RunConfig) -> tuple[Catalog, FeatureStore]:
     """Catalogue and store of a workspace whose features are complete.
 
     Raises:
-        NotReadyError: blocks are missing.
+        NotReadyError: blocks are missing, or are of another data folder.
+        UserError: the store holds features of another configuration.
     """
-    catalog, store = Catalog.load(workspace), FeatureStore.open(workspace)
+    workspace, data = Location.of(config.workspace), str(Location.of(config.data))
+    catalog = Catalog.load(workspace)
+    if catalog.data != data:
+        raise NotReadyError(
+            f"{workspace}: holds the features of {catalog.data}, not of {data}; `overlap features` "
+            "computes them, or name another workspace"
+        )
+    store = FeatureStore.find(workspace, config.features) or FeatureStore.open(workspace)
     missing = store.missing(catalog)
     if missing:
         raise NotReadyError(

@@ -15,7 +15,7 @@ from overlap.accelerators import visible_accelerators
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterError
 from overlap.storage import Location
-from tasks.cluster import TRAINING_RESOURCE, connect
+from tasks.cluster import TRAINING_RESOURCE, connect, trainers
 
 LOOPBACK = "127.0.0.1"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -130,8 +130,7 @@ def check(client: Client, config: ClusterConfig, workspace: Location, *, trainin
         ) from None
     workers = client.scheduler_info(n_workers=-1)["workers"]
     name, amount = next(iter(TRAINING_RESOURCE.items()))
-    able = [w for w in workers.values() if w["resources"].get(name, 0) >= amount]
-    if training and not able:
+    if training and not trainers(client):
         raise ClusterError(
             f"none of the {len(workers)} workers offers {name}, which training needs; start "
             f'one with `dask worker {address} --resources "{name}={amount}"`'

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from overlap.presets import DEFAULT_PRESET, PRESETS
+from overlap.presets import DEFAULT_PRESET, PRESETS, merged
 
 
 def fingerprint(*parts: object) -> str:
@@ -190,11 +190,17 @@ class TrainingConfig(Section):
         80.0, gt=0, description="Decibels are clipped this far below their global peak."
     )
     seed: int = Field(0, ge=0, description="Member i is trained with seed + i.")
+    shuffle_clips: int = Field(
+        16384,
+        ge=1,
+        description="An epoch visits windows of about so many clips, each of whole chunks of the "
+        "store in a new order, and shuffles the clips of a window among each other.",
+    )
     memory_gb: float | None = Field(
         None,
         gt=0,
-        description="Memory for features in one training process, GB; beyond it they are "
-        "streamed from the store. None: half of what the machine has free.",
+        description="Memory for features in one training process, GB; what does not fit is "
+        "streamed from the store, two windows at a time. None: half of what the machine has free.",
     )
 
 
@@ -299,18 +305,3 @@ class RunConfig(Section):
                 f"validation.folds {folds}"
             )
         return self
-
-
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two nested mappings as one; where both have a value, `above` wins.
-
-    Examples:
-        >>> merged({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
-        {'a': {'x': 1, 'y': 3}}
-    """
-    result = dict(below)
-    for key, value in above.items():
-        under = result.get(key)
-        both = isinstance(under, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(under, value) if both else value  # type: ignore[arg-type]
-    return result

@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from overlap.config import RunConfig, merged
+from overlap.config import RunConfig
 from overlap.errors import ConfigError
+from overlap.presets import merged
 
 
 def configure(

@@ -30,6 +30,10 @@ class ClusterError(UserError, ConnectionError):
     """The Dask cluster does not answer, or cannot do the work."""
 
 
+class ClusterLostError(OverlapError, ConnectionError):
+    """The Dask cluster, or what does the work in it, went away during the work."""
+
+
 class AudioError(OverlapError, ValueError):
     """A clip cannot be used; the message is the reason written into the quarantine."""
 

@@ -74,9 +74,7 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
         feature_seconds=pending.block_rows / (speed * cpu_workers),
         members=config.ensemble.members,
         members_to_train=pending.members,
-        feed=plan_memory(
-            config.features.shape, config.store.chunk_clips, train, config.training.memory_gb
-        ),
+        feed=plan_memory(config.features.shape, config.store.chunk_clips, train, config.training),
         member_seconds=_member_seconds(config, train),
     )
 

@@ -1,5 +1,6 @@
 """Named sets of values: what a run uses where nothing else is said."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -37,3 +38,18 @@ DEMO: dict[str, Any] = {
 }
 
 PRESETS: Final = MappingProxyType({"demo": DEMO, "baseline": BASELINE})
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two nested mappings as one; where both have a value, `above` wins.
+
+    Examples:
+        >>> merged({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
+        {'a': {'x': 1, 'y': 3}}
+    """
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        both = isinstance(under, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(under, value) if both else value  # type: ignore[arg-type]
+    return result

@@ -4,14 +4,17 @@ Everything that a job needs travels with it and everything it makes lies in the 
 worker may die, a job may run twice, and the answer stays the same.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from itertools import islice
+from threading import Event
 from typing import Any, TypeVar
 
-from distributed import Client, Future, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, Status, as_completed, get_worker
 
-from overlap.errors import ClusterError
+from overlap.errors import ClusterError, ClusterLostError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -22,6 +25,10 @@ JOBS_AHEAD = 4
 """Jobs submitted per thread of the cluster; more would only fill the scheduler's memory."""
 TRAINING_RESOURCE: Mapping[str, int] = {"GPU": 1}
 """What a worker offers that trains members, and what a training job asks for."""
+LOOK_SECONDS = 1.0
+"""How often a job that is waited for, and a job that runs, look whether to go on."""
+LOST_SECONDS = 60.0
+"""How long a training job waits when no worker is left that could take it."""
 
 
 @contextmanager
@@ -76,7 +83,8 @@ def fan_out(
     running = as_completed(submit(max(8, JOBS_AHEAD * threads)), loop=client.loop)
     try:
         for future in running:
-            result = future.result()
+            with lost_cluster_named(client):
+                result = future.result()
             results[indexes.pop(future)] = result
             future.release()
             on_result(result)
@@ -84,6 +92,85 @@ def fan_out(
     finally:
         client.cancel(list(indexes))
     return [results[index] for index in range(len(jobs))]
+
+
+@contextmanager
+def lost_cluster_named(client: Client) -> Iterator[None]:
+    """Around a wait for a job: what Dask says of a death, in words for a person.
+
+    Raises:
+        ClusterLostError: the scheduler is gone, or the job's workers died again and again.
+    """
+    try:
+        yield
+    except KilledWorker as error:
+        raise ClusterLostError(
+            f"the workers that ran {error.task} died, one after the other; did the machine run "
+            "out of memory? What is complete is kept, and a new run goes on from there"
+        ) from None
+    except CancelledError:
+        where = client.scheduler.address if client.scheduler else "the given address"
+        raise ClusterLostError(
+            f"the connection to the Dask scheduler at {where} was lost; what is complete is "
+            "kept, and a new run goes on from there"
+        ) from None
+
+
+def training_result(client: Client, future: Future[Result], stop: Event) -> Result:
+    """Wait for a training job.
+
+    Args:
+        client: The client that submitted it.
+        future: The job.
+        stop: Ends the wait when it is set.
+
+    Raises:
+        ClusterLostError: the cluster is gone, or has had no training worker for a while.
+        CancelledError: the wait was ended.
+    """
+    seen = time.monotonic()
+    with lost_cluster_named(client):
+        while not future.done() and not stop.is_set():
+            with suppress(TimeoutError):
+                return future.result(timeout=LOOK_SECONDS)
+            if trainers(client):
+                seen = time.monotonic()
+            elif time.monotonic() - seen > LOST_SECONDS:
+                raise ClusterLostError(
+                    f"no worker is left that offers {'/'.join(TRAINING_RESOURCE)}, which "
+                    "training needs; start one, and run again"
+                )
+        if future.done():
+            return future.result()
+    raise CancelledError
+
+
+def trainers(client: Client) -> list[str]:
+    """Addresses of the workers that offer what training needs."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return [
+        address
+        for address, worker in workers.items()
+        if all(worker["resources"].get(n, 0) >= amount for n, amount in TRAINING_RESOURCE.items())
+    ]
+
+
+def still_wanted() -> Callable[[], bool]:
+    """From inside a job: what tells, in any thread, whether anyone still waits for the job.
+
+    A job is not wanted once it is cancelled, its client is gone (even by `kill -9`), or its
+    worker has lost the scheduler. Dask cannot stop the thread that runs it.
+    """
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def wanted() -> bool:
+        if worker.status in (Status.closing, Status.closed, Status.failed):
+            return False
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state in ("executing", "long-running")
+
+    return wanted
 
 
 def report(topic: str, event: Mapping[str, Any]) -> None:

@@ -1,8 +1,10 @@
 """One ensemble member: a Dask job on a training worker, which starts and watches a process."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 from prefect import task
@@ -18,7 +20,14 @@ from overlap.training.spec import (
     MemberSpec,
     load_record,
 )
-from tasks.cluster import TRAINING_RESOURCE, connect, listen, report
+from tasks.cluster import (
+    TRAINING_RESOURCE,
+    connect,
+    listen,
+    report,
+    still_wanted,
+    training_result,
+)
 from tasks.progress import Stage, stage
 
 
@@ -30,18 +39,19 @@ def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
         "overlap.training.member",
         [str(workspace), spec.fingerprint],
         lambda event: report(topic, event),
+        still_wanted(),
         folder / LOG_FILE,
     )
 
 
 @task(name="member", task_run_name="{name}", cache_policy=NO_CACHE)
 def train_member(
-    scheduler: str, workspace: Location, spec: MemberSpec, number: int, name: str
+    scheduler: str, workspace: Location, spec: MemberSpec, number: int, name: str, stop: Event
 ) -> MemberRecord:
-    """Train a member, and follow its epochs."""
+    """Train a member, and follow its epochs; given up when `stop` is set."""
     with stage(f"{name} (epochs)", spec.training.epochs, keep=False) as progress:
         job = TrainingJob(train_on_worker, (workspace, spec), name, number)
-        _on_training_worker(scheduler, job, _epoch_shown_on(progress))
+        _on_training_worker(scheduler, job, stop, _epoch_shown_on(progress))
     record = load_record(spec.folder(workspace))
     if record is None:
         raise RuntimeError(f"{name} ended without its record; see {spec.folder(workspace)}")
@@ -54,17 +64,24 @@ def apply_on_worker(model: Location, folder: Location, out: Location, topic: str
         "overlap.training.apply",
         [str(model), str(folder), str(out)],
         lambda event: report(topic, event),
+        still_wanted(),
     )
 
 
 @task(name="apply", task_run_name="{name}", cache_policy=NO_CACHE)
 def apply_member(
-    scheduler: str, member: Location, folder: Location, out: Location, number: int, name: str
+    scheduler: str,
+    member: Location,
+    folder: Location,
+    out: Location,
+    number: int,
+    name: str,
+    stop: Event,
 ) -> None:
     """Predict the clips of a folder with one member; nothing is done where it is done."""
     if not out.exists():
         job = TrainingJob(apply_on_worker, (member / MODEL_FILE, folder, out), name, number)
-        _on_training_worker(scheduler, job, lambda _event: None)
+        _on_training_worker(scheduler, job, stop, lambda _event: None)
 
 
 @dataclass(frozen=True)
@@ -80,8 +97,23 @@ class TrainingJob:
     """Of several jobs that wait, the one with the lowest number goes first."""
 
 
+@contextmanager
+def stopped_on_error() -> Iterator[Event]:
+    """An event that is set when the block is left by an error or an interruption.
+
+    The threads that wait for jobs end then, and with them the jobs; the task runner, which
+    waits for its threads, would wait for every training otherwise.
+    """
+    stop = Event()
+    try:
+        yield stop
+    except BaseException:
+        stop.set()
+        raise
+
+
 def _on_training_worker(
-    scheduler: str, job: TrainingJob, on_event: Callable[[Mapping[str, Any]], None]
+    scheduler: str, job: TrainingJob, stop: Event, on_event: Callable[[Mapping[str, Any]], None]
 ) -> None:
     topic = f"overlap-{secrets.token_hex(6)}"
     with connect(scheduler) as client, listen(client, topic, on_event):
@@ -90,7 +122,7 @@ def _on_training_worker(
             priority=-job.number, resources=dict(TRAINING_RESOURCE),
         )  # fmt: skip
         try:
-            future.result()
+            training_result(client, future, stop)
         finally:
             future.cancel()
 

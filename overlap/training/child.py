@@ -3,7 +3,8 @@
 The child writes JSON lines to the standard output it was given; whatever else is printed goes to
 standard error. It ends when its parent does: the parent holds the other end of its standard
 input, and when that closes, even by `kill -9`, the child leaves at once. So a task that a
-cluster runs again never trains beside its own leftover.
+cluster runs again never trains beside its own leftover. It is also killed when the parent is told
+that nobody waits for it any more.
 """
 
 import json
@@ -21,6 +22,7 @@ from overlap.storage import Location
 
 LEASH = "OVERLAP_CHILD"
 TAIL_LINES = 30
+LOOK_SECONDS = 1.0
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -49,6 +51,7 @@ def run_child(
     module: str,
     arguments: Sequence[str],
     on_event: Callable[[Mapping[str, Any]], None],
+    wanted: Callable[[], bool] = lambda: True,
     log: Location | None = None,
 ) -> None:
     """Be the parent: run a module with this interpreter until it ends.
@@ -57,6 +60,7 @@ def run_child(
         module: Import path; its `main` uses `as_child`.
         arguments: Its arguments.
         on_event: Receives every report.
+        wanted: Asked once a second; the child is killed when it says no.
         log: Where the child's standard error is kept, whatever happens.
 
     Raises:
@@ -77,11 +81,14 @@ def run_child(
     ) as child:
         reader = threading.Thread(target=lines.extend, args=(child.stderr or (),), daemon=True)
         reader.start()
+        over = threading.Event()
+        threading.Thread(target=_kill_unwanted, args=(child, wanted, over), daemon=True).start()
         try:
             for line in child.stdout or ():
                 on_event(json.loads(line))
             code = child.wait()
         finally:
+            over.set()
             child.kill()
             reader.join(timeout=5)
             if log is not None:
@@ -90,3 +97,12 @@ def run_child(
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         end = "".join(deque(lines, TAIL_LINES)).strip()
         raise MemberError(f"{module} ended with {reason}:\n{end}")
+
+
+def _kill_unwanted(
+    child: subprocess.Popen[str], wanted: Callable[[], bool], over: threading.Event
+) -> None:
+    while not over.wait(LOOK_SECONDS):
+        if not wanted():
+            child.kill()
+            return

@@ -1,10 +1,10 @@
 """From the store to batches, with no work per clip on the host beyond a copy.
 
-Features that fit the memory given are held in memory and shuffled completely. Features that do
-not are streamed: each epoch the chunks of the store are drawn in a new order and cut into
-windows of as many chunks as the memory holds; the clips of one window are shuffled among each
-other. Two clips of one chunk may thus meet in a batch more often than by chance, clips of
-different windows never do within that epoch.
+Each epoch the chunks of the store are drawn in a new order and cut into windows of some 16,000
+clips; the clips of one window are shuffled among each other. Clips of different windows never
+meet in a batch within that epoch. Features that fit the memory are held there, the others are
+streamed, two windows at a time. The order is the same either way, so that a member does not
+depend on what memory was free when it was trained.
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.features import FeatureStore
-from overlap.training.memory import MemoryPlan
+from overlap.training.memory import MemoryPlan, window_chunks
 
 
 class Source(Protocol):
@@ -84,26 +84,24 @@ def open_source(store: FeatureStore, rows: NDArray[np.int64], plan: MemoryPlan) 
     """The source that a plan describes."""
     if plan.mode == "memory":
         return MemorySource(store, rows)
-    return ChunkedSource(store, 2 * plan.window_chunks)
+    return ChunkedSource(store, plan.chunks)
 
 
 def epoch_order(
-    rows: NDArray[np.int64], chunk_clips: int, plan: MemoryPlan, seed: tuple[int, ...]
+    rows: NDArray[np.int64], chunk_clips: int, shuffle_clips: int, seed: tuple[int, ...]
 ) -> NDArray[np.int64]:
     """The order in which an epoch visits its rows: each exactly once.
 
     Args:
         rows: The rows.
         chunk_clips: Rows per chunk of the store.
-        plan: Memory or stream mode.
+        shuffle_clips: Rows per window, about.
         seed: Equal seeds give equal orders.
     """
     random = np.random.default_rng(seed)
-    if plan.mode == "memory":
-        return random.permutation(rows)
     chunks = random.permutation(np.unique(rows // chunk_clips))
     place = np.empty(int(chunks.max()) + 1, np.int64)
-    place[chunks] = np.arange(len(chunks)) // plan.window_chunks
+    place[chunks] = np.arange(len(chunks)) // window_chunks(shuffle_clips, chunk_clips)
     window = place[rows // chunk_clips]
     return rows[np.lexsort((random.random(len(rows)), window))]
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from overlap.catalog import Partition
 from overlap.config import TrainingConfig
 from overlap.ensemble.scoring import kl
+from overlap.errors import MemberError
 from overlap.storage import Location
 from overlap.training.feed import Batches, Source, epoch_order
-from overlap.training.memory import MemoryPlan
 from overlap.training.spec import CHECKPOINT_FILE
 
 Emit = Callable[[Mapping[str, Any]], None]
@@ -69,7 +69,6 @@ def train(  # noqa: PLR0913  the loop is where everything meets
     *,
     seed: int,
     chunk_clips: int,
-    plan: MemoryPlan,
     folder: Location,
     emit: Emit,
 ) -> Progress:
@@ -83,20 +82,27 @@ def train(  # noqa: PLR0913  the loop is where everything meets
         partition: Rows to learn from and rows to be scored on.
         seed: Seed of the order of the clips.
         chunk_clips: Rows per chunk of the store.
-        plan: How the features are held.
         folder: Where the checkpoint is kept.
         emit: Receives one mapping per epoch.
+
+    Raises:
+        MemberError: weights are no longer finite.
     """
     progress = _restore(network, folder / CHECKPOINT_FILE)
     for epoch in range(len(progress.history), training.epochs):
         started = time.perf_counter()
-        order = epoch_order(partition.train, chunk_clips, plan, (seed, epoch))
+        order = epoch_order(partition.train, chunk_clips, training.shuffle_clips, (seed, epoch))
         batches = Batches(source, order, training.batch_size, labels)
         # Keras would visit the batches in an order of its own, drawn from a generator that no
         # checkpoint holds.
         result = network.fit(batches, epochs=1, shuffle=False, verbose=0)
         seconds = time.perf_counter() - started
         entry = {"loss": float(result.history["loss"][-1])}
+        if not all(np.isfinite(weights).all() for weights in network.get_weights()):
+            raise MemberError(
+                f"the training diverged in epoch {epoch + 1} (loss {entry['loss']:.3g}); lower "
+                "training.learning_rate"
+            )
         if len(partition.held_out):
             predicted = predict(network, source, partition.held_out)
             entry["held_out_kl"] = kl(labels[partition.held_out], predicted)

@@ -99,9 +99,7 @@ def _train(
     make_deterministic(spec.seed)
     rows = partition(catalog, spec.validation, spec.fold)
     everything = np.union1d(rows.train, rows.held_out)
-    plan = plan_memory(
-        store.config.shape, store.chunk_clips(), len(everything), spec.training.memory_gb
-    )
+    plan = plan_memory(store.config.shape, spec.chunk_clips, len(everything), spec.training)
     emit({"event": "plan", "mode": plan.mode, "bytes": plan.bytes, "device": device_name()})
     network = build_network(spec.network, store.config.shape, len(spec.words), spec.constants)
     compile_network(network, spec.training, -(-len(rows.train) // spec.training.batch_size))
@@ -112,8 +110,7 @@ def _train(
         catalog.labels,
         rows,
         seed=spec.seed,
-        chunk_clips=store.chunk_clips(),
-        plan=plan,
+        chunk_clips=spec.chunk_clips,
         folder=folder,
         emit=emit,
     )

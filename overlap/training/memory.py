@@ -6,6 +6,9 @@ from typing import Literal
 import numpy as np
 import psutil
 
+from overlap.config import TrainingConfig
+from overlap.errors import ConfigError
+
 GB = 1e9
 
 
@@ -17,32 +20,47 @@ class MemoryPlan:
     """Whether all features are held in memory."""
     bytes: int
     """Memory that the features take."""
-    window_chunks: int
-    """Chunks per shuffling window in stream mode."""
+    chunks: int
+    """Chunks of the store that are held in stream mode."""
 
 
 def plan_memory(
     shape: tuple[int, int, int],
     chunk_clips: int,
     clips: int,
-    limit_gb: float | None,
+    training: TrainingConfig,
     free_bytes: int | None = None,
 ) -> MemoryPlan:
-    """Choose between memory and stream mode.
+    """Choose between memory and stream mode; it changes no result.
 
     Args:
         shape: (mel, frame, resolution) of a clip's float16 features.
         chunk_clips: Clips per chunk of the store.
         clips: Clips that a member learns from and is scored on.
-        limit_gb: Memory for features, GB; None: half of what is free.
+        training: Says how much memory there is, and how much streaming needs.
         free_bytes: What is free; None: ask the machine.
+
+    Raises:
+        ConfigError: not even two windows fit.
     """
     per_clip = 2 * int(np.prod(shape))
     free = psutil.virtual_memory().available if free_bytes is None else free_bytes
-    limit = free / 2 if limit_gb is None else limit_gb * GB
+    limit = free / 2 if training.memory_gb is None else training.memory_gb * GB
     if clips * per_clip <= limit:
         return MemoryPlan("memory", clips * per_clip, 0)
-    chunk = per_clip * chunk_clips
     # A batch may lie across two windows, so two are held at once.
-    window = max(1, int(limit / (2 * chunk)))
-    return MemoryPlan("stream", 2 * window * chunk, window)
+    chunks = 2 * window_chunks(training.shuffle_clips, chunk_clips)
+    needed = chunks * chunk_clips * per_clip
+    if needed > limit:
+        whose = "half of the free memory" if training.memory_gb is None else "training.memory_gb"
+        raise ConfigError(
+            f"two windows of training.shuffle_clips {training.shuffle_clips} take "
+            f"{needed / GB:.2g} GB, but {whose} is {limit / GB:.2g} GB; lower "
+            "training.shuffle_clips, or give more memory"
+        )
+    return MemoryPlan("stream", needed, chunks)
+
+
+def window_chunks(shuffle_clips: int, chunk_clips: int) -> int:
+    """Chunks per shuffling window."""
+    return max(1, shuffle_clips // chunk_clips)

@@ -40,6 +40,8 @@ class MemberSpec(Section):
     mean_db: tuple[float, ...]
     std_db: tuple[float, ...]
     words: tuple[str, ...]
+    chunk_clips: int
+    """Rows per chunk of the store; the order of an epoch depends on it."""
     training_key: str
     """Names the training clips with their labels and groups."""
 
@@ -112,6 +114,7 @@ def plan_members(config: RunConfig, catalog: Catalog, store: FeatureStore) -> li
         "mean_db": constants.mean_db,
         "std_db": constants.std_db,
         "words": catalog.words,
+        "chunk_clips": store.chunk_clips(),
         "training_key": training_key(catalog),
     }
     folds = config.validation.folds or 1

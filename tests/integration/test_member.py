@@ -48,7 +48,7 @@ def train(
     folder = spec.folder(workspace)
     (folder / SPEC_FILE).write_json(spec.model_dump(mode="json"))
     arguments = [str(workspace), spec.fingerprint]
-    run_child("overlap.training.member", arguments, on_event, folder / LOG_FILE)
+    run_child("overlap.training.member", arguments, on_event, log=folder / LOG_FILE)
     record = load_record(folder)
     assert record is not None
     return record, (folder / PREDICTIONS_FILE).read_arrays()
@@ -127,16 +127,42 @@ def test_new_test_clips_are_predicted_without_training(
     assert np.flatnonzero(changed).tolist() == [3]
 
 
-def test_streaming_trains_too(config: RunConfig, ready: Ready) -> None:
+def test_memory_changes_no_member(config: RunConfig, ready: Ready) -> None:
+    """Begun in memory, killed, and ended by streaming: as if streamed from the beginning."""
     spec = first_member(config, ready)
-    training = spec.training.model_copy(update={"memory_gb": 0.002})
-    streamed = spec.model_copy(update={"training": training})
-    assert streamed.fingerprint == spec.fingerprint
+    windows = spec.training.model_copy(update={"shuffle_clips": 16})
+    held = spec.model_copy(update={"training": windows})
+    streamed = spec.model_copy(update={"training": windows.model_copy(update={"memory_gb": 0.002})})
+    assert streamed.fingerprint == held.fingerprint
     events: list[dict[str, Any]] = []
-    record, _ = train(config, streamed, events.append)
-    assert events[0]["mode"] == "stream"
-    assert events[0]["bytes"] <= 2e6
-    assert record.history[-1]["loss"] < record.history[0]["loss"]
+
+    def kill_after_an_epoch(event: dict[str, Any]) -> None:
+        events.append(event)
+        if event["event"] == "epoch":
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(config, held, kill_after_an_epoch)
+    resumed, mixed = train(config, streamed, events.append)
+    plans = [event for event in events if event["event"] == "plan"]
+    assert [plan["mode"] for plan in plans] == ["memory", "stream"]
+    assert plans[1]["bytes"] <= 2e6
+    streamed.folder(Location.of(config.workspace)).remove()
+    record, saved = train(config, streamed)
+    assert resumed.history == record.history
+    for name, values in saved.items():
+        assert np.array_equal(mixed[name], values)
+
+
+def test_a_training_that_diverges_is_stopped(config: RunConfig, ready: Ready) -> None:
+    spec = first_member(config, ready)
+    wild = spec.model_copy(
+        update={"training": spec.training.model_copy(update={"learning_rate": 1e30})}
+    )
+    with pytest.raises(MemberError, match=r"diverged in epoch 1 .*lower training.learning_rate"):
+        train(config, wild)
+    names = {e.name for e in wild.folder(Location.of(config.workspace)).files()}
+    assert names == {SPEC_FILE, LOG_FILE}
 
 
 def test_a_failure_shows_the_end_of_the_output(config: RunConfig, ready: Ready) -> None:

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from overlap.catalog import Catalog
+from overlap.config import TrainingConfig
+from overlap.errors import ConfigError
 from overlap.features import FeatureStore
 from overlap.training.feed import Batches, ChunkedSource, MemorySource, epoch_order, open_source
 from overlap.training.memory import MemoryPlan, plan_memory
@@ -28,19 +30,27 @@ def test_the_plan_chooses_the_source(ready: Ready) -> None:
 
 
 def test_what_fits_is_held_in_memory() -> None:
-    assert plan_memory(SHAPE, 128, 1000, None, free_bytes=2 * 1000 * CLIP) == MemoryPlan(
-        "memory", 1000 * CLIP, 0
-    )
-    assert plan_memory(SHAPE, 128, 1000, 0.06, free_bytes=0).mode == "memory"
+    free = 2 * 1000 * CLIP
+    expected = MemoryPlan("memory", 1000 * CLIP, 0)
+    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), free_bytes=free) == expected
+    some = TrainingConfig(memory_gb=0.06)
+    assert plan_memory(SHAPE, 128, 1000, some, free_bytes=0).mode == "memory"
 
 
 def test_what_does_not_fit_is_streamed_within_the_limit() -> None:
-    plan = plan_memory(SHAPE, 128, 100_000, 1.0)
-    assert plan.mode == "stream"
+    limited = TrainingConfig(memory_gb=1.0, shuffle_clips=5000)
+    plan = plan_memory(SHAPE, 128, 100_000, limited)
+    assert plan == MemoryPlan("stream", 2 * 39 * 128 * CLIP, 2 * 39)
     assert plan.bytes <= 1e9
-    assert plan.window_chunks == int(1e9 / (2 * 128 * CLIP))
-    least = plan_memory(SHAPE, 128, 100_000, 1e-6)
-    assert least.window_chunks == 1
+    one_chunk = TrainingConfig(memory_gb=0.1, shuffle_clips=1)
+    assert plan_memory(SHAPE, 128, 100_000, one_chunk).chunks == 2
+
+
+def test_memory_that_is_too_little_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"take 1.7 GB, but training.memory_gb is 1 GB; lower"):
+        plan_memory(SHAPE, 128, 100_000, TrainingConfig(memory_gb=1.0))
+    with pytest.raises(ConfigError, match=r"half of the free memory is 1 GB"):
+        plan_memory(SHAPE, 128, 100_000, TrainingConfig(), free_bytes=2 * 10**9)
 
 
 def test_batches_hold_features_and_their_labels(ready: Ready) -> None:
@@ -58,8 +68,8 @@ def test_batches_hold_features_and_their_labels(ready: Ready) -> None:
 
 def test_streaming_reads_each_chunk_once_an_epoch(ready: Ready) -> None:
     catalog, store = ready
-    plan = MemoryPlan("stream", 0, 3)
-    order = epoch_order(np.arange(len(catalog)), 8, plan, (0, 0))
+    plan = MemoryPlan("stream", 0, 6)
+    order = epoch_order(np.arange(len(catalog)), 8, 24, (0, 0))
     read: list[int] = []
 
     class Counting(FeatureStore):

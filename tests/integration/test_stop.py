@@ -1,0 +1,114 @@
+"""What ends when something else does: a run that is stopped, a cluster that goes away."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from processes import OVERLAP, free_port, stop
+
+pytestmark = pytest.mark.slow
+
+ENDLESS = ("--members", 1, "--set", "training.epochs=100000")
+
+
+@contextmanager
+def training(
+    workspace: Path, environment: dict[str, str], *arguments: object
+) -> Iterator[subprocess.Popen[str]]:
+    """A run that has finished an epoch of a training that would take hours."""
+    with subprocess.Popen(
+        [OVERLAP, "run", "--workspace", *map(str, (workspace, *arguments, *ENDLESS))],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        try:
+            wait_until(lambda: any(workspace.glob("members/*/checkpoint.npz")), 120)
+            yield run
+        finally:
+            run.kill()
+
+
+def wait_until(condition, seconds: float) -> None:
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds
+        time.sleep(0.05)
+
+
+def members_of(workspace: Path) -> list[psutil.Process]:
+    """Processes that train in a workspace."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "status"])
+        if str(workspace) in (process.info["cmdline"] or ())
+        and "overlap.training.member" in process.info["cmdline"]
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_ends_with_all_that_it_started(
+    environment, data: Path, tiny: Path, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    workspace = tmp_path / "w"
+    with training(workspace, environment, "--data", data, "--config", tiny) as run:
+        below = psutil.Process(run.pid).children(recursive=True)
+        assert len(members_of(workspace)) == 1
+        os.kill(run.pid, sent)
+        _, said = run.communicate(timeout=30)
+        assert run.returncode == code
+    assert said.endswith("stopped; what is complete is kept, and a new run goes on from there\n")
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(below, timeout=10)
+    assert alive == []
+
+
+@contextmanager
+def outer_cluster(folder: Path) -> Iterator[tuple[str, dict[str, subprocess.Popen[bytes]]]]:
+    """A scheduler, a CPU worker and a training worker, as separate processes."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    shared = ("--host", "127.0.0.1", "--no-dashboard")
+    worker = ("dask_worker", address, "--nthreads", "1", "--no-nanny")
+    worker += ("--local-directory", str(folder))
+    commands = {
+        "scheduler": ("dask_scheduler", "--port", address.rpartition(":")[2]),
+        "cpu": worker,
+        "training": (*worker, "--resources", "GPU=1"),
+    }
+    with ExitStack() as processes:
+        started = {}
+        for name, (module, *arguments) in commands.items():
+            command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments, *shared]
+            started[name] = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            processes.callback(stop, started[name])
+        yield address, started
+
+
+@pytest.mark.parametrize("what", ["scheduler", "run"])
+def test_no_training_goes_on_for_nobody(
+    environment, data: Path, tiny: Path, tmp_path: Path, what: str
+) -> None:
+    """kill -9 of the scheduler, or of the run that waits, on a cluster that was there before."""
+    workspace = tmp_path / "w"
+    with outer_cluster(tmp_path / "dask") as (address, processes):
+        options = ("--data", data, "--config", tiny, "--cluster", address)
+        with training(workspace, environment, *options) as run:
+            processes["run"] = run
+            assert len(members_of(workspace)) == 1
+            processes[what].kill()
+            wait_until(lambda: not members_of(workspace), 30)
+            if what == "scheduler":
+                _, said = run.communicate(timeout=60)
+                assert run.returncode == 1
+                assert "the connection to the Dask scheduler" in said
+                assert "a new run goes on from there" in said
+                assert "Traceback" not in said
+    assert list(workspace.glob("members/*/member.json")) == []
