@@ -33,9 +33,9 @@ $(READY): requirements.lock pyproject.toml
 
 run: setup
 ifeq ($(DATA),)
-	@$(BIN)/overlap demo $(DEMO)
+	@$(BIN)/overlap demo "$(DEMO)"
 else
-	@$(BIN)/overlap run --data $(DATA) --preset $(PRESET) --workspace $(WORKSPACE)
+	@$(BIN)/overlap run --data "$(DATA)" --preset "$(PRESET)" --workspace "$(WORKSPACE)"
 endif
 
 test: setup

@@ -59,7 +59,7 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     if changed:
         touched = min(blocks, changed)
         return Pending(changed, touched, blocks, min(clips, touched * block_clips), members)
-    # No file changed, so only quarantined clips are looked at again; the tables may have changed.
+    # No file changed, so hardly any is decoded; labels and template may have changed.
     catalog = build_catalog(listing, wanted, config.checks, before).catalog
     if store is None:
         return Pending(0, blocks, blocks, clips, members)

@@ -100,6 +100,11 @@ class Location:
         """The last part of the address."""
         return PurePosixPath(self.url).name
 
+    @property
+    def parent(self) -> "Location":
+        """The folder that holds this."""
+        return Location(self.url.rpartition("/")[0])
+
     @cached_property
     def local(self) -> Path | None:
         """The path when this is on a local disk, else None."""

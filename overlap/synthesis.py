@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from overlap.config import Section
 from overlap.errors import UserError
@@ -45,7 +45,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 class SynthConfig(Section):
     """What is spoken."""
 
-    words: tuple[str, ...] = Field(DEFAULT_WORDS, min_length=1)
+    words: tuple[str, ...] = DEFAULT_WORDS
     voices: int = 60
     """Different speakers."""
     takes: int = 4
@@ -56,6 +56,8 @@ class SynthConfig(Section):
     @field_validator("words")
     @classmethod
     def _are_folder_names(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if not words:
+            raise ValueError("it names no words")
         wrong = [word for word in words if not _FOLDER_NAME.fullmatch(word)]
         if wrong:
             raise ValueError(f"not a word that can name a folder: {', '.join(map(repr, wrong))}")
@@ -79,7 +81,8 @@ class Speaker:
             import espeakng_loader
         except ImportError:
             raise UserError(
-                "espeak-ng is not installed; install the extra: pip install 'overlap[synth]'"
+                "espeak-ng is not installed; install the extra `synth` of overlap: "
+                "pip install -e '.[synth]' in its folder"
             ) from None
         self._library: Any = ctypes.CDLL(espeakng_loader.get_library_path())
         self._data = Path(espeakng_loader.get_data_path())

@@ -86,11 +86,11 @@ def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int =
         if record is not None:
             members[name] = record
             faults += _member_faults(workspace, record)
-    ensembles = registry.list_ensembles(workspace)
-    for ensemble in ensembles:
-        faults += _ensemble_faults(workspace, ensemble, members)
+    ensembles = (workspace / registry.ENSEMBLES).folders()
+    for version in ensembles:
+        faults += _ensemble_faults(workspace, version, members)
     champion = registry.champion(workspace)
-    if champion is not None and champion not in {e.version for e in ensembles}:
+    if champion is not None and champion not in ensembles:
         faults.append(Fault(f"champion {champion} is not there; promote another"))
     return Verification(len(done), len(chosen), len(members), len(ensembles), tuple(faults))
 
@@ -155,10 +155,16 @@ def _member_faults(workspace: Location, member: MemberRecord) -> list[Fault]:
 
 
 def _ensemble_faults(
-    workspace: Location, ensemble: EnsembleRecord, members: dict[str, MemberRecord]
+    workspace: Location, version: str, members: dict[str, MemberRecord]
 ) -> list[Fault]:
-    folder = workspace / registry.ENSEMBLES / ensemble.version
-    where = f"ensemble {ensemble.version}"
+    folder, where = workspace / registry.ENSEMBLES / version, f"ensemble {version}"
+    stored = folder / registry.RECORD_FILE
+    if not stored.exists():
+        return []  # it was never published
+    try:
+        ensemble = stored.read_model(EnsembleRecord)
+    except CorruptError as error:
+        return [Fault(f"{error}; remove {folder}, and {AGAIN}")]
     wrong = folder.changed(ensemble.files)
     if wrong:
         return [Fault(f"{where}: {wrong} is not what was written; {AGAIN}")]

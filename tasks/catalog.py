@@ -11,7 +11,7 @@ from overlap.catalog import Listing, build_catalog, previous_catalog
 from overlap.config import ChecksConfig, FeatureConfig
 from overlap.features import FeatureStore
 from overlap.storage import Location
-from tasks.cluster import connect, fan_out
+from tasks.cluster import NO_CLUSTER, connect, fan_out
 from tasks.progress import TERMINAL, stage
 
 Job = TypeVar("Job")
@@ -31,7 +31,7 @@ def catalogue(
     wanted = features.clip_format
 
     def run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterable[Result]:
-        if len(jobs) == 1:  # not worth the way to a worker
+        if len(jobs) == 1 or scheduler == NO_CLUSTER:  # not worth the way to a worker
             return map(function, jobs)
         with connect(scheduler) as client, stage("checking clips", len(jobs)) as progress:
             return fan_out(client, function, jobs, lambda _: progress.advance())

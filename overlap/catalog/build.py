@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.catalog.catalog import OK, QUARANTINED, REMOVED, Catalog, in_order
-from overlap.catalog.inspection import COLUMNS, Runner, inspect_files
+from overlap.catalog.inspection import COLUMNS, NOT_OPENED, Runner, inspect_files
 from overlap.catalog.listing import GROUPS, Listing
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables import match_ids
@@ -22,7 +22,8 @@ class CatalogReport:
     warnings: tuple[str, ...]
     """What was repaired, left out or looks odd, a line each."""
     inspected: int
-    """Clips that were decoded; unchanged usable ones of an earlier catalogue are not."""
+    """Clips that were looked at; unchanged ones of an earlier catalogue are not, unless they
+    could not even be opened then."""
 
 
 def build_catalog(
@@ -154,7 +155,9 @@ def _inspected(
     """Add the columns of the inspection; only new and changed files are decoded."""
     known = pd.DataFrame(columns=["file", "version", *COLUMNS])
     if previous is not None and (previous.data, previous.wanted) == (str(listing.data), wanted):
-        known = previous.clips.loc[previous.usable, ["file", "version", *COLUMNS]]
+        before = previous.clips
+        looked_at = (before["state"] != REMOVED) & ~before["reason"].str.startswith(NOT_OPENED)
+        known = before.loc[looked_at, ["file", "version", *COLUMNS]]
     clips = clips.merge(known, how="left", on=["file", "version"], validate="one_to_one")
     new = clips["digest"].isna().to_numpy()
     seen = inspect_files(listing.data, [*clips.loc[new, "file"]], wanted, run)

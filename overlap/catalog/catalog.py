@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from overlap.catalog.listing import Split
 from overlap.config import AudioFormat
-from overlap.errors import NotReadyError
+from overlap.errors import CorruptError, NotReadyError
 from overlap.storage import Location
 
 FILE = "catalog.parquet"
@@ -107,6 +107,7 @@ class Catalog:
 
         Raises:
             NotReadyError: it has none.
+            CorruptError: it cannot be read.
         """
         location = workspace / FILE
         if not location.exists():
@@ -114,8 +115,14 @@ class Catalog:
                 f"{workspace}: no catalogue there; is this a workspace? "
                 "`overlap features --data DATA --workspace W` makes one"
             )
-        table = pq.read_table(io.BytesIO(location.read_bytes()))
-        about = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+        try:
+            table = pq.read_table(io.BytesIO(location.read_bytes()))
+            about = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+        except (pa.ArrowException, OSError) as error:
+            raise CorruptError(
+                f"{location}: is damaged ({error}); remove it: the next run makes it again, and "
+                "computes again only the blocks whose clips stand in other rows then"
+            ) from None
         frame = table.to_pandas()
         columns = [column for column in frame.columns if column.startswith(_LABEL)]
         return cls(

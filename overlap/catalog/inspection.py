@@ -12,6 +12,8 @@ from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from overlap.storage import Location
 
+NOT_OPENED = "cannot be opened"
+"""Begins the reason that says nothing of the clip: the next run tries again."""
 BATCH = 512
 """Files inspected by one call; on a cluster one task."""
 
@@ -76,7 +78,7 @@ def load_clip(data: Location, file: str, wanted: AudioFormat) -> Clip:
     try:
         content = (data / file).read_bytes()
     except OSError as error:
-        raise AudioError(f"unreadable ({error.strerror or error})") from None
+        raise AudioError(f"{NOT_OPENED} ({error.strerror or error})") from None
     return decode(content, wanted)
 
 

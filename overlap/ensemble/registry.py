@@ -6,7 +6,7 @@ from typing import Any
 
 from overlap.config import Section
 from overlap.ensemble.pooling import CurvePoint
-from overlap.errors import NotReadyError
+from overlap.errors import NotReadyError, UserError
 from overlap.storage import Location
 
 ENSEMBLES = "ensembles"
@@ -54,6 +54,22 @@ class EnsembleRecord(Section):
     git_revision: str | None
 
 
+class Aliases(Section):
+    """What `champion.json` holds."""
+
+    version: str | None = None
+    """The champion."""
+    earlier: tuple[str, ...] = ()
+    """Versions that were champion before it, oldest first."""
+    considered: tuple[str, ...] = ()
+    """Versions of which it was decided once, by their scores, whether they are promoted."""
+
+    def crowned(self, version: str) -> "Aliases":
+        """With another champion."""
+        earlier = self.earlier if self.version is None else (*self.earlier, self.version)
+        return self.model_copy(update={"version": version, "earlier": earlier})
+
+
 @dataclass(frozen=True)
 class Promotion:
     """What became of a newly published ensemble."""
@@ -98,8 +114,7 @@ def published(workspace: Location, fingerprint: str) -> EnsembleRecord | None:
 
 def champion(workspace: Location) -> str | None:
     """Version of the champion."""
-    history = _history(workspace)
-    return history[-1] if history else None
+    return _aliases(workspace).version
 
 
 def find_ensemble(workspace: Location, name: str) -> tuple[Location, EnsembleRecord]:
@@ -118,8 +133,7 @@ def find_ensemble(workspace: Location, name: str) -> tuple[Location, EnsembleRec
         folder = Location.of(version)
         record = folder / RECORD_FILE
         if record.exists():
-            owner = Location(folder.url.rsplit("/", 2)[0])
-            return owner, record.read_model(EnsembleRecord)
+            return folder.parent.parent, record.read_model(EnsembleRecord)
         raise NotReadyError(f"{folder}: no {RECORD_FILE} there, so no ensemble")
     record = workspace / ENSEMBLES / version / RECORD_FILE
     if not record.exists():
@@ -133,11 +147,14 @@ def promote(workspace: Location, version: str) -> None:
 
     Raises:
         NotReadyError: there is no such version.
+        UserError: it is an ensemble of another workspace.
     """
-    _, record = find_ensemble(workspace, version)
-    history = _history(workspace)
-    if history[-1:] != [record.version]:
-        _write_history(workspace, [*history, record.version])
+    owner, record = find_ensemble(workspace, version)
+    if owner != workspace:
+        raise UserError(f"{version}: is an ensemble of {owner}, not of {workspace}")
+    aliases = _aliases(workspace)
+    if aliases.version != record.version:
+        _write_aliases(workspace, aliases.crowned(record.version))
 
 
 def rollback(workspace: Location) -> str:
@@ -146,20 +163,24 @@ def rollback(workspace: Location) -> str:
     Raises:
         NotReadyError: there was none before.
     """
-    history = _history(workspace)
-    if len(history) < 2:
+    aliases = _aliases(workspace)
+    if not aliases.earlier:
         raise NotReadyError(f"{workspace}: no earlier champion to go back to")
-    _write_history(workspace, history[:-1])
-    return history[-2]
+    *earlier, version = aliases.earlier
+    update = {"version": version, "earlier": tuple(earlier)}
+    _write_aliases(workspace, aliases.model_copy(update=update))
+    return version
 
 
 def consider(workspace: Location, challenger: EnsembleRecord) -> Promotion:
     """Promote a published ensemble if nothing speaks for the present champion.
 
     It is promoted where there is no champion, or where it scores better on the same held-out
-    clips. Scores on different clips say nothing: then a person decides.
+    clips. Scores on different clips say nothing: then a person decides. Every version is
+    considered once, so that a run over unchanged data never undoes what a person decided.
     """
-    current = champion(workspace)
+    aliases = _aliases(workspace)
+    current = aliases.version
     if current == challenger.version:
         return Promotion(False, "it is the champion already")
     there = {record.version: record for record in list_ensembles(workspace)}
@@ -167,10 +188,14 @@ def consider(workspace: Location, challenger: EnsembleRecord) -> Promotion:
         outcome = Promotion(True, "it is the first champion")
     elif current not in there:
         outcome = Promotion(True, f"champion {current} is no longer there")
+    elif challenger.version in aliases.considered:
+        by_hand = f"`overlap models promote {challenger.version}` makes it the champion"
+        return Promotion(False, f"it was considered before; {by_hand}")
     else:
         outcome = _compared(challenger, there[current])
-    if outcome.promoted:
-        promote(workspace, challenger.version)
+    considered = (*aliases.considered, challenger.version)
+    aliases = aliases.model_copy(update={"considered": considered})
+    _write_aliases(workspace, aliases.crowned(challenger.version) if outcome.promoted else aliases)
     return outcome
 
 
@@ -186,10 +211,10 @@ def _compared(challenger: EnsembleRecord, current: EnsembleRecord) -> Promotion:
     return Promotion(True, versus)
 
 
-def _history(workspace: Location) -> list[str]:
+def _aliases(workspace: Location) -> Aliases:
     location = workspace / CHAMPION_FILE
-    return list(location.read_json()["history"]) if location.exists() else []
+    return location.read_model(Aliases) if location.exists() else Aliases()
 
 
-def _write_history(workspace: Location, history: list[str]) -> None:
-    (workspace / CHAMPION_FILE).write_json({"version": history[-1], "history": history})
+def _write_aliases(workspace: Location, aliases: Aliases) -> None:
+    (workspace / CHAMPION_FILE).write_json(aliases.model_dump(mode="json"))

@@ -1,7 +1,5 @@
 """Scoring two CSV tables, joined by id and by word."""
 
-from pathlib import PurePosixPath
-
 import numpy as np
 
 from overlap.catalog.listing import LABELS
@@ -33,7 +31,7 @@ def score_tables(labels: str, predictions: str, train_labels: str | None = None)
         ):
             names = sorted(set(ours) ^ set(theirs))
             problems.add_cases(f"the tables have different {what}", names)
-    beside = Location(str(PurePosixPath(Location.of(labels).url).parent)) / LABELS
+    beside = Location.of(labels).parent / LABELS
     train = Location.of(train_labels) if train_labels else beside if beside.exists() else None
     known = None if train is None else read_table(train, problems, labels=True)
     problems.raise_if_fatal(predictions)

@@ -68,6 +68,35 @@ def test_every_problem_of_the_data_in_one_message(overlap, copy: Path, tmp_path:
     assert not list((tmp_path / "w").glob("*.zarr"))
 
 
+def test_a_stage_on_its_own_is_about_the_data_and_features_that_it_is_told(
+    overlap, finished, copy: Path, tiny: Path
+) -> None:
+    options = ("--workspace", finished.workspace, "--config", tiny)
+    for stage in ("train", "pool"):
+        said = refused(overlap, stage, "--data", copy, *options)
+        assert "120 clips are new or changed" in said
+        said = refused(overlap, stage, "--data", copy, *options, "--set", "features.hop=80")
+        assert "hop 160 there, 80 asked" in said
+    assert "hop 160 there" in refused(
+        overlap, "features", "--data", copy, *options, "--set", "features.hop=80"
+    )
+    assert "8 of 8" in overlap("status", "--workspace", finished.workspace).stdout
+
+
+def test_places_to_write_to(overlap, finished, data: Path, tmp_path: Path) -> None:
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.write_text("mine")
+    folder.mkdir()
+    assert "file: is a file" in refused(overlap, "run", "--data", data, "--workspace", file)
+    place = ("--workspace", finished.workspace)
+    said = refused(overlap, "predict", data / "test", *place, "--out", folder)
+    assert "folder: is a folder; name a file in it" in said
+    (folder / "a.wav").write_bytes(b"no sound")
+    said = refused(overlap, "predict", folder, *place, "--out", tmp_path / "p.csv")
+    assert "no clip there can be used: unreadable" in said
+    assert not (tmp_path / "p.csv").exists()
+
+
 def test_predictions_and_models(overlap, finished, data: Path, tmp_path: Path) -> None:
     place = ("--workspace", finished.workspace)
     out = ("--out", tmp_path / "p.csv")

@@ -65,7 +65,7 @@ def test_status_and_plan_tell_what_is_there(overlap, finished, data: Path, tiny:
     found = json.loads(overlap("status", "--workspace", finished.workspace, "--json").stdout)
     assert found["clips"] == {"train": 100, "test": 20, "quarantined": 0, "removed": 0}
     assert (found["blocks"], found["blocks_done"]) == (8, 8)
-    assert [member["complete"] for member in found["members"]] == [True, True]
+    assert [member["state"] for member in found["members"]] == ["complete", "complete"]
     assert found["champion"] == found["ensembles"][0]["version"]
     assert "feature blocks done" in overlap("status", "--workspace", finished.workspace).stdout
     options = ("--data", data, "--workspace", finished.workspace, "--config", tiny)
@@ -113,6 +113,20 @@ def test_damage_is_found_and_only_that_is_made_again(
     assert [len(record.members) for record in records] == [2, 3]
     assert records[1].members[:2] == records[0].members
     assert records[1].member_kl[:2] == records[0].member_kl
+    assert "all is as it was written" in overlap("verify", "--workspace", copy).stdout
+
+
+def test_a_lost_submission_is_published_again(
+    overlap, copy: Path, data: Path, tiny: Path, finished
+) -> None:
+    (file,) = copy.glob("ensembles/*/submission.csv")
+    file.unlink()
+    assert "submission.csv is not what was written" in (
+        overlap("verify", "--workspace", copy, code=1).stderr
+    )
+    overlap("run", "--data", data, "--workspace", copy, "--config", tiny)
+    assert file.read_bytes() == finished.submission
+    assert len(list(copy.glob("ensembles/*"))) == 1
     assert "all is as it was written" in overlap("verify", "--workspace", copy).stdout
 
 

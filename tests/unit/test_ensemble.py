@@ -12,7 +12,7 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.scoring import SMALLEST, calibration_error, kl, score, trivial_prediction
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.ensemble.tables import score_tables
-from overlap.errors import CorruptError, DataError, NotReadyError
+from overlap.errors import CorruptError, DataError, NotReadyError, UserError
 from overlap.storage import Location
 
 WORDS = ("a", "b", "c", "d")
@@ -173,6 +173,17 @@ def test_tables_join_by_id_and_word(tmp_path: Path) -> None:
     assert judged.clips == 5
 
 
+def test_training_labels_are_found_beside_the_labels_anywhere() -> None:
+    folder = Location.of("memory://scored")
+    (folder / "labels.csv").write_bytes(b"id,a,b\n1,0.5,0.5\n2,1,0\n")
+    (folder / "train_answer.csv").write_bytes(b"id,a,b\n9,0.25,0.75\n")
+    judged = score_tables(f"{folder}/labels.csv", f"{folder}/labels.csv")
+    truth = np.array([[0.5, 0.5], [1.0, 0.0]])
+    expected = kl(truth, np.tile([0.25, 0.75], (2, 1)))
+    assert judged.trivial_kl == pytest.approx(expected)
+    folder.remove()
+
+
 def test_tables_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     truth = write(tmp_path, "truth.csv", ["x", "y"], labels(2))
     other = write(tmp_path, "p.csv", ["x", "z"], distributions(2), ("a", "b", "c", "e"))
@@ -240,6 +251,29 @@ def test_a_champion_that_is_gone_is_replaced(workspace: Location) -> None:
     outcome = registry.consider(workspace, record("v2", 0.5))
     assert outcome.promoted
     assert "champion v1 is no longer there" in outcome.reason
+
+
+def test_what_a_person_decided_stays(workspace: Location) -> None:
+    """A run over unchanged data considers the same version again."""
+    better = record("v2", 0.4)
+    publish(workspace, record("v1", 0.5), better)
+    registry.promote(workspace, "v1")
+    assert registry.consider(workspace, better).promoted
+    registry.rollback(workspace)
+    outcome = registry.consider(workspace, better)
+    assert not outcome.promoted
+    assert "was considered before; `overlap models promote v2`" in outcome.reason
+    assert registry.champion(workspace) == "v1"
+
+
+def test_an_ensemble_of_another_workspace_is_not_promoted(
+    workspace: Location, tmp_path: Path
+) -> None:
+    other = Location.of(tmp_path / "other")
+    publish(other, record("v1", 0.5))
+    with pytest.raises(UserError, match=r"v1: is an ensemble of .*other, not of"):
+        registry.promote(workspace, str(other / registry.ENSEMBLES / "v1"))
+    assert registry.champion(workspace) is None
 
 
 def test_promote_and_roll_back(workspace: Location) -> None:

@@ -64,5 +64,5 @@ def test_too_many_voices(tmp_path: Path) -> None:
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(UserError, match=r"overlap\[synth\]"):
+    with pytest.raises(UserError, match=r"extra `synth` of overlap"):
         synthesise(tmp_path / "w", SynthConfig())

@@ -101,7 +101,7 @@ def test_a_damaged_record_of_a_member(ready: Ready, config: RunConfig) -> None:
 
 def test_a_champion_that_is_gone(ready: Ready, config: RunConfig) -> None:
     champion = Path(config.workspace) / "champion.json"
-    champion.write_text(json.dumps({"version": "v1", "history": ["v1"]}))
+    champion.write_text(json.dumps({"version": "v1"}))
     assert faults(config) == ["champion v1 is not there; promote another"]
 
 
