@@ -198,9 +198,9 @@ def test_prefect_shows_the_run(finished, api) -> None:
     assert {"progress", "table"} <= {artifact["type"] for artifact in artifacts}
     table = next(a for a in artifacts if a["key"] == "kl")
     assert "trivial" in table["data"]
-    progress = [a for a in artifacts if a["type"] == "progress"]
-    (features,) = (a for a in progress if "features" in a["description"])
-    assert features["data"] == 100
+    progress = {a["description"]: a["data"] for a in artifacts if a["type"] == "progress"}
+    (features,) = (what for what in progress if what.startswith("features (clips): 120 of 120"))
+    assert progress[features] == 100
 
 
 def test_the_store_of_a_run_equals_one_made_in_one_process(finished, config) -> None:
