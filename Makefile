@@ -39,7 +39,7 @@ else
 endif
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The demo and the run on real speech with their real sizes: some ten minutes.
 test-e2e: setup
