@@ -130,7 +130,7 @@ def bench_features(
 ) -> None:
     """Clips per CPU-second of every way to compute the features, on one core."""
     from flows.console import print_json, print_table
-    from overlap import bench as library
+    from overlap.bench import features as library
     from overlap.config import FeatureConfig
 
     config = FeatureConfig()

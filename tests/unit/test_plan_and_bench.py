@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from steps import catalogue
 
-from overlap import bench
+from overlap.bench import features as bench
 from overlap.catalog import Catalog, list_data
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import DataError, UserError
