@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig, Resolution
+from overlap.features.inputs import checked
 from overlap.features.reference import AMIN
 
 GROUP_BYTES = 1 << 20
@@ -64,15 +65,7 @@ def batched_features(
     Raises:
         ValueError: the clips have another length, are not finite, or `out` another shape.
     """
-    shape = (len(clips), *config.shape)
-    if clips.shape != (len(clips), config.clip_samples):
-        raise ValueError(f"clips have shape {clips.shape}, not (clips, {config.clip_samples})")
-    if not np.isfinite(clips).all():
-        raise ValueError("clips hold samples that are not finite")
-    if out is None:
-        out = np.empty(shape, np.float16)
-    if out.shape != shape:
-        raise ValueError(f"out has shape {out.shape}, not {shape}")
+    out = checked(clips, config, out)
     for index, resolution in enumerate(config.resolutions):
         _one_resolution(clips, config, resolution, out[..., index])
     return out

@@ -6,9 +6,12 @@ from it without a second pass over the store.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from overlap.features.compiled import compiled
 
 CODES = 1 << 16
 
@@ -34,35 +37,56 @@ class Normalisation:
 
 
 def count_codes(
-    decibels: NDArray[np.float16], splits: NDArray[np.int64], n_splits: int
-) -> NDArray[np.int64]:
+    decibels: NDArray[np.float16],
+    splits: NDArray[np.int64],
+    n_splits: int,
+    into: NDArray[np.uint32] | None = None,
+) -> NDArray[np.uint32]:
     """Count the codes of some clips.
 
     Args:
-        decibels: (clips, mel, frame, resolution) float16.
+        decibels: (clips, mel, frame, resolution) float16, C-contiguous.
         splits: (clips,) int64: index of each clip's split; a negative one is left out.
         n_splits: Number of splits.
+        into: Counts to add to; new ones if not given. A block of 128,000 clips is needed to
+            overflow one.
 
     Returns:
-        (splits, resolutions, 65536) int64.
+        (splits, resolutions, 65536) uint32.
     """
     resolutions = decibels.shape[-1]
-    counts = np.zeros((n_splits, resolutions, CODES), np.int64)
-    codes = decibels.view(np.uint16)
-    for split in range(n_splits):
-        members = codes[splits == split]
-        for resolution in range(resolutions):
-            counts[split, resolution] = np.bincount(
-                members[..., resolution].ravel(), minlength=CODES
-            )
-    return counts
+    if into is None:
+        into = np.zeros((n_splits, resolutions, CODES), np.uint32)
+    if into.shape != (n_splits, resolutions, CODES) or (splits >= n_splits).any():
+        raise ValueError(f"counts of shape {into.shape} do not fit splits below {n_splits}")
+    codes = np.ascontiguousarray(decibels).view(np.uint16)
+    values = int(np.prod(codes.shape[1:-1]))
+    _count(codes.reshape(len(codes), values, resolutions), splits, into)
+    return into
 
 
-def normalisation(counts: NDArray[np.int64], top_db: float) -> Normalisation:
+@compiled
+def _count(
+    codes: NDArray[np.uint16], splits: NDArray[np.int64], counts: NDArray[np.uint32]
+) -> None:
+    """Add the codes of (clips, values, resolutions) to counts.
+
+    One resolution at a time, because its counts fit the first-level cache. Indexes are unsigned:
+    numba would look whether a signed one is negative.
+    """
+    for clip in range(codes.shape[0]):
+        if splits[clip] >= 0:
+            for resolution in range(codes.shape[2]):
+                mine = counts[splits[clip], resolution]
+                for value in range(np.uint64(codes.shape[1])):
+                    mine[np.uint64(codes[clip, value, resolution])] += np.uint32(1)
+
+
+def normalisation(counts: NDArray[np.integer[Any]], top_db: float) -> Normalisation:
     """Floor, mean and standard deviation of the counted values.
 
     Args:
-        counts: (resolutions, 65536) int64.
+        counts: (resolutions, 65536), whole numbers.
         top_db: Values are clipped this far below the peak of their resolution.
 
     Raises:

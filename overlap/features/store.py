@@ -202,9 +202,9 @@ class FeatureStore:
         """Take back the done marker of a block, so that it is computed again."""
         self._array("blocks/key")[index] = 0
 
-    def mark_done(self, block: Block, histogram: NDArray[np.int64], digest: bytes) -> None:
+    def mark_done(self, block: Block, histogram: NDArray[np.uint32], digest: bytes) -> None:
         """Write a block's statistics, then its done marker."""
-        self._array("blocks/histogram")[block.index] = histogram.astype(np.uint32)
+        self._array("blocks/histogram")[block.index] = histogram
         self._array("blocks/digest")[block.index] = np.frombuffer(digest, np.uint8)
         self._array("blocks/key")[block.index] = np.frombuffer(bytes.fromhex(block.key), np.uint8)
 

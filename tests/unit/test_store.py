@@ -13,10 +13,9 @@ from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import DataError, NotReadyError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features import store as store_module
-from overlap.features.batched import batched_features
+from overlap.features.compute import compute_features
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
-from overlap.features.threads import ONE_BLAS_THREAD
 from overlap.storage import Location
 
 Ready = tuple[Catalog, FeatureStore]
@@ -25,8 +24,7 @@ Ready = tuple[Catalog, FeatureStore]
 def test_what_is_stored_is_what_was_computed(ready: Ready, spoken: np.ndarray) -> None:
     catalog, store = ready
     assert catalog.clips["clip_id"][23] == "train_000023"
-    with ONE_BLAS_THREAD:
-        expected = batched_features(spoken, store.config)
+    expected = compute_features(spoken, store.config)
     assert np.array_equal(store.read_rows(0, 24), expected)
     assert store.missing(catalog) == []
 

@@ -1,0 +1,78 @@
+"""Features by the fastest way that can compute them."""
+
+import logging
+import threading
+from functools import lru_cache
+from typing import Literal
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from overlap.config import FeatureConfig
+from overlap.features.batched import batched_features
+from overlap.features.kernel import MelKernel
+from overlap.features.tables import unsupported
+from overlap.features.threads import ONE_BLAS_THREAD
+
+LOG = logging.getLogger(__name__)
+
+Way = Literal["kernel", "batched"]
+
+_KERNELS = threading.local()
+KEPT = 4
+"""Kernels kept per thread; each has 2 to 4 MB of buffers."""
+
+
+@lru_cache(maxsize=64)
+def way(config: FeatureConfig) -> Way:
+    """How the features of a configuration are computed; what the kernel cannot is logged once."""
+    reason = unsupported(config)
+    if reason is None and numba.config.DISABLE_JIT:
+        reason = "numba's compiler is switched off (NUMBA_DISABLE_JIT)"
+    if reason is None:
+        return "kernel"
+    LOG.warning(
+        "features are computed by the batched path, about ten times slower than the kernel: %s",
+        reason,
+    )
+    return "batched"
+
+
+def compute_features(
+    clips: NDArray[np.float32],
+    config: FeatureConfig,
+    out: NDArray[np.float16] | NDArray[np.float32] | None = None,
+) -> NDArray[np.float16] | NDArray[np.float32]:
+    """Log-mel features of some clips.
+
+    Args:
+        clips: (clips, samples) float32, full scale 1.0; finite.
+        config: Resolutions, hop and mel bands.
+        out: (clips, mel, frame, resolution), float16 or float32, C-contiguous; a new float16
+            array if not given.
+
+    Returns:
+        `out`, filled with decibels relative to 1.0.
+
+    Raises:
+        ValueError: the clips have another length, are not finite, or `out` another shape.
+    """
+    if way(config) == "batched":
+        with ONE_BLAS_THREAD:
+            return batched_features(clips, config, out)
+    if out is None:
+        out = np.empty((len(clips), *config.shape), np.float16)
+    _kernel(config, out.dtype)(clips, out)
+    return out
+
+
+def _kernel(config: FeatureConfig, dtype: np.dtype[np.generic]) -> MelKernel:
+    """This thread's kernel; the one used longest ago makes room for a new one."""
+    kept: dict[tuple[FeatureConfig, np.dtype[np.generic]], MelKernel]
+    kept = _KERNELS.__dict__.setdefault("kept", {})
+    kernel = kept.pop((config, dtype), None) or MelKernel(config, dtype)
+    kept[config, dtype] = kernel
+    if len(kept) > KEPT:
+        del kept[next(iter(kept))]
+    return kernel

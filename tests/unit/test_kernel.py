@@ -1,0 +1,274 @@
+"""The kernel against the reference and against the definitions of its stages."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+from accuracy import FLOAT16_DB, FLOAT32_DB, error_db, errors, tonal_error_db
+
+from overlap.bench.features import load_some
+from overlap.config import FeatureConfig, Resolution
+from overlap.features import compiled
+from overlap.features.compute import compute_features, way
+from overlap.features.kernel import MelKernel, decibels
+from overlap.features.simd import LANES, aligned, load, store
+from overlap.features.tables import tables, unsupported
+from overlap.features.transform import finish, point, put
+
+DEFAULT = FeatureConfig()
+SAMPLES = np.arange(16000)
+
+
+def sounds() -> dict[str, np.ndarray]:
+    """(n, 16000) float32 of several kinds."""
+    random = np.random.default_rng(0)
+    tones = np.sin(2 * np.pi * np.outer([31.25, 440, 1000, 4321, 7999], SAMPLES) / 16000)
+    clicks = np.zeros((4, 16000))
+    clicks[range(4), [0, 1, 8000, 15999]] = 1, -1, 0.5, 1
+    return {
+        "noise": random.normal(size=(3, 16000)) * 0.1,
+        "tones": 0.9 * tones,
+        "square waves at full scale": np.sign(tones + 1e-9),
+        "clicks": clicks,
+        "silence": np.zeros((2, 16000)),
+        "quiet": random.normal(size=(2, 16000)) * 1e-5,
+        "a direct current": np.full((1, 16000), 0.5),
+    }
+
+
+@pytest.mark.parametrize("kind", sounds())
+def test_sounds_of_every_kind(kind: str) -> None:
+    clips = sounds()[kind].astype(np.float32)
+    assert error_db(compute_features, clips, DEFAULT, np.float32) < FLOAT32_DB
+    assert error_db(compute_features, clips, DEFAULT, np.float16) < FLOAT16_DB
+
+
+def test_tones_all_over_the_band() -> None:
+    hertz = np.arange(100, 8000, 121)  # below, the loudest bin is in no mel band
+    clips = (0.9 * np.sin(2 * np.pi * np.outer(hertz, SAMPLES) / 16000)).astype(np.float32)
+    assert tonal_error_db(compute_features, clips, DEFAULT) < FLOAT32_DB
+    assert np.quantile(errors(compute_features, clips, DEFAULT)[0], 0.999) < FLOAT32_DB
+    assert error_db(compute_features, clips, DEFAULT, np.float16) < FLOAT16_DB
+
+
+def test_spoken_words(spoken: np.ndarray) -> None:
+    assert error_db(compute_features, spoken, DEFAULT, np.float32) < FLOAT32_DB
+    assert error_db(compute_features, spoken, DEFAULT, np.float16) < FLOAT16_DB
+
+
+def test_real_speech(speech: Path) -> None:
+    clips = load_some(speech, 100, DEFAULT)
+    assert error_db(compute_features, clips, DEFAULT, np.float32) < FLOAT32_DB
+    assert error_db(compute_features, clips, DEFAULT, np.float16) < FLOAT16_DB
+
+
+@pytest.mark.parametrize("clips", [1, LANES - 1, LANES, LANES + 1, 3 * LANES + 5])
+def test_any_number_of_clips(clips: int, spoken: np.ndarray) -> None:
+    some = np.resize(spoken, (clips, 16000))
+    together = compute_features(some, DEFAULT)
+    alone = np.concatenate([compute_features(clip[None], DEFAULT) for clip in some])
+    assert np.array_equal(together.view(np.uint16), alone.view(np.uint16))
+
+
+def test_no_clips() -> None:
+    assert compute_features(np.zeros((0, 16000), np.float32), DEFAULT).shape == (0, 64, 101, 4)
+
+
+def test_silence_is_the_smallest_power() -> None:
+    assert (compute_features(np.zeros((2, 16000), np.float32), DEFAULT) == -100).all()
+
+
+# --- stages --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_fft", [128, 256, 512, 1024, 2048, 4096])
+def test_the_transform_is_the_definition(n_fft: int) -> None:
+    """All steps after the first, on the four quarters that the first leaves."""
+    config = FeatureConfig(mels=8, resolutions=(Resolution(n_fft=n_fft, win_length=n_fft),))
+    constants, half = tables(config, config.resolutions[0]), n_fft // 2
+    assert sorted(constants.places) == list(range(half))
+    random = np.random.default_rng(n_fft)
+    quarters = random.normal(size=(4, half // 4, LANES)) + 1j * random.normal(
+        size=(4, half // 4, LANES)
+    )
+    work = aligned(n_fft * LANES)
+    shaped = work.reshape(half, 2, LANES)
+    shaped[:, 0] = quarters.real.reshape(half, LANES)
+    shaped[:, 1] = quarters.imag.reshape(half, LANES)
+    finish(work, constants.schedule, constants.twiddles)
+    found = (shaped[:, 0] + 1j * shaped[:, 1])[constants.places]
+    expected = np.fft.fft(quarters, axis=1)  # value k of the whole is k // 4 of quarter k % 4
+    for j in range(4):
+        assert np.abs(found[j::4] - expected[j]).max() < 1e-5 * np.sqrt(half) * 4
+
+
+@pytest.mark.parametrize("mels", [1, 2, 40, 64, 128])
+@pytest.mark.parametrize("n_fft", [128, 512, 4096])
+@pytest.mark.parametrize("band", [(0, None), (50, 4000), (1000, 8000), (7000, 7100)])
+@pytest.mark.filterwarnings("ignore:Empty filters detected:UserWarning")
+def test_two_slopes_per_bin_are_the_filters(
+    mels: int, n_fft: int, band: tuple[float, float | None]
+) -> None:
+    fmin, fmax = band
+    resolution = Resolution(n_fft=n_fft, win_length=n_fft)
+    config = FeatureConfig(mels=mels, fmin_hz=fmin, fmax_hz=fmax, resolutions=(resolution,))
+    constants = tables(config, resolution)
+    expected = librosa.filters.mel(sr=16000, n_fft=n_fft, n_mels=mels, fmin=fmin, fmax=fmax)
+    found = np.zeros((mels + 2, n_fft // 2 + 1))
+    slopes = constants.slopes.reshape(-1, 2)
+    for segment in range(mels + 1):
+        bins = slice(constants.edges[segment], constants.edges[segment + 1])
+        found[segment : segment + 2, bins] += slopes[bins].T
+    assert np.abs(found[1:-1] - expected).max() <= 1e-9 * expected.max()
+
+
+def test_decibels_are_those_of_numpy() -> None:
+    from numba import njit
+
+    @njit
+    def apply(power, out):
+        for i in range(len(power) // LANES):
+            store(out, i, decibels(load(power, i)))
+
+    power, out = aligned(1024 * LANES), aligned(1024 * LANES)
+    power[:] = np.geomspace(1e-12, 1e8, len(power))
+    apply(power, out)
+    expected = 10 * np.log10(np.maximum(power.astype(np.float64), 1e-10))
+    assert np.abs(out - expected).max() < 2e-5
+
+
+def test_points_are_pairs_of_registers() -> None:
+    from numba import njit
+
+    @njit
+    def copy(work, source, target):
+        put(work, target, point(work, source))
+
+    work = aligned(4 * LANES)
+    work[: 2 * LANES] = np.arange(2 * LANES)
+    copy(work, 0, 1)
+    assert np.array_equal(work[2 * LANES :], np.arange(2 * LANES))
+
+
+# --- what it does not do -------------------------------------------------------------------------
+
+
+def test_other_transform_lengths_fall_back_and_say_so(
+    spoken: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = FeatureConfig(resolutions=(Resolution(n_fft=400, win_length=399),))
+    assert unsupported(config) == "n_fft 400 is not a power of two from 128 to 4096"
+    with pytest.raises(ValueError, match="the kernel cannot compute these features: n_fft 400"):
+        MelKernel(config)
+    way.cache_clear()
+    assert error_db(compute_features, spoken[:4], config) < 0.005
+    assert "by the batched path" in caplog.text
+    assert "n_fft 400" in caplog.text
+    compute_features(spoken[:4], config)
+    assert caplog.text.count("n_fft 400") == 1
+
+
+@pytest.mark.parametrize(
+    ("clips", "out", "message"),
+    [
+        (np.zeros((2, 100), np.float32), None, "not \\(clips, 16000\\)"),
+        (np.zeros((2, 16000)), None, "float64, not float32"),
+        (np.full((1, 16000), np.nan, np.float32), None, "not finite"),
+        (np.full((1, 16000), -np.inf, np.float32), None, "not finite"),
+        (np.zeros((1, 16000), np.float32), np.zeros((2, 64, 101, 4), np.float16), "out has shape"),
+        (np.zeros((1, 16000), np.float32), np.zeros((1, 64, 101, 8), np.float16)[..., ::2],
+         "not a C-contiguous"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_refused(clips: np.ndarray, out: np.ndarray | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compute_features(clips, DEFAULT, out)
+
+
+# --- compiled code -------------------------------------------------------------------------------
+
+PROBE = """
+import json, sys
+import numpy as np
+from overlap.config import FeatureConfig
+from overlap.features import compiled, kernel, simd
+from overlap.features.compute import compute_features
+clips = (np.random.default_rng(0).normal(size=(19, 16000)) * 0.1).astype(np.float32)
+values = compute_features(clips, FeatureConfig())
+stats = kernel.spectrogram.stats
+print(json.dumps({
+    "hits": sum(stats.cache_hits.values()), "misses": sum(stats.cache_misses.values()),
+    "folder": str(compiled.cache_folder()), "lanes": simd.LANES, "target": simd.target(),
+    "values": values.view(np.uint16).ravel()[::97].tolist(),
+}))
+"""
+
+
+def probed(**environment: str) -> dict:
+    """What a process of its own says of its kernel."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE],
+        env=os.environ | environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_it_is_compiled_once(tmp_path: Path) -> None:
+    first = probed(NUMBA_CACHE_DIR=str(tmp_path))
+    assert (first["hits"], first["misses"]) == (0, 1)
+    assert first["folder"].startswith(str(tmp_path))
+    second = probed(NUMBA_CACHE_DIR=str(tmp_path))
+    assert (second["hits"], second["misses"]) == (1, 0)
+    assert second["values"] == first["values"]
+
+
+def test_processes_that_begin_at_once_compile_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROBE]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(3)]
+    said = [json.loads(process.communicate()[0]) for process in started]
+    assert sorted(one["misses"] for one in said) == [0, 0, 1]
+
+
+def test_without_a_place_to_write_it_still_works(tmp_path: Path) -> None:
+    """Files where the folders would be: nothing can be made below them, not even by root."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    found = probed(
+        NUMBA_CACHE_DIR=str(blocked), XDG_CACHE_HOME=str(blocked), HOME=str(blocked),
+        TMPDIR=str(tmp_path),
+    )  # fmt: skip
+    assert found["folder"].startswith(f"{tmp_path}/overlap-")
+
+
+def test_a_folder_that_others_can_write_is_not_trusted(tmp_path: Path) -> None:
+    ours = tmp_path / "overlap" / f"kernel-{compiled.code_digest()}"
+    ours.mkdir(parents=True)
+    ours.chmod(0o777)
+    assert not probed(NUMBA_CACHE_DIR=str(tmp_path))["folder"].startswith(str(ours))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names x86-64 instruction sets")
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="names x86-64 instruction sets")
+@pytest.mark.parametrize(
+    ("name", "features", "lanes"),
+    [
+        ("generic", "", 4),
+        ("haswell", "+sse2,+sse4.1,+sse4.2,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+popcnt,+lzcnt", 8),
+    ],
+)
+def test_other_processors(name: str, features: str, lanes: int, tmp_path: Path) -> None:
+    """The same clips on a lesser target; without fused multiply-add the last bit may differ."""
+    found = probed(NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features, NUMBA_CACHE_DIR=str(tmp_path))
+    assert found["lanes"] == lanes
+    clips = (np.random.default_rng(0).normal(size=(19, 16000)) * 0.1).astype(np.float32)
+    ours = compute_features(clips, DEFAULT).ravel()[::97]
+    theirs = np.array(found["values"], np.uint16).view(np.float16)
+    assert np.abs(ours.astype(float) - theirs.astype(float)).max() <= 2**-4
+    assert np.mean(ours != theirs) < 0.01
