@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
+from overlap.riff import Pcm16, pcm16
 
 CLIPPED_FRACTION = 0.01
 """A clip with more than this fraction of its samples at full scale is reported as clipped."""
@@ -29,6 +30,8 @@ One such clip would raise the peak of the whole data set and put every other cli
 floor of the normalisation."""
 MARGIN_SECONDS = 0.1
 """Read beyond the end of the clip, so that resampling sees what follows it."""
+SCALE = np.float32(2**-15)
+"""Full scale of a 16-bit sample; a power of two, so that no bit of it is rounded."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +51,61 @@ def is_audio(name: str) -> bool:
     return not name.startswith(".") and PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
-def decode(data: bytes, wanted: AudioFormat) -> Clip:
+def decode(data: bytes, wanted: AudioFormat, out: NDArray[np.float32] | None = None) -> Clip:
     """Decode a sound file and repair it.
 
     Only the part that the clip needs is decoded, however long the file is: the clip is its
-    beginning.
+    beginning. A plain 16-bit wav file is read by `overlap.riff`, everything else by libsndfile.
 
     Args:
         data: Content of a file in any format that libsndfile reads.
         wanted: Rate and length of the result.
+        out: (samples,) float32, contiguous: where the clip goes, for instance a row of a batch;
+            its content is undefined after an error.
 
     Raises:
         AudioError: no audio can be read, it has no samples, is not finite, is silent, or reaches
             beyond `LOUDEST`.
     """
+    pcm = pcm16(data)
+    if pcm is None:
+        samples, rate, length = _read(data, wanted)
+    elif pcm.samples.shape == (wanted.samples, 1) and pcm.rate_hz == wanted.rate_hz:
+        return _plain(pcm.samples[:, 0], out)
+    else:
+        samples, rate, length = _scaled(pcm, wanted)
+    return _repaired(samples, rate, length, wanted, out)
+
+
+def _plain(codes: NDArray[np.int16], out: NDArray[np.float32] | None) -> Clip:
+    """The clip of (samples,) int16 that need no repair.
+
+    Most files are of this kind: the result is `_repaired`'s, in a third of its time.
+    """
+    lowest, highest = int(np.minimum.reduce(codes)), int(np.maximum.reduce(codes))
+    if lowest == highest == 0:
+        raise AudioError("silent")
+    clipped = False
+    if highest == 2**15 - 1 or lowest <= 1 - 2**15:
+        full = np.count_nonzero(codes == 2**15 - 1) + np.count_nonzero(codes <= 1 - 2**15)
+        clipped = bool(full / len(codes) > CLIPPED_FRACTION)
+    clip = np.empty(len(codes), np.float32) if out is None else out
+    clip[:] = codes
+    clip *= SCALE
+    return Clip(clip, (), clipped)
+
+
+def _scaled(pcm: Pcm16, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, int]:
+    part = pcm.samples[: _frames(pcm.rate_hz, wanted)]
+    return part.astype(np.float32) * SCALE, pcm.rate_hz, len(pcm.samples)
+
+
+def _read(data: bytes, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, int]:
+    """(frames, channels) float32 that the clip needs, rate and frames of the whole file."""
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             rate = file.samplerate
-            seconds = wanted.samples / wanted.rate_hz + MARGIN_SECONDS
-            samples = file.read(int(np.ceil(seconds * rate)), dtype="float32", always_2d=True)
+            samples = file.read(_frames(rate, wanted), dtype="float32", always_2d=True)
             length = max(file.frames, len(samples))
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         raise AudioError(f"unreadable ({str(error).strip().rstrip('.')})") from None
@@ -77,10 +116,21 @@ def decode(data: bytes, wanted: AudioFormat) -> Clip:
     peak = float(np.abs(samples).max())
     if peak > LOUDEST:
         raise AudioError(f"too loud (reaches {peak:.3g}; full scale is 1)")
-    return _repaired(samples, rate, length, wanted)
+    return samples, rate, length
 
 
-def _repaired(samples: NDArray[np.float32], rate: int, length: int, wanted: AudioFormat) -> Clip:
+def _frames(rate: int, wanted: AudioFormat) -> int:
+    """Frames at this rate that the clip needs, with the margin."""
+    return int(np.ceil((wanted.samples / wanted.rate_hz + MARGIN_SECONDS) * rate))
+
+
+def _repaired(
+    samples: NDArray[np.float32],
+    rate: int,
+    length: int,
+    wanted: AudioFormat,
+    out: NDArray[np.float32] | None,
+) -> Clip:
     repairs = []
     clipped = bool(np.mean(np.abs(samples) >= 1.0 - 2**-15) > CLIPPED_FRACTION)
     if samples.shape[1] > 1:
@@ -94,9 +144,10 @@ def _repaired(samples: NDArray[np.float32], rate: int, length: int, wanted: Audi
         repairs.append("trimmed")
     elif expected <= wanted.samples - 1:
         repairs.append("padded")
-    clip = np.zeros(wanted.samples, np.float32)
+    clip = np.empty(wanted.samples, np.float32) if out is None else out
     kept = mono[: wanted.samples]
     clip[: len(kept)] = kept
+    clip[len(kept) :] = 0
     if not clip.any():
         raise AudioError("silent")
     return Clip(clip, tuple(repairs), clipped)

@@ -43,9 +43,11 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
 
     Raises:
         DataError: something is wrong with the tables, as far as it shows without decoding.
-        UserError: the workspace is no folder, or holds features of another configuration.
+        UserError: the workspace is no folder, cannot be written, or holds features of another
+            configuration.
     """
     workspace = Location.of(config.workspace)
+    workspace.check_writable()
     if workspace.exists() and not workspace.is_folder():
         raise UserError(f"{workspace}: is a file; a workspace is a folder, name another")
     before, wanted = previous_catalog(workspace), config.features.clip_format

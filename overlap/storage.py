@@ -1,4 +1,4 @@
-"""Files and folders of a data set or workspace, on a local disk or any fsspec URL.
+"""Files and folders of a data set or workspace: on a local disk, any fsspec URL, or in a zip.
 
 Everything that a run writes outside Zarr goes through `Location.write_bytes`, which is
 atomic: a reader sees the old content or the new one, never a part. On a local disk that is a
@@ -10,9 +10,7 @@ import io
 import json
 import os
 import secrets
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -26,34 +24,20 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from zarr.abc.store import Store
 
+from overlap import addresses
+from overlap.archives import open_archive
+from overlap.entries import Entry
 from overlap.errors import CorruptError, UserError
+from overlap.reading import Read, read_local, read_remote
 
 Model = TypeVar("Model", bound=BaseModel)
-
-TAGS = (
-    *("ETag", "etag", "generation", "md5Hash", "content_md5", "CRC"),
-    *("mtime", "LastModified", "last_modified", "modified", "created"),
-)
-"""What fsspec's file systems call that which changes with a file's content; the best first."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of a folder."""
-
-    name: str
-    """File name without its folder."""
-    size: int
-    """Bytes."""
-    version: str
-    """Changes when the content does. On a local disk: size, inode and both times, because files
-    of one size and one modification time are common in unpacked archives. Elsewhere: size and
-    the store's own tag; where it has none, a version of this one look."""
 
 
 @dataclass(frozen=True)
 class Location:
     """An address on a local disk or on any file system that fsspec knows.
+
+    A zip archive is a folder that can only be read: `zip://folder::/path/data.zip`.
 
     Attributes:
         url: An absolute path, or a URL such as `s3://bucket/folder`, without a final slash.
@@ -71,6 +55,8 @@ class Location:
     def of(cls, address: "str | os.PathLike[str] | Location") -> "Location":
         """Make a location of a path or URL; a relative path is resolved here and now.
 
+        A local file whose name ends in .zip is taken for the folder that it holds.
+
         Raises:
             UserError: fsspec does not know the URL's protocol, or lacks a package for it.
         """
@@ -79,18 +65,15 @@ class Location:
         text = os.fspath(address)
         if not text.strip():
             raise UserError("an empty path was given: name a folder, for instance ./data")
-        try:
-            filesystem, path = fsspec.core.url_to_fs(text)
-        except (ValueError, ImportError) as error:
-            raise UserError(
-                f"{text}: this kind of address cannot be opened here ({error})"
-            ) from error
-        if isinstance(filesystem, LocalFileSystem):
-            return cls(str(Path(path).absolute()))
-        return cls(text.rstrip("/"))
+        if (member := addresses.in_archive(text)) is not None:
+            return cls(f"zip://{member[0]}::{_resolved(member[1])}")
+        url = _resolved(text)
+        if url.startswith("/") and url.lower().endswith(".zip") and Path(url).is_file():
+            return cls(f"zip://::{url}")
+        return cls(url)
 
     def __truediv__(self, name: str) -> "Location":
-        return Location(f"{self.url.rstrip('/')}/{name}")
+        return Location(addresses.joined(self.url, name))
 
     def __str__(self) -> str:
         return self.url
@@ -98,23 +81,35 @@ class Location:
     @property
     def name(self) -> str:
         """The last part of the address."""
-        return PurePosixPath(self.url).name
+        return addresses.name_of(self.url)
 
     @property
     def parent(self) -> "Location":
         """The folder that holds this."""
-        return Location(self.url.rpartition("/")[0])
+        return Location(addresses.parent_of(self.url))
 
     @cached_property
     def local(self) -> Path | None:
         """The path when this is on a local disk, else None."""
+        if self._member is not None:
+            return None
         return Path(self._path) if isinstance(self._filesystem, LocalFileSystem) else None
 
     @cached_property
-    def _target(self) -> tuple[Any, str]:
+    def _member(self) -> tuple[str, str] | None:
+        return addresses.in_archive(self.url)
+
+    @cached_property
+    def _plain(self) -> tuple[Any, str]:
         if self.url.startswith("/"):  # a path is never parsed: a name may hold `::`
             return LocalFileSystem(), self.url
         return fsspec.core.url_to_fs(self.url)  # type: ignore[no-any-return]
+
+    @property
+    def _target(self) -> tuple[Any, str]:
+        if self._member is None:
+            return self._plain
+        return open_archive(self._member[1]).filesystem, self._member[0]
 
     @property
     def _filesystem(self) -> Any:  # noqa: ANN401  fsspec publishes no types
@@ -131,15 +126,21 @@ class Location:
         """Whether a file or folder is there now."""
         if self.local is not None:
             return self.local.exists()
-        self._filesystem.invalidate_cache()
-        return bool(self._filesystem.exists(self._path))
+        try:
+            self._filesystem.invalidate_cache()
+            return bool(self._filesystem.exists(self._path))
+        except FileNotFoundError:  # not even the archive
+            return False
 
     def is_folder(self) -> bool:
         """Whether a folder is there (on an object store: whether anything is below it)."""
         if self.local is not None:
             return self.local.is_dir()
-        self._filesystem.invalidate_cache()
-        return bool(self._filesystem.isdir(self._path))
+        try:
+            self._filesystem.invalidate_cache()
+            return bool(self._filesystem.isdir(self._path))
+        except FileNotFoundError:  # not even the archive
+            return False
 
     def files(self) -> Iterator[Entry]:
         """Every file directly in this folder, in no particular order."""
@@ -147,17 +148,12 @@ class Location:
             with os.scandir(self.local) as found:
                 for item in found:
                     if item.is_file():
-                        stat = item.stat()
-                        version = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
-                        yield Entry(item.name, stat.st_size, "-".join(map(str, version)))
+                        yield Entry.of_stat(item.name, item.stat())
             return
         self._filesystem.invalidate_cache()
         for info in self._filesystem.ls(self._path, detail=True):
             if info["type"] == "file":
-                size = int(info["size"] or 0)
-                tags = (info[name] for name in TAGS if info.get(name))
-                tag = next(tags, None) or secrets.token_hex(8)
-                yield Entry(PurePosixPath(info["name"]).name, size, f"{size}-{tag}")
+                yield Entry.of_info(info)
 
     def folders(self) -> list[str]:
         """Names of the folders directly in this one, sorted; empty when this is not there."""
@@ -176,10 +172,51 @@ class Location:
         """
         if self.local is not None:
             return self.local.read_bytes()
-        return bytes(self._filesystem.cat_file(self._path))
+        if self._member is None:
+            return bytes(self._filesystem.cat_file(self._path))
+        (content,) = open_archive(self._member[1]).read_many([self._member[0]])
+        if isinstance(content, OSError):
+            raise content
+        return content
+
+    def read_many(self, names: Sequence[str]) -> list[Read]:
+        """Files of this folder; on object stores and in archives on them, all at once.
+
+        Args:
+            names: Files below it.
+
+        Returns:
+            The content of each, in the order of `names`; an `OSError` in the place of what
+            cannot be read.
+        """
+        if self.local is not None:
+            return read_local(str(self.local), names)
+        try:
+            if self._member is not None:
+                folder = f"{self._member[0]}/" if self._member[0] else ""
+                return open_archive(self._member[1]).read_many([folder + name for name in names])
+            return read_remote(self._filesystem, [f"{self._path}/{name}" for name in names])
+        except OSError as error:  # not even the archive
+            return [error] * len(names)
+
+    def check_writable(self) -> None:
+        """Refuse what can only be read.
+
+        Raises:
+            UserError: this is in a zip archive.
+        """
+        if self._member is not None:
+            raise UserError(
+                f"{self}: is in a zip archive, which can only be read; results need a folder"
+            )
 
     def write_bytes(self, data: bytes) -> None:
-        """Replace the file as a whole; folders above it are made."""
+        """Replace the file as a whole; folders above it are made.
+
+        Raises:
+            UserError: this is in a zip archive, which can only be read.
+        """
+        self.check_writable()
         if self.local is None:
             self._filesystem.pipe_file(self._path, data)
             return
@@ -248,40 +285,24 @@ class Location:
 
     def remove(self) -> None:
         """Remove a file or a whole folder; nothing happens when nothing is there."""
+        self.check_writable()
         if self.exists():
             self._filesystem.rm(self._path, recursive=True)
 
     def zarr_store(self, *, read_only: bool = False) -> Store:
         """This folder as a Zarr store."""
+        self.check_writable()
         if self.local is not None:
             return zarr.storage.LocalStore(self.local, read_only=read_only)
         return zarr.storage.FsspecStore.from_url(self.url, read_only=read_only)
 
 
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A folder that appears under its name only when it is complete.
-
-    Args:
-        path: Its name; must not exist yet, or be an empty folder.
-
-    Yields:
-        The folder to fill; it is removed if that fails.
-
-    Raises:
-        UserError: `path` holds something already, or is the current folder.
-    """
-    path = path.absolute()
-    if path.resolve() == Path.cwd():  # it would be replaced under the feet of the shell
-        raise UserError("--out is the current folder; name a folder in it")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path}: exists and is not empty; choose another --out, or remove it")
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    part.mkdir(parents=True)
+def _resolved(text: str) -> str:
+    """A path made absolute, or a URL without its final slash."""
     try:
-        yield part
-        if path.exists():
-            path.rmdir()
-        part.rename(path)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        filesystem, path = fsspec.core.url_to_fs(text)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"{text}: this kind of address cannot be opened here ({error})") from error
+    if isinstance(filesystem, LocalFileSystem):
+        return str(Path(path).absolute())
+    return text.rstrip("/")

@@ -1,21 +1,28 @@
 """What decoding a clip tells: its digest, the repairs it needs, or why it cannot be used."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from xxhash import xxh3_128_hexdigest
 
 from overlap.audio import Clip, decode
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
+from overlap.reading import Read
 from overlap.storage import Location
 
 NOT_OPENED = "cannot be opened"
 """Begins the reason that says nothing of the clip: the next run tries again."""
 BATCH = 512
 """Files inspected by one call; on a cluster one task."""
+READ_AT_ONCE = 128
+"""Files that `load_clips` reads at once: enough to keep the connections to an object store busy.
+It holds two such groups in memory, 8 MB of clips of one second."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -49,7 +56,8 @@ COLUMNS = ("digest", "repairs", "clipped", "reason")
 
 def inspect(job: InspectionJob) -> pd.DataFrame:
     """Decode files; one row each, in the job's order, with `COLUMNS`."""
-    return pd.DataFrame([_inspect_file(job, file) for file in job.files], columns=list(COLUMNS))
+    rows = [_row(clip) for clip in load_clips(job.data, job.files, job.wanted)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def inspect_files(
@@ -66,7 +74,7 @@ def inspect_files(
 
 def digest(clip: Clip) -> str:
     """Name of a clip's samples: equal audio has equal digests, whatever its file."""
-    return hashlib.blake2b(clip.samples.tobytes(), digest_size=16).hexdigest()
+    return xxh3_128_hexdigest(clip.samples.data)
 
 
 def load_clip(data: Location, file: str, wanted: AudioFormat) -> Clip:
@@ -75,16 +83,55 @@ def load_clip(data: Location, file: str, wanted: AudioFormat) -> Clip:
     Raises:
         AudioError: it cannot be read or decoded.
     """
-    try:
-        content = (data / file).read_bytes()
-    except OSError as error:
-        raise AudioError(f"{NOT_OPENED} ({error.strerror or error})") from None
-    return decode(content, wanted)
+    (content,) = data.read_many([file])
+    return _decoded(content, wanted, None)
 
 
-def _inspect_file(job: InspectionJob, file: str) -> tuple[str, str, bool, str]:
-    try:
-        clip = load_clip(job.data, file, job.wanted)
-    except AudioError as error:
-        return "", "", False, str(error)
+def load_clips(
+    data: Location,
+    files: Sequence[str],
+    wanted: AudioFormat,
+    out: NDArray[np.float32] | None = None,
+) -> Iterator[Clip | AudioError]:
+    """Read and decode many files; one group is read while the one before it is used.
+
+    One thread reads `READ_AT_ONCE` files at a time and is never more than one group ahead. It
+    ends with the generator, also when that is closed early or fails.
+
+    Args:
+        data: The folder.
+        files: Files below it.
+        wanted: Rate and length of the clips.
+        out: (files, samples) float32, contiguous: where the clips go, a row per file. A row is
+            undefined where the file gives an error.
+
+    Yields:
+        Per file, in the order of `files`: its clip, or why it has none.
+    """
+    groups = [files[start : start + READ_AT_ONCE] for start in range(0, len(files), READ_AT_ONCE)]
+    row = 0
+    with ThreadPoolExecutor(1, thread_name_prefix="overlap-read") as reader:
+        ahead: Future[list[Read]] | None = None
+        for number in range(len(groups)):
+            now = ahead or reader.submit(data.read_many, groups[number])
+            contents = now.result()
+            last = number + 1 == len(groups)
+            ahead = None if last else reader.submit(data.read_many, groups[number + 1])
+            for content in contents:
+                try:
+                    yield _decoded(content, wanted, None if out is None else out[row])
+                except AudioError as error:
+                    yield error
+                row += 1
+
+
+def _decoded(content: Read, wanted: AudioFormat, out: NDArray[np.float32] | None) -> Clip:
+    if isinstance(content, OSError):
+        raise AudioError(f"{NOT_OPENED} ({content.strerror or content})")
+    return decode(content, wanted, out)
+
+
+def _row(clip: Clip | AudioError) -> tuple[str, str, bool, str]:
+    if isinstance(clip, AudioError):
+        return "", "", False, str(clip)
     return digest(clip), " ".join(clip.repairs), clip.clipped, ""

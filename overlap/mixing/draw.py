@@ -26,8 +26,8 @@ from overlap.audio import decode
 from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE, Split
 from overlap.config import AudioFormat
 from overlap.errors import AudioError, UserError
+from overlap.folders import new_folder
 from overlap.mixing.pools import MixConfig, Pool, plan_pools
-from overlap.storage import new_folder
 
 ANSWERS = "test_answer.csv"
 WORD_RMS = 0.05

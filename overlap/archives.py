@@ -1,0 +1,159 @@
+"""Zip archives as folders: opened once per process, read by ranges of the archive's bytes.
+
+Members are not read through Python's `zipfile`, which has one file position and a lock around
+it, but as ranges of the archive: on an object store a block's clips come at once, and on a local
+disk threads do not wait for each other.
+"""
+
+import os
+import struct
+import threading
+import zlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipInfo
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.zip import ZipFileSystem
+
+from overlap.entries import Entry
+from overlap.errors import UserError
+from overlap.reading import Read, as_read
+
+KEPT_OPEN = 4
+"""Archives that a process keeps open; their directories are held in memory."""
+ENCRYPTED_OR_PATCHED = 0x01 | 0x20 | 0x40
+"""Flags of members that are left to `zipfile`, which says what is wrong with them."""
+HEADER = struct.Struct("<4s22xHH")
+"""A member's own header: signature, and the lengths of the name and extra field behind it."""
+
+
+class Archive:
+    """An open zip archive.
+
+    Attributes:
+        filesystem: Its folders and files, as fsspec lists them.
+    """
+
+    def __init__(self, container: Any, path: str) -> None:  # noqa: ANN401  fsspec
+        self._container = container
+        self._path = path
+        file = container.open(path, "rb")
+        try:
+            self.filesystem = ZipFileSystem(file)
+        except BaseException:
+            file.close()
+            raise
+        members = self.filesystem.zip.infolist()
+        self._members = {member.filename: member for member in members if not member.is_dir()}
+        self._starts = [*sorted(m.header_offset for m in members), self.filesystem.zip.start_dir]
+
+    def read_many(self, names: Sequence[str]) -> list[Read]:
+        """Members by their paths in the archive, in the order of `names`.
+
+        What cannot be read, or is not what the archive's directory says, is an error in its
+        place.
+        """
+        found: list[Read] = [FileNotFoundError(2, "no such file in the archive")] * len(names)
+        ranged = []
+        for index, name in enumerate(names):
+            member = self._members.get(name)
+            if member is None:
+                continue
+            if _is_simple(member):
+                ranged.append((index, member))
+            else:
+                found[index] = self._by_zipfile(member)
+        ranges = [self._range(member) for _, member in ranged]
+        for (index, member), data in zip(ranged, self._read_ranges(ranges), strict=True):
+            found[index] = data if isinstance(data, OSError) else _unpacked(member, data)
+        return found
+
+    def _range(self, member: ZipInfo) -> tuple[int, int]:
+        """From a member's header to the next one: the header's own length is not known yet."""
+        start = member.header_offset
+        return start, self._starts[bisect_right(self._starts, start)]
+
+    def _read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[Read]:
+        if not isinstance(self._container, LocalFileSystem):
+            starts, ends = [start for start, _ in ranges], [end for _, end in ranges]
+            found = self._container.cat_ranges([self._path] * len(ranges), starts, ends)
+            return [as_read(content) for content in found]
+        file = os.open(self._path, os.O_RDONLY)
+        try:
+            return [os.pread(file, end - start, start) for start, end in ranges]
+        finally:
+            os.close(file)
+
+    def _by_zipfile(self, member: ZipInfo) -> Read:
+        try:
+            return bytes(self.filesystem.zip.read(member))
+        except Exception as error:  # noqa: BLE001  encrypted, unknown or broken: each its own kind
+            return as_read(error)
+
+
+def _is_simple(member: ZipInfo) -> bool:
+    known = member.compress_type in (ZIP_STORED, ZIP_DEFLATED)
+    return known and not member.flag_bits & ENCRYPTED_OR_PATCHED
+
+
+def _unpacked(member: ZipInfo, data: bytes) -> Read:
+    """The content of a member, from its bytes in the archive with the header."""
+    broken = OSError(f"{member.filename}: is damaged in the archive")
+    if len(data) < 30 or data[:4] != b"PK\3\4":
+        return broken
+    _, name, extra = HEADER.unpack_from(data)
+    content = data[30 + name + extra :][: member.compress_size]
+    if member.compress_type == ZIP_DEFLATED:
+        try:
+            content = zlib.decompressobj(-15).decompress(content, member.file_size + 1)
+        except zlib.error:
+            return broken
+    if len(content) != member.file_size or zlib.crc32(content) != member.CRC:
+        return broken
+    return content
+
+
+_open: dict[tuple[int, str], tuple[str, Archive]] = {}
+_lock = threading.Lock()
+
+
+def open_archive(address: str) -> Archive:
+    """The archive of this address as it is now.
+
+    It is looked at every time: an archive that was replaced is opened anew, also in a worker
+    that lives for weeks.
+
+    Args:
+        address: Path or URL of the zip file itself.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        UserError: it is no zip archive.
+    """
+    if address.startswith("/"):
+        container, path = LocalFileSystem(), address
+        version = Entry.of_stat("", os.stat(path)).version  # noqa: PTH116  asked at every reading
+    else:
+        container, path = fsspec.core.url_to_fs(address)
+        container.invalidate_cache()
+        version = Entry.of_info(container.info(path)).version
+    key = (os.getpid(), address)  # a forked process must not share the file's position
+    with _lock:
+        known, archive = _open.get(key, ("", None))
+        if archive is None or known != version:
+            archive = _opened(container, path, address)
+            _open.pop(key, None)
+            _open[key] = (version, archive)
+            while len(_open) > KEPT_OPEN:
+                del _open[next(iter(_open))]
+    return archive
+
+
+def _opened(container: Any, path: str, address: str) -> Archive:  # noqa: ANN401  fsspec
+    try:
+        return Archive(container, path)
+    except BadZipFile as error:
+        raise UserError(f"{address}: is no zip archive, or a damaged one ({error})") from None

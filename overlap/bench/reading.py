@@ -1,0 +1,108 @@
+"""Benchmark of the input path: sound files per CPU-second, from the page cache to samples."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from overlap.audio import decode
+from overlap.catalog.inspection import READ_AT_ONCE
+from overlap.config import AudioFormat
+from overlap.reading import read_local
+from overlap.riff import pcm16
+
+FILES = 2000
+ROUNDS = 7
+
+Way = Callable[[str, list[str], AudioFormat], None]
+
+
+@dataclass(frozen=True)
+class ReadingRow:
+    """One way to read sound files."""
+
+    name: str
+    files_per_cpu_second: float
+    """Median over the rounds; time in the kernel counts."""
+    ratio: float
+    """Median over the rounds of its speed by soundfile's in the same round."""
+
+
+def bench_reading(
+    wanted: AudioFormat, files: int = FILES, rounds: int = ROUNDS, seed: int = 0
+) -> list[ReadingRow]:
+    """Write wav files to a temporary folder and read them in every way, in turn, on one core.
+
+    Args:
+        wanted: Rate and length of the files: mono, 16 bits.
+        files: How many.
+        rounds: Every way is measured once in each.
+        seed: Of the noise in the files.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    with tempfile.TemporaryDirectory(prefix="overlap-bench-") as folder:
+        names = _write(Path(folder), wanted, files, seed)
+        for read in WAYS.values():  # fills the page cache, and warms every path
+            read(folder, names, wanted)
+        for _ in range(rounds):
+            for name, read in WAYS.items():
+                started = time.process_time()
+                read(folder, names, wanted)
+                seconds[name].append(time.process_time() - started)
+    reference = np.array(seconds[SOUNDFILE])
+    return [
+        ReadingRow(
+            name=name,
+            files_per_cpu_second=files / float(np.median(taken)),
+            ratio=float(np.median(reference / np.array(taken))),
+        )
+        for name, taken in seconds.items()
+    ]
+
+
+def _write(folder: Path, wanted: AudioFormat, files: int, seed: int) -> list[str]:
+    random = np.random.default_rng(seed)
+    names = [f"clip_{index:06d}.wav" for index in range(files)]
+    for name in names:
+        noise = random.normal(scale=3000, size=wanted.samples).clip(-32768, 32767)
+        soundfile.write(folder / name, noise.astype(np.int16), wanted.rate_hz, subtype="PCM_16")
+    return names
+
+
+def _walk(folder: str, names: list[str], _wanted: AudioFormat) -> None:
+    for content in _contents(folder, names):
+        pcm16(content)
+
+
+def _decode(folder: str, names: list[str], wanted: AudioFormat) -> None:
+    row: NDArray[np.float32] = np.empty(wanted.samples, np.float32)
+    for content in _contents(folder, names):
+        decode(content, wanted, row)
+
+
+def _soundfile(folder: str, names: list[str], _wanted: AudioFormat) -> None:
+    for name in names:
+        soundfile.read(f"{folder}/{name}", dtype="float32")
+
+
+def _contents(folder: str, names: list[str]) -> Iterator[bytes]:
+    """Contents of the files, read in groups as the service reads them."""
+    for start in range(0, len(names), READ_AT_ONCE):
+        for content in read_local(folder, names[start : start + READ_AT_ONCE]):
+            if isinstance(content, OSError):
+                raise content
+            yield content
+
+
+SOUNDFILE = "soundfile"
+WAYS: dict[str, Way] = {
+    "read and walk": _walk,
+    "read and decode": _decode,
+    SOUNDFILE: _soundfile,
+}
+"""Ways to read, by name."""

@@ -1,0 +1,45 @@
+"""One file as the listing of a folder tells of it, and what changes with its content."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+TAGS = (
+    *("ETag", "etag", "generation", "md5Hash", "content_md5", "CRC"),
+    *("mtime", "LastModified", "last_modified", "modified", "created"),
+)
+"""What fsspec's file systems call that which changes with a file's content; the best first."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a folder."""
+
+    name: str
+    """File name without its folder."""
+    size: int
+    """Bytes."""
+    version: str
+    """Changes when the content does. On a local disk: size, inode and both times, because files
+    of one size and one modification time are common in unpacked archives. In a zip archive: size
+    and CRC. Elsewhere: size and the store's own tag; where it has none, a version of this one
+    look."""
+
+    @classmethod
+    def of_stat(cls, name: str, stat: os.stat_result) -> "Entry":
+        """A file of a local disk."""
+        version = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
+        return cls(name, stat.st_size, "-".join(map(str, version)))
+
+    @classmethod
+    def of_info(cls, info: Mapping[str, Any]) -> "Entry":
+        """A file of any other file system, from what fsspec says of it."""
+        size = int(info["size"] or 0)
+        # The CRC of an empty file is 0, which is a tag like any other.
+        tags = (info[name] for name in TAGS if info.get(name) not in (None, ""))
+        tag = next(tags, None)
+        tag = secrets.token_hex(8) if tag is None else tag
+        return cls(PurePosixPath(info["name"]).name, size, f"{size}-{tag}")
