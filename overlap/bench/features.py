@@ -1,7 +1,6 @@
 """Benchmarks: ratios taken in one run, interleaved, on one core."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from overlap.audio import decode, is_audio
+from overlap.bench.libraries import Compute, available
 from overlap.config import AudioFormat, FeatureConfig
 from overlap.errors import AudioError, DataError
 from overlap.features.batched import batched_features
@@ -19,8 +19,6 @@ from overlap.features.reference import AMIN, reference_features
 REFERENCE = "librosa loop"
 LIBROSA_BATCH = 32
 TOP_DB = 80.0
-
-Compute = Callable[[NDArray[np.float32], FeatureConfig], NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
@@ -46,16 +44,17 @@ def bench_features(
         config: The features.
         rounds: Every way is measured once in each.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    ways = WAYS | available()
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     errors = {}
     with threadpool_limits(1):
         reference = reference_features(clips, config)
         heard = reference > reference.max(axis=(0, 1, 2)) - TOP_DB
-        for name, compute in WAYS.items():  # also fills caches
+        for name, compute in ways.items():  # also fills caches
             difference = np.abs(compute(clips, config).astype(np.float64) - reference)
             errors[name] = float(difference[heard].max())
         for _ in range(rounds):
-            for name, compute in WAYS.items():
+            for name, compute in ways.items():
                 started = time.process_time()
                 compute(clips, config)
                 seconds[name].append(time.process_time() - started)
@@ -119,7 +118,8 @@ WAYS: dict[str, Compute] = {
     "batched (float32 out)": _float32,
     "batched": _float16,
 }
-"""Ways to compute the features, by name; `batched` is what the service uses."""
+"""This project's ways to compute the features, by name; `batched` is what the service uses. Other
+libraries are added when they are measured, since importing them takes seconds."""
 
 
 def load_some(folder: Path, clips: int, config: FeatureConfig) -> NDArray[np.float32]:
