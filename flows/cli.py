@@ -39,8 +39,10 @@ def run(config: RunConfig, as_json: bool) -> None:
 def _retrain(config: RunConfig, *, as_json: bool) -> str:
     """Run the main flow and print its result; the address of the submission."""
     from overlap.catalog import list_data
+    from overlap.features.compare import find_other
 
     list_data(config.data)  # a wrong folder is said at once, before Prefect starts
+    find_other(config)
     from flows.console import ERR, print_ensemble
     from flows.retrain import retrain
     from overlap.ensemble.registry import submission_of
@@ -48,9 +50,11 @@ def _retrain(config: RunConfig, *, as_json: bool) -> str:
     from tasks.progress import TERMINAL
 
     with TERMINAL.shown(ERR):
-        record, promotion = retrain(config)
-    print_ensemble(config.workspace, record, promotion, as_json=as_json)
-    return submission_of(Location.of(config.workspace), record).url
+        report = retrain(config)
+    print_ensemble(
+        config.workspace, report.ensemble, report.promotion, report.features, as_json=as_json
+    )
+    return submission_of(Location.of(config.workspace), report.ensemble).url
 
 
 @app.command()
@@ -79,7 +83,10 @@ def demo(
 @run_command(app)
 def features(config: RunConfig, as_json: bool) -> None:
     """One stage: check the data and compute the features that are missing."""
-    from flows.console import ERR, OUT, print_json
+    from overlap.features.compare import find_other
+
+    find_other(config)
+    from flows.console import ERR, OUT, print_drift, print_json
     from flows.retrain import features as features_flow
     from tasks.progress import TERMINAL
 
@@ -93,6 +100,7 @@ def features(config: RunConfig, as_json: bool) -> None:
         f"{report.seconds:.1f} s, in {config.workspace}",
         highlight=False,
     )
+    print_drift(report.drift)
 
 
 @run_command(app)

@@ -24,8 +24,10 @@ def register(app: typer.Typer) -> None:
 def plan(config: RunConfig, as_json: bool) -> None:
     """What a run would do: work, bytes, memory and time; nothing is written."""
     from flows.console import print_json, print_table
+    from overlap.features.compare import find_other
     from overlap.plan import plan_run
 
+    find_other(config)  # a run would refuse a wrong address too
     workers = config.cluster.cpu_workers or os.cpu_count() or 1
     planned = plan_run(config, workers)
     if as_json:

@@ -13,8 +13,10 @@ from rich.table import Table
 
 from overlap.ensemble import registry
 from overlap.ensemble.registry import EnsembleRecord, Promotion
+from overlap.features.compare import DriftRow
 from overlap.storage import Location
-from tasks.tables import kl_table
+from tasks.features import FeatureReport
+from tasks.tables import DRIFT_LEGEND, drift_table, kl_table
 
 OUT = Console()
 ERR = Console(stderr=True)
@@ -36,13 +38,21 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def print_ensemble(
-    workspace: str, record: EnsembleRecord, promotion: Promotion, *, as_json: bool
+    workspace: str,
+    record: EnsembleRecord,
+    promotion: Promotion,
+    features: FeatureReport | None = None,
+    *,
+    as_json: bool,
 ) -> None:
-    """The end of a run: the KL table, where things are, and what became of the champion."""
+    """The end of a run: the tables, where things are, and what became of the champion."""
     place = Location.of(workspace)
     if as_json:
-        print_json(record.model_dump(mode="json") | {"promotion": asdict(promotion)})
+        content = record.model_dump(mode="json") | {"promotion": asdict(promotion)}
+        print_json(content | (features.model_dump(include={"drift"}) if features else {}))
         return
+    if features:
+        print_drift(features.drift)
     rows = [(row["what"], row["KL"]) for row in kl_table(record)]
     where = "held-out clips" if record.kl is not None else "no clips held out"
     print_table(f"KL divergence, nats ({where})", ("predicted by", "KL"), rows)
@@ -60,6 +70,17 @@ def print_ensemble(
         lines.append(("mean prediction", f"{len(record.imputed)} unusable clips"))
     for name, value in lines:
         OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True)
+
+
+def print_drift(rows: Sequence[DriftRow]) -> None:
+    """How far data sets are apart; nothing where there is nothing to compare."""
+    if not rows:
+        return
+    table = drift_table(rows)
+    print_table("Drift of the decibels", [*table[0]], [[*row.values()] for row in table])
+    OUT.print(DRIFT_LEGEND, highlight=False)
+    for other in sorted({row.other for row in rows if row.other}):
+        OUT.print(f"{'other':<16}{other}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

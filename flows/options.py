@@ -51,6 +51,12 @@ def run_command(app: typer.Typer) -> Callable[[RunCommand], RunCommand]:
                     "--set", metavar="KEY=VALUE", help="One value, such as training.epochs=3."
                 ),
             ] = None,
+            compare: Annotated[
+                str | None,
+                typer.Option(
+                    help="Workspace of another data set: how far its decibels are from these."
+                ),
+            ] = None,
             cluster: Cluster = None,
             as_json: Json = False,
             verbose: Verbose = False,
@@ -59,6 +65,8 @@ def run_command(app: typer.Typer) -> Callable[[RunCommand], RunCommand]:
             flags = {name: value for name, value in flags.items() if value is not None}
             if members is not None:
                 flags["ensemble"] = {"members": members}
+            if compare is not None:
+                flags["checks"] = {"compare_with": compare}
             if cluster is not None:
                 flags["cluster"] = {"address": cluster}
             chosen = configure(flags, config, assignments or ())

@@ -4,7 +4,7 @@ A run is a function of its workspace: started again after any failure it does wh
 and what is missing is read from the files there, never from Prefect's state.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import flow
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -15,12 +15,13 @@ from overlap.config import RunConfig
 from overlap.ensemble.registry import EnsembleRecord, Promotion
 from overlap.errors import MemberError, NotReadyError, OverlapError
 from overlap.features import FeatureStore
+from overlap.features.compare import find_other, read_other
 from overlap.pending import pending_work
 from overlap.storage import Location
 from overlap.training.spec import MemberRecord, complete_record, plan_members
 from tasks.catalog import catalogue
 from tasks.cluster import NO_CLUSTER
-from tasks.features import FeatureReport, extract_features
+from tasks.features import FeatureReport, extract_features, measure_drift
 from tasks.gather import consider_champion, pool_members
 from tasks.members import stopped_on_error, train_member
 from tasks.progress import stage
@@ -29,16 +30,28 @@ MEMBER_THREADS: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
 """A thread per member that waits for a worker; more members than threads wait for a thread."""
 
 
+class RunReport(NamedTuple):
+    """What came of a run."""
+
+    features: FeatureReport
+    """What was computed, and how far data sets are apart."""
+    ensemble: EnsembleRecord
+    """What was published."""
+    promotion: Promotion
+    """What became of the champion."""
+
+
 @flow(name="retrain", flow_run_name="retrain-{config.preset}", log_prints=False)
-def retrain(config: RunConfig) -> tuple[EnsembleRecord, Promotion]:
+def retrain(config: RunConfig) -> RunReport:
     """From sound files to a published ensemble."""
     workspace = Location.of(config.workspace)
     pending = pending_work(config, list_data(config.data))
+    find_other(config)  # a wrong address is said before a cluster is opened
     scheduler = None if pending.anything else NO_CLUSTER
     with open_cluster(config.cluster, workspace, training=True, scheduler=scheduler) as scheduler:
-        features(config, scheduler)
+        report = features(config, scheduler)
         train(config, scheduler)
-    return pool(config)
+    return RunReport(report, *pool(config))
 
 
 @flow(name="features", flow_run_name="features")
@@ -46,11 +59,14 @@ def features(config: RunConfig, scheduler: str | None = None) -> FeatureReport:
     """Check the data and compute the features that are missing."""
     workspace = Location.of(config.workspace)
     listing = list_data(config.data)
+    other = read_other(config)
     if scheduler is None and not pending_work(config, listing).features:
         scheduler = NO_CLUSTER
     with open_cluster(config.cluster, workspace, training=False, scheduler=scheduler) as address:
         catalogue(address, listing, workspace, config.features, config.checks)
-        return extract_features(address, workspace, config.features, config.store)
+        report = extract_features(address, workspace, config.features, config.store)
+    drift = measure_drift(workspace, other, config.training.top_db)
+    return report.model_copy(update={"drift": drift})
 
 
 @flow(name="train", flow_run_name="train", task_runner=MEMBER_THREADS)

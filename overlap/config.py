@@ -133,10 +133,15 @@ class StoreConfig(Section):
 
 
 class ChecksConfig(Section):
-    """How much is wrong with the data before a run stops."""
+    """What is checked of the data; none of it changes a value."""
 
     max_bad_fraction: float = Field(
         0.01, ge=0, le=1, description="Largest fraction of clips that may be quarantined."
+    )
+    compare_with: str | None = Field(
+        None,
+        description="Workspace, or features.zarr, of another data set: how far the decibels are "
+        "from its are reported with the features; none: only test from train.",
     )
 
 

@@ -1,17 +1,20 @@
-"""The feature fan-out: one Dask job per block that is not done."""
+"""The features: one Dask job per block that is not done, then how far data sets are apart."""
 
 import time
 from collections.abc import Sequence
 
 from prefect import task
+from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, Section, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore, block_job, extract_block
+from overlap.features.compare import DriftRow, OtherSet, compare
 from overlap.storage import Location
 from tasks.cluster import connect, fan_out
 from tasks.progress import stage
+from tasks.tables import DRIFT_LEGEND, drift_table
 
 
 class FeatureReport(Section):
@@ -25,6 +28,8 @@ class FeatureReport(Section):
     """Clips computed now."""
     seconds: float
     """Wall time."""
+    drift: tuple[DriftRow, ...] = ()
+    """How far test clips are from training clips, and both from another data set."""
 
 
 @task(name="features", cache_policy=NO_CACHE)
@@ -53,6 +58,20 @@ def extract_features(
         clips=clips,
         seconds=time.perf_counter() - started,
     )
+
+
+@task(name="drift", cache_policy=NO_CACHE)
+def measure_drift(
+    workspace: Location, other: OtherSet | None, top_db: float
+) -> tuple[DriftRow, ...]:
+    """Compare test with train, and both with another data set, from the stores' counts."""
+    rows = compare(FeatureStore.open(workspace), other, top_db)
+    if rows:
+        where = f" Other: {other.address}." if other else ""
+        create_table_artifact(
+            key="drift", table=drift_table(rows), description=DRIFT_LEGEND + where
+        )
+    return rows
 
 
 def _clips(jobs: Sequence[BlockJob]) -> int:

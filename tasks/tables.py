@@ -1,6 +1,16 @@
 """Tables that the terminal and Prefect's artifacts share."""
 
+from collections.abc import Sequence
+
 from overlap.ensemble.registry import EnsembleRecord
+from overlap.features.compare import DriftRow
+
+DRIFT_LEGEND = (
+    "W1 and KS: Wasserstein (dB) and Kolmogorov-Smirnov distance. mean, std, peak: differences in "
+    "dB, positive is louder. shift: W1 of what a network trained on the latter would be given, in "
+    "standard deviations."
+)
+"""What the columns of `drift_table` mean."""
 
 
 def kl_table(record: EnsembleRecord) -> list[dict[str, str]]:
@@ -17,3 +27,20 @@ def kl_table(record: EnsembleRecord) -> list[dict[str, str]]:
     if record.trivial_kl is not None:
         rows.append({"what": "trivial (mean training label)", "KL": f"{record.trivial_kl:.4f}"})
     return rows
+
+
+def drift_table(rows: Sequence[DriftRow]) -> list[dict[str, str]]:
+    """How far clips are from others, a row per pair and resolution."""
+    return [
+        {
+            "compared": f"{row.clips} / {'other' if row.other else row.reference}",
+            "n_fft/win": f"{row.resolution.n_fft}/{row.resolution.win_length}",
+            "W1": f"{row.drift.wasserstein_db:.2f}",
+            "KS": f"{row.drift.ks:.3f}",
+            "mean": f"{row.drift.mean_db:+.1f}",
+            "std": f"{row.drift.std_db:+.1f}",
+            "peak": f"{row.drift.peak_db:+.1f}",
+            "shift": f"{row.drift.network_shift:.3f}",
+        }
+        for row in rows
+    ]

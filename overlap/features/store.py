@@ -105,7 +105,7 @@ class FeatureStore:
         if existing.config != config:
             raise UserError(
                 f"{existing.location}: holds features of another configuration "
-                f"({_difference(existing.config, config)}); use another --workspace, "
+                f"({difference(existing.config, config)}); use another --workspace, "
                 "or remove that folder to compute them anew"
             )
         return existing
@@ -311,7 +311,8 @@ def _codec(store: StoreConfig) -> BloscCodec | None:
     return BloscCodec(cname=store.compression, clevel=1, shuffle="shuffle")
 
 
-def _difference(there: FeatureConfig, wanted: FeatureConfig) -> str:
+def difference(there: FeatureConfig, wanted: FeatureConfig) -> str:
+    """The fields in which two configurations differ, with both values."""
     names = [n for n in FeatureConfig.model_fields if getattr(there, n) != getattr(wanted, n)]
     return ", ".join(
         f"{n} {getattr(there, n)!r} there, {getattr(wanted, n)!r} asked" for n in names

@@ -83,6 +83,24 @@ def test_a_stage_on_its_own_is_about_the_data_and_features_that_it_is_told(
     assert "8 of 8" in overlap("status", "--workspace", finished.workspace).stdout
 
 
+def test_what_data_cannot_be_compared_with(
+    overlap, finished, data: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """Said before anything is computed, whichever command is given."""
+    options = ("--data", data, "--workspace", tmp_path / "w", "--config", tiny)
+    missing = tmp_path / "missing"
+    for command in ("features", "run", "plan"):
+        said = refused(overlap, command, *options, "--compare", missing)
+        assert f"{missing}: no features there to compare with" in said
+    assert "no features there" in refused(overlap, "features", *options, "--compare", data)
+    other = (*options, "--compare", finished.workspace, "--set", "features.hop=80")
+    assert "hop 160 there, 80 asked" in refused(overlap, "features", *other)
+    itself = ("--data", data, "--workspace", finished.workspace, "--config", tiny)
+    said = refused(overlap, "features", *itself, "--compare", finished.workspace)
+    assert "cannot be compared with itself" in said
+    assert not (tmp_path / "w").exists()
+
+
 def test_places_to_write_to(overlap, finished, data: Path, tmp_path: Path) -> None:
     file, folder = tmp_path / "file", tmp_path / "folder"
     file.write_text("mine")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from overlap.catalog import Catalog
 from overlap.ensemble import registry
@@ -41,6 +42,33 @@ def test_a_run_ends_with_the_table_and_the_paths(finished, data: Path) -> None:
     record = registry.list_ensembles(Location.of(finished.workspace))[0]
     assert f"{record.kl:.4f}" in finished.said
     assert f"{record.trivial_kl:.4f}" in finished.said
+
+
+def test_a_run_says_how_far_test_is_from_train(finished) -> None:
+    assert "Drift of the decibels" in finished.said
+    assert finished.said.count("test / train") == 4
+    assert "/ other" not in finished.said
+
+
+def test_features_are_compared_with_those_of_another_workspace(
+    overlap, finished, data: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """Of the same clips, and of the same clips at a tenth of the amplitude."""
+    options = ("--workspace", tmp_path / "w", "--config", tiny, "--compare", finished.workspace)
+    same = json.loads(overlap("features", "--data", data, *options, "--json").stdout)
+    rows = [row for row in same["drift"] if row["other"]]
+    assert {row["other"] for row in rows} == {str(finished.workspace)}
+    assert [row["clips"] for row in rows] == ["train"] * 4 + ["test"] * 4
+    assert all(row["drift"]["wasserstein_db"] == 0 for row in rows[:4])
+    quiet = Path(shutil.copytree(data, tmp_path / "quiet"))
+    for file in quiet.glob("t*/*.wav"):
+        samples, rate = soundfile.read(file)
+        soundfile.write(file, samples / 10, rate, subtype="FLOAT")
+    said = overlap("features", "--data", quiet, *options).stdout
+    assert str(finished.workspace) in said
+    table = [line.split("│") for line in said.splitlines() if "train / other" in line]
+    assert len(table) == 4
+    assert [float(cells[7]) for cells in table] == pytest.approx([-20] * 4, abs=0.1)  # the peaks
 
 
 def test_the_submission_fits_its_template(finished, data: Path) -> None:
@@ -198,6 +226,8 @@ def test_prefect_shows_the_run(finished, api) -> None:
     assert {"progress", "table"} <= {artifact["type"] for artifact in artifacts}
     table = next(a for a in artifacts if a["key"] == "kl")
     assert "trivial" in table["data"]
+    drift = next(a for a in artifacts if a["key"] == "drift")
+    assert "test / train" in drift["data"]
     progress = {a["description"]: a["data"] for a in artifacts if a["type"] == "progress"}
     (features,) = (what for what in progress if what.startswith("features (clips): 120 of 120"))
     assert progress[features] == 100
