@@ -1,6 +1,6 @@
 """What decoding a clip tells: its digest, the repairs it needs, or why it cannot be used."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -92,7 +92,7 @@ def load_clips(
     files: Sequence[str],
     wanted: AudioFormat,
     out: NDArray[np.float32] | None = None,
-) -> Iterator[Clip | AudioError]:
+) -> Generator[Clip | AudioError]:
     """Read and decode many files; one group is read while the one before it is used.
 
     One thread reads `READ_AT_ONCE` files at a time and is never more than one group ahead. It

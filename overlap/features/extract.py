@@ -2,16 +2,16 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from overlap.audio import Clip
 from overlap.catalog import Catalog
-from overlap.catalog.inspection import digest, load_clip
+from overlap.catalog.inspection import digest, load_clips
 from overlap.config import AudioFormat, FeatureConfig
 from overlap.errors import AudioError, DataError
 from overlap.features.compute import compute_features
@@ -19,7 +19,7 @@ from overlap.features.statistics import CODES, count_codes
 from overlap.features.store import SPLITS, Block, FeatureStore
 from overlap.storage import Location
 
-GROUP = 64
+GROUP = 32
 """Clips decoded and transformed at once: whole groups of lanes of every processor."""
 
 
@@ -90,7 +90,7 @@ def extract_block(job: BlockJob) -> BlockDone:
     for first in range(0, len(job.files), chunk):
         rows = range(first, min(first + chunk, len(job.files)))
         values = buffers.values[: len(rows)]
-        _compute(job, rows, store.config, values)
+        _compute(job, rows, store.config, buffers.samples, values)
         count_codes(values, splits[rows.start : rows.stop], len(SPLITS), buffers.counts)
         named.update(values.data)
         store.write_rows(job.block.start + first, values)
@@ -101,8 +101,10 @@ def extract_block(job: BlockJob) -> BlockDone:
 
 def compute_block(job: BlockJob, store: FeatureStore) -> tuple[NDArray[np.float16], bytes]:
     """Values and digest of a block, written nowhere: what `overlap verify` compares with."""
-    values = np.empty((len(job.files), *store.config.shape), np.float16)
-    _compute(job, range(len(job.files)), store.config, values)
+    rows = range(len(job.files))
+    values = np.empty((len(rows), *store.config.shape), np.float16)
+    samples = np.empty((len(rows), job.wanted.samples), np.float32)
+    _compute(job, rows, store.config, samples, values)
     return values, block_digest(values)
 
 
@@ -118,6 +120,8 @@ class _Buffers:
     Fresh arrays cost 25 to 60 us a clip in page faults, and a heap that grows and shrinks.
     """
 
+    samples: NDArray[np.float32]
+    """(clips of a chunk, samples)."""
     values: NDArray[np.float16]
     """(clips of a chunk, mel, frame, resolution)."""
     counts: NDArray[np.uint32]
@@ -130,49 +134,52 @@ _THREAD = threading.local()
 def _buffers(config: FeatureConfig, chunk: int) -> _Buffers:
     shape = (chunk, *config.shape)
     kept: _Buffers | None = getattr(_THREAD, "buffers", None)
-    if kept is None or kept.values.shape != shape:
+    if kept is None or (kept.values.shape, kept.samples.shape[1]) != (shape, config.clip_samples):
         counts = np.zeros((len(SPLITS), len(config.resolutions), CODES), np.uint32)
-        kept = _THREAD.buffers = _Buffers(np.empty(shape, np.float16), counts)
+        kept = _THREAD.buffers = _Buffers(
+            samples=np.empty((chunk, config.clip_samples), np.float32),
+            values=np.empty(shape, np.float16),
+            counts=counts,
+        )
     return kept
 
 
-def _compute(job: BlockJob, rows: range, config: FeatureConfig, out: NDArray[np.float16]) -> None:
+def _compute(
+    job: BlockJob,
+    rows: range,
+    config: FeatureConfig,
+    samples: NDArray[np.float32],
+    out: NDArray[np.float16],
+) -> None:
     """Features of some rows of a block; rows without a clip are zero.
 
     Args:
         job: The block.
         rows: Rows of it, counted from its first.
         config: The features.
+        samples: (at least rows, samples) float32, to be overwritten.
         out: (rows, mel, frame, resolution) float16.
     """
-    present = [row for row in rows if job.splits[row] >= 0]
+    present = np.flatnonzero(np.array(job.splits[rows.start : rows.stop]) >= 0)
     if len(present) < len(rows):
         out[:] = 0
-    clips = _clips(job, present)
-    for some in _groups(present, GROUP):
-        samples = np.stack(list(islice(clips, len(some))))
-        first, last = some[0] - rows.start, some[-1] - rows.start + 1
-        if last - first == len(some):
-            compute_features(samples, config, out[first:last])
-        else:
-            out[np.subtract(some, rows.start)] = compute_features(samples, config)
+    files = [job.files[rows.start + row] for row in present]
+    with closing(load_clips(job.data, files, job.wanted, samples)) as clips:
+        for start in range(0, len(present), GROUP):
+            some = present[start : start + GROUP]
+            for row in some:
+                _check(job, rows.start + row, next(clips))
+            group = samples[start : start + len(some)]
+            if some[-1] - some[0] + 1 == len(some):  # the common case: nothing is missing
+                compute_features(group, config, out[some[0] : some[-1] + 1])
+            else:
+                out[some] = compute_features(group, config)
 
 
-def _groups(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
-
-
-def _clips(job: BlockJob, rows: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-    """(samples,) float32 of each row; what was not so when the catalogue was made is an error."""
-    for row in rows:
-        file = job.files[row]
-        try:
-            clip = load_clip(job.data, file, job.wanted)
-        except AudioError as error:
-            raise DataError(f"{job.data}/{file}: {error}, though it could be read before") from None
-        if digest(clip) != job.digests[row]:
-            raise DataError(
-                f"{job.data}/{file}: changed while the run was reading it; start the run again"
-            )
-        yield clip.samples
+def _check(job: BlockJob, row: int, clip: Clip | AudioError) -> None:
+    """Refuse what is not what it was when the catalogue was made."""
+    file = f"{job.data}/{job.files[row]}"
+    if isinstance(clip, AudioError):
+        raise DataError(f"{file}: {clip}, though it could be read before")
+    if digest(clip) != job.digests[row]:
+        raise DataError(f"{file}: changed while the run was reading it; start the run again")
