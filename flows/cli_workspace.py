@@ -1,6 +1,7 @@
 """Commands that look at a workspace: plan, status, verify, models."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -9,6 +10,9 @@ import typer
 from flows.options import Json, Workspace, run_command
 from overlap.config import RunConfig
 from overlap.errors import CorruptError
+
+RUNS = 20
+"""Runs of missing blocks that `status` names; `--json` names all."""
 
 models = typer.Typer(help="Published ensembles and the champion.", no_args_is_help=True)
 
@@ -75,6 +79,7 @@ def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
             *((f"{name} clips", count) for name, count in found.clips.items()),
             ("words", found.words),
             ("feature blocks done", f"{found.blocks_done} of {found.blocks}"),
+            *_missing_rows(found.blocks_missing, found.clips_missing),
             ("members complete", f"{complete} of {len(found.members)} begun"),
             ("ensembles", len(found.ensembles)),
             ("champion", found.champion or "none"),
@@ -190,6 +195,15 @@ def rollback(workspace: Workspace = "workspace") -> None:
     from overlap.storage import Location
 
     OUT.print(f"champion: {registry.rollback(Location.of(workspace))}", highlight=False)
+
+
+def _missing_rows(runs: Sequence[tuple[int, int]], clips: int) -> list[tuple[str, str]]:
+    """Rows of the table of `status`: which blocks are missing, and how many clips they hold."""
+    if not runs:
+        return []
+    named = [str(first) if first == last else f"{first}-{last}" for first, last in runs[:RUNS]]
+    more = [f"and {len(runs) - RUNS} more runs"] if len(runs) > RUNS else []
+    return [("blocks missing", ", ".join(named + more)), ("clips in them", f"{clips}")]
 
 
 def _size(count: float) -> str:

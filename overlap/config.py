@@ -116,7 +116,7 @@ class StoreConfig(Section):
 
     chunk_clips: int = Field(128, ge=1, le=65536, description="Clips per Zarr chunk.")
     block_clips: int = Field(
-        1024, ge=1, description="Clips per Dask task; a whole number of chunks."
+        512, ge=1, description="Clips per Dask task; a whole number of chunks."
     )
     compression: Literal["none", "lz4", "zstd"] = Field(
         "none", description="Codec of the feature chunks; decibels hardly compress."

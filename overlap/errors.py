@@ -44,3 +44,7 @@ class CorruptError(OverlapError, RuntimeError):
 
 class MemberError(OverlapError, RuntimeError):
     """The process that trains or applies a member failed."""
+
+
+class BenchError(OverlapError, RuntimeError):
+    """What a benchmark measures failed."""

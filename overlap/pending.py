@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from overlap.catalog import Catalog, Listing, build_catalog, previous_catalog
 from overlap.catalog.build import named_clips
-from overlap.catalog.catalog import REMOVED
+from overlap.catalog.rows import REMOVED
 from overlap.config import RunConfig
 from overlap.errors import UserError
 from overlap.features import FeatureStore

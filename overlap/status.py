@@ -1,12 +1,13 @@
 """What a workspace holds, read from its files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from overlap.catalog import Catalog
+from overlap.catalog import ClipRows, stored_rows
 from overlap.ensemble.registry import champion, list_ensembles
 from overlap.errors import CorruptError, NotReadyError
-from overlap.features import FeatureStore
+from overlap.features import Block, FeatureStore
 from overlap.storage import Location
 from overlap.training.spec import MEMBERS, SPEC_FILE, MemberSpec, load_record
 
@@ -36,6 +37,10 @@ class Status:
     blocks: int
     """Blocks of the feature store."""
     blocks_done: int
+    blocks_missing: tuple[tuple[int, int], ...]
+    """First and last number of each run of blocks that are missing."""
+    clips_missing: int
+    """Clips of the missing blocks."""
     members: tuple[MemberStatus, ...]
     ensembles: tuple[dict[str, Any], ...]
     """Version, members, KL and trivial KL of each published ensemble."""
@@ -48,19 +53,18 @@ def read_status(workspace: Location) -> Status:
     Raises:
         NotReadyError: there is no catalogue in it.
     """
-    catalog = Catalog.load(workspace)
-    try:
-        store = FeatureStore.open(workspace)
-        blocks, missing = len(store.blocks(catalog)), len(store.missing(catalog))
-    except NotReadyError:
-        blocks = missing = 0
+    with stored_rows(workspace) as rows:
+        blocks, missing = _blocks(workspace, rows)
+        data, clips, words = rows.data, rows.counts(), rows.words
     return Status(
         workspace=str(workspace),
-        data=catalog.data,
-        clips=catalog.counts(),
-        words=len(catalog.words),
+        data=data,
+        clips=clips,
+        words=len(words),
         blocks=blocks,
-        blocks_done=blocks - missing,
+        blocks_done=blocks - len(missing),
+        blocks_missing=runs([block.index for block in missing]),
+        clips_missing=sum(block.clips for block in missing),
         members=tuple(_members(workspace)),
         ensembles=tuple(
             {
@@ -73,6 +77,31 @@ def read_status(workspace: Location) -> Status:
         ),
         champion=champion(workspace),
     )
+
+
+def runs(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """First and last of each run of consecutive numbers.
+
+    Examples:
+        >>> runs([3, 4, 5, 12])
+        ((3, 5), (12, 12))
+    """
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return tuple(found)
+
+
+def _blocks(workspace: Location, rows: ClipRows) -> tuple[int, list[Block]]:
+    """How many blocks there are, and those that are missing; none without a store."""
+    try:
+        store = FeatureStore.open(workspace)
+    except NotReadyError:
+        return 0, []
+    return store.block_count(rows), store.missing(rows)
 
 
 def _members(workspace: Location) -> list[MemberStatus]:

@@ -1,6 +1,6 @@
 """Files and folders of a data set or workspace: on a local disk, any fsspec URL, or in a zip.
 
-Everything that a run writes outside Zarr goes through `Location.write_bytes`, which is
+Everything that a run writes outside Zarr goes through `Location.writing`, which is
 atomic: a reader sees the old content or the new one, never a part. On a local disk that is a
 temporary file and a rename; on an object store one upload.
 """
@@ -11,10 +11,11 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import fsspec
 import numpy as np
@@ -124,21 +125,16 @@ class Location:
 
     def exists(self) -> bool:
         """Whether a file or folder is there now."""
-        if self.local is not None:
-            return self.local.exists()
-        try:
-            self._filesystem.invalidate_cache()
-            return bool(self._filesystem.exists(self._path))
-        except FileNotFoundError:  # not even the archive
-            return False
+        return self.local.exists() if self.local is not None else self._answers("exists")
 
     def is_folder(self) -> bool:
         """Whether a folder is there (on an object store: whether anything is below it)."""
-        if self.local is not None:
-            return self.local.is_dir()
+        return self.local.is_dir() if self.local is not None else self._answers("isdir")
+
+    def _answers(self, question: str) -> bool:
         try:
             self._filesystem.invalidate_cache()
-            return bool(self._filesystem.isdir(self._path))
+            return bool(getattr(self._filesystem, question)(self._path))
         except FileNotFoundError:  # not even the archive
             return False
 
@@ -210,21 +206,35 @@ class Location:
                 f"{self}: is in a zip archive, which can only be read; results need a folder"
             )
 
+    def reading(self) -> IO[bytes]:
+        """The file, open: of an object store only what is asked for is fetched."""
+        if self.local is not None:
+            return self.local.open("rb")
+        return self._filesystem.open(self._path, "rb")  # type: ignore[no-any-return]
+
     def write_bytes(self, data: bytes) -> None:
-        """Replace the file as a whole; folders above it are made.
+        """Replace the file as a whole, as `writing` does."""
+        with self.writing() as file:
+            file.write(data)
+
+    @contextmanager
+    def writing(self) -> Iterator[IO[bytes]]:
+        """A file to fill, which replaces this one as a whole; folders above it are made.
 
         Raises:
             UserError: this is in a zip archive, which can only be read.
         """
         self.check_writable()
         if self.local is None:
-            self._filesystem.pipe_file(self._path, data)
+            buffer = io.BytesIO()
+            yield buffer
+            self._filesystem.pipe_file(self._path, buffer.getvalue())
             return
         self.local.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.local.with_name(f".{self.local.name}.{secrets.token_hex(4)}.part")
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.local)

@@ -5,7 +5,7 @@ worker may die, a job may run twice, and the answer stays the same.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -56,13 +56,14 @@ def connect(address: str, timeout_s: float = 30.0) -> Iterator[Client]:
 def fan_out(
     client: Client,
     function: Callable[[Job], Result],
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     on_result: Callable[[Result], None] = lambda _result: None,
 ) -> list[Result]:
     """Apply a function to jobs on the cluster.
 
-    Jobs are submitted in a window, and a result is released as soon as it is here. The first
-    job that fails ends the whole: what is queued is cancelled and its error is raised.
+    Jobs are asked for and submitted in a window, and a result is released as soon as it is here:
+    the jobs are never in memory together. The first that fails ends the whole: what is queued is
+    cancelled and its error is raised.
 
     Returns:
         The results in the order of the jobs.
@@ -91,7 +92,7 @@ def fan_out(
             running.update(submit(1))
     finally:
         client.cancel(list(indexes))
-    return [results[index] for index in range(len(jobs))]
+    return [results[index] for index in sorted(results)]
 
 
 @contextmanager

@@ -1,15 +1,15 @@
 """The features: one Dask job per block that is not done, then how far data sets are apart."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from overlap.catalog import Catalog
+from overlap.catalog import stored_rows
 from overlap.config import FeatureConfig, Section, StoreConfig
-from overlap.features import BlockDone, BlockJob, FeatureStore, block_job, extract_block
+from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extract_block
 from overlap.features.compare import DriftRow, OtherSet, compare
 from overlap.storage import Location
 from tasks.cluster import connect, fan_out
@@ -37,27 +37,41 @@ def extract_features(
     scheduler: str, workspace: Location, features: FeatureConfig, cut: StoreConfig
 ) -> FeatureReport:
     """Compute the blocks that are missing."""
-    started = time.perf_counter()
-    catalog = Catalog.load(workspace)
-    store = FeatureStore.create(workspace, features, cut)
-    store.sync(catalog)
-    missing = store.missing(catalog)
-    clips = 0
-    if missing:
-        jobs = [block_job(workspace, catalog, block) for block in missing]
-        with connect(scheduler) as client, stage("features (clips)", _clips(jobs)) as progress:
+    return compute_missing(scheduler, workspace, features, cut)
 
-            def on_block(done: BlockDone) -> None:
-                rate = (progress.done + done.clips) / (time.perf_counter() - started)
-                progress.advance(done.clips, f"{rate:,.0f} clips/s")
 
-            clips = sum(done.clips for done in fan_out(client, extract_block, jobs, on_block))
-    return FeatureReport(
-        blocks=len(store.blocks(catalog)),
-        written=len(missing),
-        clips=clips,
-        seconds=time.perf_counter() - started,
-    )
+def compute_missing(
+    scheduler: str,
+    workspace: Location,
+    features: FeatureConfig,
+    cut: StoreConfig,
+    compute: Callable[[BlockJob], BlockDone] = extract_block,
+) -> FeatureReport:
+    """Compute the blocks that are missing, whatever computes one.
+
+    Neither the clips nor the jobs are ever in memory together.
+    """
+    started, clips = time.perf_counter(), 0
+    with stored_rows(workspace) as rows:
+        store = FeatureStore.create(workspace, features, cut)
+        store.sync(rows)
+        missing = store.missing(rows)
+        if missing:
+            total = sum(block.clips for block in missing)
+            with connect(scheduler) as client, stage("features (clips)", total) as progress:
+
+                def on_block(done: BlockDone) -> None:
+                    rate = (progress.done + done.clips) / (time.perf_counter() - started)
+                    progress.advance(done.clips, f"{rate:,.0f} clips/s")
+
+                jobs = block_jobs(workspace, rows, missing)
+                clips = sum(done.clips for done in fan_out(client, compute, jobs, on_block))
+        return FeatureReport(
+            blocks=store.block_count(rows),
+            written=len(missing),
+            clips=clips,
+            seconds=time.perf_counter() - started,
+        )
 
 
 @task(name="drift", cache_policy=NO_CACHE)
@@ -72,7 +86,3 @@ def measure_drift(
             key="drift", table=drift_table(rows), description=DRIFT_LEGEND + where
         )
     return rows
-
-
-def _clips(jobs: Sequence[BlockJob]) -> int:
-    return sum(split >= 0 for job in jobs for split in job.splits)

@@ -4,16 +4,20 @@ from overlap.catalog.build import CatalogReport, build_catalog
 from overlap.catalog.catalog import Catalog, previous_catalog
 from overlap.catalog.folds import Partition, partition
 from overlap.catalog.listing import Listing, Split, list_clips, list_data
+from overlap.catalog.rows import ClipRows, StoredRows, stored_rows
 
 __all__ = [
     "Catalog",
     "CatalogReport",
+    "ClipRows",
     "Listing",
     "Partition",
     "Split",
+    "StoredRows",
     "build_catalog",
     "list_clips",
     "list_data",
     "partition",
     "previous_catalog",
+    "stored_rows",
 ]

@@ -1,33 +1,36 @@
 """The catalogue: which clip is in which row of the feature store, and what is known of it."""
 
-import hashlib
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from overlap.catalog.listing import Split
+from overlap.catalog.rows import (
+    COLUMNS,
+    FILE,
+    GROUP_ROWS,
+    LABEL,
+    OK,
+    QUARANTINED,
+    REMOVED,
+    ClipRows,
+    content_hash,
+    stored_rows,
+    write_rows,
+)
 from overlap.config import AudioFormat
-from overlap.errors import CorruptError, NotReadyError
 from overlap.storage import Location
 
-FILE = "catalog.parquet"
 QUARANTINE_FILE = "quarantine.parquet"
-_LABEL = "label/"
-
-OK, QUARANTINED, REMOVED = "ok", "quarantined", "removed"
-"""States of a row: usable; its clip cannot be used; its clip is no longer in the data."""
 
 
 @dataclass(frozen=True, eq=False)
-class Catalog:
-    """All clips of a workspace; row i describes row i of the feature store."""
+class Catalog(ClipRows):
+    """All that is known of the clips of a workspace, in memory."""
 
     data: str
     """Address of the data folder."""
@@ -43,6 +46,10 @@ class Catalog:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def part(self, start: int, stop: int) -> pd.DataFrame:
+        """Rows from `start` up to `stop`, with `COLUMNS`; its index means nothing."""
+        return self.clips.iloc[start:stop][[*COLUMNS]]
 
     def rows(self, split: Split) -> NDArray[np.int64]:
         """Rows of the usable clips of a split, ascending."""
@@ -67,15 +74,11 @@ class Catalog:
             rows: The rows, in the order that matters.
             labels: Whether labels and groups count, or the audio alone.
         """
-        part = self.clips.iloc[rows]
-        sha = hashlib.sha256()
-        for column in ("clip_id", "split", "digest", "state", *(["group"] if labels else [])):
-            sha.update("\0".join(part[column]).encode())
-            sha.update(b"\1")
+        hashed = content_hash(self.clips.iloc[rows], *(["group"] if labels else []))
         if labels:
-            sha.update("\0".join(self.words).encode())
-            sha.update(np.ascontiguousarray(self.labels[rows]).tobytes())
-        return sha.hexdigest()[:32]
+            hashed.update("\0".join(self.words).encode())
+            hashed.update(np.ascontiguousarray(self.labels[rows]).tobytes())
+        return hashed.hexdigest()
 
     def forgetting(self, rows: NDArray[np.int64]) -> "Catalog":
         """This catalogue without the versions of some files: the next run looks at them again."""
@@ -85,21 +88,24 @@ class Catalog:
 
     def save(self, workspace: Location) -> None:
         """Write the catalogue, and its bad clips once more by themselves for a person to read."""
-        labels = pd.DataFrame(self.labels, columns=[_LABEL + word for word in self.words])
-        table = pa.Table.from_pandas(
-            pd.concat([self.clips.reset_index(drop=True), labels], axis=1), preserve_index=False
-        )
         about = {
             "data": self.data,
             "rate_hz": str(self.wanted.rate_hz),
             "samples": str(self.wanted.samples),
         }
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
         bad = self.clips.loc[
             self.clips["state"] == QUARANTINED, ["split", "clip_id", "file", "reason"]
         ]
-        _write_parquet(workspace / QUARANTINE_FILE, pa.Table.from_pandas(bad, preserve_index=False))
-        _write_parquet(workspace / FILE, table)
+        write_rows(workspace / QUARANTINE_FILE, [bad], {})
+        write_rows(workspace / FILE, self._with_labels(), about)
+
+    def _with_labels(self) -> Iterator[pd.DataFrame]:
+        """All that is known, a row group at a time; one without rows when there are no clips."""
+        names = [LABEL + word for word in self.words]
+        for start in range(0, max(1, len(self)), GROUP_ROWS):
+            rows = slice(start, start + GROUP_ROWS)
+            labels = pd.DataFrame(self.labels[rows], columns=names)
+            yield pd.concat([self.clips.iloc[rows].reset_index(drop=True), labels], axis=1)
 
     @classmethod
     def load(cls, workspace: Location) -> "Catalog":
@@ -109,39 +115,16 @@ class Catalog:
             NotReadyError: it has none.
             CorruptError: it cannot be read.
         """
-        location = workspace / FILE
-        if not location.exists():
-            raise NotReadyError(
-                f"{workspace}: no catalogue there; is this a workspace? "
-                "`overlap features --data DATA --workspace W` makes one"
+        with stored_rows(workspace) as stored:
+            frame = stored.everything()
+            columns = [LABEL + word for word in stored.words]
+            return cls(
+                data=stored.data,
+                wanted=stored.wanted,
+                words=stored.words,
+                clips=frame.drop(columns=columns),
+                labels=frame[columns].to_numpy(np.float64),
             )
-        try:
-            table = pq.read_table(io.BytesIO(location.read_bytes()))
-            about = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
-        except (pa.ArrowException, OSError) as error:
-            raise CorruptError(
-                f"{location}: is damaged ({error}); remove it: the next run makes it again, and "
-                "computes again only the blocks whose clips stand in other rows then"
-            ) from None
-        frame = table.to_pandas()
-        columns = [column for column in frame.columns if column.startswith(_LABEL)]
-        return cls(
-            data=about["data"],
-            wanted=AudioFormat(int(about["rate_hz"]), int(about["samples"])),
-            words=tuple(column.removeprefix(_LABEL) for column in columns),
-            clips=frame.drop(columns=columns),
-            labels=frame[columns].to_numpy(np.float64),
-        )
-
-    def counts(self) -> dict[str, int]:
-        """Clips by split and state, for reports."""
-        split, state = self.clips["split"], self.clips["state"]
-        return {
-            "train": int(((split == "train") & (state == OK)).sum()),
-            "test": int(((split == "test") & (state == OK)).sum()),
-            "quarantined": int((state == QUARANTINED).sum()),
-            "removed": int((state == REMOVED).sum()),
-        }
 
 
 def previous_catalog(workspace: Location) -> Catalog | None:
@@ -160,9 +143,3 @@ def in_order(ids: Sequence[str]) -> NDArray[np.int64]:
     padded = text.str.replace(r"\d+", lambda found: found.group().zfill(20), regex=True)
     order = pd.DataFrame({"padded": padded, "text": text}).sort_values(["padded", "text"])
     return order.index.to_numpy(np.int64)
-
-
-def _write_parquet(location: Location, table: pa.Table) -> None:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    location.write_bytes(buffer.getvalue())

@@ -10,65 +10,16 @@ import xxhash
 from numpy.typing import NDArray
 
 from overlap.audio import Clip
-from overlap.catalog import Catalog
 from overlap.catalog.inspection import digest, load_clips
-from overlap.config import AudioFormat, FeatureConfig
+from overlap.config import FeatureConfig
 from overlap.errors import AudioError, DataError
 from overlap.features.compute import compute_features
+from overlap.features.jobs import BlockDone, BlockJob
 from overlap.features.statistics import CODES, count_codes
-from overlap.features.store import SPLITS, Block, FeatureStore
-from overlap.storage import Location
+from overlap.features.store import SPLITS, FeatureStore
 
 GROUP = 32
 """Clips decoded and transformed at once: whole groups of lanes of every processor."""
-
-
-@dataclass(frozen=True)
-class BlockJob:
-    """Everything that a worker needs to compute one block."""
-
-    workspace: Location
-    """The workspace whose store it writes."""
-    data: Location
-    """The folder of the clips."""
-    wanted: AudioFormat
-    """The clip format."""
-    block: Block
-    """The rows."""
-    files: tuple[str, ...]
-    """File of each row, below `data`."""
-    digests: tuple[str, ...]
-    """Digest of each row's clip; empty where the row holds none."""
-    splits: tuple[int, ...]
-    """Index of each row's split; -1 where the row holds no clip."""
-
-
-@dataclass(frozen=True)
-class BlockDone:
-    """What a finished block tells the driver."""
-
-    index: int
-    """Number of the block."""
-    clips: int
-    """Clips computed."""
-    seconds: float
-    """Wall time of the block."""
-
-
-def block_job(workspace: Location, catalog: Catalog, block: Block) -> BlockJob:
-    """The job of one block."""
-    rows = slice(block.start, block.stop)
-    part, usable = catalog.clips.iloc[rows], catalog.usable[rows]
-    splits = np.where(usable, [SPLITS.index(split) for split in part["split"]], -1)
-    return BlockJob(
-        workspace=workspace,
-        data=Location(catalog.data),
-        wanted=catalog.wanted,
-        block=block,
-        files=tuple(part["file"]),
-        digests=tuple(np.where(usable, part["digest"], "")),
-        splits=tuple(splits.tolist()),
-    )
 
 
 def extract_block(job: BlockJob) -> BlockDone:

@@ -14,19 +14,20 @@ arrays of `blocks`, one chunk each, so that two workers never write one chunk. O
 calls `create` and `sync`, which touch metadata; workers call `write`.
 """
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
+import xxhash
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
-from overlap.catalog import Catalog, Split
-from overlap.config import FeatureConfig, StoreConfig, fingerprint
+from overlap.catalog import Split
+from overlap.catalog.rows import OK, ClipRows
+from overlap.config import FeatureConfig, StoreConfig
 from overlap.errors import NotReadyError, UserError
+from overlap.features.blocks import Block, cut
 from overlap.features.statistics import CODES, Normalisation, normalisation
 from overlap.provenance import git_revision, software
 from overlap.storage import Location
@@ -35,20 +36,11 @@ NAME = "features.zarr"
 FORMAT = 1
 SPLITS: tuple[Split, ...] = ("train", "test")
 KEY_BYTES = 16
-
-
-@dataclass(frozen=True)
-class Block:
-    """A run of rows that one task computes and writes."""
-
-    index: int
-    """Number of the block."""
-    start: int
-    """First row."""
-    stop: int
-    """Row after the last."""
-    key: str
-    """Names the configuration and the clips: what the done marker says when it is done."""
+COLUMNS: Mapping[str, Any] = {"clip_id": str, "split": "uint8", "valid": "bool"}
+COLUMN_ROWS = 65_536
+"""Rows per chunk of a column."""
+KEYS_AT_ONCE = 1024
+"""Done markers read at once: each is a chunk, and a chunk in flight takes some kB."""
 
 
 class FeatureStore:
@@ -140,40 +132,37 @@ class FeatureStore:
         group.attrs["format"] = FORMAT  # last: a store without it was never finished
         return cls(location, group)
 
-    def sync(self, catalog: Catalog) -> None:
-        """Give every row of the catalogue a place; writes nothing when all have theirs."""
-        rows, blocks = len(catalog), -(-len(catalog) // self.block_clips)
-        self._resize("mel", rows)
-        for name, values in _columns(catalog).items():
-            self._resize(name, rows)
-            array = self._array(name)
-            if not np.array_equal(array[:], values):
-                array[:] = values
+    def sync(self, rows: ClipRows) -> None:
+        """Give every row a place; writes nothing when all have theirs."""
+        for name in ("mel", *COLUMNS):
+            self._resize(name, len(rows))
+        columns = {name: self._array(name) for name in COLUMNS}
+        for name, place, values in _columns(rows):
+            if not np.array_equal(columns[name][place], values):
+                columns[name][place] = values
+        blocks = self.blocks(rows)
         for name in ("key", "digest", "histogram"):
-            self._resize(f"blocks/{name}", blocks)
-        key = catalog.key(slice(None))
-        if self._group.attrs.get("catalogue") != key:
-            self._group.attrs["catalogue"] = key
+            self._resize(f"blocks/{name}", len(blocks))
+        keys = "".join(block.key for block in blocks)
+        catalogue = xxhash.xxh3_128_hexdigest(keys.encode())
+        if self._group.attrs.get("catalogue") != catalogue:
+            self._group.attrs["catalogue"] = catalogue
 
-    def blocks(self, catalog: Catalog) -> list[Block]:
-        """The blocks of a catalogue, done or not; together they hold each row exactly once."""
-        features = fingerprint(self.config)
-        starts = range(0, len(catalog), self.block_clips)
-        blocks = []
-        for index, start in enumerate(starts):
-            stop = min(start + self.block_clips, len(catalog))
-            content = f"{features} {catalog.key(slice(start, stop))}"
-            key = hashlib.blake2b(content.encode(), digest_size=KEY_BYTES).hexdigest()
-            blocks.append(Block(index, start, stop, key))
-        return blocks
+    def blocks(self, rows: ClipRows) -> list[Block]:
+        """The blocks of some clips, done or not."""
+        return list(cut(rows, self.block_clips, self.config))
 
-    def missing(self, catalog: Catalog) -> list[Block]:
+    def block_count(self, rows: ClipRows) -> int:
+        """Number of blocks of some clips."""
+        return -(-len(rows) // self.block_clips)
+
+    def missing(self, rows: ClipRows) -> list[Block]:
         """The blocks that still have to be computed."""
-        keys = np.asarray(self._array("blocks/key")[:])
+        done = self._keys()
         return [
             block
-            for block in self.blocks(catalog)
-            if block.index >= len(keys) or keys[block.index].tobytes().hex() != block.key
+            for block in cut(rows, self.block_clips, self.config)
+            if block.index >= len(done) or done[block.index].tobytes().hex() != block.key
         ]
 
     def chunk_clips(self) -> int:
@@ -212,11 +201,13 @@ class FeatureStore:
         """(rows, mel, frame, resolution) float16: stored decibels of a run of rows."""
         return np.asarray(self._array("mel")[start:stop])
 
-    def rows_as_in(self, catalog: Catalog) -> bool:
+    def rows_as_in(self, rows: ClipRows) -> bool:
         """Whether ids, splits and states of the rows are those of the catalogue."""
+        columns = {name: self._array(name) for name in COLUMNS}
+        if any(array.shape != (len(rows),) for array in columns.values()):
+            return False
         return all(
-            np.array_equal(self._array(name)[:], values)
-            for name, values in _columns(catalog).items()
+            np.array_equal(columns[name][place], values) for name, place, values in _columns(rows)
         )
 
     def stored_histogram(self, block: Block) -> NDArray[np.int64]:
@@ -245,6 +236,13 @@ class FeatureStore:
         counts = self.histogram()
         return normalisation(counts[0] if mode == "train" else counts.sum(axis=0), top_db)
 
+    def _keys(self) -> NDArray[np.uint8]:
+        """(block, 16) uint8: all done markers."""
+        array = self._array("blocks/key")
+        starts = range(0, array.shape[0], KEYS_AT_ONCE)
+        parts = [np.asarray(array[start : start + KEYS_AT_ONCE]) for start in starts]
+        return np.concatenate(parts) if parts else np.empty((0, KEY_BYTES), np.uint8)
+
     def _array(self, name: str) -> zarr.Array[Any]:
         array = self._group[name]
         if not isinstance(array, zarr.Array):
@@ -263,12 +261,15 @@ def _format(location: Location) -> object:
     return about.read_json()["attributes"].get("format") if about.exists() else None
 
 
-def _columns(catalog: Catalog) -> dict[str, NDArray[Any]]:
-    return {
-        "clip_id": catalog.clips["clip_id"].to_numpy(object),
-        "split": (catalog.clips["split"] == "test").to_numpy(np.uint8),
-        "valid": catalog.usable,
-    }
+def _columns(rows: ClipRows) -> Iterator[tuple[str, slice, NDArray[Any]]]:
+    """Name, rows and values of every chunk of the columns."""
+    start = 0
+    for part in rows.parts(COLUMN_ROWS):
+        place = slice(start, start + len(part))
+        yield "clip_id", place, part["clip_id"].to_numpy(object)
+        yield "split", place, (part["split"] == "test").to_numpy(np.uint8)
+        yield "valid", place, (part["state"] == OK).to_numpy(np.bool_)
+        start = place.stop
 
 
 def _create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) -> None:
@@ -281,10 +282,9 @@ def _create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig)
         compressors=_codec(store),
         dimension_names=("clip", "mel", "frame", "resolution"),
     )
-    columns: Sequence[tuple[str, Any]] = (("clip_id", str), ("split", "uint8"), ("valid", "bool"))
-    for name, dtype in columns:
+    for name, dtype in COLUMNS.items():
         group.create_array(
-            name, shape=(0,), chunks=(65536,), dtype=dtype, dimension_names=("clip",)
+            name, shape=(0,), chunks=(COLUMN_ROWS,), dtype=dtype, dimension_names=("clip",)
         )
     blocks = group.create_group("blocks")
     for name in ("key", "digest"):

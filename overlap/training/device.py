@@ -1,8 +1,6 @@
 """What a member trains on."""
 
 import os
-import resource
-import sys
 
 import keras
 
@@ -33,9 +31,3 @@ def device_name() -> str:
         return f"CPU ({os.cpu_count()} cores)"
     devices = keras.distribution.list_devices()
     return str(devices[0]) if devices else backend
-
-
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from overlap.catalog import Catalog, build_catalog, list_clips, partition
-from overlap.catalog.catalog import OK
+from overlap.catalog.rows import OK
 from overlap.catalog.tables import match_ids
 from overlap.config import (
     AudioFormat,
@@ -100,7 +100,8 @@ def test_the_listing_order_changes_nothing(data: Path, seed: int) -> None:
 def test_blocks_cover_every_row_once(rows: int, chunk: int, chunks: int) -> None:
     store = FeatureStore.__new__(FeatureStore)
     store.config, store.block_clips = FeatureConfig(), chunk * chunks
-    clips = pd.DataFrame({"clip_id": "a", "split": "test", "digest": "", "state": OK}, range(rows))
+    columns = {"clip_id": "a", "split": "test", "digest": "", "state": OK, "file": "a.wav"}
+    clips = pd.DataFrame(columns, range(rows))
     blocks = store.blocks(Catalog("", WANTED, (), clips, np.empty((rows, 0))))
     covered = [row for block in blocks for row in range(block.start, block.stop)]
     assert covered == list(range(rows))

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from overlap.catalog import Catalog, partition
-from overlap.catalog.catalog import OK
+from overlap.catalog.rows import OK
 from overlap.config import AudioFormat, ValidationConfig
 from overlap.errors import DataError
 

@@ -1,5 +1,6 @@
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,7 @@ def test_a_quarantined_clip_leaves_its_row_empty(config: RunConfig, tmp_path: Pa
 def test_an_interrupted_block_is_missing(ready: Ready, config: RunConfig) -> None:
     catalog, store = ready
     block = store.blocks(catalog)[3]
-    changed = type(block)(block.index, block.start, block.stop, "0" * 31 + "1")
+    changed = replace(block, key="0" * 31 + "1")
     FeatureStore.open(Location.of(config.workspace), read_only=False).mark_open(changed)
     assert store.missing(catalog) == [block]
 

@@ -1,0 +1,86 @@
+"""Parts of any size, over row groups of any size, are the slices of the whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from overlap.catalog import Catalog, stored_rows
+from overlap.catalog.rows import COLUMNS, FILE, OK, QUARANTINED, REMOVED, write_rows
+from overlap.config import AudioFormat, FeatureConfig
+from overlap.features.blocks import cut
+from overlap.storage import Location
+
+ABOUT = {"data": "/data", "rate_hz": "16000", "samples": "16000"}
+
+
+def frame_of(rows: int, seed: int) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "clip_id": [f"clip_{number}" for number in range(rows)],
+            "split": random.choice(["train", "test"], rows),
+            "digest": random.choice(["", "0f", "é"], rows),
+            "state": random.choice([OK, QUARANTINED, REMOVED], rows),
+            "file": [f"train/{number}.wav" for number in range(rows)],
+            "reason": "not needed",
+        }
+    )
+
+
+def saved(folder: Path, frame: pd.DataFrame, groups: list[int]) -> Location:
+    """A workspace whose catalogue has row groups of these sizes, over and over."""
+    pieces, start = [], 0
+    while start < len(frame):
+        size = groups[len(pieces) % len(groups)]
+        pieces.append(frame.iloc[start : start + size])
+        start += size
+    write_rows(Location.of(folder) / FILE, pieces, ABOUT)
+    return Location.of(folder)
+
+
+CASES = {
+    "rows": st.integers(1, 120),
+    "groups": st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    "size": st.integers(1, 50),
+    "seed": st.integers(0, 99),
+}
+
+
+@settings(max_examples=60)
+@given(**CASES)
+def test_parts_are_slices(
+    tmp_path: Path, rows: int, groups: list[int], size: int, seed: int
+) -> None:
+    frame = frame_of(rows, seed)
+    expected = frame[[*COLUMNS]]
+    with stored_rows(saved(tmp_path, frame, groups)) as stored:
+        assert len(stored) == rows
+        parts = [part.reset_index(drop=True) for part in stored.parts(size)]
+        assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
+        assert pd.concat(parts, ignore_index=True).equals(expected)
+        first, last = sorted(np.random.default_rng(seed).choice(rows + 1, 2, replace=False))
+        part = stored.part(first, last).reset_index(drop=True)
+        assert part.equals(expected.iloc[first:last].reset_index(drop=True))
+
+
+@settings(max_examples=60)
+@given(**CASES)
+def test_blocks_of_the_file_are_those_of_memory(
+    tmp_path: Path, rows: int, groups: list[int], size: int, seed: int
+) -> None:
+    frame, config = frame_of(rows, seed), FeatureConfig()
+    wanted = AudioFormat(16000, 16000)
+    catalog = Catalog("/data", wanted, (), frame, np.empty((rows, 0)))
+    with stored_rows(saved(tmp_path, frame, groups)) as stored:
+        blocks = list(cut(stored, size, config))
+        assert blocks == list(cut(catalog, size, config))
+        assert stored.counts() == catalog.counts()
+    assert sum(block.clips for block in blocks) == (frame["state"] == OK).sum()
+    # Alone, the rows of a block have the same key: nothing else is in it.
+    block = blocks[seed % len(blocks)]
+    alone = frame.iloc[block.start : block.stop].reset_index(drop=True)
+    (again,) = cut(Catalog("", wanted, (), alone, np.empty((len(alone), 0))), size, config)
+    assert again.key == block.key

@@ -1,0 +1,165 @@
+"""Clips by row: what the file gives is what memory gives."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from steps import computed
+
+from overlap.bench.scale import write_catalogue
+from overlap.catalog import Catalog, stored_rows
+from overlap.catalog import catalog as catalog_module
+from overlap.catalog import rows as rows_module
+from overlap.catalog.rows import COLUMNS, REMOVED, write_rows
+from overlap.config import FeatureConfig, RunConfig, StoreConfig
+from overlap.errors import CorruptError, NotReadyError
+from overlap.features import FeatureStore, block_job, block_jobs
+from overlap.status import read_status, runs
+from overlap.storage import Location
+
+Ready = tuple[Catalog, FeatureStore]
+
+
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (catalog_module, rows_module):
+        monkeypatch.setattr(module, "GROUP_ROWS", 50)
+
+
+def test_a_catalogue_is_written_in_row_groups(
+    ready: Ready, workspace: Location, small_groups: None
+) -> None:
+    catalog, _ = ready
+    catalog.save(workspace)
+    footer = pq.ParquetFile(f"{workspace}/catalog.parquet").metadata
+    assert [footer.row_group(i).num_rows for i in range(footer.num_row_groups)] == [50, 50, 20]
+    loaded = Catalog.load(workspace)
+    assert loaded.clips.equals(catalog.clips)
+    assert np.array_equal(loaded.labels, catalog.labels, equal_nan=True)
+    with stored_rows(workspace) as rows:
+        assert (rows.data, rows.wanted, rows.words) == (
+            catalog.data,
+            catalog.wanted,
+            catalog.words,
+        )
+        assert rows.counts() == catalog.counts()
+
+
+def test_the_store_takes_memory_and_file_alike(ready: Ready, workspace: Location) -> None:
+    catalog, store = ready
+    with stored_rows(workspace) as rows:
+        assert store.blocks(rows) == store.blocks(catalog)
+        assert store.missing(rows) == []
+        assert store.rows_as_in(rows)
+        blocks = store.blocks(rows)[::-1]
+        expected = [block_job(workspace, catalog, block) for block in blocks]
+        assert list(block_jobs(workspace, rows, blocks)) == expected
+
+
+def test_only_the_columns_of_features_are_read_and_two_row_groups_kept(
+    ready: Ready, workspace: Location, small_groups: None
+) -> None:
+    ready[0].save(workspace)
+    with stored_rows(workspace) as rows:
+        for part in rows.parts(7):
+            assert [*part.columns] == [*COLUMNS]
+            assert len(rows._kept) <= 2
+            assert all([*group.columns] == [*COLUMNS] for group in rows._kept.values())
+
+
+def test_jobs_are_made_when_they_are_asked_for(ready: Ready, workspace: Location) -> None:
+    catalog, store = ready
+    asked = []
+
+    class Counting(Catalog):
+        def part(self, start: int, stop: int) -> pd.DataFrame:
+            asked.append(start)
+            return super().part(start, stop)
+
+    counting = Counting(catalog.data, catalog.wanted, catalog.words, catalog.clips, catalog.labels)
+    jobs = block_jobs(workspace, counting, store.blocks(catalog))
+    assert asked == []
+    next(jobs)
+    assert asked == [0]
+
+
+def test_a_block_counts_its_clips(ready: Ready) -> None:
+    catalog, store = ready
+    clips = catalog.clips.copy()
+    clips.loc[17, "state"] = REMOVED
+    counts = [block.clips for block in store.blocks(replace(catalog, clips=clips))]
+    assert counts == [16, 15, 16, 16, 16, 16, 16, 8]
+
+
+@pytest.mark.parametrize("column", ["clip_id", "split", "digest", "state"])
+def test_the_key_of_a_block_depends_on_its_own_rows(ready: Ready, column: str) -> None:
+    catalog, store = ready
+    clips = catalog.clips.copy()
+    clips.loc[20, column] = {"split": "test", "state": REMOVED}.get(column, "another")
+    before, after = store.blocks(catalog), store.blocks(replace(catalog, clips=clips))
+    assert [a.index for a, b in zip(after, before, strict=True) if a.key != b.key] == [1]
+
+
+def test_the_status_names_what_is_missing(ready: Ready, workspace: Location) -> None:
+    store = FeatureStore.open(workspace, read_only=False)
+    for index in (1, 2, 3, 7):
+        store.mark_missing(index)
+    status = read_status(workspace)
+    assert (status.blocks, status.blocks_done) == (8, 4)
+    assert status.blocks_missing == ((1, 3), (7, 7))
+    assert status.clips_missing == 3 * 16 + 8
+
+
+def test_without_a_store_no_block_is_counted(ready: Ready, workspace: Location) -> None:
+    (workspace / "features.zarr").remove()
+    status = read_status(workspace)
+    assert (status.blocks, status.blocks_done, status.blocks_missing) == (0, 0, ())
+
+
+def test_runs_of_numbers() -> None:
+    assert runs([]) == ()
+    assert runs([4]) == ((4, 4),)
+    assert runs([0, 1, 3, 5, 6, 7]) == ((0, 1), (3, 3), (5, 7))
+
+
+def test_a_damaged_catalogue_is_named(config: RunConfig, workspace: Location) -> None:
+    with pytest.raises(NotReadyError, match="no catalogue there"), stored_rows(workspace):
+        pass
+    computed(config)
+    file = Path(f"{workspace}/catalog.parquet")
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(CorruptError, match=r"catalog.parquet: is damaged"), stored_rows(workspace):
+        pass
+    file.write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
+    with (
+        pytest.raises(CorruptError, match=r"catalog.parquet: is damaged"),
+        stored_rows(workspace) as rows,
+    ):
+        rows.part(0, 10)
+
+
+def test_a_file_without_clips(workspace: Location) -> None:
+    frame = pd.DataFrame({name: pd.Series([], dtype="str") for name in COLUMNS})
+    about = {"data": "/data", "rate_hz": "16000", "samples": "16000"}
+    write_rows(workspace / "catalog.parquet", [frame], about)
+    with stored_rows(workspace) as rows:
+        assert (len(rows), [*rows.parts(10)]) == (0, [])
+        store = FeatureStore.create(workspace, FeatureConfig(), StoreConfig())
+        store.sync(rows)
+        assert store.missing(rows) == []
+
+
+def test_the_synthetic_catalogue_is_one(workspace: Location) -> None:
+    write_catalogue(workspace, 70_000)
+    catalog = Catalog.load(workspace)
+    assert len(catalog) == 70_000
+    assert catalog.counts() == {"train": 63_637, "test": 6_363, "quarantined": 0, "removed": 0}
+    assert catalog.clips["file"][1234] == "train/clip_00001234.wav"
+    assert catalog.clips["digest"].str.fullmatch("[0-9a-f]{32}").all()
+    assert catalog.clips["digest"].is_unique
+    assert np.isnan(catalog.labels[-1]).all()
+    assert np.abs(catalog.labels[:63_637].sum(axis=1) - 1).max() < 1e-12
