@@ -1,5 +1,6 @@
 """Commands around the data: mix, synth, score, bench, demo."""
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -150,4 +151,27 @@ def bench_features(
             (r.name, f"{r.clips_per_cpu_second:,.0f}", f"{r.ratio:.2f}", f"{r.max_error_db:.2g}")
             for r in rows
         ],
+    )
+
+
+@bench.command("scale")
+def bench_scale(
+    clips: Annotated[int, typer.Option(min=1, help="Clips of the catalogue.")] = 11_000_000,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers; none: one per core.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Memory of a feature stage's driver over any number of clips; no sound is computed."""
+    from flows.console import print_json, print_table
+    from flows.scale import bench_scale as measure
+
+    report = measure(clips, workers or os.cpu_count() or 1)
+    figures = {"peak_mb": report.peak_mb, "bytes_per_clip": report.bytes_per_clip}
+    if as_json:
+        print_json(report.model_dump() | figures)
+        return
+    print_table(
+        f"{clips:,} clips, {report.blocks:,} blocks, catalogue of {report.catalogue_mb:,.0f} MB",
+        ("the driver", "seconds", "peak memory so far, MB"),
+        [(p.name, f"{p.seconds:.1f}", f"{p.peak_mb:,.0f}") for p in report.phases]
+        + [("bytes per clip beyond the start", "", f"{report.bytes_per_clip:,.1f}")],
     )

@@ -1,0 +1,60 @@
+"""`overlap bench scale`: the driver of a feature stage in a process of its own, without sound.
+
+    python -m flows.scale WORKSPACE WORKERS
+
+measures one over the catalogue that is there, and prints a JSON object.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from flows.environment import prepare
+from overlap.bench.scale import ScaleReport, Stage, drive, write_catalogue
+from overlap.config import ClusterConfig
+from overlap.errors import BenchError
+from overlap.storage import Location
+
+
+def bench_scale(clips: int, workers: int) -> ScaleReport:
+    """Measure the driver of a feature stage over a catalogue of clips that do not exist.
+
+    Args:
+        clips: Rows of the catalogue.
+        workers: CPU workers of the local cluster.
+
+    Raises:
+        BenchError: the driver failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="overlap-scale-") as folder:
+        write_catalogue(Location.of(folder), clips)
+        command = [sys.executable, "-m", "flows.scale", folder, str(workers)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise BenchError(f"the driver failed over {clips} clips:\n{ended.stderr[-2000:]}")
+    return ScaleReport.model_validate_json(ended.stdout)
+
+
+def main(folder: str, workers: str) -> None:
+    """Measure the driver in this process."""
+    prepare(verbose=False)
+    workspace = Location.of(folder)
+    report = drive(workspace, lambda: _stage(workspace, int(workers)))
+    sys.stdout.write(report.model_dump_json())
+
+
+@contextmanager
+def _stage(workspace: Location, workers: int) -> Iterator[Stage]:
+    from flows.runtime import open_cluster
+    from tasks.features import compute_missing
+
+    config = ClusterConfig(cpu_workers=workers)
+    with open_cluster(config, workspace, training=False) as scheduler:
+        yield partial(compute_missing, scheduler)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
