@@ -48,7 +48,7 @@ def list_data(address: str | Location) -> Listing:
     if "train" not in folders:
         raise DataError(
             f"{data}: there is no train/ in it; a data set has train/*.wav and {LABELS}, and to "
-            f"be predicted test/*.wav and {TEMPLATE}"
+            f"be predicted test/*.wav and {TEMPLATE}{_hint(data, folders)}"
         )
     splits: list[Split] = ["train", "test"] if "test" in folders else ["train"]
     files = pd.concat([_files(data / s, s, f"{s}/") for s in splits], ignore_index=True)
@@ -87,6 +87,12 @@ def _folder(address: str | Location) -> Location:
     if not data.is_folder():
         raise DataError(f"{data}: there is no such folder")
     return data
+
+
+def _hint(data: Location, folders: list[str]) -> str:
+    """What to name instead, when the data set lies one folder deeper, as in many archives."""
+    deeper = data / folders[0] if len(folders) == 1 else None
+    return f"; give {deeper}" if deeper and (deeper / "train").is_folder() else ""
 
 
 def _no_clips(folder: Location) -> DataError:

@@ -1,8 +1,10 @@
 """Data and workspace on an object store: a whole run against a real S3 API on the loopback."""
 
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pandas as pd
 import pytest
 from processes import free_port, stop, wait_for
 
-from overlap.catalog import list_clips
+from overlap.catalog import list_clips, list_data
 from overlap.features import FeatureStore
 from overlap.storage import Location
 
@@ -71,3 +73,34 @@ def test_a_run_on_an_object_store(
     assert len(list_clips("s3://bucket/data/test").files) == 20
     checked = overlap("verify", "--workspace", "s3://bucket/w", **s3)
     assert "all is as it was written" in checked.stdout
+
+
+def test_many_files_and_an_archive_on_an_object_store(
+    s3: dict[str, str], data: Path, tmp_path: Path
+) -> None:
+    import s3fs
+
+    store = s3fs.S3FileSystem()
+    names = sorted(file.name for file in (data / "test").iterdir())
+    contents = [(data / "test" / name).read_bytes() for name in names]
+    store.put(str(data / "test"), "bucket/many/test", recursive=True)
+    store.pipe_file("bucket/many/test/empty[1]*", b"")
+    asked = [*names, "nothing", "empty[1]*"]
+    *found, missing, empty = (Location.of("s3://bucket/many") / "test").read_many(asked)
+    assert found == contents
+    assert isinstance(missing, FileNotFoundError)
+    assert empty == b""
+
+    archive = Path(shutil.make_archive(str(tmp_path / "data"), "zip", data))
+    store.put(str(archive), "bucket/data.zip")
+    address = "zip://::s3://bucket/data.zip"
+    listing = list_data(address)
+    assert sorted(listing.files["file"]) == sorted(list_data(data).files["file"])
+    *found, missing = (Location.of(address) / "test").read_many([*names, "nothing"])
+    assert found == contents
+    assert isinstance(missing, FileNotFoundError)
+
+    with zipfile.ZipFile(archive, "w") as other:
+        other.writestr("test/other.wav", contents[0])
+    store.put(str(archive), "bucket/data.zip")
+    assert (Location.of(address) / "test").read_many(["other.wav"]) == contents[:1]
