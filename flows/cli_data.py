@@ -1,6 +1,5 @@
-"""Commands around the data: mix, synth, score, bench, demo."""
+"""Commands around the data: mix, synth, score."""
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,15 +10,12 @@ from pydantic import ValidationError
 from flows.options import Json
 from overlap.errors import UserError
 
-bench = typer.Typer(help="Benchmarks, as ratios taken in one run.", no_args_is_help=True)
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command()(mix)
     app.command()(synth)
     app.command()(score)
-    app.add_typer(bench, name="bench")
 
 
 def mix(  # noqa: PLR0913  one parameter per option
@@ -118,60 +114,3 @@ def score(
     print_table(f"{judged.clips} clips", ("", ""), rows)
     worst = sorted(judged.per_word.items(), key=lambda item: -item[1])
     print_table("KL by word", ("word", "KL"), [(w, f"{value:.4f}") for w, value in worst])
-
-
-@bench.command("features")
-def bench_features(
-    words: Annotated[
-        Path | None, typer.Option(help="Folder of clips to measure on; none: synthetic sound.")
-    ] = None,
-    clips: Annotated[int, typer.Option(min=8, help="Clips per round.")] = 128,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 7,
-    as_json: Json = False,
-) -> None:
-    """Clips per CPU-second of every way to compute the features, on one core."""
-    from flows.console import print_json, print_table
-    from overlap.bench import features as library
-    from overlap.config import FeatureConfig
-
-    config = FeatureConfig()
-    sound = (
-        library.speech_like(clips, config)
-        if words is None
-        else library.load_some(words, clips, config)
-    )
-    rows = library.bench_features(sound, config, rounds)
-    if as_json:
-        print_json({"clips": clips, "rounds": rounds, "rows": [asdict(row) for row in rows]})
-        return
-    print_table(
-        f"Features of {clips} clips, one core, {rounds} rounds",
-        ("way", "clips per CPU-second", "ratio", "max error, dB"),
-        [
-            (r.name, f"{r.clips_per_cpu_second:,.0f}", f"{r.ratio:.2f}", f"{r.max_error_db:.2g}")
-            for r in rows
-        ],
-    )
-
-
-@bench.command("scale")
-def bench_scale(
-    clips: Annotated[int, typer.Option(min=1, help="Clips of the catalogue.")] = 11_000_000,
-    workers: Annotated[int | None, typer.Option(min=1, help="Workers; none: one per core.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Memory of a feature stage's driver over any number of clips; no sound is computed."""
-    from flows.console import print_json, print_table
-    from flows.scale import bench_scale as measure
-
-    report = measure(clips, workers or os.cpu_count() or 1)
-    figures = {"peak_mb": report.peak_mb, "bytes_per_clip": report.bytes_per_clip}
-    if as_json:
-        print_json(report.model_dump() | figures)
-        return
-    print_table(
-        f"{clips:,} clips, {report.blocks:,} blocks, catalogue of {report.catalogue_mb:,.0f} MB",
-        ("the driver", "seconds", "peak memory so far, MB"),
-        [(p.name, f"{p.seconds:.1f}", f"{p.peak_mb:,.0f}") for p in report.phases]
-        + [("bytes per clip beyond the start", "", f"{report.bytes_per_clip:,.1f}")],
-    )

@@ -28,13 +28,25 @@ def print_json(content: object) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table; columns after the first are right-aligned."""
+    """A table; columns after the first are right-aligned, but one of bars without a name."""
     table = Table(title=title, title_justify="left", title_style="bold", show_header=any(columns))
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
+        table.add_column(column, justify="left" if not index or not column else "right")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     OUT.print(table)
+
+
+def bars(values: Sequence[float], width: int = 16) -> list[str]:
+    """A bar per value, the largest `width` characters long.
+
+    Examples:
+        >>> bars([1, 2, 0.1], 4)
+        ['██', '████', '▏']
+    """
+    largest = max(values, default=0)
+    eighths = [max(1, round(8 * width * value / largest)) if largest else 0 for value in values]
+    return ["█" * (n // 8) + ("▏▎▍▌▋▊▉"[n % 8 - 1] if n % 8 else "") for n in eighths]
 
 
 def print_ensemble(

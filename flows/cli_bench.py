@@ -1,0 +1,123 @@
+"""Benchmarks from the command line: bench features, bench scale."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.options import Json
+
+bench = typer.Typer(help="Benchmarks, as ratios taken in one run.", no_args_is_help=True)
+
+
+class Codec(StrEnum):
+    """Codecs of the feature store."""
+
+    none = "none"
+    lz4 = "lz4"
+    zstd = "zstd"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(bench, name="bench")
+
+
+@bench.command("features")
+def bench_features(
+    words: Annotated[
+        Path | None, typer.Option(help="Folder of clips to measure on; none: synthetic sound.")
+    ] = None,
+    clips: Annotated[int, typer.Option(min=8, help="Clips per round.")] = 128,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 7,
+    files: Annotated[
+        int, typer.Option(min=0, help="Wav files for reading and end to end; 0: neither.")
+    ] = 8192,
+    compression: Annotated[Codec, typer.Option(help="Codec of the store.")] = Codec.none,
+    as_json: Json = False,
+) -> None:
+    """Clips per CPU-second of every way to compute the features, on one core, and end to end."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from flows.console import OUT, bars, print_json, print_table
+    from overlap.bench import end_to_end, features, reading
+    from overlap.config import FeatureConfig, StoreConfig
+    from overlap.features.simd import target
+
+    config, store = FeatureConfig(), StoreConfig(compression=compression.value)
+    sound = (
+        features.speech_like(clips, config)
+        if words is None
+        else features.load_some(words, clips, config)
+    )
+    rows = features.bench_features(sound, config, rounds)
+    read = reading.bench_reading(config.clip_format, files, rounds) if files else []
+    whole = end_to_end.bench_end_to_end(sound, config, store, files, rounds) if files else []
+    if as_json:
+        about = {"processor": target(), "clips": clips, "rounds": rounds, "files": files}
+        parts: dict[str, Sequence[Any]]
+        parts: dict[str, Sequence[Any]]
+        parts = {"rows": rows, "reading": read, "end_to_end": whole}
+        print_json(
+            about
+            | {"compression": store.compression}
+            | {name: [asdict(row) for row in part] for name, part in parts.items()}
+        )
+        return
+    speeds = [row.clips_per_cpu_second for row in rows]
+    print_table(
+        f"Features of {clips} clips, one core, {target()}, {rounds} rounds",
+        ("way", "clips per CPU-second", "ratio", "max error, dB", ""),
+        [
+            (r.name, f"{r.clips_per_cpu_second:,.0f}", f"{r.ratio:.2f}", f"{r.max_error_db:.2g}", b)
+            for r, b in zip(rows, bars(speeds), strict=True)
+        ],
+    )
+    if not files:
+        return
+    print_table(
+        f"Reading {files} wav files of one second, one core",
+        ("way", "files per CPU-second", "ratio", ""),
+        [
+            (r.name, f"{r.files_per_cpu_second:,.0f}", f"{r.ratio:.2f}", b)
+            for r, b in zip(read, bars([r.files_per_cpu_second for r in read]), strict=True)
+        ],
+    )
+    print_table(
+        f"From {files} wav files to Zarr, compression {store.compression}",
+        ("", "clips per CPU-second", "ratio to the librosa loop", "clips/s", "speed-up"),
+        [
+            (
+                r.name, f"{r.clips_per_cpu_second:,.0f}", f"{r.ratio:.1f}",
+                f"{r.clips_per_second:,.0f}", f"{r.speedup:.2f}",
+            )
+            for r in whole
+        ],
+    )  # fmt: skip
+    OUT.print(f"{whole[0].bytes_per_clip:,.0f} bytes a clip in the store", highlight=False)
+
+
+@bench.command("scale")
+def bench_scale(
+    clips: Annotated[int, typer.Option(min=1, help="Clips of the catalogue.")] = 11_000_000,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers; none: one per core.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Memory of a feature stage's driver over any number of clips; no sound is computed."""
+    from flows.console import print_json, print_table
+    from flows.scale import bench_scale as measure
+
+    report = measure(clips, workers or os.cpu_count() or 1)
+    figures = {"peak_mb": report.peak_mb, "bytes_per_clip": report.bytes_per_clip}
+    if as_json:
+        print_json(report.model_dump() | figures)
+        return
+    print_table(
+        f"{clips:,} clips, {report.blocks:,} blocks, catalogue of {report.catalogue_mb:,.0f} MB",
+        ("the driver", "seconds", "peak memory so far, MB"),
+        [(p.name, f"{p.seconds:.1f}", f"{p.peak_mb:,.0f}") for p in report.phases]
+        + [("bytes per clip beyond the start", "", f"{report.bytes_per_clip:,.1f}")],
+    )

@@ -1,0 +1,186 @@
+"""Benchmark of the whole feature path, from wav files to the Zarr store, by one and two workers.
+
+A worker is a process of its own that computes blocks as a Dask worker does, one after the other.
+The files lie in the page cache, and each round writes every chunk anew. Beside every round the
+librosa loop is measured: its features alone, without reading and writing.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from overlap.bench.features import TOP_DB, cpu_seconds
+from overlap.catalog import Catalog, build_catalog, list_clips, stored_rows
+from overlap.catalog.inspection import load_clip
+from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
+from overlap.features import FeatureStore, block_jobs, extract_block
+from overlap.features.reference import reference_features
+from overlap.features.store import NAME
+from overlap.storage import Location
+
+LOOP_CLIPS = 16
+WORKERS = (1, 2)
+
+
+@dataclass(frozen=True)
+class EndToEndRow:
+    """The feature path with a number of workers."""
+
+    name: str
+    clips_per_cpu_second: float
+    """Median over the rounds; the CPU time of all workers, in the kernel too."""
+    clips_per_second: float
+    """Median over the rounds, by the clock."""
+    ratio: float
+    """Clips per CPU-second by those of the librosa loop in the same round; the median."""
+    speedup: float
+    """Clips per second by those of one worker in the same round; the median."""
+    bytes_per_clip: float
+    """Size of the feature chunks in the store."""
+    max_error_db: float
+    """Largest difference of stored values from the reference within 80 dB of the peak."""
+
+
+def bench_end_to_end(
+    clips: NDArray[np.float32],
+    config: FeatureConfig,
+    store: StoreConfig,
+    files: int = 8192,
+    rounds: int = 5,
+) -> list[EndToEndRow]:
+    """Write clips as wav files and measure the way from there to the store.
+
+    Args:
+        clips: (clips, samples) float32; written again and again with a sample changed, so that no
+            two files are equal.
+        config: The features.
+        store: How the store is cut and written.
+        files: How many files.
+        rounds: Each number of workers is measured once in each.
+    """
+    with tempfile.TemporaryDirectory(prefix="overlap-bench-") as folder:
+        data, workspace = Path(folder) / "clips", Location(f"{folder}/workspace")
+        _write(data, clips, files, config.rate_hz)
+        catalog = build_catalog(
+            list_clips(data), config.clip_format, ChecksConfig(max_bad_fraction=1.0)
+        ).catalog
+        catalog.save(workspace)
+        made = FeatureStore.create(workspace, config, store)
+        made.sync(catalog)
+        measured: dict[int, list[_Measured]] = {workers: [] for workers in WORKERS}
+        loop = []
+        some = np.resize(clips, (LOOP_CLIPS, config.clip_samples))
+        for _ in range(rounds + 1):  # the first one compiles and fills caches
+            for workers in WORKERS:
+                measured[workers].append(_round(workspace, workers))
+            with threadpool_limits(1):
+                loop.append(LOOP_CLIPS / cpu_seconds(lambda: reference_features(some, config)))
+        error = _error(catalog, made)
+        chunks = (Path(folder) / "workspace" / NAME / "mel").rglob("*")
+        size = sum(chunk.stat().st_size for chunk in chunks if chunk.is_file()) / files
+    one = np.array([m.clips_per_second for m in measured[1]])
+    return [
+        EndToEndRow(
+            name=f"{workers} worker" + "s" * (workers > 1),
+            clips_per_cpu_second=_median([m.clips_per_cpu_second for m in found]),
+            clips_per_second=_median([m.clips_per_second for m in found]),
+            ratio=_median([m.clips_per_cpu_second for m in found] / np.array(loop)),
+            speedup=_median([m.clips_per_second for m in found] / one),
+            bytes_per_clip=size,
+            max_error_db=error,
+        )
+        for workers, found in measured.items()
+    ]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    clips_per_cpu_second: float
+    clips_per_second: float
+
+
+def _median(rounds: NDArray[np.float64] | list[float]) -> float:
+    return float(np.median(rounds[1:]))
+
+
+def _round(workspace: Location, workers: int) -> _Measured:
+    """Start workers, let them begin together, and wait until the last one is done."""
+    command = [sys.executable, "-m", "overlap.bench.end_to_end", str(workspace)]
+    started = [
+        subprocess.Popen(
+            [*command, str(number), str(workers)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for number in range(workers)
+    ]  # fmt: skip
+    try:
+        for worker in started:
+            _said(worker)  # it is ready
+        begun = time.perf_counter()
+        for worker in started:
+            worker.stdin.write("go\n")  # type: ignore[union-attr]  # it is a pipe
+            worker.stdin.flush()  # type: ignore[union-attr]
+        done = [json.loads(_said(worker)) for worker in started]
+        seconds = time.perf_counter() - begun
+    finally:
+        for worker in started:
+            worker.kill()
+            worker.communicate()
+    clips, cpu = sum(one["clips"] for one in done), sum(one["cpu_seconds"] for one in done)
+    return _Measured(clips / cpu, clips / seconds)
+
+
+def _said(worker: subprocess.Popen[str]) -> str:
+    line = worker.stdout.readline()  # type: ignore[union-attr]  # it is a pipe
+    if not line:
+        raise RuntimeError(f"a worker of the benchmark ended with exit code {worker.wait()}")
+    return line
+
+
+def _work(workspace: Location, number: int, workers: int) -> None:
+    """Be a worker: compute every so many blocks when told to."""
+    with stored_rows(workspace) as rows:
+        blocks = FeatureStore.open(workspace).blocks(rows)
+        jobs = [*block_jobs(workspace, rows, blocks)]
+    extract_block(jobs[number])
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    cpu = time.process_time()
+    clips = sum(extract_block(job).clips for job in jobs[number::workers])
+    result = {"clips": clips, "cpu_seconds": time.process_time() - cpu}
+    sys.stdout.write(json.dumps(result) + "\n")
+    sys.stdout.flush()
+
+
+def _write(folder: Path, clips: NDArray[np.float32], files: int, rate: int) -> None:
+    folder.mkdir()
+    codes = (np.clip(clips, -1, 1) * 32767).astype("<i2")
+    for index in range(files):
+        samples = codes[index % len(codes)]
+        samples[:2] = index // 32768, index % 32768
+        with wave.open(str(folder / f"clip_{index:06d}.wav"), "wb") as file:
+            file.setparams((1, 2, rate, 0, "NONE", ""))
+            file.writeframes(samples.tobytes())
+
+
+def _error(catalog: Catalog, store: FeatureStore) -> float:
+    data = Location(catalog.data)
+    files = catalog.clips["file"].iloc[:LOOP_CLIPS]
+    clips = np.stack([load_clip(data, file, catalog.wanted).samples for file in files])
+    reference = reference_features(clips, store.config)
+    heard = reference > reference.max(axis=(0, 1, 2)) - TOP_DB
+    return float(np.abs(store.read_rows(0, len(clips)) - reference)[heard].max())
+
+
+if __name__ == "__main__":
+    _work(Location(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
