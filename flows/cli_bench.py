@@ -59,7 +59,6 @@ def bench_features(
     if as_json:
         about = {"processor": target(), "clips": clips, "rounds": rounds, "files": files}
         parts: dict[str, Sequence[Any]]
-        parts: dict[str, Sequence[Any]]
         parts = {"rows": rows, "reading": read, "end_to_end": whole}
         print_json(
             about

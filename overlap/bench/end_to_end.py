@@ -70,9 +70,8 @@ def bench_end_to_end(
     with tempfile.TemporaryDirectory(prefix="overlap-bench-") as folder:
         data, workspace = Path(folder) / "clips", Location(f"{folder}/workspace")
         _write(data, clips, files, config.rate_hz)
-        catalog = build_catalog(
-            list_clips(data), config.clip_format, ChecksConfig(max_bad_fraction=1.0)
-        ).catalog
+        listing, any_clip = list_clips(str(data)), ChecksConfig(max_bad_fraction=1.0)
+        catalog = build_catalog(listing, config.clip_format, any_clip).catalog
         catalog.save(workspace)
         made = FeatureStore.create(workspace, config, store)
         made.sync(catalog)
