@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(config: RunConfig, as_json: bool) -> None:
-    """What a run would do: work, bytes, memory and time; nothing is written."""
+    """What a run would do: work, bytes, memory and time; it measures for two seconds."""
     from flows.console import print_json, print_table
     from overlap.features.compare import find_other
     from overlap.plan import plan_run
@@ -46,7 +46,17 @@ def plan(config: RunConfig, as_json: bool) -> None:
             ("clips to check", planned.clips_to_check, planned.train_clips + planned.test_clips),
             ("feature blocks", planned.blocks_to_compute, planned.blocks),
             ("feature store", _size(planned.bytes_to_write), _size(planned.feature_bytes)),
-            ("features, time", _duration(planned.feature_seconds), f"{workers} workers"),
+            (
+                "features, time",
+                _duration(planned.feature_seconds),
+                f"{workers} workers, {planned.clips_per_core_second:,.0f} clips/s each",
+            ),
+            (
+                "computed by",
+                f"the {planned.way}" + (" way" if planned.way == "batched" else ""),
+                "",
+            ),
+            ("memory per feature worker", _size(planned.worker_bytes), ""),
             ("members", planned.members_to_train, planned.members),
             (
                 "members, time",
@@ -55,7 +65,7 @@ def plan(config: RunConfig, as_json: bool) -> None:
                 else _duration(per_member * planned.members_to_train),
                 "" if per_member is None else f"{_duration(per_member)} each",
             ),
-            ("memory per member", _size(feed.bytes), f"{feed.mode} mode"),
+            ("features in memory per member", _size(feed.bytes), f"{feed.mode} mode"),
         ],
     )
 

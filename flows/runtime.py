@@ -43,22 +43,24 @@ def open_cluster(
             check(client, config, workspace, training=training)
         yield config.address
     else:
-        with _started(config) as cluster:
+        with _started(config, training=training) as cluster:
             with connect(cluster.scheduler_address, config.timeout_s) as client:
                 check(client, config, workspace, training=training)
             yield cluster.scheduler_address
 
 
 @contextmanager
-def _started(config: ClusterConfig) -> Iterator[Any]:
-    cluster = _local(config) if config.kind == "local" else _by_name(config)
+def _started(config: ClusterConfig, *, training: bool) -> Iterator[Any]:
+    cluster = _local(config, training=training) if config.kind == "local" else _by_name(config)
     try:
         yield cluster
     finally:
         cluster.close()
 
 
-def local_workers(config: ClusterConfig, accelerators: list[str]) -> dict[str, dict[str, Any]]:
+def local_workers(
+    config: ClusterConfig, accelerators: list[str], *, training: bool = True
+) -> dict[str, dict[str, Any]]:
     """The workers of a local cluster: one per core, and one per accelerator for training.
 
     Without an accelerator one training worker stands in, on the processor.
@@ -75,7 +77,7 @@ def local_workers(config: ClusterConfig, accelerators: list[str]) -> dict[str, d
         for index in range(cores)
     }
     seen = accelerators or [""]
-    for index in range(config.training_workers or len(seen)):
+    for index in range((config.training_workers or len(seen)) if training else 0):
         workers[f"training-{index}"] = {
             **shared,
             "resources": dict(TRAINING_RESOURCE),
@@ -84,11 +86,11 @@ def local_workers(config: ClusterConfig, accelerators: list[str]) -> dict[str, d
     return {name: {"cls": Nanny, "options": options} for name, options in workers.items()}
 
 
-def _local(config: ClusterConfig) -> SpecCluster:
+def _local(config: ClusterConfig, *, training: bool) -> SpecCluster:
     # Scheduler and nannies listen on the machine's outer address unless they are told a host.
     return SpecCluster(
         scheduler={"cls": Scheduler, "options": {"host": LOOPBACK, "port": 0, "dashboard": False}},
-        workers=local_workers(config, visible_accelerators()),
+        workers=local_workers(config, visible_accelerators(), training=training),
         silence_logs=logging.CRITICAL,
         name="overlap",
     )

@@ -42,6 +42,10 @@ class CorruptError(OverlapError, RuntimeError):
     """Something stored in the workspace is not what was written there."""
 
 
+class ChildError(OverlapError, RuntimeError):
+    """A process that was started for a part of the work failed."""
+
+
 class MemberError(OverlapError, RuntimeError):
     """The process that trains or applies a member failed."""
 

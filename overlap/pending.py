@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from overlap.catalog import Catalog, Listing, build_catalog, previous_catalog
 from overlap.catalog.build import named_clips
 from overlap.catalog.rows import REMOVED
@@ -19,7 +22,7 @@ class Pending:
     clips: int
     """Clips that are new or changed since the catalogue was made."""
     blocks: int
-    """Blocks of features to compute; while clips are new, an estimate from above."""
+    """Blocks of features to compute; fewer where changed files hold the same sound."""
     blocks_in_all: int
     """Blocks of the finished store."""
     block_rows: int
@@ -55,12 +58,19 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     clips, members = len(listing.files), config.ensemble.members
     block_clips = store.block_clips if store else config.store.block_clips
     blocks = -(-clips // block_clips)
-    if before is None or before.wanted != wanted:
+    if before is None or (before.wanted, before.data) != (wanted, str(listing.data)):
         return Pending(clips, blocks, blocks, clips, members)
-    changed = _changed(listing, before)
-    if changed:
-        touched = min(blocks, changed)
-        return Pending(changed, touched, blocks, min(clips, touched * block_clips), members)
+    change = _change(listing, before)
+    if change.clips:
+        blocks = -(-change.rows // block_clips)
+        block_rows = np.minimum(block_clips, change.rows - block_clips * np.arange(blocks))
+        touched = np.unique(change.touched // block_clips)
+        if store is None:
+            touched = np.arange(blocks)
+        else:
+            unfinished = [block.index for block in store.missing(before)]
+            touched = np.union1d(touched, unfinished).astype(np.int64)
+        return Pending(change.clips, len(touched), blocks, int(block_rows[touched].sum()), members)
     # No file changed, so hardly any is decoded; labels and template may have changed.
     catalog = build_catalog(listing, wanted, config.checks, before).catalog
     if store is None:
@@ -74,11 +84,29 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     return Pending(0, 0, blocks, 0, members - done)
 
 
-def _changed(listing: Listing, before: Catalog) -> int:
-    """Clips that are new, changed or gone; all of them when the data is another folder."""
-    clips = named_clips(listing)
-    now = set(zip(clips["file"], clips["version"], strict=True))
-    if before.data != str(listing.data):
-        return len(now)
-    there = before.clips[before.clips["state"] != REMOVED]
-    return len(now ^ set(zip(there["file"], there["version"], strict=True)))
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """What became of the clips of a catalogue."""
+
+    clips: int
+    """Clips that are new, changed or gone."""
+    rows: int
+    """Rows of the catalogue that will be made: none is given up."""
+    touched: NDArray[np.int64]
+    """Rows that will hold something else."""
+
+
+def _change(listing: Listing, before: Catalog) -> _Change:
+    now = named_clips(listing)[["split", "clip_id", "version"]]
+    there = before.clips[["split", "clip_id", "version", "state"]].assign(row=range(len(before)))
+    both = there.merge(now, how="outer", on=["split", "clip_id"], suffixes=("_before", ""))
+    new = both["row"].isna()
+    gone = both["version"].isna() & (both["state"] != REMOVED)
+    changed = ~new & both["version"].notna() & (both["version"] != both["version_before"])
+    rows = len(before) + int(new.sum())
+    old = both.loc[gone | changed, "row"].to_numpy(np.int64)
+    return _Change(
+        clips=int(new.sum()) + len(old),
+        rows=rows,
+        touched=np.concatenate([old, np.arange(len(before), rows)]),
+    )

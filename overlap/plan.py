@@ -1,24 +1,17 @@
-"""What a run would do: how much work, memory, disk and time; nothing is written."""
+"""What a run would do: how much work, memory, disk and time; the workspace is not touched."""
 
-import contextlib
-import time
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from overlap.catalog import Listing, list_data
-from overlap.catalog.inspection import load_clip
+from overlap.calibration import calibrate
+from overlap.catalog import list_data
 from overlap.config import RunConfig
-from overlap.errors import AudioError
-from overlap.features.batched import batched_features
+from overlap.features.compute import Way, way
 from overlap.pending import pending_work
 from overlap.storage import Location
 from overlap.training.memory import MemoryPlan, plan_memory
 from overlap.training.spec import MEMBERS, load_record
-
-CALIBRATION_SECONDS = 2.0
-CALIBRATION_CLIPS = 32
 
 
 @dataclass(frozen=True)
@@ -31,14 +24,19 @@ class RunPlan:
     """Clips that are new or changed since the catalogue was made."""
     blocks: int
     blocks_to_compute: int
+    way: Way
+    """What computes the features: the kernel, or the batched way for what that cannot do."""
     feature_bytes: int
-    """Size of the finished store, before compression."""
+    """Size of the finished store."""
     bytes_to_write: int
     """Part of it that is still to be computed."""
     clips_per_core_second: float
-    """Features computed per second on one core, measured now on some of the clips."""
+    """Clips from file to store per second on one core, measured now on some of the clips."""
     feature_seconds: float
-    """Time for the missing features with the configured CPU workers."""
+    """Time until all features are there, from the first job on: the workers' own start, checking
+    new clips, and computing what is missing. Prefect and the cluster start before that."""
+    worker_bytes: int
+    """Largest memory of a process that computes features, measured now."""
     members: int
     members_to_train: int
     feed: MemoryPlan
@@ -48,7 +46,7 @@ class RunPlan:
 
 
 def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
-    """Look at data and workspace, and measure for two seconds.
+    """Look at data and workspace, and measure the feature stage for two seconds.
 
     Args:
         config: The run.
@@ -59,8 +57,10 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
     """
     listing = list_data(config.data)
     pending, rows = pending_work(config, listing), len(listing.files)
-    per_clip = 2 * int(np.prod(config.features.shape))
-    speed = _calibrate(listing, config)
+    measured = calibrate(listing, config.features, config.store)
+    raw = 2 * int(np.prod(config.features.shape))
+    per_clip = raw if config.store.compression == "none" else measured.stored_bytes
+    work = pending.clips * measured.check_seconds + pending.block_rows * measured.compute_seconds
     train = int((listing.files["split"] == "train").sum())
     return RunPlan(
         train_clips=train,
@@ -68,38 +68,17 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
         clips_to_check=pending.clips,
         blocks=pending.blocks_in_all,
         blocks_to_compute=pending.blocks,
-        feature_bytes=rows * per_clip,
-        bytes_to_write=pending.block_rows * per_clip,
-        clips_per_core_second=speed,
-        feature_seconds=pending.block_rows / (speed * cpu_workers),
+        way=way(config.features),
+        feature_bytes=round(rows * per_clip),
+        bytes_to_write=round(pending.block_rows * per_clip),
+        clips_per_core_second=1 / measured.compute_seconds,
+        feature_seconds=measured.start_seconds + work / cpu_workers if pending.features else 0.0,
+        worker_bytes=measured.worker_bytes,
         members=config.ensemble.members,
         members_to_train=pending.members,
         feed=plan_memory(config.features.shape, config.store.chunk_clips, train, config.training),
         member_seconds=_member_seconds(config, train),
     )
-
-
-def _calibrate(listing: Listing, config: RunConfig) -> float:
-    """Clips per second on one core, from sound file to features."""
-    wanted = config.features.clip_format
-    files = listing.files["file"].to_numpy(object)
-    random = np.random.default_rng(0)
-
-    def compute_some() -> None:
-        batch = []
-        for file in random.choice(files, CALIBRATION_CLIPS):
-            with contextlib.suppress(AudioError):
-                batch.append(load_clip(listing.data, file, wanted).samples)
-        if batch:
-            batched_features(np.stack(batch), config.features)
-
-    compute_some()  # fills caches
-    clips, started = 0, time.perf_counter()
-    with threadpool_limits(1):
-        while (elapsed := time.perf_counter() - started) < CALIBRATION_SECONDS:
-            compute_some()
-            clips += CALIBRATION_CLIPS
-    return clips / elapsed
 
 
 def _member_seconds(config: RunConfig, train: int) -> float | None:

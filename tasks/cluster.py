@@ -95,6 +95,16 @@ def fan_out(
     return [results[index] for index in sorted(results)]
 
 
+def on_every_worker(client: Client, function: Callable[..., object], *arguments: object) -> None:
+    """Call a function once on each worker, in the threads that run jobs, and wait for it."""
+    futures = [
+        client.submit(function, *arguments, workers=[address], pure=False)
+        for address in client.nthreads()
+    ]
+    with lost_cluster_named(client):
+        client.gather(futures)
+
+
 @contextmanager
 def lost_cluster_named(client: Client) -> Iterator[None]:
     """Around a wait for a job: what Dask says of a death, in words for a person.

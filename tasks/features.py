@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
@@ -11,9 +11,10 @@ from overlap.catalog import stored_rows
 from overlap.config import FeatureConfig, Section, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extract_block
 from overlap.features.compare import DriftRow, OtherSet, compare
+from overlap.features.compute import Way, fallback, warm_up, way
 from overlap.storage import Location
-from tasks.cluster import connect, fan_out
-from tasks.progress import stage
+from tasks.cluster import connect, fan_out, on_every_worker
+from tasks.progress import TERMINAL, stage
 from tasks.tables import DRIFT_LEGEND, drift_table
 
 
@@ -28,6 +29,10 @@ class FeatureReport(Section):
     """Clips computed now."""
     seconds: float
     """Wall time."""
+    busy: float | None = None
+    """Part of the workers' time, from the first job to the last result, spent in blocks."""
+    way: Way = "kernel"
+    """What computes the features of this configuration."""
     drift: tuple[DriftRow, ...] = ()
     """How far test clips are from training clips, and both from another data set."""
 
@@ -37,6 +42,10 @@ def extract_features(
     scheduler: str, workspace: Location, features: FeatureConfig, cut: StoreConfig
 ) -> FeatureReport:
     """Compute the blocks that are missing."""
+    reason = fallback(features)
+    if reason is not None:
+        get_run_logger().warning(reason)
+        TERMINAL.line(f"note: {reason}")
     return compute_missing(scheduler, workspace, features, cut)
 
 
@@ -51,7 +60,8 @@ def compute_missing(
 
     Neither the clips nor the jobs are ever in memory together.
     """
-    started, clips = time.perf_counter(), 0
+    started = time.perf_counter()
+    clips, busy = 0, None
     with stored_rows(workspace) as rows:
         store = FeatureStore.create(workspace, features, cut)
         store.sync(rows)
@@ -59,18 +69,26 @@ def compute_missing(
         if missing:
             total = sum(block.clips for block in missing)
             with connect(scheduler) as client, stage("features (clips)", total) as progress:
+                if len(missing) > len(client.nthreads()):
+                    on_every_worker(client, warm_up, features)
+                begun, in_blocks = time.perf_counter(), 0.0
 
                 def on_block(done: BlockDone) -> None:
-                    rate = (progress.done + done.clips) / (time.perf_counter() - started)
+                    nonlocal clips, in_blocks
+                    clips, in_blocks = clips + done.clips, in_blocks + done.seconds
+                    rate = clips / (time.perf_counter() - begun)
                     progress.advance(done.clips, f"{rate:,.0f} clips/s")
 
-                jobs = block_jobs(workspace, rows, missing)
-                clips = sum(done.clips for done in fan_out(client, compute, jobs, on_block))
+                fan_out(client, compute, block_jobs(workspace, rows, missing), on_block)
+                threads = sum(client.nthreads().values())
+                busy = in_blocks / (threads * (time.perf_counter() - begun))
         return FeatureReport(
             blocks=store.block_count(rows),
             written=len(missing),
             clips=clips,
             seconds=time.perf_counter() - started,
+            busy=busy,
+            way=way(features),
         )
 
 

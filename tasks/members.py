@@ -10,8 +10,8 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from overlap.child import run_child
 from overlap.storage import Location
-from overlap.training.child import run_child
 from overlap.training.spec import (
     LOG_FILE,
     MODEL_FILE,

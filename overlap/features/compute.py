@@ -24,19 +24,29 @@ KEPT = 4
 """Kernels kept per thread; each has 2 to 4 MB of buffers."""
 
 
-@lru_cache(maxsize=64)
-def way(config: FeatureConfig) -> Way:
-    """How the features of a configuration are computed; what the kernel cannot is logged once."""
+def fallback(config: FeatureConfig) -> str | None:
+    """Why features of this configuration go the batched way, for a person; None: they do not."""
     reason = unsupported(config)
     if reason is None and numba.config.DISABLE_JIT:
         reason = "numba's compiler is switched off (NUMBA_DISABLE_JIT)"
     if reason is None:
+        return None
+    return f"features go the batched way, some ten times slower than the kernel: {reason}"
+
+
+@lru_cache(maxsize=64)
+def way(config: FeatureConfig) -> Way:
+    """How features of this configuration are computed; a fallback is logged once."""
+    reason = fallback(config)
+    if reason is None:
         return "kernel"
-    LOG.warning(
-        "features are computed by the batched path, about ten times slower than the kernel: %s",
-        reason,
-    )
+    LOG.warning(reason)
     return "batched"
+
+
+def warm_up(config: FeatureConfig) -> None:
+    """Load the compiled kernel, or compile it, so that the first block need not."""
+    compute_features(np.zeros((1, config.clip_samples), np.float32), config)
 
 
 def compute_features(

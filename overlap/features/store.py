@@ -6,7 +6,7 @@
     valid       (clip,) bool: whether the row holds a clip's features
     blocks/
         key        (block, 16) uint8: the done marker; names configuration and clips
-        digest     (block, 16) uint8: BLAKE2b of the block's values
+        digest     (block, 16) uint8: XXH3-128 of the block's values
         histogram  (block, split, resolution, 65536) uint32: counts of the float16 codes
 
 Row i is row i of the catalogue. A block is a run of whole chunks of `mel` and, in the three
@@ -33,7 +33,7 @@ from overlap.provenance import git_revision, software
 from overlap.storage import Location
 
 NAME = "features.zarr"
-FORMAT = 1
+FORMAT = 2
 SPLITS: tuple[Split, ...] = ("train", "test")
 KEY_BYTES = 16
 COLUMNS: Mapping[str, Any] = {"clip_id": str, "split": "uint8", "valid": "bool"}

@@ -8,9 +8,9 @@ import argparse
 import sys
 
 from overlap.catalog import Catalog
+from overlap.child import as_child
 from overlap.features import FeatureStore
 from overlap.storage import Location
-from overlap.training.child import as_child
 from overlap.training.feed import ChunkedSource
 from overlap.training.fit import predict
 from overlap.training.member import load_model

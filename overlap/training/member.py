@@ -14,13 +14,13 @@ import keras
 import numpy as np
 
 from overlap.catalog import Catalog, partition
+from overlap.child import as_child
 from overlap.ensemble.scoring import kl
 from overlap.errors import MemberError, OverlapError
 from overlap.features import FeatureStore
 from overlap.peak_memory import peak_memory_mb
 from overlap.provenance import software
 from overlap.storage import Location
-from overlap.training.child import as_child
 from overlap.training.device import device_name, make_deterministic
 from overlap.training.feed import ChunkedSource, open_source
 from overlap.training.fit import Emit, Progress, compile_network, predict, train

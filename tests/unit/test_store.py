@@ -1,5 +1,7 @@
 import hashlib
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -236,3 +238,29 @@ def test_the_digest_is_that_of_the_stored_block(ready: Ready, config: RunConfig)
     values, digest = compute_block(job, store)
     assert digest == store.stored_digest(block)
     assert len(values) == 8
+
+
+FLAT = """
+import sys
+import psutil
+from overlap.catalog import stored_rows
+from overlap.features import FeatureStore, block_jobs, extract_block
+from overlap.storage import Location
+
+workspace = Location(sys.argv[1])
+with stored_rows(workspace) as rows:
+    jobs = [*block_jobs(workspace, rows, FeatureStore.open(workspace).blocks(rows))]
+process, seen = psutil.Process(), []
+for number in range(200):
+    extract_block(jobs[number % len(jobs)])
+    seen.append(process.memory_info().rss)
+print(max(seen[20:60]), max(seen[160:]))
+"""
+
+
+def test_memory_is_flat_over_200_blocks(ready: Ready, config: RunConfig) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FLAT, config.workspace], capture_output=True, text=True, check=True
+    )
+    early, late = map(int, done.stdout.split())
+    assert late - early < 4e6, f"{early / 1e6:.1f} MB at first, {late / 1e6:.1f} MB at the end"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from overlap.errors import MemberError
+from overlap.errors import ChildError
 from overlap.storage import Location
 
 LEASH = "OVERLAP_CHILD"
@@ -64,7 +64,7 @@ def run_child(
         log: Where the child's standard error is kept, whatever happens.
 
     Raises:
-        MemberError: it ended with an error; the message holds the end of its output.
+        ChildError: it ended with an error; the message holds the end of its output.
     """
     environment = {k: v for k, v in os.environ.items() if k not in THREAD_LIMITS}
     environment |= {LEASH: "1", "PYTHONUNBUFFERED": "1"}
@@ -96,7 +96,7 @@ def run_child(
     if code:
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         end = "".join(deque(lines, TAIL_LINES)).strip()
-        raise MemberError(f"{module} ended with {reason}:\n{end}")
+        raise ChildError(f"{module} ended with {reason}:\n{end}")
 
 
 def _kill_unwanted(

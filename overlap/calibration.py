@@ -1,0 +1,127 @@
+"""What the feature stage costs on this machine, measured in a process like a worker's.
+
+The process computes blocks of some of the real clips into a store of its own in the folder for
+temporary files, as a worker does: reading, decoding, digests, the kernel, statistics, writing.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from overlap.catalog.listing import Listing
+from overlap.child import as_child, run_child
+from overlap.config import FeatureConfig, StoreConfig
+from overlap.peak_memory import peak_memory_mb
+from overlap.storage import Location
+
+SECONDS = 2.0
+"""Length of the measurement."""
+CLIPS = 512
+"""Clips it is made with, at most."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Costs of the feature stage."""
+
+    start_seconds: float
+    """From the start of a process until its first block: imports, and the compiled kernel."""
+    check_seconds: float
+    """Per clip: to read, decode and name it, which makes the catalogue."""
+    compute_seconds: float
+    """Per clip: from its file to the store."""
+    stored_bytes: float
+    """Per clip, in the store."""
+    worker_bytes: int
+    """Largest memory of the process."""
+
+
+def calibrate(
+    listing: Listing, features: FeatureConfig, store: StoreConfig, seconds: float = SECONDS
+) -> Calibration:
+    """Measure the feature stage on some clips of a data set.
+
+    Args:
+        listing: The data; an even choice of its clips is computed, again and again.
+        features: The features.
+        store: How the store is cut and written.
+        seconds: Length of the measurement.
+
+    Raises:
+        ChildError: the process that measures failed.
+    """
+    files = listing.files.reset_index(drop=True)
+    chosen = files.iloc[np.unique(np.linspace(0, len(files) - 1, CLIPS).astype(int))]
+    reports: list[Mapping[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="overlap-plan-") as folder:
+        job = {
+            "data": str(listing.data),
+            "files": chosen[["split", "clip_id", "file", "version"]].to_dict("list"),
+            "features": features.model_dump(mode="json"),
+            "store": store.model_dump(mode="json"),
+            "seconds": seconds,
+        }
+        (Location(folder) / "job.json").write_json(job)
+        started = time.time()
+        run_child(__name__, [folder, str(started)], reports.append)
+    return Calibration(**reports[0])
+
+
+def _measure(folder: Path, started: float) -> Calibration:
+    import pandas as pd
+
+    from overlap.catalog import build_catalog
+    from overlap.config import ChecksConfig
+    from overlap.features import FeatureStore, block_job, extract_block
+    from overlap.features.compute import warm_up
+    from overlap.features.store import NAME
+
+    job = json.loads((folder / "job.json").read_bytes())
+    features, cut = FeatureConfig(**job["features"]), StoreConfig(**job["store"])
+    warm_up(features)
+    start_seconds = time.time() - started
+    listing = Listing(Location(job["data"]), pd.DataFrame(job["files"]), None, None, None)
+    workspace, any_clip = Location(str(folder / "workspace")), ChecksConfig(max_bad_fraction=1.0)
+
+    begun = time.perf_counter()
+    catalog = build_catalog(listing, features.clip_format, any_clip).catalog
+    check_seconds = (time.perf_counter() - begun) / len(catalog)
+
+    store = FeatureStore.create(workspace, features, cut)
+    store.sync(catalog)
+    jobs = [block_job(workspace, catalog, block) for block in store.blocks(catalog)]
+
+    def compute_all() -> int:
+        return sum(extract_block(job).clips for job in jobs)
+
+    compute_all()
+    clips, taken = _repeat(compute_all, job["seconds"])
+    written = (file.stat().st_size for file in (folder / "workspace" / NAME).rglob("*")
+               if file.is_file())  # fmt: skip
+    return Calibration(
+        start_seconds=start_seconds,
+        check_seconds=check_seconds,
+        compute_seconds=taken / max(1, clips),
+        stored_bytes=sum(written) / len(catalog),
+        worker_bytes=round(1e6 * peak_memory_mb()),
+    )
+
+
+def _repeat(work: Callable[[], int], seconds: float) -> tuple[int, float]:
+    """How much was done in about so many seconds, and in how many."""
+    done, started = 0, time.perf_counter()
+    while (taken := time.perf_counter() - started) < seconds or not taken:
+        done += work()
+    return done, taken
+
+
+if __name__ == "__main__":
+    with as_child() as emit:
+        emit(asdict(_measure(Path(sys.argv[1]), float(sys.argv[2]))))
