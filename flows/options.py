@@ -54,7 +54,7 @@ def run_command(app: typer.Typer) -> Callable[[RunCommand], RunCommand]:
             compare: Annotated[
                 str | None,
                 typer.Option(
-                    help="Workspace of another data set: how far its decibels are from these."
+                    help="Workspace of another data set: tells how far these decibels are from its."
                 ),
             ] = None,
             cluster: Cluster = None,
