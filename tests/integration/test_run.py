@@ -51,13 +51,13 @@ def test_a_run_says_how_far_test_is_from_train(finished) -> None:
 
 
 def test_features_are_compared_with_those_of_another_workspace(
-    overlap, finished, data: Path, tiny: Path, tmp_path: Path
+    overlap, copy: Path, data: Path, tiny: Path, tmp_path: Path
 ) -> None:
     """Of the same clips, and of the same clips at a tenth of the amplitude."""
-    options = ("--workspace", tmp_path / "w", "--config", tiny, "--compare", finished.workspace)
+    options = ("--workspace", tmp_path / "w", "--config", tiny, "--compare", copy)
     same = json.loads(overlap("features", "--data", data, *options, "--json").stdout)
     rows = [row for row in same["drift"] if row["other"]]
-    assert {row["other"] for row in rows} == {str(finished.workspace)}
+    assert {row["other"] for row in rows} == {str(copy)}
     assert [row["clips"] for row in rows] == ["train"] * 4 + ["test"] * 4
     assert all(row["drift"]["wasserstein_db"] == 0 for row in rows[:4])
     quiet = Path(shutil.copytree(data, tmp_path / "quiet"))
@@ -65,7 +65,7 @@ def test_features_are_compared_with_those_of_another_workspace(
         samples, rate = soundfile.read(file)
         soundfile.write(file, samples / 10, rate, subtype="FLOAT")
     said = overlap("features", "--data", quiet, *options).stdout
-    assert str(finished.workspace) in said
+    assert str(copy) in said
     table = [line.split("│") for line in said.splitlines() if "train / other" in line]
     assert len(table) == 4
     assert [float(cells[7]) for cells in table] == pytest.approx([-20] * 4, abs=0.1)  # the peaks
