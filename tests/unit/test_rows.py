@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from steps import computed
 
+from flows.cli_workspace import RUNS, _missing_rows
 from overlap.bench.scale import write_catalogue
 from overlap.catalog import Catalog, stored_rows
 from overlap.catalog import catalog as catalog_module
@@ -163,3 +164,13 @@ def test_the_synthetic_catalogue_is_one(workspace: Location) -> None:
     assert catalog.clips["digest"].is_unique
     assert np.isnan(catalog.labels[-1]).all()
     assert np.abs(catalog.labels[:63_637].sum(axis=1) - 1).max() < 1e-12
+
+
+def test_the_table_of_the_status_names_few_runs() -> None:
+    assert _missing_rows((), 0) == []
+    assert _missing_rows(((3, 7), (12, 12)), 2600) == [
+        ("blocks missing", "3-7, 12"),
+        ("clips in them", "2600"),
+    ]
+    many = tuple((i, i) for i in range(0, 2 * RUNS + 6, 2))
+    assert _missing_rows(many, 1)[0][1].endswith("38, and 3 more runs")
