@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.catalog.listing import Split
+from overlap.catalog.inspection import DIGEST
 from overlap.catalog.rows import (
     COLUMNS,
     FILE,
@@ -92,6 +93,7 @@ class Catalog(ClipRows):
             "data": self.data,
             "rate_hz": str(self.wanted.rate_hz),
             "samples": str(self.wanted.samples),
+            "digest": DIGEST,
         }
         bad = self.clips.loc[
             self.clips["state"] == QUARANTINED, ["split", "clip_id", "file", "reason"]
@@ -118,6 +120,8 @@ class Catalog(ClipRows):
         with stored_rows(workspace) as stored:
             frame = stored.everything()
             columns = [LABEL + word for word in stored.words]
+            if stored.digest != DIGEST:  # an earlier version's: look at every file again
+                frame["version"] = ""
             return cls(
                 data=stored.data,
                 wanted=stored.wanted,

@@ -18,10 +18,12 @@ from overlap.storage import Location
 
 NOT_OPENED = "cannot be opened"
 """Begins the reason that says nothing of the clip: the next run tries again."""
+DIGEST = "xxh3-128"
+"""What `digest` is made by; a catalogue says it, so that digests of another kind are renewed."""
 BATCH = 512
 """Files inspected by one call; on a cluster one task."""
 READ_AT_ONCE = 128
-"""Files that `load_clips` reads at once: enough to keep the connections to an object store busy.
+"""Files that `read_ahead` reads at once: enough to keep the connections to an object store busy.
 It holds two such groups in memory, 8 MB of clips of one second."""
 
 Job = TypeVar("Job")
@@ -56,7 +58,7 @@ COLUMNS = ("digest", "repairs", "clipped", "reason")
 
 def inspect(job: InspectionJob) -> pd.DataFrame:
     """Decode files; one row each, in the job's order, with `COLUMNS`."""
-    rows = [_row(clip) for clip in load_clips(job.data, job.files, job.wanted)]
+    rows = [_row(content, job.wanted) for content in read_ahead(job.data, job.files)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -84,16 +86,11 @@ def load_clip(data: Location, file: str, wanted: AudioFormat) -> Clip:
         AudioError: it cannot be read or decoded.
     """
     (content,) = data.read_many([file])
-    return _decoded(content, wanted, None)
+    return decoded(content, wanted)
 
 
-def load_clips(
-    data: Location,
-    files: Sequence[str],
-    wanted: AudioFormat,
-    out: NDArray[np.float32] | None = None,
-) -> Generator[Clip | AudioError]:
-    """Read and decode many files; one group is read while the one before it is used.
+def read_ahead(data: Location, files: Sequence[str]) -> Generator[Read]:
+    """Contents of many files; one group is read while the one before it is used.
 
     One thread reads `READ_AT_ONCE` files at a time and is never more than one group ahead. It
     ends with the generator, also when that is closed early or fails.
@@ -101,15 +98,11 @@ def load_clips(
     Args:
         data: The folder.
         files: Files below it.
-        wanted: Rate and length of the clips.
-        out: (files, samples) float32, contiguous: where the clips go, a row per file. A row is
-            undefined where the file gives an error.
 
     Yields:
-        Per file, in the order of `files`: its clip, or why it has none.
+        Per file, in the order of `files`: its content, or why it cannot be read.
     """
     groups = [files[start : start + READ_AT_ONCE] for start in range(0, len(files), READ_AT_ONCE)]
-    row = 0
     with ThreadPoolExecutor(1, thread_name_prefix="overlap-read") as reader:
         ahead: Future[list[Read]] | None = None
         for number in range(len(groups)):
@@ -117,21 +110,23 @@ def load_clips(
             contents = now.result()
             last = number + 1 == len(groups)
             ahead = None if last else reader.submit(data.read_many, groups[number + 1])
-            for content in contents:
-                try:
-                    yield _decoded(content, wanted, None if out is None else out[row])
-                except AudioError as error:
-                    yield error
-                row += 1
+            yield from contents
 
 
-def _decoded(content: Read, wanted: AudioFormat, out: NDArray[np.float32] | None) -> Clip:
+def decoded(content: Read, wanted: AudioFormat, out: NDArray[np.float32] | None = None) -> Clip:
+    """The clip of a file's content; see `overlap.audio.decode`.
+
+    Raises:
+        AudioError: it could not be read, or cannot be decoded.
+    """
     if isinstance(content, OSError):
         raise AudioError(f"{NOT_OPENED} ({content.strerror or content})")
     return decode(content, wanted, out)
 
 
-def _row(clip: Clip | AudioError) -> tuple[str, str, bool, str]:
-    if isinstance(clip, AudioError):
-        return "", "", False, str(clip)
+def _row(content: Read, wanted: AudioFormat) -> tuple[str, str, bool, str]:
+    try:
+        clip = decoded(content, wanted)
+    except AudioError as error:
+        return "", "", False, str(error)
     return digest(clip), " ".join(clip.repairs), clip.clipped, ""

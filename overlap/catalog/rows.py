@@ -73,6 +73,7 @@ class StoredRows(ClipRows):
 
     Attributes:
         words: The words, in the order of every prediction.
+        digest: What the clips' digests are made by.
     """
 
     def __init__(self, location: Location, file: IO[bytes]) -> None:
@@ -81,6 +82,7 @@ class StoredRows(ClipRows):
             self._file = pq.ParquetFile(file)
         about = {k.decode(): v.decode() for k, v in self._file.schema_arrow.metadata.items()}
         self.data = about["data"]
+        self.digest = about.get("digest", "")
         self.wanted = AudioFormat(int(about["rate_hz"]), int(about["samples"]))
         names = self._file.schema_arrow.names
         self.words = tuple(n.removeprefix(LABEL) for n in names if n.startswith(LABEL))

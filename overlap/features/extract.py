@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -9,14 +10,14 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from overlap.audio import Clip
-from overlap.catalog.inspection import digest, load_clips
+from overlap.catalog.inspection import decoded, digest, read_ahead
 from overlap.config import FeatureConfig
 from overlap.errors import AudioError, DataError
 from overlap.features.compute import compute_features
 from overlap.features.jobs import BlockDone, BlockJob
 from overlap.features.statistics import CODES, count_codes
 from overlap.features.store import SPLITS, FeatureStore
+from overlap.reading import Read
 
 GROUP = 32
 """Clips decoded and transformed at once: whole groups of lanes of every processor."""
@@ -38,13 +39,14 @@ def extract_block(job: BlockJob) -> BlockDone:
     buffers = _buffers(store.config, chunk)
     buffers.counts[:] = 0
     store.mark_open(job.block)
-    for first in range(0, len(job.files), chunk):
-        rows = range(first, min(first + chunk, len(job.files)))
-        values = buffers.values[: len(rows)]
-        _compute(job, rows, store.config, buffers.samples, values)
-        count_codes(values, splits[rows.start : rows.stop], len(SPLITS), buffers.counts)
-        named.update(values.data)
-        store.write_rows(job.block.start + first, values)
+    with closing(_contents(job)) as contents:
+        for first in range(0, len(job.files), chunk):
+            rows = range(first, min(first + chunk, len(job.files)))
+            values = buffers.values[: len(rows)]
+            _compute(job, rows, contents, store.config, buffers.samples, values)
+            count_codes(values, splits[rows.start : rows.stop], len(SPLITS), buffers.counts)
+            named.update(values.data)
+            store.write_rows(job.block.start + first, values)
     store.mark_done(job.block, buffers.counts, named.digest())
     clips = int((splits >= 0).sum())
     return BlockDone(job.block.index, clips, time.perf_counter() - started)
@@ -54,8 +56,9 @@ def compute_block(job: BlockJob, store: FeatureStore) -> tuple[NDArray[np.float1
     """Values and digest of a block, written nowhere: what `overlap verify` compares with."""
     rows = range(len(job.files))
     values = np.empty((len(rows), *store.config.shape), np.float16)
-    samples = np.empty((len(rows), job.wanted.samples), np.float32)
-    _compute(job, rows, store.config, samples, values)
+    samples = np.empty((GROUP, job.wanted.samples), np.float32)
+    with closing(_contents(job)) as contents:
+        _compute(job, rows, contents, store.config, samples, values)
     return values, block_digest(values)
 
 
@@ -72,7 +75,7 @@ class _Buffers:
     """
 
     samples: NDArray[np.float32]
-    """(clips of a chunk, samples)."""
+    """(`GROUP`, samples)."""
     values: NDArray[np.float16]
     """(clips of a chunk, mel, frame, resolution)."""
     counts: NDArray[np.uint32]
@@ -88,16 +91,23 @@ def _buffers(config: FeatureConfig, chunk: int) -> _Buffers:
     if kept is None or (kept.values.shape, kept.samples.shape[1]) != (shape, config.clip_samples):
         counts = np.zeros((len(SPLITS), len(config.resolutions), CODES), np.uint32)
         kept = _THREAD.buffers = _Buffers(
-            samples=np.empty((chunk, config.clip_samples), np.float32),
+            samples=np.empty((GROUP, config.clip_samples), np.float32),
             values=np.empty(shape, np.float16),
             counts=counts,
         )
     return kept
 
 
+def _contents(job: BlockJob) -> Generator[Read]:
+    """Contents of the files of a block, read while earlier ones are computed."""
+    held = [file for file, split in zip(job.files, job.splits, strict=True) if split >= 0]
+    return read_ahead(job.data, held)
+
+
 def _compute(
     job: BlockJob,
     rows: range,
+    contents: Iterator[Read],
     config: FeatureConfig,
     samples: NDArray[np.float32],
     out: NDArray[np.float16],
@@ -107,30 +117,31 @@ def _compute(
     Args:
         job: The block.
         rows: Rows of it, counted from its first.
+        contents: Gives the content of each file among these rows next, in order.
         config: The features.
-        samples: (at least rows, samples) float32, to be overwritten.
+        samples: (`GROUP`, samples) float32, to be overwritten.
         out: (rows, mel, frame, resolution) float16.
     """
     present = np.flatnonzero(np.array(job.splits[rows.start : rows.stop]) >= 0)
     if len(present) < len(rows):
         out[:] = 0
-    files = [job.files[rows.start + row] for row in present]
-    with closing(load_clips(job.data, files, job.wanted, samples)) as clips:
-        for start in range(0, len(present), GROUP):
-            some = present[start : start + GROUP]
-            for row in some:
-                _check(job, rows.start + row, next(clips))
-            group = samples[start : start + len(some)]
-            if some[-1] - some[0] + 1 == len(some):  # the common case: nothing is missing
-                compute_features(group, config, out[some[0] : some[-1] + 1])
-            else:
-                out[some] = compute_features(group, config)
+    for start in range(0, len(present), GROUP):
+        some = present[start : start + GROUP]
+        group = samples[: len(some)]
+        for row, clip in zip(some, group, strict=True):
+            _decode(job, rows.start + row, next(contents), clip)
+        if some[-1] - some[0] + 1 == len(some):  # the common case: nothing is missing
+            compute_features(group, config, out[some[0] : some[-1] + 1])
+        else:
+            out[some] = compute_features(group, config)
 
 
-def _check(job: BlockJob, row: int, clip: Clip | AudioError) -> None:
-    """Refuse what is not what it was when the catalogue was made."""
-    file = f"{job.data}/{job.files[row]}"
-    if isinstance(clip, AudioError):
-        raise DataError(f"{file}: {clip}, though it could be read before")
+def _decode(job: BlockJob, row: int, content: Read, out: NDArray[np.float32]) -> None:
+    """Decode a clip, and refuse what is not what it was when the catalogue was made."""
+    file = job.data / job.files[row]
+    try:
+        clip = decoded(content, job.wanted, out)
+    except AudioError as error:
+        raise DataError(f"{file}: {error}, though it could be read before") from None
     if digest(clip) != job.digests[row]:
         raise DataError(f"{file}: changed while the run was reading it; start the run again")

@@ -13,7 +13,7 @@ import soundfile
 
 from overlap.bench.reading import WAYS, bench_reading
 from overlap.catalog import inspection, list_clips, list_data
-from overlap.catalog.inspection import digest, load_clip, load_clips
+from overlap.catalog.inspection import decoded, digest, load_clip, read_ahead
 from overlap.config import AudioFormat, RunConfig
 from overlap.errors import AudioError, DataError, UserError
 from overlap.pending import pending_work
@@ -215,31 +215,42 @@ def readers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("overlap-read")]
 
 
-def test_clips_come_in_order_and_so_do_errors(tmp_path: Path, clips: list[str]) -> None:
-    data, out = Location.of(tmp_path), np.full((7, 100), np.nan, np.float32)
-    found = [*load_clips(data, clips, WANTED, out)]
-    reasons = [str(clip) if isinstance(clip, AudioError) else "" for clip in found]
-    good = [row for row, reason in enumerate(reasons) if not reason]
-    assert good == [0, 1, 4, 6]
-    assert reasons[2] == "silent"
-    assert reasons[3].startswith("unreadable")
-    assert reasons[5] == "cannot be opened (No such file or directory)"
-    for row in good:
-        expected = load_clip(data, clips[row], WANTED)
-        assert digest(found[row]) == digest(expected)
-        assert np.array_equal(out[row], expected.samples)
-        assert np.shares_memory(out[row], found[row].samples)
-    assert [*load_clips(data, [], WANTED)] == []
+def test_contents_come_in_order_and_so_do_errors(tmp_path: Path, clips: list[str]) -> None:
+    data = Location.of(tmp_path)
+    found = [*read_ahead(data, clips)]
+    assert [isinstance(content, OSError) for content in found] == [n == 5 for n in range(7)]
+    for number in (0, 1, 2, 3, 4, 6):
+        assert found[number] == (tmp_path / clips[number]).read_bytes()
+    assert [*read_ahead(data, [])] == []
     assert not readers()
 
 
+def test_a_content_gives_a_clip_or_the_reason(tmp_path: Path, clips: list[str]) -> None:
+    out = np.full((7, 100), np.nan, np.float32)
+    reasons = {}
+    for number, content in enumerate(read_ahead(Location.of(tmp_path), clips)):
+        try:
+            clip = decoded(content, WANTED, out[number])
+        except AudioError as error:
+            reasons[number] = str(error)
+            continue
+        expected = load_clip(Location.of(tmp_path), clips[number], WANTED)
+        assert digest(clip) == digest(expected)
+        assert np.array_equal(out[number], expected.samples)
+        assert np.shares_memory(out[number], clip.samples)
+    assert reasons.keys() == {2, 3, 5}
+    assert reasons[2] == "silent"
+    assert reasons[3].startswith("unreadable")
+    assert reasons[5] == "cannot be opened (No such file or directory)"
+
+
 def test_no_thread_stays_behind(tmp_path: Path, clips: list[str]) -> None:
-    some = load_clips(Location.of(tmp_path), clips, WANTED)
+    some = read_ahead(Location.of(tmp_path), clips)
     next(some)
     assert readers()
     some.close()
     assert not readers()
-    nowhere = load_clips(Location.of("zip://::" + str(tmp_path / "0.wav")), clips, WANTED)
+    nowhere = read_ahead(Location.of("zip://::" + str(tmp_path / "0.wav")), clips)
     with pytest.raises(UserError, match="is no zip archive"):
         next(nowhere)
     assert not readers()
