@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overlap.catalog.listing import Split
 from overlap.catalog.inspection import DIGEST
+from overlap.catalog.listing import Split
 from overlap.catalog.rows import (
     COLUMNS,
     FILE,
