@@ -13,6 +13,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from overlap.compiled import compiled
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from overlap.riff import Pcm16, pcm16
@@ -82,17 +83,25 @@ def _plain(codes: NDArray[np.int16], out: NDArray[np.float32] | None) -> Clip:
 
     Most files are of this kind: the result is `_repaired`'s, in a third of its time.
     """
-    lowest, highest = int(np.minimum.reduce(codes)), int(np.maximum.reduce(codes))
+    clip = np.empty(len(codes), np.float32) if out is None else out
+    lowest, highest = _scale(codes, clip)
     if lowest == highest == 0:
         raise AudioError("silent")
     clipped = False
     if highest == 2**15 - 1 or lowest <= 1 - 2**15:
         full = np.count_nonzero(codes == 2**15 - 1) + np.count_nonzero(codes <= 1 - 2**15)
         clipped = bool(full / len(codes) > CLIPPED_FRACTION)
-    clip = np.empty(len(codes), np.float32) if out is None else out
-    clip[:] = codes
-    clip *= SCALE
     return Clip(clip, (), clipped)
+
+
+@compiled
+def _scale(codes: NDArray[np.int16], out: NDArray[np.float32]) -> tuple[np.int16, np.int16]:
+    """Codes to float32 in one pass, with the lowest and the highest of them and zero."""
+    lowest = highest = np.int16(0)
+    for index in range(len(codes)):
+        lowest, highest = min(lowest, codes[index]), max(highest, codes[index])
+        out[index] = np.float32(codes[index]) * SCALE
+    return lowest, highest
 
 
 def _scaled(pcm: Pcm16, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, int]:

@@ -11,8 +11,8 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import CorruptError, OverlapError
 from overlap.features import Block, FeatureStore, block_job
 from overlap.features.extract import block_digest, compute_block
+from overlap.features.layout import SPLITS
 from overlap.features.statistics import count_codes
-from overlap.features.store import SPLITS
 from overlap.storage import Location
 from overlap.training.spec import MEMBERS, PREDICTIONS_FILE, MemberRecord, load_record
 

@@ -11,7 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from overlap.audio import decode
-from overlap.catalog.inspection import READ_AT_ONCE
+from overlap.catalog.inspection import LOCAL_AT_ONCE
 from overlap.config import AudioFormat
 from overlap.reading import read_local
 from overlap.riff import pcm16
@@ -92,8 +92,8 @@ def _soundfile(folder: str, names: list[str], _wanted: AudioFormat) -> None:
 
 def _contents(folder: str, names: list[str]) -> Iterator[bytes]:
     """Contents of the files, read in groups as the service reads them."""
-    for start in range(0, len(names), READ_AT_ONCE):
-        for content in read_local(folder, names[start : start + READ_AT_ONCE]):
+    for start in range(0, len(names), LOCAL_AT_ONCE):
+        for content in read_local(folder, names[start : start + LOCAL_AT_ONCE]):
             if isinstance(content, OSError):
                 raise content
             yield content

@@ -1,8 +1,10 @@
 """What decoding a clip tells: its digest, the repairs it needs, or why it cannot be used."""
 
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -22,9 +24,13 @@ DIGEST = "xxh3-128"
 """What `digest` is made by; a catalogue says it, so that digests of another kind are renewed."""
 BATCH = 512
 """Files inspected by one call; on a cluster one task."""
-READ_AT_ONCE = 128
-"""Files that `read_ahead` reads at once: enough to keep the connections to an object store busy.
-It holds two such groups in memory, 8 MB of clips of one second."""
+REMOTE_AT_ONCE = 128
+"""Files that `read_ahead` asks of an object store at once, enough to keep the connections busy. It
+holds two such groups in memory, 8 MB of clips of one second."""
+LOCAL_AT_ONCE = 32
+"""Files that it reads of a local folder: what was read is decoded while it lies in the cache."""
+QUICK_SECONDS = 50e-6
+"""Per file: what takes longer comes from a disk or a network, not from the page cache."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -90,10 +96,12 @@ def load_clip(data: Location, file: str, wanted: AudioFormat) -> Clip:
 
 
 def read_ahead(data: Location, files: Sequence[str]) -> Generator[Read]:
-    """Contents of many files; one group is read while the one before it is used.
+    """Contents of many files; where reading takes time, one group ahead of their use.
 
-    One thread reads `READ_AT_ONCE` files at a time and is never more than one group ahead. It
-    ends with the generator, also when that is closed early or fails.
+    Files are read in groups of `REMOTE_AT_ONCE` or `LOCAL_AT_ONCE`. A thread reads the next group
+    while one is used, unless that took less than `QUICK_SECONDS` a file: from the page cache,
+    where there is nothing to wait for, two threads that hand the interpreter's lock to each other
+    take three times as long. The thread ends with the generator, also when that is closed early.
 
     Args:
         data: The folder.
@@ -102,14 +110,19 @@ def read_ahead(data: Location, files: Sequence[str]) -> Generator[Read]:
     Yields:
         Per file, in the order of `files`: its content, or why it cannot be read.
     """
-    groups = [files[start : start + READ_AT_ONCE] for start in range(0, len(files), READ_AT_ONCE)]
+
+    def read(group: Sequence[str]) -> tuple[list[Read], float]:
+        started = time.perf_counter()
+        return data.read_many(group), time.perf_counter() - started
+
+    size = REMOTE_AT_ONCE if data.local is None else LOCAL_AT_ONCE
+    groups = [files[start : start + size] for start in range(0, len(files), size)]
+    ahead: Future[tuple[list[Read], float]] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="overlap-read") as reader:
-        ahead: Future[list[Read]] | None = None
-        for number in range(len(groups)):
-            now = ahead or reader.submit(data.read_many, groups[number])
-            contents = now.result()
-            last = number + 1 == len(groups)
-            ahead = None if last else reader.submit(data.read_many, groups[number + 1])
+        for group, following in zip_longest(groups, groups[1:]):
+            contents, seconds = ahead.result() if ahead else read(group)
+            slow = seconds > QUICK_SECONDS * len(group)
+            ahead = reader.submit(read, following) if slow and following else None
             yield from contents
 
 

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig, Resolution
-from overlap.features.inputs import checked
+from overlap.features.inputs import check_finite, check_shapes
 from overlap.features.reference import AMIN
 
 GROUP_BYTES = 1 << 20
@@ -65,7 +65,10 @@ def batched_features(
     Raises:
         ValueError: the clips have another length, are not finite, or `out` another shape.
     """
-    out = checked(clips, config, out)
+    if out is None:
+        out = np.empty((len(clips), *config.shape), np.float16)
+    check_shapes(clips, config, out)
+    check_finite(np.ascontiguousarray(clips))
     for index, resolution in enumerate(config.resolutions):
         _one_resolution(clips, config, resolution, out[..., index])
     return out

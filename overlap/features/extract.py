@@ -15,8 +15,9 @@ from overlap.config import FeatureConfig
 from overlap.errors import AudioError, DataError
 from overlap.features.compute import compute_features
 from overlap.features.jobs import BlockDone, BlockJob
+from overlap.features.layout import SPLITS
 from overlap.features.statistics import CODES, count_codes
-from overlap.features.store import SPLITS, FeatureStore
+from overlap.features.store import FeatureStore
 from overlap.reading import Read
 
 GROUP = 32
@@ -33,7 +34,6 @@ def extract_block(job: BlockJob) -> BlockDone:
     """
     started = time.perf_counter()
     store = FeatureStore.open(job.workspace, read_only=False)
-    splits = np.array(job.splits, np.int64)
     named = xxhash.xxh3_128()
     chunk = store.chunk_clips()
     buffers = _buffers(store.config, chunk)
@@ -43,12 +43,11 @@ def extract_block(job: BlockJob) -> BlockDone:
         for first in range(0, len(job.files), chunk):
             rows = range(first, min(first + chunk, len(job.files)))
             values = buffers.values[: len(rows)]
-            _compute(job, rows, contents, store.config, buffers.samples, values)
-            count_codes(values, splits[rows.start : rows.stop], len(SPLITS), buffers.counts)
+            _compute(job, rows, contents, store.config, buffers.samples, values, buffers.counts)
             named.update(values.data)
             store.write_rows(job.block.start + first, values)
     store.mark_done(job.block, buffers.counts, named.digest())
-    clips = int((splits >= 0).sum())
+    clips = sum(split >= 0 for split in job.splits)
     return BlockDone(job.block.index, clips, time.perf_counter() - started)
 
 
@@ -111,6 +110,7 @@ def _compute(
     config: FeatureConfig,
     samples: NDArray[np.float32],
     out: NDArray[np.float16],
+    counts: NDArray[np.uint32] | None = None,
 ) -> None:
     """Features of some rows of a block; rows without a clip are zero.
 
@@ -121,8 +121,10 @@ def _compute(
         config: The features.
         samples: (`GROUP`, samples) float32, to be overwritten.
         out: (rows, mel, frame, resolution) float16.
+        counts: (split, resolution, 65536): the codes are added to it while they lie in the cache.
     """
-    present = np.flatnonzero(np.array(job.splits[rows.start : rows.stop]) >= 0)
+    splits = np.array(job.splits[rows.start : rows.stop], np.int64)
+    present = np.flatnonzero(splits >= 0)
     if len(present) < len(rows):
         out[:] = 0
     for start in range(0, len(present), GROUP):
@@ -131,9 +133,14 @@ def _compute(
         for row, clip in zip(some, group, strict=True):
             _decode(job, rows.start + row, next(contents), clip)
         if some[-1] - some[0] + 1 == len(some):  # the common case: nothing is missing
-            compute_features(group, config, out[some[0] : some[-1] + 1])
+            values = out[some[0] : some[-1] + 1]
+            compute_features(group, config, values)
         else:
-            out[some] = compute_features(group, config)
+            values = np.empty((len(some), *config.shape), np.float16)
+            compute_features(group, config, values)
+            out[some] = values
+        if counts is not None:
+            count_codes(values, splits[some], len(SPLITS), counts)
 
 
 def _decode(job: BlockJob, row: int, content: Read, out: NDArray[np.float32]) -> None:

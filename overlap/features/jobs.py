@@ -8,7 +8,7 @@ import numpy as np
 from overlap.catalog.rows import OK, ClipRows
 from overlap.config import AudioFormat
 from overlap.features.blocks import Block
-from overlap.features.store import SPLITS
+from overlap.features.layout import SPLITS
 from overlap.storage import Location
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.features.compiled import compiled
+from overlap.compiled import compiled
 
 CODES = 1 << 16
 

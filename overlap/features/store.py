@@ -14,31 +14,25 @@ arrays of `blocks`, one chunk each, so that two workers never write one chunk. O
 calls `create` and `sync`, which touch metadata; workers call `write`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
 import xxhash
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
-from overlap.catalog import Split
 from overlap.catalog.rows import OK, ClipRows
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.errors import NotReadyError, UserError
 from overlap.features.blocks import Block, cut
-from overlap.features.statistics import CODES, Normalisation, normalisation
+from overlap.features.layout import COLUMN_ROWS, COLUMNS, KEY_BYTES, SPLITS, create_arrays
+from overlap.features.statistics import Normalisation, normalisation
 from overlap.provenance import git_revision, software
 from overlap.storage import Location
 
 NAME = "features.zarr"
 FORMAT = 2
-SPLITS: tuple[Split, ...] = ("train", "test")
-KEY_BYTES = 16
-COLUMNS: Mapping[str, Any] = {"clip_id": str, "split": "uint8", "valid": "bool"}
-COLUMN_ROWS = 65_536
-"""Rows per chunk of a column."""
 KEYS_AT_ONCE = 1024
 """Done markers read at once: each is a chunk, and a chunk in flight takes some kB."""
 
@@ -54,7 +48,7 @@ class FeatureStore:
 
     def __init__(self, location: Location, group: zarr.Group) -> None:
         self.location = location
-        self._group = group
+        self._group, self._arrays = group, dict[str, zarr.Array[Any]]()
         attributes = group.attrs.asdict()
         self.config = FeatureConfig.model_validate(attributes["features"])
         self.block_clips = int(str(attributes["block_clips"]))
@@ -128,7 +122,7 @@ class FeatureStore:
                 "git_revision": git_revision(),
             },
         )
-        _create_arrays(group, config, store)
+        create_arrays(group, config, store)
         group.attrs["format"] = FORMAT  # last: a store without it was never finished
         return cls(location, group)
 
@@ -176,10 +170,7 @@ class FeatureStore:
                 f"row {start} is not the first of a chunk of {self.chunk_clips()}: two workers "
                 "could write that chunk at once; write whole chunks"
             )
-        # A chunk of zeros is written like any other: comparing each with the fill value costs
-        # two thirds of the write speed.
-        mel = self._array("mel").with_config({"write_empty_chunks": True})
-        mel[start : start + len(values)] = values
+        self._array("mel")[start : start + len(values)] = values
 
     def mark_open(self, block: Block) -> None:
         """Take back a done marker of other clips, before the first row is overwritten."""
@@ -244,15 +235,23 @@ class FeatureStore:
         return np.concatenate(parts) if parts else np.empty((0, KEY_BYTES), np.uint8)
 
     def _array(self, name: str) -> zarr.Array[Any]:
-        array = self._group[name]
-        if not isinstance(array, zarr.Array):
-            raise TypeError(f"{self.location}/{name} is not an array")
-        return array
+        """An array of the group, opened once: that reads and parses its metadata.
+
+        A chunk of zeros is written like any other: comparing each with the fill value costs two
+        thirds of the write speed.
+        """
+        if name not in self._arrays:
+            array = self._group[name]
+            if not isinstance(array, zarr.Array):
+                raise TypeError(f"{self.location}/{name} is not an array")
+            self._arrays[name] = array.with_config({"write_empty_chunks": True})
+        return self._arrays[name]
 
     def _resize(self, name: str, length: int) -> None:
         array = self._array(name)
         if array.shape[0] != length:
             array.resize((length, *array.shape[1:]))
+            del self._arrays[name]
 
 
 def _format(location: Location) -> object:
@@ -270,45 +269,6 @@ def _columns(rows: ClipRows) -> Iterator[tuple[str, slice, NDArray[Any]]]:
         yield "split", place, (part["split"] == "test").to_numpy(np.uint8)
         yield "valid", place, (part["state"] == OK).to_numpy(np.bool_)
         start = place.stop
-
-
-def _create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) -> None:
-    resolutions = len(config.resolutions)
-    group.create_array(
-        "mel",
-        shape=(0, *config.shape),
-        chunks=(store.chunk_clips, *config.shape),
-        dtype="float16",
-        compressors=_codec(store),
-        dimension_names=("clip", "mel", "frame", "resolution"),
-    )
-    for name, dtype in COLUMNS.items():
-        group.create_array(
-            name, shape=(0,), chunks=(COLUMN_ROWS,), dtype=dtype, dimension_names=("clip",)
-        )
-    blocks = group.create_group("blocks")
-    for name in ("key", "digest"):
-        blocks.create_array(
-            name,
-            shape=(0, KEY_BYTES),
-            chunks=(1, KEY_BYTES),
-            dtype="uint8",
-            compressors=None,
-            dimension_names=("block", "byte"),
-        )
-    blocks.create_array(
-        "histogram",
-        shape=(0, len(SPLITS), resolutions, CODES),
-        chunks=(1, len(SPLITS), resolutions, CODES),
-        dtype="uint32",
-        dimension_names=("block", "split", "resolution", "code"),
-    )
-
-
-def _codec(store: StoreConfig) -> BloscCodec | None:
-    if store.compression == "none":
-        return None
-    return BloscCodec(cname=store.compression, clevel=1, shuffle="shuffle")
 
 
 def difference(there: FeatureConfig, wanted: FeatureConfig) -> str:

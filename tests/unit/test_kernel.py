@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from accuracy import FLOAT16_DB, FLOAT32_DB, error_db, errors, tonal_error_db
 
+from overlap import compiled
 from overlap.bench.features import load_some
 from overlap.config import FeatureConfig, Resolution
-from overlap.features import compiled
 from overlap.features.compute import compute_features, way
 from overlap.features.kernel import MelKernel, decibels
 from overlap.features.simd import LANES, aligned, load, store
@@ -196,7 +196,8 @@ PROBE = """
 import json, sys
 import numpy as np
 from overlap.config import FeatureConfig
-from overlap.features import compiled, kernel, simd
+from overlap import compiled
+from overlap.features import kernel, simd
 from overlap.features.compute import compute_features
 clips = (np.random.default_rng(0).normal(size=(19, 16000)) * 0.1).astype(np.float32)
 values = compute_features(clips, FeatureConfig())

@@ -201,7 +201,8 @@ def test_a_folder_in_the_archive_is_named(tmp_path: Path) -> None:
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Seven files in groups of two: one is missing, one is silent, one is no sound."""
-    monkeypatch.setattr(inspection, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(inspection, "LOCAL_AT_ONCE", 2)
+    monkeypatch.setattr(inspection, "QUICK_SECONDS", 0)
     random = np.random.default_rng(0)
     for index in range(7):
         samples = random.integers(-999, 999, 100, dtype=np.int16) * (index != 2)
@@ -223,6 +224,16 @@ def test_contents_come_in_order_and_so_do_errors(tmp_path: Path, clips: list[str
         assert found[number] == (tmp_path / clips[number]).read_bytes()
     assert [*read_ahead(data, [])] == []
     assert not readers()
+
+
+def test_what_is_read_quickly_needs_no_thread(
+    tmp_path: Path, clips: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "QUICK_SECONDS", 60)
+    some = read_ahead(Location.of(tmp_path), clips)
+    assert next(some) == (tmp_path / clips[0]).read_bytes()
+    assert not readers()
+    assert len([*some]) == 6
 
 
 def test_a_content_gives_a_clip_or_the_reason(tmp_path: Path, clips: list[str]) -> None:

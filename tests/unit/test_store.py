@@ -197,7 +197,7 @@ def test_a_store_whose_making_was_interrupted_is_made_anew(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "_create_arrays", killed)
+        patch.setattr(store_module, "create_arrays", killed)
         with pytest.raises(KeyboardInterrupt):
             FeatureStore.create(workspace, config.features, config.store)
     with pytest.raises(NotReadyError):

@@ -1,8 +1,8 @@
-"""Compiling the kernel: once per machine, into a cache that belongs to exactly this code.
+"""Compiling inner loops: once per machine, into a cache that belongs to exactly this code.
 
 Numba's own cache notices a change of the file that holds a function, not of the files that it
 imports, and lies beside the sources, which may be read-only. Here the folder is named by the
-digest of all sources of the kernel, and is the first of these that can be written: the one that
+digest of all sources it is made of, and is the first of these that can be written: the one that
 NUMBA_CACHE_DIR names, the user's cache folder, a private folder for temporary files. Where there
 is none, every process compiles for itself and says so.
 """
@@ -22,11 +22,8 @@ import numba
 from llvmlite import binding
 
 LOG = logging.getLogger(__name__)
-SOURCES = (
-    *("compiled", "inputs", "kernel", "simd", "statistics", "tables", "transform"),
-    "transposition",
-)
-"""Modules of this package whose code is compiled, or shapes what is."""
+SOURCES = ("compiled.py", "audio.py", "features/*.py")
+"""Files of this package whose code is compiled, or shapes what is."""
 
 
 def processor() -> str:
@@ -37,7 +34,7 @@ def processor() -> str:
 
 
 def compiled(function: Callable[..., Any]) -> Any:  # noqa: ANN401  numba publishes no types
-    """Compile a function of the kernel, without the interpreter's lock, through the cache."""
+    """Compile a function, without the interpreter's lock, through the cache."""
     folder = cache_folder()
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(folder or "")
@@ -101,6 +98,6 @@ def code_digest() -> str:
     """Names the code and the processor; a home folder may be shared by unlike machines."""
     here = Path(__file__).parent
     sha = hashlib.sha256(f"{numba.__version__} {processor()}".encode())
-    for name in SOURCES:
-        sha.update((here / f"{name}.py").read_bytes())
+    for file in sorted(path for pattern in SOURCES for path in here.glob(pattern)):
+        sha.update(file.read_bytes())
     return sha.hexdigest()[:16]

@@ -1,0 +1,61 @@
+"""The arrays of a feature store: names, types, chunks and codecs; see `overlap.features.store`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import zarr
+from zarr.codecs import BloscCodec
+
+from overlap.catalog import Split
+from overlap.config import FeatureConfig, StoreConfig
+from overlap.features.statistics import CODES
+
+SPLITS: tuple[Split, ...] = ("train", "test")
+KEY_BYTES = 16
+COLUMNS: Mapping[str, Any] = {"clip_id": str, "split": "uint8", "valid": "bool"}
+COLUMN_ROWS = 65_536
+"""Rows per chunk of a column."""
+
+
+def create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) -> None:
+    """Make the arrays of an empty store.
+
+    Counts are packed by lz4: zstd makes them 40 % smaller and takes 1 ms more per block.
+    """
+    resolutions = len(config.resolutions)
+    group.create_array(
+        "mel",
+        shape=(0, *config.shape),
+        chunks=(store.chunk_clips, *config.shape),
+        dtype="float16",
+        compressors=_codec(store),
+        dimension_names=("clip", "mel", "frame", "resolution"),
+    )
+    for name, dtype in COLUMNS.items():
+        group.create_array(
+            name, shape=(0,), chunks=(COLUMN_ROWS,), dtype=dtype, dimension_names=("clip",)
+        )
+    blocks = group.create_group("blocks")
+    for name in ("key", "digest"):
+        blocks.create_array(
+            name,
+            shape=(0, KEY_BYTES),
+            chunks=(1, KEY_BYTES),
+            dtype="uint8",
+            compressors=None,
+            dimension_names=("block", "byte"),
+        )
+    blocks.create_array(
+        "histogram",
+        shape=(0, len(SPLITS), resolutions, CODES),
+        chunks=(1, len(SPLITS), resolutions, CODES),
+        dtype="uint32",
+        compressors=BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"),
+        dimension_names=("block", "split", "resolution", "code"),
+    )
+
+
+def _codec(store: StoreConfig) -> BloscCodec | None:
+    if store.compression == "none":
+        return None
+    return BloscCodec(cname=store.compression, clevel=1, shuffle="shuffle")
