@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.options import Json
+from overlap.errors import UserError
 
 bench = typer.Typer(help="Benchmarks, as ratios taken in one run.", no_args_is_help=True)
 
@@ -37,6 +38,10 @@ def bench_features(
     files: Annotated[
         int, typer.Option(min=0, help="Wav files for reading and end to end; 0: neither.")
     ] = 8192,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Existing folder to measure reading and writing in; none: in memory."),
+    ] = None,
     compression: Annotated[Codec, typer.Option(help="Codec of the store.")] = Codec.none,
     as_json: Json = False,
 ) -> None:
@@ -47,6 +52,8 @@ def bench_features(
     from overlap.config import FeatureConfig, StoreConfig
     from overlap.features.simd import target
 
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"--folder {folder}: there is no such folder")
     config, store = FeatureConfig(), StoreConfig(compression=compression.value)
     sound = (
         features.speech_like(clips, config)
@@ -55,7 +62,9 @@ def bench_features(
     )
     rows = features.bench_features(sound, config, rounds)
     read = reading.bench_reading(config.clip_format, files, rounds) if files else []
-    whole = end_to_end.bench_end_to_end(sound, config, store, files, rounds) if files else []
+    whole = (
+        end_to_end.bench_end_to_end(sound, config, store, files, rounds, folder) if files else []
+    )
     if as_json:
         about = {"processor": target(), "clips": clips, "rounds": rounds, "files": files}
         parts: dict[str, Sequence[Any]]
