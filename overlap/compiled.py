@@ -47,13 +47,15 @@ def compiled(function: Callable[..., Any]) -> Any:  # noqa: ANN401  numba publis
 @lru_cache(maxsize=1)
 def cache_folder() -> Path | None:
     """Where machine code is kept; None where nothing can be written."""
-    named, home = os.environ.get("NUMBA_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
-    candidates = [Path(named)] if named else []
-    candidates.append(Path(home) if home else Path("~/.cache").expanduser())
-    candidates.append(Path(tempfile.gettempdir()) / f"overlap-{os.getuid()}")
+    # Of a user without a home this stays "~/.cache", which is left out below.
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    temporary = Path(tempfile.gettempdir()) / f"overlap-{os.getuid()}"
+    named = (os.environ.get("NUMBA_CACHE_DIR"), home, temporary)
+    candidates = [Path(name) for name in named if name and Path(name).is_absolute()]
     for candidate in candidates:
         folder = candidate / "overlap" / f"kernel-{code_digest()}"
-        if _is_ours(folder):
+        # Anybody can make a folder of that name among the temporary files first.
+        if (candidate != temporary or _is_ours(candidate)) and _is_ours(folder):
             return folder
     LOG.warning(
         "no folder for compiled code can be written (%s): each process compiles the feature "
@@ -89,7 +91,7 @@ def _is_ours(folder: Path) -> bool:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = folder.stat()
-    except (OSError, RuntimeError):
+    except OSError:
         return False
     return about.st_uid == os.getuid() and not about.st_mode & 0o022 and os.access(folder, os.W_OK)
 

@@ -6,7 +6,10 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("overlap", "numpy", "scipy", "librosa", "zarr", "keras", "tensorflow", "distributed")
+PACKAGES = (
+    *("overlap", "numpy", "scipy", "librosa", "numba", "zarr", "keras", "tensorflow"),
+    "distributed",
+)
 
 
 @lru_cache(maxsize=1)

@@ -34,14 +34,14 @@ def fallback(config: FeatureConfig) -> str | None:
     return f"features go the batched way, some ten times slower than the kernel: {reason}"
 
 
-@lru_cache(maxsize=64)
 def way(config: FeatureConfig) -> Way:
-    """How features of this configuration are computed; a fallback is logged once."""
-    reason = fallback(config)
-    if reason is None:
-        return "kernel"
+    """How features of this configuration are computed."""
+    return "kernel" if fallback(config) is None else "batched"
+
+
+@lru_cache(maxsize=64)
+def _log_once(reason: str) -> None:
     LOG.warning(reason)
-    return "batched"
 
 
 def warm_up(config: FeatureConfig) -> None:
@@ -68,7 +68,9 @@ def compute_features(
     Raises:
         ValueError: the clips have another length, are not finite, or `out` another shape.
     """
-    if way(config) == "batched":
+    reason = fallback(config)
+    if reason is not None:
+        _log_once(reason)
         with ONE_BLAS_THREAD:
             return batched_features(clips, config, out)
     if out is None:

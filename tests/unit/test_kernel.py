@@ -14,7 +14,7 @@ from accuracy import FLOAT16_DB, FLOAT32_DB, error_db, errors, tonal_error_db
 from overlap import compiled
 from overlap.bench.features import load_some
 from overlap.config import FeatureConfig, Resolution
-from overlap.features.compute import compute_features, way
+from overlap.features.compute import _log_once, compute_features, way
 from overlap.features.kernel import MelKernel, decibels
 from overlap.features.simd import LANES, aligned, load, store
 from overlap.features.tables import tables, unsupported
@@ -165,7 +165,8 @@ def test_other_transform_lengths_fall_back_and_say_so(
     assert unsupported(config) == "n_fft 400 is not a power of two from 128 to 4096"
     with pytest.raises(ValueError, match="the kernel cannot compute these features: n_fft 400"):
         MelKernel(config)
-    way.cache_clear()
+    assert way(config) == "batched"
+    _log_once.cache_clear()
     assert error_db(compute_features, spoken[:4], config) < 0.005
     assert "go the batched way" in caplog.text
     assert "n_fft 400" in caplog.text
@@ -253,6 +254,19 @@ def test_a_folder_that_others_can_write_is_not_trusted(tmp_path: Path) -> None:
     ours.mkdir(parents=True)
     ours.chmod(0o777)
     assert not probed(NUMBA_CACHE_DIR=str(tmp_path))["folder"].startswith(str(ours))
+
+
+def test_a_folder_that_somebody_made_first_is_not_trusted(tmp_path: Path) -> None:
+    """Among the temporary files anybody can make the folder, and would own what lies in it."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    theirs = tmp_path / f"overlap-{os.getuid()}"
+    theirs.mkdir()
+    theirs.chmod(0o777)
+    nowhere = {"XDG_CACHE_HOME": str(blocked), "HOME": str(blocked), "TMPDIR": str(tmp_path)}
+    found = probed(NUMBA_CACHE_DIR=str(blocked), **nowhere)
+    assert found["folder"] == "None"
+    assert found["hits"] == 0
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names x86-64 instruction sets")
