@@ -18,7 +18,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 
-from overlap.entries import Entry
+from overlap.entries import Entry, tag_of
 from overlap.errors import UserError
 from overlap.reading import Read, as_read
 
@@ -48,7 +48,8 @@ class Archive:
             raise
         members = self.filesystem.zip.infolist()
         self._members = {member.filename: member for member in members if not member.is_dir()}
-        self._starts = [*sorted(m.header_offset for m in members), self.filesystem.zip.start_dir]
+        starts = [member.header_offset for member in members]
+        self._starts = sorted([*starts, self.filesystem.zip.start_dir])
 
     def read_many(self, names: Sequence[str]) -> list[Read]:
         """Members by their paths in the archive, in the order of `names`.
@@ -74,7 +75,9 @@ class Archive:
     def _range(self, member: ZipInfo) -> tuple[int, int]:
         """From a member's header to the next one: the header's own length is not known yet."""
         start = member.header_offset
-        return start, self._starts[bisect_right(self._starts, start)]
+        following = bisect_right(self._starts, start)
+        # A damaged directory may say that it begins behind the last one: then it is empty.
+        return start, self._starts[following] if following < len(self._starts) else start
 
     def _read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[Read]:
         if not isinstance(self._container, LocalFileSystem):
@@ -139,7 +142,9 @@ def open_archive(address: str) -> Archive:
     else:
         container, path = fsspec.core.url_to_fs(address)
         container.invalidate_cache()
-        version = Entry.of_info(container.info(path)).version
+        info = container.info(path)
+        # Without a tag the size has to do: what is read is compared with the members' CRC.
+        version = f"{info['size']}-{tag_of(info)}"
     key = (os.getpid(), address)  # a forked process must not share the file's position
     with _lock:
         known, archive = _open.get(key, ("", None))
@@ -155,5 +160,5 @@ def open_archive(address: str) -> Archive:
 def _opened(container: Any, path: str, address: str) -> Archive:  # noqa: ANN401  fsspec
     try:
         return Archive(container, path)
-    except BadZipFile as error:
+    except (BadZipFile, NotImplementedError, IsADirectoryError, ValueError) as error:
         raise UserError(f"{address}: is no zip archive, or a damaged one ({error})") from None

@@ -18,6 +18,7 @@ import numpy as np
 from overlap.catalog.listing import Listing
 from overlap.child import as_child, run_child
 from overlap.config import FeatureConfig, StoreConfig
+from overlap.errors import DataError, UserError
 from overlap.peak_memory import peak_memory_mb
 from overlap.storage import Location
 
@@ -44,7 +45,7 @@ class Calibration:
 
 
 def calibrate(
-    listing: Listing, features: FeatureConfig, store: StoreConfig, seconds: float = SECONDS
+    listing: Listing, features: FeatureConfig, store: StoreConfig, seconds: float | None = None
 ) -> Calibration:
     """Measure the feature stage on some clips of a data set.
 
@@ -52,9 +53,10 @@ def calibrate(
         listing: The data; an even choice of its clips is computed, again and again.
         features: The features.
         store: How the store is cut and written.
-        seconds: Length of the measurement.
+        seconds: Length of the measurement; `SECONDS` if not given.
 
     Raises:
+        DataError: none of the clips can be used.
         ChildError: the process that measures failed.
     """
     files = listing.files.reset_index(drop=True)
@@ -66,11 +68,13 @@ def calibrate(
             "files": chosen[["split", "clip_id", "file", "version"]].to_dict("list"),
             "features": features.model_dump(mode="json"),
             "store": store.model_dump(mode="json"),
-            "seconds": seconds,
+            "seconds": SECONDS if seconds is None else seconds,
         }
         (Location(folder) / "job.json").write_json(job)
         started = time.time()
         run_child(__name__, [folder, str(started)], reports.append)
+    if "error" in reports[0]:
+        raise DataError(reports[0]["error"])
     return Calibration(**reports[0])
 
 
@@ -101,14 +105,15 @@ def _measure(folder: Path, started: float) -> Calibration:
     def compute_all() -> int:
         return sum(extract_block(job).clips for job in jobs)
 
-    compute_all()
+    if not compute_all():
+        raise DataError(f"{job['data']}: none of {len(catalog)} clips that were tried can be used")
     clips, taken = _repeat(compute_all, job["seconds"])
     written = (file.stat().st_size for file in (folder / "workspace" / NAME).rglob("*")
                if file.is_file())  # fmt: skip
     return Calibration(
         start_seconds=start_seconds,
         check_seconds=check_seconds,
-        compute_seconds=taken / max(1, clips),
+        compute_seconds=taken / clips,
         stored_bytes=sum(written) / len(catalog),
         worker_bytes=round(1e6 * peak_memory_mb()),
     )
@@ -124,4 +129,7 @@ def _repeat(work: Callable[[], int], seconds: float) -> tuple[int, float]:
 
 if __name__ == "__main__":
     with as_child() as emit:
-        emit(asdict(_measure(Path(sys.argv[1]), float(sys.argv[2]))))
+        try:
+            emit(asdict(_measure(Path(sys.argv[1]), float(sys.argv[2]))))
+        except UserError as error:
+            emit({"error": str(error)})

@@ -38,8 +38,12 @@ class Entry:
     def of_info(cls, info: Mapping[str, Any]) -> "Entry":
         """A file of any other file system, from what fsspec says of it."""
         size = int(info["size"] or 0)
-        # The CRC of an empty file is 0, which is a tag like any other.
-        tags = (info[name] for name in TAGS if info.get(name) not in (None, ""))
-        tag = next(tags, None)
+        tag = tag_of(info)
         tag = secrets.token_hex(8) if tag is None else tag
         return cls(PurePosixPath(info["name"]).name, size, f"{size}-{tag}")
+
+
+def tag_of(info: Mapping[str, Any]) -> object | None:
+    """What of fsspec's word on a file changes with its content; None where nothing does."""
+    # The CRC of an empty file is 0, which is a tag like any other.
+    return next((info[name] for name in TAGS if info.get(name) not in (None, "")), None)

@@ -67,6 +67,8 @@ class Location:
         if not text.strip():
             raise UserError("an empty path was given: name a folder, for instance ./data")
         if (member := addresses.in_archive(text)) is not None:
+            if not member[1].strip():
+                raise UserError(f"{text}: names no archive; write zip://folder::/path/data.zip")
             return cls(f"zip://{member[0]}::{_resolved(member[1])}")
         url = _resolved(text)
         if url.startswith("/") and url.lower().endswith(".zip") and Path(url).is_file():
@@ -311,7 +313,7 @@ def _resolved(text: str) -> str:
     """A path made absolute, or a URL without its final slash."""
     try:
         filesystem, path = fsspec.core.url_to_fs(text)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         raise UserError(f"{text}: this kind of address cannot be opened here ({error})") from error
     if isinstance(filesystem, LocalFileSystem):
         return str(Path(path).absolute())

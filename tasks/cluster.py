@@ -96,9 +96,13 @@ def fan_out(
 
 
 def on_every_worker(client: Client, function: Callable[..., object], *arguments: object) -> None:
-    """Call a function once on each worker, in the threads that run jobs, and wait for it."""
+    """Call a function once on each worker, in the threads that run jobs, and wait for it.
+
+    Where a worker dies meanwhile another makes its call, for nothing: a call that only the dead
+    one may make would wait for ever.
+    """
     futures = [
-        client.submit(function, *arguments, workers=[address], pure=False)
+        client.submit(function, *arguments, workers=[address], allow_other_workers=True, pure=False)
         for address in client.nthreads()
     ]
     with lost_cluster_named(client):

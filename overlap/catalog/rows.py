@@ -80,7 +80,10 @@ class StoredRows(ClipRows):
         self._location = location
         with _damage_named(location):
             self._file = pq.ParquetFile(file)
-        about = {k.decode(): v.decode() for k, v in self._file.schema_arrow.metadata.items()}
+        metadata = self._file.schema_arrow.metadata or {}
+        about = {k.decode(): v.decode() for k, v in metadata.items()}
+        if not about.keys() >= {"data", "rate_hz", "samples"}:
+            raise _damaged(location, "it was not written by overlap")
         self.data = about["data"]
         self.digest = about.get("digest", "")
         self.wanted = AudioFormat(int(about["rate_hz"]), int(about["samples"]))
@@ -176,7 +179,11 @@ def _damage_named(location: Location) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise CorruptError(
-            f"{location}: is damaged ({error}); remove it: the next run makes it again, and "
-            "computes again only the blocks whose clips stand in other rows then"
-        ) from None
+        raise _damaged(location, str(error)) from None
+
+
+def _damaged(location: Location, why: str) -> CorruptError:
+    return CorruptError(
+        f"{location}: is damaged ({why}); remove it: the next run makes it again, and computes "
+        "again only the blocks whose clips stand in other rows then"
+    )

@@ -220,6 +220,8 @@ class MelKernel:
     """
 
     def __init__(self, config: FeatureConfig, dtype: DTypeLike = np.float16) -> None:
+        if np.dtype(dtype) not in (np.float16, np.float32):
+            raise ValueError(f"the kernel writes float16 or float32, not {np.dtype(dtype)}")
         reason = unsupported(config)
         if reason is not None:
             raise ValueError(f"the kernel cannot compute these features: {reason}")
@@ -263,7 +265,7 @@ class MelKernel:
             self._group(clips[first : first + LANES], values[first : first + LANES])
         rest = len(clips) - whole
         if rest:
-            self._clips[:rest] = clips[whole:]
+            self._clips[:rest], self._clips[rest:] = clips[whole:], 0
             self._group(self._clips, self._values)
             values[whole:] = self._values[:rest]
 

@@ -48,8 +48,8 @@ def count_codes(
         decibels: (clips, mel, frame, resolution) float16, C-contiguous.
         splits: (clips,) int64: index of each clip's split; a negative one is left out.
         n_splits: Number of splits.
-        into: Counts to add to; new ones if not given. A block of 128,000 clips is needed to
-            overflow one.
+        into: Counts to add to; new ones if not given. One overflows when a block holds a value
+            2^32 times: silence in 664,000 clips.
 
     Returns:
         (splits, resolutions, 65536) uint32.

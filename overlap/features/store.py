@@ -11,7 +11,7 @@
 
 Row i is row i of the catalogue. A block is a run of whole chunks of `mel` and, in the three
 arrays of `blocks`, one chunk each, so that two workers never write one chunk. Only the driver
-calls `create` and `sync`, which touch metadata; workers call `write`.
+calls `create` and `sync`, which touch metadata; workers write rows and marks.
 """
 
 from collections.abc import Iterator
@@ -175,7 +175,7 @@ class FeatureStore:
     def mark_open(self, block: Block) -> None:
         """Take back a done marker of other clips, before the first row is overwritten."""
         key = np.asarray(self._array("blocks/key")[block.index])
-        if key.tobytes().hex() != block.key:
+        if key.any() and key.tobytes().hex() != block.key:
             self.mark_missing(block.index)
 
     def mark_missing(self, index: int) -> None:

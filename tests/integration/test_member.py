@@ -19,7 +19,7 @@ from overlap.catalog import Catalog, partition
 from overlap.child import run_child
 from overlap.config import RunConfig
 from overlap.ensemble.scoring import kl
-from overlap.errors import MemberError
+from overlap.errors import ChildError
 from overlap.features import FeatureStore
 from overlap.storage import Location
 from overlap.training.spec import (
@@ -159,7 +159,7 @@ def test_a_training_that_diverges_is_stopped(config: RunConfig, ready: Ready) ->
     wild = spec.model_copy(
         update={"training": spec.training.model_copy(update={"learning_rate": 1e30})}
     )
-    with pytest.raises(MemberError, match=r"diverged in epoch 1 .*lower training.learning_rate"):
+    with pytest.raises(ChildError, match=r"diverged in epoch 1 .*lower training.learning_rate"):
         train(config, wild)
     names = {e.name for e in wild.folder(Location.of(config.workspace)).files()}
     assert names == {SPEC_FILE, LOG_FILE}
@@ -167,7 +167,7 @@ def test_a_training_that_diverges_is_stopped(config: RunConfig, ready: Ready) ->
 
 def test_a_failure_shows_the_end_of_the_output(config: RunConfig, ready: Ready) -> None:
     spec = first_member(config, ready).model_copy(update={"training_key": "0" * 32})
-    with pytest.raises(MemberError, match="the training clips changed since") as error:
+    with pytest.raises(ChildError, match="the training clips changed since") as error:
         train(config, spec)
     assert "ended with exit code 1" in str(error.value)
     log = spec.folder(Location.of(config.workspace)) / LOG_FILE

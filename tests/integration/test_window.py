@@ -1,6 +1,8 @@
 """Jobs are made as they are submitted, a window ahead of the results."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from distributed import Client
@@ -8,7 +10,7 @@ from distributed import Client
 from flows.runtime import open_cluster
 from overlap.config import ClusterConfig
 from overlap.storage import Location
-from tasks.cluster import JOBS_AHEAD, connect, fan_out
+from tasks.cluster import JOBS_AHEAD, connect, fan_out, on_every_worker
 
 pytestmark = [
     pytest.mark.slow,
@@ -63,3 +65,20 @@ def test_a_job_that_cannot_be_made_ends_the_whole(client: Client) -> None:
     with pytest.raises(OSError, match="catalogue is gone"):
         fan_out(client, abs, jobs())
     assert fan_out(client, abs, range(3)) == [0, 1, 2]
+
+
+def die_once(marker: str) -> None:
+    """Kill the first worker that runs this."""
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os._exit(1)
+
+
+def test_a_worker_that_dies_while_all_are_called_is_not_waited_for(tmp_path: Path) -> None:
+    config, place = ClusterConfig(cpu_workers=2), Location.of(tmp_path / "workspace")
+    with (
+        open_cluster(config, place, training=False) as address,
+        connect(address) as client,
+    ):
+        on_every_worker(client, die_once, str(tmp_path / "died"))
+        assert (tmp_path / "died").exists()

@@ -191,6 +191,19 @@ def test_wrong_input_is_refused(clips: np.ndarray, out: np.ndarray | None, messa
         compute_features(clips, DEFAULT, out)
 
 
+def test_a_refused_call_leaves_nothing_behind(spoken: np.ndarray) -> None:
+    some = spoken[:3].copy()
+    some[2, 5] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        compute_features(some, DEFAULT)
+    assert np.isfinite(compute_features(spoken[:1], DEFAULT)).all()
+
+
+def test_other_types_are_refused() -> None:
+    with pytest.raises(ValueError, match="float16 or float32, not float64"):
+        MelKernel(DEFAULT, np.float64)
+
+
 # --- compiled code -------------------------------------------------------------------------------
 
 PROBE = """

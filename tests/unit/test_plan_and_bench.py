@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from steps import catalogue
 
+from overlap import calibration
 from overlap.bench import features as bench
 from overlap.bench.end_to_end import bench_end_to_end
 from overlap.catalog import Catalog, list_data
@@ -20,6 +21,11 @@ from overlap.storage import Location
 from overlap.training.spec import plan_members
 
 Ready = tuple[Catalog, FeatureStore]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "SECONDS", 0.1)
 
 
 def pending(config: RunConfig) -> Pending:
@@ -109,6 +115,14 @@ def test_a_plan_measures_what_is_stored(config: RunConfig) -> None:
     plain, small = plan_run(config, 1), plan_run(packed, 1)
     assert 0.3 * plain.feature_bytes < small.feature_bytes < 0.9 * plain.feature_bytes
     assert plain.way == "kernel"
+
+
+def test_a_plan_over_clips_that_cannot_be_used(config: RunConfig, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(config.data, tmp_path / "copy"))
+    for file in folder.rglob("*.wav"):
+        file.write_bytes(b"no sound")
+    with pytest.raises(DataError, match="no training clip can be used"):
+        plan_run(config.model_copy(update={"data": str(folder)}), 1)
 
 
 def test_a_plan_adds_up(config: RunConfig) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from overlap import archives
 from overlap.bench.reading import WAYS, bench_reading
 from overlap.catalog import inspection, list_clips, list_data
 from overlap.catalog.inspection import decoded, digest, load_clip, read_ahead
@@ -129,6 +130,38 @@ def test_a_damaged_member_is_an_error_and_the_others_are_read(tmp_path: Path) ->
     assert isinstance(damaged, OSError)
     assert "a: is damaged in the archive" in str(damaged)
     assert good == b"B" * 50
+
+
+def test_a_damaged_directory_is_an_error_of_its_member(tmp_path: Path) -> None:
+    """Member a is said to begin behind the directory itself."""
+    path = zipped(tmp_path / "data.zip", {"a": b"A" * 50, "b": b"B" * 50}, zipfile.ZIP_STORED)
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\1\2")
+    content[entry + 42 : entry + 46] = len(content).to_bytes(4, "little")
+    path.write_bytes(content)
+    damaged, good = Location.of(path).read_many(["a", "b"])
+    assert isinstance(damaged, OSError)
+    assert good == b"B" * 50
+
+
+@pytest.mark.parametrize("address", ["zip://train", "zip://", "zip::", "zip://a::"])
+def test_an_address_without_an_archive_is_refused(address: str) -> None:
+    with pytest.raises(UserError, match=r"cannot be opened here|names no archive"):
+        Location.of(address)
+
+
+def test_an_archive_in_a_store_without_tags_is_opened_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/plain.zip", zipped(tmp_path / "d.zip", {"a": b"x"}).read_bytes())
+    told = type(memory).info
+    monkeypatch.setattr(
+        type(memory), "info", lambda self, p, **kw: {**told(self, p, **kw), "created": None}
+    )
+    first = archives.open_archive("memory://plain.zip")
+    assert archives.open_archive("memory://plain.zip") is first
+    memory.rm("/plain.zip")
 
 
 def test_an_archive_is_a_folder(tmp_path: Path) -> None:

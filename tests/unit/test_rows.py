@@ -14,7 +14,7 @@ from overlap.bench.scale import write_catalogue
 from overlap.catalog import Catalog, stored_rows
 from overlap.catalog import catalog as catalog_module
 from overlap.catalog import rows as rows_module
-from overlap.catalog.rows import COLUMNS, REMOVED, write_rows
+from overlap.catalog.rows import COLUMNS, FILE, REMOVED, write_rows
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore, block_job, block_jobs
@@ -174,3 +174,12 @@ def test_the_table_of_the_status_names_few_runs() -> None:
     ]
     many = tuple((i, i) for i in range(0, 2 * RUNS + 6, 2))
     assert _missing_rows(many, 1)[0][1].endswith("38, and 3 more runs")
+
+
+def test_a_table_of_somebody_else_is_no_catalogue(tmp_path: Path) -> None:
+    pd.DataFrame({"clip_id": ["a"]}).to_parquet(tmp_path / FILE)
+    with (
+        pytest.raises(CorruptError, match="not written by overlap"),
+        stored_rows(Location.of(tmp_path)),
+    ):
+        pass
