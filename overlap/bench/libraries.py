@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig, Resolution
-from overlap.features.reference import AMIN
+from overlap.features.reference import AMIN, mel_filters
 
 Compute = Callable[[NDArray[np.float32], FeatureConfig], NDArray[np.generic]]
 """(clips, samples) float32 -> (clips, mel, frame, resolution), decibels relative to 1.0."""
@@ -266,11 +266,5 @@ def _padded_window(resolution: Resolution) -> NDArray[np.float32]:
 @lru_cache(maxsize=64)
 def _filters(config: FeatureConfig, resolution: Resolution) -> NDArray[np.float32]:
     """(bins, mels) float32: power spectrum times this is the mel spectrum."""
-    filters = librosa.filters.mel(
-        sr=config.rate_hz,
-        n_fft=resolution.n_fft,
-        n_mels=config.mels,
-        fmin=config.fmin_hz,
-        fmax=config.fmax_hz,
-    )
+    filters = mel_filters(config, resolution)
     return np.ascontiguousarray(filters.T, np.float32)

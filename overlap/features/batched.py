@@ -8,7 +8,6 @@ cache. Error against the reference within 80 dB of the peak: about 1e-3 dB.
 from dataclasses import dataclass
 from functools import lru_cache
 
-import librosa
 import numpy as np
 import scipy.fft
 import scipy.signal
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig, Resolution
 from overlap.features.inputs import check_finite, check_shapes
-from overlap.features.reference import AMIN
+from overlap.features.reference import AMIN, mel_filters
 
 GROUP_BYTES = 1 << 20
 """Bytes of windowed frames worked on at once: with its spectrum and power, about an L2 cache."""
@@ -36,13 +35,7 @@ class _Plan:
 @lru_cache(maxsize=64)
 def _plan(config: FeatureConfig, resolution: Resolution) -> _Plan:
     window = scipy.signal.get_window("hann", resolution.win_length, fftbins=True)
-    filters = librosa.filters.mel(
-        sr=config.rate_hz,
-        n_fft=resolution.n_fft,
-        n_mels=config.mels,
-        fmin=config.fmin_hz,
-        fmax=config.fmax_hz,
-    )
+    filters = mel_filters(config, resolution)
     return _Plan(window.astype(np.float32), np.ascontiguousarray(filters.T, np.float32))
 
 

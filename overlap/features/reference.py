@@ -10,10 +10,22 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.config import FeatureConfig
+from overlap.config import FeatureConfig, Resolution
 
 AMIN = 1e-10
 """Smallest power: everything below is -100 dB."""
+
+
+def mel_filters(config: FeatureConfig, resolution: Resolution) -> NDArray[np.float32]:
+    """(mels, bins) float32: librosa's Slaney filters of one resolution."""
+    filters: NDArray[np.float32] = librosa.filters.mel(
+        sr=config.rate_hz,
+        n_fft=resolution.n_fft,
+        n_mels=config.mels,
+        fmin=config.fmin_hz,
+        fmax=config.fmax_hz,
+    )
+    return filters
 
 
 def reference_features(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:

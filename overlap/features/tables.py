@@ -28,6 +28,7 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig, Resolution
+from overlap.features.reference import mel_filters
 from overlap.features.simd import aligned
 
 SMALLEST, LARGEST = 128, 4096
@@ -123,13 +124,7 @@ def _segments(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Edges and slopes of librosa's Slaney filters."""
     top = config.rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
-    filters = librosa.filters.mel(
-        sr=config.rate_hz,
-        n_fft=resolution.n_fft,
-        n_mels=config.mels,
-        fmin=config.fmin_hz,
-        fmax=top,
-    )
+    filters = mel_filters(config, resolution)
     hertz = librosa.fft_frequencies(sr=config.rate_hz, n_fft=resolution.n_fft)
     centres = librosa.mel_frequencies(config.mels + 2, fmin=config.fmin_hz, fmax=top)
     edges = np.searchsorted(hertz, centres).astype(np.int64)
