@@ -41,7 +41,7 @@ endif
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# The demo and the run on real speech with their real sizes: some ten minutes.
+# The demo and the run on real speech with their real sizes, and what takes long: some ten minutes.
 test-e2e: setup
 	$(BIN)/python -m pytest tests/e2e
 

@@ -10,7 +10,6 @@ from steps import catalogue
 
 from overlap import calibration
 from overlap.bench import features as bench
-from overlap.bench.end_to_end import bench_end_to_end
 from overlap.catalog import Catalog, list_data
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import DataError, UserError
@@ -157,18 +156,6 @@ def test_the_bench_measures_every_way() -> None:
     for name in ("batched", "kernel"):
         assert 0 < rows[name].max_error_db < 0.04
         assert 0 < rows[f"{name} (float32 out)"].max_error_db < 0.002
-
-
-@pytest.mark.slow
-def test_the_bench_goes_from_files_to_the_store() -> None:
-    config, store = FeatureConfig(), StoreConfig(chunk_clips=8, block_clips=16)
-    sound = bench.speech_like(5, config)
-    one, two = bench_end_to_end(sound, config, store, files=64, rounds=1)
-    assert (one.name, two.name) == ("1 worker", "2 workers")
-    assert one.speedup == 1
-    assert one.bytes_per_clip == pytest.approx(2 * np.prod(config.shape), rel=0.01)
-    assert 0 < one.max_error_db < 0.04
-    assert min(one.ratio, two.ratio, one.clips_per_second, two.clips_per_cpu_second) > 0
 
 
 def test_the_bench_takes_recordings(words: Path, tmp_path: Path) -> None:
