@@ -14,7 +14,8 @@ so rounding alone may err by 0.031."""
 FLOAT32_AMPLITUDE = 1e-7
 """What any float32 transform may err by in single bins, as a part of the loudest bin: those that
 the last steps pair with it are differences of numbers as large as it. 80 dB below a pure tone
-that is 0.009 dB; scipy's float32 transform does the same."""
+that is 0.009 dB; scipy's float32 transform does the same. Of 1,700 random configurations one
+needed 1.1e-7, so a test that draws new ones each time allows twice as much."""
 
 Compute = Callable[[np.ndarray, FeatureConfig, np.ndarray], object]
 
@@ -43,8 +44,13 @@ def error_db(
     return float(errors(compute, clips, config, dtype)[0].max())
 
 
-def tonal_error_db(compute: Compute, clips: np.ndarray, config: FeatureConfig) -> float:
-    """The largest difference in float32 beyond what `FLOAT32_AMPLITUDE` explains, dB."""
+def tonal_error_db(
+    compute: Compute,
+    clips: np.ndarray,
+    config: FeatureConfig,
+    amplitude: float = FLOAT32_AMPLITUDE,
+) -> float:
+    """The largest difference in float32 beyond what `amplitude` explains, dB."""
     error, depth = errors(compute, clips, config)
-    explained = 20 / np.log(10) * FLOAT32_AMPLITUDE * 10 ** (depth / 20)
+    explained = 20 / np.log(10) * amplitude * 10 ** (depth / 20)
     return float((error - explained).max())
