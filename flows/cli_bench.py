@@ -40,7 +40,9 @@ def bench_features(
     ] = 8192,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Existing folder to measure reading and writing in; none: in memory."),
+        typer.Option(
+            help="Existing folder for files and store of the end to end part; none: in memory."
+        ),
     ] = None,
     compression: Annotated[Codec, typer.Option(help="Codec of the store.")] = Codec.none,
     as_json: Json = False,

@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from overlap.catalog.listing import Listing
+from overlap.catalog import Listing, build_catalog
 from overlap.child import as_child, run_child
-from overlap.config import FeatureConfig, StoreConfig
+from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.errors import DataError, UserError
+from overlap.features import FeatureStore, block_job, extract_block
+from overlap.features.compute import warm_up
+from overlap.features.store import NAME
 from overlap.peak_memory import peak_memory_mb
 from overlap.storage import Location
 
@@ -79,14 +83,6 @@ def calibrate(
 
 
 def _measure(folder: Path, started: float) -> Calibration:
-    import pandas as pd
-
-    from overlap.catalog import build_catalog
-    from overlap.config import ChecksConfig
-    from overlap.features import FeatureStore, block_job, extract_block
-    from overlap.features.compute import warm_up
-    from overlap.features.store import NAME
-
     job = json.loads((folder / "job.json").read_bytes())
     features, cut = FeatureConfig(**job["features"]), StoreConfig(**job["store"])
     warm_up(features)

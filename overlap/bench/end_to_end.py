@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from overlap.bench.features import TOP_DB, cpu_seconds
+from overlap.bench.features import cpu_seconds, largest_error_db
 from overlap.catalog import Catalog, build_catalog, list_clips, stored_rows
 from overlap.catalog.inspection import load_clip
 from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
@@ -196,9 +196,7 @@ def _error(catalog: Catalog, store: FeatureStore) -> float:
     data = Location(catalog.data)
     files = catalog.clips["file"].iloc[:LOOP_CLIPS]
     clips = np.stack([load_clip(data, file, catalog.wanted).samples for file in files])
-    reference = reference_features(clips, store.config)
-    heard = reference > reference.max(axis=(0, 1, 2)) - TOP_DB
-    return float(np.abs(store.read_rows(0, len(clips)) - reference)[heard].max())
+    return largest_error_db(store.read_rows(0, len(clips)), reference_features(clips, store.config))
 
 
 if __name__ == "__main__":
