@@ -1,0 +1,41 @@
+"""The run configuration: what a field means, its unit and its bounds, said once.
+
+The command line, the form in the Prefect UI, the schedule and the documentation are made from
+these models. They are frozen and refuse unknown keys. A preset (`overlap.presets`) supplies
+what the caller leaves out.
+"""
+
+from overlap.config.base import Section, fingerprint
+from overlap.config.features import (
+    AudioFormat,
+    ChecksConfig,
+    FeatureConfig,
+    Resolution,
+    StoreConfig,
+)
+from overlap.config.run import ClusterConfig, EnsembleConfig, RunConfig
+from overlap.config.training import (
+    AugmentConfig,
+    NetworkConfig,
+    Stage,
+    TrainingConfig,
+    ValidationConfig,
+)
+
+__all__ = [
+    "AudioFormat",
+    "AugmentConfig",
+    "ChecksConfig",
+    "ClusterConfig",
+    "EnsembleConfig",
+    "FeatureConfig",
+    "NetworkConfig",
+    "Resolution",
+    "RunConfig",
+    "Section",
+    "Stage",
+    "StoreConfig",
+    "TrainingConfig",
+    "ValidationConfig",
+    "fingerprint",
+]

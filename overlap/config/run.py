@@ -1,0 +1,123 @@
+"""The configuration of a whole run: the parts, the ensemble, the cluster, and the preset below."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from overlap.config.base import Section
+from overlap.config.features import ChecksConfig, FeatureConfig, StoreConfig
+from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
+from overlap.presets import DEFAULT_PRESET, PRESETS, merged
+
+
+class EnsembleConfig(Section):
+    """The ensemble."""
+
+    members: int = Field(15, ge=1, le=1000, description="Networks to train and average.")
+    min_members: int | None = Field(
+        None,
+        ge=1,
+        description="With how many members the ensemble goes on when others failed; none: all.",
+    )
+    pool: Literal["mean", "power", "greedy", "temperature", "auto"] = Field(
+        "mean",
+        description="How the members' predictions are combined. auto: the simplest way that "
+        "nested cross-validation on held-out clips cannot tell from the best.",
+    )
+    stop_when_gain_below: float | None = Field(
+        None,
+        gt=0,
+        description="Train no more members once the next is expected to lower the held-out KL by "
+        "less than this, nats; none: train all.",
+    )
+
+
+class ClusterConfig(Section):
+    """Where the work is computed."""
+
+    address: str | None = Field(
+        None, description="A running Dask scheduler, such as tcp://host:8786; none: start one."
+    )
+    kind: str = Field(
+        "local",
+        description="`local`, or the import path of a cluster class, such as "
+        "dask_jobqueue.SLURMCluster; used when there is no address.",
+    )
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="Arguments of the cluster class."
+    )
+    cpu_workers: int | None = Field(
+        None, ge=1, le=4096, description="CPU workers; none: one per core (local cluster)."
+    )
+    training_workers: int | None = Field(
+        None, ge=1, le=4096, description="Training workers; none: one per accelerator, at least 1."
+    )
+    members_per_gpu: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Members that train side by side on one accelerator, each with its part of "
+        "the memory.",
+    )
+    timeout_s: float = Field(
+        30.0, gt=0, description="How long to wait for a scheduler, and for its workers, seconds."
+    )
+
+
+class RunConfig(Section):
+    """Everything that a run depends on, apart from the code."""
+
+    data: str = Field(description="Folder or URL with train/, train_answer.csv, test/, …")
+    workspace: str = Field("workspace", description="Folder or URL that holds all results.")
+    preset: Literal["demo", "baseline"] = Field(
+        DEFAULT_PRESET, description="Supplies every value that is not given."
+    )
+    features: FeatureConfig = Field(default_factory=FeatureConfig)
+    store: StoreConfig = Field(default_factory=StoreConfig)
+    checks: ChecksConfig = Field(default_factory=ChecksConfig)
+    network: NetworkConfig = Field(default_factory=NetworkConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    validation: ValidationConfig = Field(default_factory=ValidationConfig)
+    ensemble: EnsembleConfig = Field(default_factory=EnsembleConfig)
+    cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_below(cls, values: Any) -> Any:  # noqa: ANN401  whatever the caller gave
+        if not isinstance(values, Mapping):
+            return values
+        given: dict[str, Any] = {
+            name: value.model_dump(exclude_unset=True) if isinstance(value, Section) else value
+            for name, value in values.items()
+        }
+        preset = given.get("preset", DEFAULT_PRESET)
+        known = isinstance(preset, str) and preset in PRESETS
+        return merged(PRESETS[preset], given) if known else given
+
+    @model_validator(mode="after")
+    def _network_fits(self) -> Self:
+        mels, frames, _ = self.features.shape
+        pool_mel, pool_frame = self.network.input_pool
+        halvings = 2 ** len(self.network.stages)
+        if mels // pool_mel < halvings or frames // pool_frame < halvings:
+            raise ValueError(
+                f"network: {len(self.network.stages)} stages halve {mels} mel bands and {frames} "
+                f"frames (after input_pool {pool_mel}x{pool_frame}) to nothing; use fewer stages"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_rounds(self) -> Self:
+        folds, members = self.validation.folds, self.ensemble.members
+        if folds and members % folds:
+            raise ValueError(
+                f"ensemble.members {members} is not a whole number of rounds of "
+                f"validation.folds {folds}"
+            )
+        least = self.ensemble.min_members
+        if least is not None and least > members:
+            raise ValueError(
+                f"ensemble.min_members {least} is more than ensemble.members {members}"
+            )
+        return self

@@ -1,0 +1,144 @@
+"""Configuration of one member: its network, how it is trained, and which clips it leaves out."""
+
+from typing import Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from overlap.config.base import Section
+
+
+class Stage(Section):
+    """One residual stage of the network; see `overlap.training.network`."""
+
+    kind: Literal["plain", "bottleneck"] = Field(description="3x3, or 1x1-3x3-1x1 convolutions.")
+    filters: int = Field(ge=1, description="Filters at width 1.")
+
+
+class NetworkConfig(Section):
+    """The network."""
+
+    stages: tuple[Stage, ...] = Field(
+        (
+            Stage(kind="plain", filters=32),
+            Stage(kind="plain", filters=64),
+            Stage(kind="plain", filters=128),
+            Stage(kind="bottleneck", filters=256),
+            Stage(kind="bottleneck", filters=512),
+        ),
+        min_length=1,
+        description="Residual stages; each ends with 2x2 average pooling.",
+    )
+    width: float = Field(1.0, gt=0, le=16, description="Factor on the filters of every stage.")
+    input_pool: tuple[PositiveInt, PositiveInt] = Field(
+        (1, 1), description="Average pooling of (mel, frame) before the first stage."
+    )
+    dense: int = Field(128, ge=1, description="Units of the two dense layers of the head.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Rate after every stage and dense layer.")
+    head: Literal["softmax", "subset", "auto"] = Field(
+        "softmax",
+        description="What the scores mean. subset: those of a distribution over sets of exactly k "
+        "words, for labels of k equal shares; auto: subset where all labels are of that kind.",
+    )
+
+
+class AugmentConfig(Section):
+    """What is changed at random in the clips of a training batch; on the device, in decibels."""
+
+    shift_frames: int = Field(
+        0, ge=0, description="A clip moves by up to so many frames; silence comes in."
+    )
+    masks: int = Field(
+        0, ge=0, le=8, description="Bands of mels, and of frames, that are blanked per clip."
+    )
+    mask_mels: int = Field(8, ge=0, description="Largest width of a mel mask, mel bands.")
+    mask_frames: int = Field(12, ge=0, description="Largest width of a frame mask, frames.")
+    mix: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Fraction of the clips to which another is added: powers add, and so do "
+        "labels, each with its weight.",
+    )
+
+
+class TrainingConfig(Section):
+    """How one member is trained."""
+
+    epochs: int = Field(187, ge=1, description="Passes over the training clips.")
+    batch_size: int = Field(16, ge=1, description="Clips per step.")
+    whole_batches: bool = Field(
+        False,
+        description="Leave out an epoch's last batch where it is smaller: every step has one "
+        "shape, compiled once. Each epoch leaves out other clips.",
+    )
+    optimizer: Literal["nadam", "adamw"] = Field("nadam", description="Optimiser.")
+    learning_rate: float = Field(0.002, gt=0, description="Highest learning rate.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="Learning rate over the training; cosine decays to zero."
+    )
+    warmup_epochs: float = Field(
+        0.0, ge=0, description="Epochs of linear warm-up; only with the cosine schedule."
+    )
+    weight_decay: float = Field(0.0, ge=0, description="Of adamw, per step and unit of the rate.")
+    average_epochs: float = Field(
+        0.0,
+        ge=0,
+        description="Horizon of the exponential average of the weights, epochs; 0: none. The "
+        "average is what is scored and kept.",
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="Weights that are kept: of the last epoch, or of the one with the lowest "
+        "held-out KL (where clips are held out).",
+    )
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Of the arithmetic; weights and the last layer stay float32."
+    )
+    steps_per_call: int = Field(
+        1, ge=1, description="Steps that the device makes per call of the host."
+    )
+    normalisation: Literal["train", "joint"] = Field(
+        "train",
+        description="Clips that give floor, mean and std: training clips only, or test as well.",
+    )
+    top_db: float = Field(
+        80.0, gt=0, description="Decibels are clipped this far below their global peak."
+    )
+    seed: int = Field(0, ge=0, description="Member i is trained with seed + i.")
+    shuffle_clips: int = Field(
+        16384,
+        ge=1,
+        description="An epoch visits windows of about so many clips, each of whole chunks of the "
+        "store in a new order, and shuffles the clips of a window among each other.",
+    )
+    memory_gb: float | None = Field(
+        None,
+        gt=0,
+        description="Memory for features in one training process, GB; what does not fit is "
+        "streamed from the store, two windows at a time. None: half of what the machine has free.",
+    )
+    device_gb: float | None = Field(
+        None,
+        ge=0,
+        description="Memory for features on the accelerator, GB; where they fit, a step needs "
+        "only row numbers from the host. None: 0.4 of the accelerator's memory.",
+    )
+
+
+class ValidationConfig(Section):
+    """Which training clips are held out, to score on clips that a member has never seen."""
+
+    holdout: float = Field(
+        0.1, ge=0, le=0.5, description="Fraction held out from every member; 0: none."
+    )
+    folds: int = Field(
+        0, ge=0, le=100, description="Folds instead of a hold-out; member i leaves out fold i."
+    )
+    seed: int = Field(0, ge=0, description="Chooses the clips; equal seeds hold out equal clips.")
+
+    @model_validator(mode="after")
+    def _folds_are_several(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("one fold would leave nothing to train on; use 0 or at least 2")
+        return self
