@@ -50,5 +50,9 @@ class MemberError(OverlapError, RuntimeError):
     """The process that trains or applies a member failed."""
 
 
+class DivergedError(MemberError):
+    """A training learns nothing more, and never will: another seed may."""
+
+
 class BenchError(OverlapError, RuntimeError):
     """What a benchmark measures failed."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGES = (
     *("overlap", "numpy", "scipy", "librosa", "numba", "zarr", "keras", "tensorflow"),
-    "distributed",
+    *("jax", "torch", "distributed"),
 )
 
 

@@ -5,6 +5,7 @@ from overlap.catalog.catalog import Catalog, previous_catalog
 from overlap.catalog.folds import Partition, partition
 from overlap.catalog.listing import Listing, Split, list_clips, list_data
 from overlap.catalog.rows import ClipRows, StoredRows, stored_rows
+from overlap.catalog.shares import equal_shares
 
 __all__ = [
     "Catalog",
@@ -15,6 +16,7 @@ __all__ = [
     "Split",
     "StoredRows",
     "build_catalog",
+    "equal_shares",
     "list_clips",
     "list_data",
     "partition",

@@ -70,7 +70,7 @@ class RunConfig(Section):
 
     data: str = Field(description="Folder or URL with train/, train_answer.csv, test/, …")
     workspace: str = Field("workspace", description="Folder or URL that holds all results.")
-    preset: Literal["demo", "baseline"] = Field(
+    preset: Literal["demo", "baseline", "fast"] = Field(
         DEFAULT_PRESET, description="Supplies every value that is not given."
     )
     features: FeatureConfig = Field(default_factory=FeatureConfig)

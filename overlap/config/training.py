@@ -107,7 +107,7 @@ class TrainingConfig(Section):
     )
     seed: int = Field(0, ge=0, description="Member i is trained with seed + i.")
     shuffle_clips: int = Field(
-        16384,
+        8192,
         ge=1,
         description="An epoch visits windows of about so many clips, each of whole chunks of the "
         "store in a new order, and shuffles the clips of a window among each other.",

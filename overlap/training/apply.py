@@ -19,7 +19,7 @@ from overlap.training.member import load_model
 def apply_model(model: Location, folder: Location, out: Location) -> None:
     """Predict all usable test clips of a folder and write test_rows and test to `out`."""
     rows = Catalog.load(folder).rows("test")
-    source = ChunkedSource(FeatureStore.open(folder), 2)
+    source = ChunkedSource(FeatureStore.open(folder))
     out.write_arrays({"test_rows": rows, "test": predict(load_model(model), source, rows)})
 
 

@@ -1,14 +1,36 @@
-"""What a member trains on."""
+"""What a member trains on: its name, its memory, and how it is shared."""
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
 
 import keras
 
+SHARE = "OVERLAP_ACCELERATOR_SHARE"
+"""Environment variable: the fraction of an accelerator's memory that a process may use."""
+USABLE = 0.92
+"""Of an accelerator's memory; the rest is the driver's and the libraries'."""
 
-def make_deterministic(seed: int) -> None:
-    """Seed every generator; on a CPU ask TensorFlow for deterministic operations as well.
 
-    On an accelerator deterministic operations cost speed, and members are averaged anyway.
+def shared_by(members: int) -> Mapping[str, str]:
+    """Environment of a process that shares its accelerator with others.
+
+    Args:
+        members: Processes that use one accelerator.
+    """
+    if members == 1:
+        return {}
+    share = f"{USABLE / members:.3f}"
+    return {SHARE: share, "XLA_PYTHON_CLIENT_MEM_FRACTION": share}
+
+
+def prepare_device(seed: int) -> None:
+    """Seed every generator, and set the device up; before any network is built.
+
+    On a CPU TensorFlow is asked for deterministic operations as well. On an accelerator they
+    cost speed, and members are averaged anyway. Where the backend keeps compiled programs, it
+    keeps them: members of one ensemble are compiled once per machine.
     """
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
@@ -16,6 +38,56 @@ def make_deterministic(seed: int) -> None:
 
         if not tf.config.list_physical_devices("GPU"):
             tf.config.experimental.enable_op_determinism()
+        elif SHARE in os.environ:
+            _limit_tensorflow(tf, float(os.environ[SHARE]) * accelerator_bytes())
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        from overlap.compiled import cache_folder
+
+        folder = cache_folder()
+        if folder is not None:
+            jax.config.update("jax_compilation_cache_dir", str(folder.parent / "jax"))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 1)
+
+
+def _limit_tensorflow(tf: Any, limit_bytes: float) -> None:  # noqa: ANN401  a module
+    device = tf.config.list_physical_devices("GPU")[0]
+    limit = tf.config.LogicalDeviceConfiguration(memory_limit=int(limit_bytes / 2**20))
+    with suppress(RuntimeError):  # already in use: the limit was set before
+        tf.config.set_logical_device_configuration(device, [limit])
+
+
+def accelerator_bytes() -> int:
+    """Memory of the accelerator that this process sees, bytes; 0: there is none, or unknown."""
+    with suppress(ImportError):
+        import pynvml
+
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlInit()
+            handles = visible_accelerators(pynvml)
+            if handles:
+                return int(pynvml.nvmlDeviceGetMemoryInfo(handles[0]).total)
+    return 0
+
+
+def usable_bytes() -> int:
+    """Memory of the accelerator that this process may use, bytes; 0: none."""
+    return int(accelerator_bytes() * float(os.environ.get(SHARE, USABLE)))
+
+
+def visible_accelerators(nvml: Any) -> list[Any]:  # noqa: ANN401  a module
+    """NVML's handles of the accelerators that CUDA_VISIBLE_DEVICES leaves to this process."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+    names = [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
+    return [
+        nvml.nvmlDeviceGetHandleByIndex(int(name))
+        if name.isdigit()
+        else nvml.nvmlDeviceGetHandleByUUID(name.encode())
+        for name in names
+    ]
 
 
 def device_name() -> str:
@@ -31,3 +103,20 @@ def device_name() -> str:
         return f"CPU ({os.cpu_count()} cores)"
     devices = keras.distribution.list_devices()
     return str(devices[0]) if devices else backend
+
+
+def device_peak_mb() -> float | None:
+    """Largest memory used on the accelerator so far, MB; None where there is none."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        if tf.config.list_logical_devices("GPU"):
+            return float(tf.config.experimental.get_memory_info("GPU:0")["peak"]) / 1e6
+    elif backend == "jax":
+        import jax
+
+        stats = jax.local_devices()[0].memory_stats()
+        if stats and "peak_bytes_in_use" in stats:
+            return float(stats["peak_bytes_in_use"]) / 1e6
+    return None

@@ -1,62 +1,83 @@
 """From the store to batches, with no work per clip on the host beyond a copy.
 
-Each epoch the chunks of the store are drawn in a new order and cut into windows of some 16,000
-clips; the clips of one window are shuffled among each other. Clips of different windows never
-meet in a batch within that epoch. Features that fit the memory are held there, the others are
-streamed, two windows at a time. The order is the same either way, so that a member does not
-depend on what memory was free when it was trained.
+A source gives the decibels of rows in any order, batch by batch. Features that fit the memory
+are held there; the others are streamed: each chunk is read once per pass, ahead of its use, and
+dropped after it. `Ahead` makes batches in a thread while the device computes.
 """
 
-import math
-from collections import OrderedDict
-from typing import Protocol
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Generic, Protocol, TypeVar
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from overlap.features import FeatureStore
-from overlap.training.memory import MemoryPlan, window_chunks
+from overlap.training.memory import MemoryPlan
+
+Item = TypeVar("Item")
 
 
 class Source(Protocol):
     """Features by row of the store."""
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
-        """(rows, mel, frame, resolution) float16: decibels of these rows, in this order."""
+    def batches(self, rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.float16]]:
+        """(at most size, mel, frame, resolution) float16 dB, over the rows in this order."""
         ...
 
 
 class ChunkedSource:
-    """Reads rows from the store and keeps the chunks that were used last.
+    """Reads the chunks of the store as they are needed.
 
     Args:
         store: The feature store.
-        chunks: How many chunks are kept.
+        window: Rows that are read ahead of their use.
     """
 
-    def __init__(self, store: FeatureStore, chunks: int) -> None:
-        self._store, self._capacity = store, max(2, chunks)
-        self._chunk_clips = store.chunk_clips()
-        self._kept: OrderedDict[int, NDArray[np.float16]] = OrderedDict()
+    def __init__(self, store: FeatureStore, window: int = 0) -> None:
+        self._store, self._window = store, window
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
-        """Features of these rows, in this order."""
-        out = np.empty((len(rows), *self._store.config.shape), np.float16)
-        chunks = rows // self._chunk_clips
-        for index in np.unique(chunks):
-            chosen = np.flatnonzero(chunks == index)
-            out[chosen] = self._chunk(int(index))[rows[chosen] % self._chunk_clips]
-        return out
+    def batches(self, rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.float16]]:
+        """Decibels of the rows; holds the chunks of the present window and of the next.
 
-    def _chunk(self, index: int) -> NDArray[np.float16]:
-        if index not in self._kept:
-            start = index * self._chunk_clips
-            self._kept[index] = self._store.read_rows(start, start + self._chunk_clips)
-        self._kept.move_to_end(index)
-        while len(self._kept) > self._capacity:
-            self._kept.popitem(last=False)
-        return self._kept[index]
+        The chunks of the next window are read evenly while the present one is used, not all at
+        its end, where the device would wait for them.
+        """
+        chunk_clips = self._store.chunk_clips()
+        chunk_of = rows // chunk_clips
+        chunks, first = np.unique(chunk_of, return_index=True)
+        order = chunks[np.argsort(first)]
+        last_use = {
+            int(chunk): len(rows) - 1 - int(at)
+            for chunk, at in zip(*np.unique(chunk_of[::-1], return_index=True), strict=True)
+        }
+        held: dict[int, NDArray[np.float16]] = {}
+        waiting = iter(order.tolist())
+        loaded = 0
+
+        def load(chunk: int) -> None:
+            nonlocal loaded
+            held[chunk] = self._store.read_rows(chunk * chunk_clips, (chunk + 1) * chunk_clips)
+            loaded += 1
+
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            out = np.empty((len(part), *self._store.config.shape), np.float16)
+            parts = chunk_of[start : start + size]
+            for chunk in dict.fromkeys(parts.tolist()):
+                while chunk not in held:
+                    load(next(waiting))
+                chosen = parts == chunk
+                out[chosen] = held[chunk][part[chosen] % chunk_clips]
+            done = start + len(part)
+            for chunk in [c for c in held if last_use[c] < done]:
+                del held[chunk]
+            yield out
+            due = len(order) * min(1.0, (done + self._window) / len(rows)) if self._window else 0
+            while loaded < int(due):
+                load(next(waiting))
 
 
 class MemorySource:
@@ -70,67 +91,87 @@ class MemorySource:
     def __init__(self, store: FeatureStore, rows: NDArray[np.int64]) -> None:
         self._rows = rows
         self._features = np.empty((len(rows), *store.config.shape), np.float16)
-        reader, step = ChunkedSource(store, 2), store.chunk_clips()
-        for start in range(0, len(rows), step):
-            self._features[start : start + step] = reader.take(rows[start : start + step])
+        start = 0
+        for part in ChunkedSource(store).batches(rows, store.chunk_clips()):
+            self._features[start : start + len(part)] = part
+            start += len(part)
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
-        """Features of these rows, in this order."""
-        features: NDArray[np.float16] = self._features[np.searchsorted(self._rows, rows)]
-        return features
+    def batches(self, rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.float16]]:
+        """Decibels of the rows."""
+        places = np.searchsorted(self._rows, rows)
+        for start in range(0, len(rows), size):
+            yield self._features[places[start : start + size]]
 
 
 def open_source(store: FeatureStore, rows: NDArray[np.int64], plan: MemoryPlan) -> Source:
-    """The source that a plan describes."""
+    """The source that a plan describes; what lives on the device needs none to learn from."""
     if plan.mode == "memory":
         return MemorySource(store, rows)
-    return ChunkedSource(store, plan.chunks)
+    return ChunkedSource(store, plan.window_clips)
 
 
-def epoch_order(
-    rows: NDArray[np.int64], chunk_clips: int, shuffle_clips: int, seed: tuple[int, ...]
-) -> NDArray[np.int64]:
-    """The order in which an epoch visits its rows: each exactly once.
+class Ahead(Generic[Item]):
+    """Makes the items of one pass after the other in a thread, some ahead of their use.
 
     Args:
-        rows: The rows.
-        chunk_clips: Rows per chunk of the store.
-        shuffle_clips: Rows per window, about.
-        seed: Equal seeds give equal orders.
-    """
-    random = np.random.default_rng(seed)
-    chunks = random.permutation(np.unique(rows // chunk_clips))
-    place = np.empty(int(chunks.max()) + 1, np.int64)
-    place[chunks] = np.arange(len(chunks)) // window_chunks(shuffle_clips, chunk_clips)
-    window = place[rows // chunk_clips]
-    return rows[np.lexsort((random.random(len(rows)), window))]
-
-
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras publishes no types
-    """One pass over some rows, in a fixed order.
-
-    Args:
-        source: Features by row.
-        rows: The rows in the order in which they are visited.
-        batch_size: Clips per batch; the last one may be smaller.
-        labels: (all rows of the catalogue, words); None: batches of features alone.
+        make: Makes the items of a pass, given its number; at least one.
+        passes: The passes.
+        depth: Items that may wait.
     """
 
     def __init__(
-        self,
-        source: Source,
-        rows: NDArray[np.int64],
-        batch_size: int,
-        labels: NDArray[np.float64] | None = None,
+        self, make: Callable[[int], Iterator[Item]], passes: range, depth: int = 8
     ) -> None:
-        super().__init__()
-        self._source, self._rows, self._batch_size = source, rows, batch_size
-        self._labels = None if labels is None else labels.astype(np.float32)
+        self.waited = 0.0
+        """Seconds for which an item was waited for, over all passes."""
+        self._make, self._passes = make, passes
+        self._ready: queue.Queue[tuple[str, object]] = queue.Queue(depth)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
 
-    def __len__(self) -> int:
-        return math.ceil(len(self._rows) / self._batch_size)
+    def one_pass(self) -> Iterator[Item]:
+        """The items of the next pass; the last is known as the last, so none is asked for after it.
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.generic], ...]:
-        rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
-        features = self._source.take(rows)
-        return (features,) if self._labels is None else (features, self._labels[rows])
+        Keras asks for no more than it needs, or for one more, and from a thread that may be late:
+        what it asks for too much must not be the first of the next pass.
+
+        Raises:
+            Exception: whatever the thread failed with.
+        """
+        what = "item"
+        while what == "item":
+            started = time.perf_counter()
+            what, item = self._ready.get()
+            self.waited += time.perf_counter() - started
+            if what == "error":
+                raise item  # type: ignore[misc]  # an exception
+            yield item  # type: ignore[misc]  # an Item
+
+    def close(self) -> None:
+        """End the thread."""
+        self._over.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            for number in self._passes:
+                items = self._make(number)
+                item = next(items)
+                for following in items:
+                    if not self._put("item", item):
+                        return
+                    item = following
+                if not self._put("last", item):
+                    return
+        except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
+            self._put("error", error)
+
+    def _put(self, what: str, item: object) -> bool:
+        while not self._over.is_set():
+            try:
+                self._ready.put((what, item), timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False

@@ -1,123 +1,99 @@
 """The training loop of one member: epochs with a checkpoint after each.
 
 The checkpoint holds every variable that changes (weights, optimiser, the random generators of
-the layers) and the history, and the order of an epoch depends on seed and epoch alone. A
-training that was interrupted anywhere goes on from its last whole epoch and ends where an
-uninterrupted one ends, as far as the backend is deterministic.
+the layers), the weights that would be kept, and the history; and the order of an epoch depends on
+seed and epoch alone. A training that was interrupted anywhere goes on from its last whole epoch
+and ends where an uninterrupted one ends, as far as the backend is deterministic.
 """
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.catalog import Partition
-from overlap.config import TrainingConfig
 from overlap.ensemble.scoring import kl
-from overlap.errors import MemberError
+from overlap.errors import DivergedError
 from overlap.storage import Location
-from overlap.training.feed import Batches, Source, epoch_order
+from overlap.training.data import Batch, TrainingData
+from overlap.training.energy import energy_joules
+from overlap.training.feed import Ahead, Source
+from overlap.training.learner import Learner
 from overlap.training.spec import CHECKPOINT_FILE
 
 Emit = Callable[[Mapping[str, Any]], None]
 PREDICT_BATCH = 256
+STATISTICS_CLIPS = 2048
+"""Clips that the statistics of averaged weights are taken from."""
+PATIENCE_EPOCHS, PATIENCE_STEPS = 5, 2000
+"""After the warm-up, and so much more, a loss above the trivial one is a divergence. Before, it is
+a beginning: with a dropout of one half the first epochs of a small set often are above."""
 
 
 @dataclass
 class Progress:
     """How far a training has come."""
 
-    history: list[dict[str, float]]
+    history: list[dict[str, float]] = field(default_factory=list)
     """Per finished epoch: loss, and held_out_kl where clips are held out."""
-    seconds: float
+    seconds: float = 0.0
     """Time in training epochs, over all attempts."""
+    waited: float = 0.0
+    """Part of it in which a batch was waited for."""
+    joules: float | None = None
+    """Energy in training epochs; None where the device does not tell."""
+    kept_epoch: int = 0
+    """Epoch whose weights are kept, from 1."""
 
 
-def compile_network(network: keras.Model, training: TrainingConfig, steps: int) -> None:
-    """Attach loss and optimiser.
-
-    Args:
-        network: The untrained network.
-        training: Optimiser, rate and schedule.
-        steps: Steps per epoch.
-    """
-    rate: Any = training.learning_rate
-    if training.schedule == "cosine":
-        warmup = round(training.warmup_epochs * steps)
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=rate / 10 if warmup else rate,
-            decay_steps=max(1, training.epochs * steps - warmup),
-            warmup_target=rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    optimizers = {"nadam": keras.optimizers.Nadam, "adamw": keras.optimizers.AdamW}
-    network.compile(optimizer=optimizers[training.optimizer](rate), loss="kl_divergence")
-    network.optimizer.build(network.trainable_variables)
-
-
-def train(  # noqa: PLR0913  the loop is where everything meets
-    network: keras.Model,
-    training: TrainingConfig,
-    source: Source,
-    labels: NDArray[np.float64],
-    partition: Partition,
-    *,
-    seed: int,
-    chunk_clips: int,
+def train(
+    learner: Learner,
+    data: TrainingData,
     folder: Location,
     emit: Emit,
+    trivial_loss: float = np.inf,
 ) -> Progress:
-    """Train a compiled network, from its last checkpoint if there is one.
+    """Train a learner, from its last checkpoint if there is one; its network holds the result.
 
     Args:
-        network: The compiled network; holds the result.
-        training: Epochs and batch size.
-        source: Features by row.
-        labels: (all rows, words) float64.
-        partition: Rows to learn from and rows to be scored on.
-        seed: Seed of the order of the clips.
-        chunk_clips: Rows per chunk of the store.
+        learner: The compiled learner.
+        data: What it learns from.
         folder: Where the checkpoint is kept.
         emit: Receives one mapping per epoch.
+        trivial_loss: Loss of what knows nothing of the sound.
 
     Raises:
-        MemberError: weights are no longer finite.
+        DivergedError: weights are no longer finite, or nothing is learned.
     """
-    progress = _restore(network, folder / CHECKPOINT_FILE)
-    for epoch in range(len(progress.history), training.epochs):
-        started = time.perf_counter()
-        order = epoch_order(partition.train, chunk_clips, training.shuffle_clips, (seed, epoch))
-        batches = Batches(source, order, training.batch_size, labels)
-        # Keras would visit the batches in an order of its own, drawn from a generator that no
-        # checkpoint holds.
-        result = network.fit(batches, epochs=1, shuffle=False, verbose=0)
-        seconds = time.perf_counter() - started
-        entry = {"loss": float(result.history["loss"][-1])}
-        if not all(np.isfinite(weights).all() for weights in network.get_weights()):
-            raise MemberError(
-                f"the training diverged in epoch {epoch + 1} (loss {entry['loss']:.3g}); lower "
-                "training.learning_rate"
-            )
-        if len(partition.held_out):
-            predicted = predict(network, source, partition.held_out)
-            entry["held_out_kl"] = kl(labels[partition.held_out], predicted)
-        progress.history.append(entry)
-        progress.seconds += seconds
-        _save(network, progress, folder / CHECKPOINT_FILE)
-        emit(
-            {
-                "event": "epoch",
-                "epoch": epoch + 1,
-                "epochs": training.epochs,
-                **entry,
-                "clips_per_second": len(order) / seconds,
-            }
-        )
+    training = data.training
+    progress, kept = _restore(learner, folder / CHECKPOINT_FILE)
+    ahead = Ahead(data.epoch, range(len(progress.history), training.epochs))
+    try:
+        for epoch in range(len(progress.history), training.epochs):
+            some: list[Batch] = []
+            wanted = -(-STATISTICS_CLIPS // training.batch_size) if learner.averaging else 0
+            entry = _epoch(learner, data, _kept(ahead.one_pass(), some, wanted), progress)
+            progress.waited += ahead.waited
+            ahead.waited = 0.0
+            _check(learner, entry["loss"], epoch, data, trivial_loss)
+            with learner.averaged(some):
+                held_out = data.partition.held_out
+                if len(held_out):
+                    predicted = predict(learner.network, data.source, held_out)
+                    entry["held_out_kl"] = kl(data.labels[held_out], predicted)
+                if training.keep == "last" or _is_best(entry, progress):
+                    progress.kept_epoch = epoch + 1
+                    kept = learner.network.get_weights()
+            progress.history.append(entry)
+            _save(learner, progress, kept, folder / CHECKPOINT_FILE)
+            emit(_event(progress, data))
+    finally:
+        ahead.close()
+    learner.network.set_weights(kept)
     return progress
 
 
@@ -125,31 +101,83 @@ def predict(network: keras.Model, source: Source, rows: NDArray[np.int64]) -> ND
     """(rows, words) float64: probabilities of these rows."""
     if not len(rows):
         return np.empty((0, network.output_shape[-1]))
-    predicted = network.predict(Batches(source, rows, PREDICT_BATCH), verbose=0)
+    batches = ((part,) for part in source.batches(rows, PREDICT_BATCH))
+    steps = -(-len(rows) // PREDICT_BATCH)
+    predicted = network.predict(batches, steps=steps, verbose=0)
     return np.asarray(predicted, np.float64)
 
 
-def _state(network: keras.Model) -> list[Any]:
-    """Every variable that training changes, in a fixed order."""
-    metrics = {id(variable) for variable in network.metrics_variables}
-    own = [variable for variable in network.variables if id(variable) not in metrics]
-    return own + list(network.optimizer.variables)
+def _kept(batches: Iterator[Batch], some: list[Batch], wanted: int) -> Iterator[Batch]:
+    """The batches, of which the first are put aside as they pass."""
+    for batch in batches:
+        if len(some) < wanted:
+            some.append(batch)
+        yield batch
 
 
-def _save(network: keras.Model, progress: Progress, location: Location) -> None:
-    about = json.dumps({"history": progress.history, "seconds": progress.seconds})
-    arrays = {
-        f"v{index}": keras.ops.convert_to_numpy(variable.value)
-        for index, variable in enumerate(_state(network))
+def _epoch(
+    learner: Learner, data: TrainingData, batches: Iterator[Batch], progress: Progress
+) -> dict[str, float]:
+    started, joules = time.perf_counter(), energy_joules()
+    result = learner.model.fit(
+        batches, steps_per_epoch=data.steps, epochs=1, shuffle=False, verbose=0
+    )
+    progress.seconds += time.perf_counter() - started
+    after = energy_joules()
+    if joules is not None and after is not None:
+        progress.joules = (progress.joules or 0.0) + after - joules
+    return {"loss": float(result.history["loss"][-1])}
+
+
+def _check(
+    learner: Learner, loss: float, epoch: int, data: TrainingData, trivial_loss: float
+) -> None:
+    if not all(np.isfinite(weights).all() for weights in learner.network.get_weights()):
+        raise DivergedError(f"diverged in epoch {epoch + 1}: its weights are not finite")
+    training = data.training
+    patience = max(PATIENCE_EPOCHS, PATIENCE_STEPS / data.steps) + training.warmup_epochs
+    if epoch + 1 > patience and loss > trivial_loss:
+        raise DivergedError(
+            f"diverged: its loss in epoch {epoch + 1} is {loss:.4f}, above {trivial_loss:.4f} of "
+            "what knows nothing of the sound"
+        )
+
+
+def _is_best(entry: Mapping[str, float], progress: Progress) -> bool:
+    """Whether no earlier epoch had a lower held-out KL; always where none is known."""
+    if "held_out_kl" not in entry:
+        return True
+    return all(entry["held_out_kl"] < earlier["held_out_kl"] for earlier in progress.history)
+
+
+def _event(progress: Progress, data: TrainingData) -> dict[str, Any]:
+    epochs = len(progress.history)
+    return {
+        "event": "epoch",
+        "epoch": epochs,
+        "epochs": data.training.epochs,
+        **progress.history[-1],
+        "clips_per_second": data.clips * epochs / max(progress.seconds, 1e-9),
     }
-    location.write_arrays({"about": np.frombuffer(about.encode(), np.uint8), **arrays})
 
 
-def _restore(network: keras.Model, location: Location) -> Progress:
+def _save(
+    learner: Learner, progress: Progress, kept: list[NDArray[Any]], location: Location
+) -> None:
+    about = json.dumps(asdict(progress))
+    state = {
+        f"v{index}": keras.ops.convert_to_numpy(variable.value)
+        for index, variable in enumerate(learner.state)
+    }
+    best = {f"k{index}": values for index, values in enumerate(kept)}
+    location.write_arrays({"about": np.frombuffer(about.encode(), np.uint8), **state, **best})
+
+
+def _restore(learner: Learner, location: Location) -> tuple[Progress, list[NDArray[Any]]]:
     if not location.exists():
-        return Progress([], 0.0)
+        return Progress(), learner.network.get_weights()
     saved = location.read_arrays()
-    for index, variable in enumerate(_state(network)):
+    for index, variable in enumerate(learner.state):
         variable.assign(saved[f"v{index}"])
-    about = json.loads(saved["about"].tobytes())
-    return Progress(about["history"], about["seconds"])
+    kept = [saved[f"k{index}"] for index in range(len(learner.network.weights))]
+    return Progress(**json.loads(saved["about"].tobytes())), kept

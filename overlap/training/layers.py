@@ -29,7 +29,8 @@ class Normalise(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no
     @classmethod
     def of(cls, constants: Normalisation) -> "Normalise":
         """The layer of these constants."""
-        return cls([*constants.floor_db], [*constants.mean_db], [*constants.std_db])
+        parts = [*constants.floor_db], [*constants.mean_db], [*constants.std_db]
+        return cls(*parts, dtype="float32")  # 60 dB in bfloat16 is a quarter of a decibel off
 
     def call(self, decibels: Any) -> Any:  # noqa: ANN401  a tensor of any backend
         """(…, resolution) decibels to (…, resolution) standardised values."""

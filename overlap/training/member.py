@@ -6,28 +6,38 @@ process of its own gives all memory back, and a crash of it is an error of one m
 """
 
 import argparse
+import json
+import math
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, partition
 from overlap.child import as_child
-from overlap.ensemble.scoring import kl
-from overlap.errors import MemberError, OverlapError
+from overlap.ensemble.scoring import kl, trivial_prediction
+from overlap.errors import DivergedError, MemberError, OverlapError
 from overlap.features import FeatureStore
 from overlap.peak_memory import peak_memory_mb
 from overlap.provenance import software
 from overlap.storage import Location
-from overlap.training.device import device_name, make_deterministic
+from overlap.training.data import TrainingData
+from overlap.training.device import device_name, device_peak_mb, prepare_device, usable_bytes
 from overlap.training.feed import ChunkedSource, open_source
-from overlap.training.fit import Emit, Progress, compile_network, predict, train
+from overlap.training.fit import Emit, predict, train
+from overlap.training.learner import build_learner
 from overlap.training.memory import plan_memory
-from overlap.training.network import build_network
+from overlap.training.network import build_network, precision
+from overlap.training.resident import Resident
 from overlap.training.spec import (
     CHECKPOINT_FILE,
+    FAILURES_FILE,
     MEMBERS,
     MODEL_FILE,
     PREDICTIONS_FILE,
@@ -50,7 +60,8 @@ def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecor
         emit: Receives progress as mappings.
 
     Raises:
-        MemberError: the catalogue is no longer the one that the member was planned for.
+        MemberError: the catalogue is no longer the one that the member was planned for, or the
+            training diverged with two seeds.
     """
     folder = spec.folder(workspace)
     catalog, store = Catalog.load(workspace), FeatureStore.open(workspace)
@@ -58,32 +69,77 @@ def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecor
         raise MemberError("the training clips changed since this member was planned; run again")
     done = load_record(folder)
     if done is None:
-        network, progress = _train(spec, catalog, store, folder, emit)
-        _save_model(network, folder / MODEL_FILE)
+        trained = train_member(spec, catalog, store, folder, emit)
+        _save_model(trained.network, folder / MODEL_FILE)
+        network, about = trained.network, trained.about
     else:
         network = load_model(folder / MODEL_FILE)
-        progress = Progress(done.history, done.seconds)
+        about = {name: getattr(done, name) for name in ABOUT_TRAINING}
     emit({"event": "predict"})
     held_out_kl = _write_predictions(network, spec, catalog, store, folder)
-    clips = len(partition(catalog, spec.validation, spec.fold).train)
     record = MemberRecord(
         fingerprint=spec.fingerprint,
         spec=spec,
         test_key=test_key(catalog),
         parameters=network.count_params(),
-        history=progress.history,
         held_out_kl=held_out_kl,
-        clips=clips,
-        seconds=progress.seconds,
-        clips_per_second=clips * len(progress.history) / max(progress.seconds, 1e-9),
-        device=device_name() if done is None else done.device,
-        peak_memory_mb=peak_memory_mb() if done is None else done.peak_memory_mb,
-        software=software() if done is None else done.software,
         files={name: str((folder / name).digest()) for name in (MODEL_FILE, PREDICTIONS_FILE)},
+        **about,
     )
     (folder / RECORD_FILE).write_json(record.model_dump(mode="json"))
-    (folder / CHECKPOINT_FILE).remove()
+    for name in (CHECKPOINT_FILE, FAILURES_FILE):
+        (folder / name).remove()
     return record
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a training gives."""
+
+    network: keras.Model
+    about: Mapping[str, Any]
+    """`ABOUT_TRAINING` of the record."""
+
+
+ABOUT_TRAINING = (
+    *("history", "kept_epoch", "seed", "failures", "clips", "seconds", "clips_per_second"),
+    *("host_wait_fraction", "energy_joules", "feed", "device", "device_peak_mb"),
+    *("peak_memory_mb", "software"),
+)
+"""Fields of a member's record that its training gives; another prediction keeps them."""
+RETRIES = 1
+"""How often a training that diverged begins again, with another seed."""
+OTHER_SEED = 1_000_003
+"""Added to the seed for that: no other member of the ensemble has the sum."""
+
+
+def train_member(
+    spec: MemberSpec, catalog: Catalog, store: FeatureStore, folder: Location, emit: Emit
+) -> Trained:
+    """Train a member; where it diverges, once more with another seed.
+
+    What diverged is written into the folder, so that a training which is interrupted in its
+    second attempt goes on with that.
+
+    Raises:
+        MemberError: it diverged every time.
+    """
+    failures: list[str] = []
+    if (folder / FAILURES_FILE).exists():
+        failures = json.loads((folder / FAILURES_FILE).read_bytes())
+    while True:
+        seed = spec.seed + len(failures) * OTHER_SEED
+        try:
+            return _attempt(spec, seed, catalog, store, folder, emit, tuple(failures))
+        except DivergedError as error:
+            failures.append(f"seed {seed} {error}")
+            (folder / CHECKPOINT_FILE).remove()
+        if len(failures) > RETRIES:
+            (folder / FAILURES_FILE).remove()
+            raise MemberError("; ".join(failures) + "; lower training.learning_rate")
+        (folder / FAILURES_FILE).write_json(failures)
+        emit({"event": "diverged", "reason": failures[-1]})
+        keras.backend.clear_session()
 
 
 def load_model(location: Location) -> keras.Model:
@@ -94,28 +150,70 @@ def load_model(location: Location) -> keras.Model:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-def _train(
-    spec: MemberSpec, catalog: Catalog, store: FeatureStore, folder: Location, emit: Emit
-) -> tuple[keras.Model, Progress]:
-    make_deterministic(spec.seed)
-    rows = partition(catalog, spec.validation, spec.fold)
+def _attempt(
+    spec: MemberSpec,
+    seed: int,
+    catalog: Catalog,
+    store: FeatureStore,
+    folder: Location,
+    emit: Emit,
+    failures: tuple[str, ...],
+) -> Trained:
+    prepare_device(seed)
+    rows, training = partition(catalog, spec.validation, spec.fold), spec.training
     everything = np.union1d(rows.train, rows.held_out)
-    plan = plan_memory(store.config.shape, spec.chunk_clips, len(everything), spec.training)
-    emit({"event": "plan", "mode": plan.mode, "bytes": plan.bytes, "device": device_name()})
-    network = build_network(spec.network, store.config.shape, len(spec.words), spec.constants)
-    compile_network(network, spec.training, -(-len(rows.train) // spec.training.batch_size))
-    progress = train(
-        network,
-        spec.training,
-        open_source(store, everything, plan),
-        catalog.labels,
-        rows,
-        seed=spec.seed,
-        chunk_clips=spec.chunk_clips,
-        folder=folder,
-        emit=emit,
+    shape = store.config.shape
+    plan = plan_memory(
+        shape, spec.chunk_clips, len(everything), training, device_bytes=usable_bytes()
     )
-    return network, progress
+    emit({"event": "plan", "mode": plan.mode, "bytes": plan.bytes, "device": device_name()})
+    resident = None
+    if plan.mode == "device":
+        labels = catalog.labels[rows.train].astype(np.float32)
+        resident = Resident((len(rows.train), *shape), labels)
+        resident.fill(ChunkedSource(store).batches(rows.train, spec.chunk_clips))
+    data = TrainingData(
+        source=open_source(store, everything, plan),
+        labels=catalog.labels,
+        partition=rows,
+        chunk_clips=spec.chunk_clips,
+        training=training,
+        seed=seed,
+        resident=resident is not None,
+    )
+    with precision(training.precision):
+        network = build_network(spec.network, shape, len(spec.words), spec.constants, spec.subset)
+        learner = build_learner(
+            network, training, spec.constants,
+            subset=spec.subset, steps=data.steps, seed=seed, resident=resident,
+        )  # fmt: skip
+    progress = train(learner, data, folder, emit, _trivial_loss(catalog.labels[rows.train], spec))
+    return Trained(
+        network,
+        {
+            "history": progress.history,
+            "kept_epoch": progress.kept_epoch,
+            "seed": seed,
+            "failures": failures,
+            "clips": len(rows.train),
+            "seconds": progress.seconds,
+            "clips_per_second": data.clips * len(progress.history) / max(progress.seconds, 1e-9),
+            "host_wait_fraction": min(1.0, progress.waited / max(progress.seconds, 1e-9)),
+            "energy_joules": progress.joules,
+            "feed": plan.mode,
+            "device": device_name(),
+            "device_peak_mb": device_peak_mb(),
+            "peak_memory_mb": peak_memory_mb(),
+            "software": software(),
+        },
+    )
+
+
+def _trivial_loss(labels: NDArray[np.float64], spec: MemberSpec) -> float:
+    """Loss of equal scores for sets of words, or of the mean label: both know no sound."""
+    if spec.subset is not None:
+        return math.log(math.comb(len(spec.words), spec.subset))
+    return kl(labels, trivial_prediction(labels, len(labels)))
 
 
 def _save_model(network: keras.Model, location: Location) -> None:
@@ -132,7 +230,7 @@ def _write_predictions(
     store: FeatureStore,
     folder: Location,
 ) -> float | None:
-    source = ChunkedSource(store, 2)
+    source = ChunkedSource(store)
     test = catalog.rows("test")
     held_out = partition(catalog, spec.validation, spec.fold).held_out
     predictions = predict(network, source, held_out)

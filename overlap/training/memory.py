@@ -10,18 +10,20 @@ from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
 
 GB = 1e9
+DEVICE_FRACTION = 0.4
+"""Of an accelerator's memory, for features; the rest is for the network and its activations."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
     """How a member is fed."""
 
-    mode: Literal["memory", "stream"]
-    """Whether all features are held in memory."""
+    mode: Literal["device", "memory", "stream"]
+    """Where its features are: on the accelerator, in memory, or read as they are needed."""
     bytes: int
-    """Memory that the features take."""
-    chunks: int
-    """Chunks of the store that are held in stream mode."""
+    """Memory that they take there."""
+    window_clips: int = 0
+    """Clips that are read ahead in stream mode."""
 
 
 def plan_memory(
@@ -30,8 +32,9 @@ def plan_memory(
     clips: int,
     training: TrainingConfig,
     free_bytes: int | None = None,
+    device_bytes: int = 0,
 ) -> MemoryPlan:
-    """Choose between memory and stream mode; it changes no result.
+    """Choose between device, memory and stream mode; it changes no result.
 
     Args:
         shape: (mel, frame, resolution) of a clip's float16 features.
@@ -39,18 +42,24 @@ def plan_memory(
         clips: Clips that a member learns from and is scored on.
         training: Says how much memory there is, and how much streaming needs.
         free_bytes: What is free; None: ask the machine.
+        device_bytes: Memory of the accelerator that the member may use; 0: there is none.
 
     Raises:
         ConfigError: not even two windows fit.
     """
     per_clip = 2 * int(np.prod(shape))
+    on_device = (
+        DEVICE_FRACTION * device_bytes if training.device_gb is None else training.device_gb * GB
+    )
+    if clips * per_clip <= on_device:
+        return MemoryPlan("device", clips * per_clip)
     free = psutil.virtual_memory().available if free_bytes is None else free_bytes
     limit = free / 2 if training.memory_gb is None else training.memory_gb * GB
     if clips * per_clip <= limit:
-        return MemoryPlan("memory", clips * per_clip, 0)
-    # A batch may lie across two windows, so two are held at once.
-    chunks = 2 * window_chunks(training.shuffle_clips, chunk_clips)
-    needed = chunks * chunk_clips * per_clip
+        return MemoryPlan("memory", clips * per_clip)
+    # While one window is used the next is read.
+    window = window_chunks(training.shuffle_clips, chunk_clips) * chunk_clips
+    needed = 2 * window * per_clip
     if needed > limit:
         whose = "half of the free memory" if training.memory_gb is None else "training.memory_gb"
         raise ConfigError(
@@ -58,7 +67,7 @@ def plan_memory(
             f"{needed / GB:.2g} GB, but {whose} is {limit / GB:.2g} GB; lower "
             "training.shuffle_clips, or give more memory"
         )
-    return MemoryPlan("stream", needed, chunks)
+    return MemoryPlan("stream", needed, window)
 
 
 def window_chunks(shuffle_clips: int, chunk_clips: int) -> int:

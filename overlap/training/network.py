@@ -1,16 +1,19 @@
 """The network: residual stages over the resolutions as channels, and a residual dense head.
 
-    raw decibels -> Normalise -> (input pooling) -> stages -> flatten -> head -> softmax
+    raw decibels -> Normalise -> (input pooling) -> stages -> flatten -> head -> scores -> shares
 
     stage   conv, BN -> keep r -> mish -> conv, BN, mish -> conv, BN -> add r -> mish
             -> 2x2 average pool -> dropout
     head    dense, BN -> keep r -> mish, dropout -> dense, BN -> add r -> mish, dropout
 
 In a plain stage a conv is 3x3 with f filters; in a bottleneck stage it is 1x1, 3x3, 1x1 with
-f/4, f/4, f filters and nothing between them. With the default configuration and 30 words this
-is the known solution's network, 1,914,686 parameters.
+f/4, f/4, f filters and nothing between them. Shares are the softmax of the scores, or what sets
+of exactly k words give (`overlap.training.subset`). With the default configuration and 30 words
+this is the known solution's network, 1,914,686 parameters.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -18,13 +21,32 @@ import keras
 from overlap.config import NetworkConfig, Stage
 from overlap.features import Normalisation
 from overlap.training.layers import Normalise
+from overlap.training.subset import SubsetShares
 
 Tensor = Any  # of whichever backend Keras runs on
 INITIALISER = "he_normal"
+SCORES = "words"
+"""Name of the layer that gives one score per word."""
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Layers that are made inside compute in this precision; their weights are float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(POLICIES[name])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def build_network(
-    config: NetworkConfig, shape: tuple[int, int, int], words: int, constants: Normalisation
+    config: NetworkConfig,
+    shape: tuple[int, int, int],
+    words: int,
+    constants: Normalisation,
+    subset: int | None = None,
 ) -> keras.Model:
     """Build the untrained network of one member.
 
@@ -33,6 +55,7 @@ def build_network(
         shape: (mel, frame, resolution) of a clip's features.
         words: Number of words.
         constants: Floor, mean and std of the features.
+        subset: Words per clip for the head over sets; None: softmax.
 
     Returns:
         A model from (clips, mel, frame, resolution) float16 decibels to (clips, words) float32
@@ -46,10 +69,15 @@ def build_network(
         x = _residual_stage(x, stage, config.width, config.dropout)
     x = keras.layers.Flatten()(x)
     x = _head(x, config.dense, config.dropout)
-    probabilities = keras.layers.Dense(
-        words, activation="softmax", kernel_initializer=INITIALISER, dtype="float32", name="words"
+    scores = keras.layers.Dense(
+        words, kernel_initializer=INITIALISER, dtype="float32", name=SCORES
     )(x)
-    return keras.Model(decibels, probabilities, name="overlap")
+    shares = (
+        keras.layers.Softmax(dtype="float32", name="shares")
+        if subset is None
+        else SubsetShares(subset, dtype="float32", name="shares")
+    )
+    return keras.Model(decibels, shares(scores), name="overlap")
 
 
 def _residual_stage(x: Tensor, stage: Stage, width: float, dropout: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from overlap.catalog import Catalog
+from overlap.catalog import Catalog, equal_shares
 from overlap.config import (
     FeatureConfig,
     NetworkConfig,
@@ -12,7 +12,7 @@ from overlap.config import (
     ValidationConfig,
     fingerprint,
 )
-from overlap.errors import CorruptError
+from overlap.errors import ConfigError, CorruptError
 from overlap.features import FeatureStore, Normalisation
 from overlap.storage import Location
 
@@ -22,6 +22,7 @@ RECORD_FILE = "member.json"
 MODEL_FILE = "model.keras"
 PREDICTIONS_FILE = "predictions.npz"
 CHECKPOINT_FILE = "checkpoint.npz"
+FAILURES_FILE = "failures.json"
 LOG_FILE = "log.txt"
 
 
@@ -40,6 +41,8 @@ class MemberSpec(Section):
     mean_db: tuple[float, ...]
     std_db: tuple[float, ...]
     words: tuple[str, ...]
+    subset: int | None = None
+    """Words per clip, where the head is one over sets of so many words; None: softmax."""
     chunk_clips: int
     """Rows per chunk of the store; the order of an epoch depends on it."""
     training_key: str
@@ -48,7 +51,8 @@ class MemberSpec(Section):
     @property
     def fingerprint(self) -> str:
         """Name of the member's folder."""
-        how = self.training.model_dump(mode="json", exclude={"seed", "memory_gb"})
+        elsewhere = {"seed", "memory_gb", "device_gb"}  # in `seed`, or without effect
+        how = self.training.model_dump(mode="json", exclude=elsewhere)
         return fingerprint(self.model_dump(mode="json", exclude={"training"}), how)
 
     @property
@@ -74,13 +78,27 @@ class MemberRecord(Section):
     """Per epoch: loss, and held_out_kl where clips are held out."""
     held_out_kl: float | None
     """KL on its held-out clips, by the ensemble's scorer."""
+    kept_epoch: int
+    """Epoch whose weights it has, from 1."""
+    seed: int
+    """Seed that it was trained with: not its specification's where that one diverged."""
+    failures: tuple[str, ...]
+    """What became of seeds that diverged."""
     clips: int
     """Clips that it learned from."""
     seconds: float
     """Time in training epochs, over all attempts."""
     clips_per_second: float
     """Clips times epochs by seconds."""
+    host_wait_fraction: float
+    """Part of the seconds in which a batch was waited for."""
+    energy_joules: float | None
+    """Energy of the device in training epochs; None where it does not tell."""
+    feed: str
+    """Where the features were: device, memory or stream."""
     device: str
+    device_peak_mb: float | None
+    """Largest memory used on the accelerator; None without one."""
     peak_memory_mb: float
     """Largest resident memory of its process."""
     software: dict[str, str]
@@ -103,8 +121,19 @@ def plan_members(config: RunConfig, catalog: Catalog, store: FeatureStore) -> li
     """The members of an ensemble: seeds times folds.
 
     Member i leaves out fold i modulo the number of folds; its seed is `training.seed` + i.
+
+    Raises:
+        ConfigError: the network's head does not fit the labels.
     """
     constants = store.normalisation(config.training.normalisation, config.training.top_db)
+    subset = None
+    if config.network.head != "softmax":
+        subset = equal_shares(catalog.labels[catalog.rows("train")])
+        if subset is None and config.network.head == "subset":
+            raise ConfigError(
+                "network.head subset needs labels that are equal shares of the same number of "
+                f"words in every clip; those of {catalog.data} are not. Use auto or softmax"
+            )
     shared: dict[str, Any] = {
         "features": store.config,
         "network": config.network,
@@ -114,6 +143,7 @@ def plan_members(config: RunConfig, catalog: Catalog, store: FeatureStore) -> li
         "mean_db": constants.mean_db,
         "std_db": constants.std_db,
         "words": catalog.words,
+        "subset": subset,
         "chunk_clips": store.chunk_clips(),
         "training_key": training_key(catalog),
     }

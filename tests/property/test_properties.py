@@ -26,7 +26,7 @@ from overlap.ensemble.scoring import kl_per_clip
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.statistics import count_codes, normalisation
 from overlap.storage import Location
-from overlap.training.feed import epoch_order
+from overlap.training.order import epoch_order
 
 WANTED = AudioFormat(16000, 16000)
 

@@ -1,74 +1,120 @@
+import threading
+import time
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
-from overlap.catalog import Catalog
+from overlap.catalog import Catalog, Partition
 from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
 from overlap.features import FeatureStore
-from overlap.training.feed import Batches, ChunkedSource, MemorySource, epoch_order, open_source
+from overlap.training.data import TrainingData
+from overlap.training.feed import Ahead, ChunkedSource, MemorySource, open_source
 from overlap.training.memory import MemoryPlan, plan_memory
+from overlap.training.order import epoch_order
 
 Ready = tuple[Catalog, FeatureStore]
 SHAPE = (64, 101, 4)
 CLIP = 2 * 64 * 101 * 4
 
 
-@pytest.mark.parametrize("kept", [1, 2, 100])
-def test_both_sources_give_the_stored_rows(ready: Ready, kept: int) -> None:
+@pytest.mark.parametrize("window", [0, 1, 24, 1000])
+def test_both_sources_give_the_stored_rows(ready: Ready, window: int) -> None:
     catalog, store = ready
     everything = store.read_rows(0, len(catalog))
     rows = np.random.default_rng(0).permutation(len(catalog))[:50]
-    assert np.array_equal(ChunkedSource(store, kept).take(rows), everything[rows])
-    assert np.array_equal(MemorySource(store, np.sort(rows)).take(rows), everything[rows])
+    for source in (ChunkedSource(store, window), MemorySource(store, np.sort(rows))):
+        parts = list(source.batches(rows, 7))
+        assert [len(part) for part in parts] == [7] * 7 + [1]
+        assert np.array_equal(np.concatenate(parts), everything[rows])
 
 
 def test_the_plan_chooses_the_source(ready: Ready) -> None:
     _, store = ready
     rows = np.arange(10)
-    assert isinstance(open_source(store, rows, MemoryPlan("memory", 0, 0)), MemorySource)
+    assert isinstance(open_source(store, rows, MemoryPlan("memory", 0)), MemorySource)
     assert isinstance(open_source(store, rows, MemoryPlan("stream", 0, 3)), ChunkedSource)
 
 
 def test_what_fits_is_held_in_memory() -> None:
     free = 2 * 1000 * CLIP
-    expected = MemoryPlan("memory", 1000 * CLIP, 0)
+    expected = MemoryPlan("memory", 1000 * CLIP)
     assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), free_bytes=free) == expected
     some = TrainingConfig(memory_gb=0.06)
     assert plan_memory(SHAPE, 128, 1000, some, free_bytes=0).mode == "memory"
 
 
+def test_what_fits_the_accelerator_is_held_there() -> None:
+    expected = MemoryPlan("device", 1000 * CLIP)
+    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), 0, 3 * 1000 * CLIP) == expected
+    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), 10**9, 1000 * CLIP).mode == "memory"
+    never = TrainingConfig(device_gb=0)
+    assert plan_memory(SHAPE, 128, 1000, never, 10**9, 10**12).mode == "memory"
+
+
 def test_what_does_not_fit_is_streamed_within_the_limit() -> None:
     limited = TrainingConfig(memory_gb=1.0, shuffle_clips=5000)
     plan = plan_memory(SHAPE, 128, 100_000, limited)
-    assert plan == MemoryPlan("stream", 2 * 39 * 128 * CLIP, 2 * 39)
+    assert plan == MemoryPlan("stream", 2 * 39 * 128 * CLIP, 39 * 128)
     assert plan.bytes <= 1e9
     one_chunk = TrainingConfig(memory_gb=0.1, shuffle_clips=1)
-    assert plan_memory(SHAPE, 128, 100_000, one_chunk).chunks == 2
+    assert plan_memory(SHAPE, 128, 100_000, one_chunk).window_clips == 128
 
 
 def test_memory_that_is_too_little_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"take 1.7 GB, but training.memory_gb is 1 GB; lower"):
-        plan_memory(SHAPE, 128, 100_000, TrainingConfig(memory_gb=1.0))
-    with pytest.raises(ConfigError, match=r"half of the free memory is 1 GB"):
-        plan_memory(SHAPE, 128, 100_000, TrainingConfig(), free_bytes=2 * 10**9)
+    with pytest.raises(ConfigError, match=r"take 0.85 GB, but training.memory_gb is 0.5 GB; lower"):
+        plan_memory(SHAPE, 128, 100_000, TrainingConfig(memory_gb=0.5))
+    with pytest.raises(ConfigError, match=r"half of the free memory is 0.5 GB"):
+        plan_memory(SHAPE, 128, 100_000, TrainingConfig(), free_bytes=10**9)
+
+
+def data_of(ready: Ready, rows: np.ndarray, **training: object) -> TrainingData:
+    catalog, store = ready
+    return TrainingData(
+        source=ChunkedSource(store, 16),
+        labels=catalog.labels,
+        partition=Partition(rows, rows[:0]),
+        chunk_clips=store.chunk_clips(),
+        training=TrainingConfig(**training),
+        seed=5,
+    )
 
 
 def test_batches_hold_features_and_their_labels(ready: Ready) -> None:
     catalog, store = ready
-    rows = np.array([7, 3, 99, 0, 50])
-    batches = Batches(ChunkedSource(store, 4), rows, 2, catalog.labels)
-    assert len(batches) == 3
-    features = np.concatenate([batches[i][0] for i in range(3)])
-    labels = np.concatenate([batches[i][1] for i in range(3)])
-    assert np.array_equal(features, store.read_rows(0, 120)[rows])
-    assert np.array_equal(labels, catalog.labels[rows].astype(np.float32))
-    assert len(batches[2][0]) == 1
-    assert len(Batches(ChunkedSource(store, 4), rows, 2)[0]) == 1
+    rows = np.arange(3, 90)
+    data = data_of(ready, rows, batch_size=20)
+    inputs = [batch for (batch,) in data.epoch(2)]
+    order = epoch_order(rows, store.chunk_clips(), data.training.shuffle_clips, (5, 2))
+    assert [len(batch["labels"]) for batch in inputs] == [20, 20, 20, 20, 7]
+    assert (data.steps, data.clips) == (5, 87)
+    decibels = np.concatenate([batch["decibels"] for batch in inputs])
+    labels = np.concatenate([batch["labels"] for batch in inputs])
+    assert np.array_equal(decibels, store.read_rows(0, 120)[order])
+    assert np.array_equal(labels, catalog.labels[order].astype(np.float32))
 
 
-def test_streaming_reads_each_chunk_once_an_epoch(ready: Ready) -> None:
+def test_whole_batches_leave_out_other_clips_each_epoch(ready: Ready) -> None:
+    data = data_of(ready, np.arange(87), batch_size=20, whole_batches=True)
+    assert (data.steps, data.clips) == (4, 80)
+    assert [len(batch["labels"]) for (batch,) in data.epoch(0)] == [20] * 4
+    few = data_of(ready, np.arange(7), batch_size=20, whole_batches=True)
+    assert [len(batch["labels"]) for (batch,) in few.epoch(0)] == [7]
+
+
+def test_on_the_device_batches_are_places(ready: Ready) -> None:
+    rows = np.arange(10, 90, 2)
+    data = data_of(ready, rows, batch_size=16)
+    object.__setattr__(data, "resident", True)
+    places = np.concatenate([batch["rows"] for (batch,) in data.epoch(0)])
+    assert places.dtype == np.int32
+    assert np.array_equal(rows[places], epoch_order(rows, 8, 8192, (5, 0)))
+
+
+@pytest.mark.parametrize("size", [5, 16, 40])
+def test_streaming_reads_each_chunk_once_and_holds_two_windows(ready: Ready, size: int) -> None:
     catalog, store = ready
-    plan = MemoryPlan("stream", 0, 6)
     order = epoch_order(np.arange(len(catalog)), 8, 24, (0, 0))
     read: list[int] = []
 
@@ -78,7 +124,61 @@ def test_streaming_reads_each_chunk_once_an_epoch(ready: Ready) -> None:
             return super().read_rows(start, stop)
 
     store.__class__ = Counting
-    batches = Batches(open_source(store, order, plan), order, 5, catalog.labels)
-    for index in range(len(batches)):
-        batches[index]
+    visited = 0
+    for part in ChunkedSource(store, 24).batches(order, size):
+        visited += len(part)
+        done = {int(row) // 8 for row in order[:visited]} - {
+            int(row) // 8 for row in order[visited:]
+        }
+        assert len(read) - len(done) <= 2 * 3 + -(-size // 8)
     assert sorted(read) == list(range(0, 120, 8))
+
+
+def test_items_are_made_ahead_pass_after_pass() -> None:
+    made: list[tuple[int, int]] = []
+
+    def make(number: int) -> Iterator[tuple[int, int]]:
+        for index in range(3):
+            made.append((number, index))
+            yield number, index
+
+    ahead = Ahead(make, range(4, 7), depth=2)
+    for number in range(4, 7):
+        assert list(ahead.one_pass()) == [(number, index) for index in range(3)]
+    ahead.close()
+    assert len(made) == 9
+
+
+def test_a_pass_that_is_asked_for_too_much_leaves_the_next_alone() -> None:
+    ahead = Ahead(lambda number: iter([number, number]), range(2))
+    first = ahead.one_pass()
+    assert [next(first), next(first)] == [0, 0]
+    assert list(ahead.one_pass()) == [1, 1]
+    assert list(first) == []
+    ahead.close()
+
+
+def test_a_failure_is_raised_where_it_is_waited_for() -> None:
+    def make(_: int) -> Iterator[int]:
+        yield 1
+        yield 2
+        raise OSError("the disk is gone")
+
+    ahead = Ahead(make, range(1))
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(ahead.one_pass())
+    ahead.close()
+
+
+def test_waiting_is_counted_and_the_thread_ends() -> None:
+    def slow(_: int) -> Iterator[int]:
+        for index in range(3):
+            time.sleep(0.05)
+            yield index
+
+    before = threading.active_count()
+    ahead = Ahead(slow, range(100))
+    list(ahead.one_pass())
+    assert ahead.waited > 0.1
+    ahead.close()
+    assert threading.active_count() == before

@@ -1,0 +1,125 @@
+"""Augmentation layers: clips changed at random while a network learns.
+
+They take raw decibels on the device, before the network, and are no part of the saved network.
+Each has a generator of its own whose state is in the checkpoint, so that a resumed training sees
+what an undisturbed one sees.
+"""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from overlap.config import AugmentConfig
+from overlap.features import Normalisation
+
+Tensor = Any  # of whichever backend Keras runs on
+
+
+class Mix(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
+    """Adds another clip of the batch to some of the clips: powers add, and labels alike.
+
+    The sum of two sounds has the sum of their powers (in the mean over phases), so the mixed
+    decibels are 10 log10(w 10^(a/10) + (1 - w) 10^(b/10)) with w between 1/2 and 1; the label
+    is w p + (1 - w) q. The other clip is the one before it in the batch, whose order is random.
+
+    Args:
+        fraction: Of the clips, which are mixed.
+        seed: Seed of its generator.
+    """
+
+    def __init__(self, fraction: float, seed: int) -> None:
+        super().__init__(dtype="float32")
+        self.fraction, self.generator = fraction, keras.random.SeedGenerator(seed)
+
+    def call(self, decibels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(clips, mel, frame, resolution) dB and (clips, words), both mixed."""
+        clips = ops.shape(decibels)[0]
+        weight = keras.random.uniform((clips,), 0.5, 1.0, seed=self.generator)
+        chosen = keras.random.uniform((clips,), seed=self.generator) < self.fraction
+        weight = ops.where(chosen, weight, 1.0)
+        other, other_labels = ops.roll(decibels, 1, axis=0), ops.roll(labels, 1, axis=0)
+        decade = 10 / math.log(10)
+        tiny = 1e-30  # the logarithm of the weight of a clip that takes no part
+        a = decibels + decade * ops.log(weight)[:, None, None, None]
+        b = other + decade * ops.log(ops.maximum(1 - weight, tiny))[:, None, None, None]
+        louder = ops.maximum(a, b)
+        mixed = louder + decade * ops.log1p(ops.exp(-ops.abs(a - b) / decade))
+        share = weight[:, None]
+        return mixed, share * labels + (1 - share) * other_labels
+
+
+class Shift(keras.layers.Layer):  # type: ignore[misc]
+    """Moves each clip in time by a whole number of frames; silence comes in.
+
+    Args:
+        frames: Largest shift, frames, either way.
+        silence_db: What comes in, dB, one per resolution.
+        seed: Seed of its generator.
+    """
+
+    def __init__(self, frames: int, silence_db: tuple[float, ...], seed: int) -> None:
+        super().__init__(dtype="float32")
+        self.frames, self.silence_db = frames, silence_db
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, decibels: Tensor) -> Tensor:
+        """(clips, mel, frame, resolution) dB, shifted."""
+        clips, frames = ops.shape(decibels)[0], decibels.shape[2]
+        shift = keras.random.randint(
+            (clips, 1), -self.frames, self.frames + 1, dtype="int32", seed=self.generator
+        )
+        source = ops.arange(frames, dtype="int32")[None, :] - shift
+        inside = ops.logical_and(source >= 0, source < frames)[:, None, :, None]
+        index = ops.clip(source, 0, frames - 1)[:, None, :, None]
+        moved = ops.take_along_axis(decibels, index, axis=2)
+        return ops.where(inside, moved, ops.convert_to_tensor(self.silence_db, "float32"))
+
+
+class Mask(keras.layers.Layer):  # type: ignore[misc]
+    """Blanks bands of mels and of frames with the mean (SpecAugment, Park and others, 2019).
+
+    Args:
+        config: Number and largest widths of the masks.
+        mean_db: What stands in a mask, dB, one per resolution.
+        seed: Seed of its generator.
+    """
+
+    def __init__(self, config: AugmentConfig, mean_db: tuple[float, ...], seed: int) -> None:
+        super().__init__(dtype="float32")
+        self.config, self.mean_db = config, mean_db
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, decibels: Tensor) -> Tensor:
+        """(clips, mel, frame, resolution) dB, masked."""
+        mels = self._bands(decibels, 1, self.config.mask_mels)
+        frames = self._bands(decibels, 2, self.config.mask_frames)
+        masked = ops.logical_or(mels[:, :, None, None], frames[:, None, :, None])
+        return ops.where(masked, ops.convert_to_tensor(self.mean_db, "float32"), decibels)
+
+    def _bands(self, decibels: Tensor, axis: int, widest: int) -> Tensor:
+        """(clips, length) bool: where any of the clip's masks lies along an axis."""
+        length, shape = decibels.shape[axis], (ops.shape(decibels)[0], self.config.masks, 1)
+        width = keras.random.uniform(shape, 0, min(widest, length), seed=self.generator)
+        start = keras.random.uniform(shape, seed=self.generator) * (length - width)
+        at = ops.arange(length, dtype="float32")
+        return ops.any(ops.logical_and(at >= start, at + 1 <= start + width), axis=1)
+
+
+def augment(
+    decibels: Tensor,
+    labels: Tensor,
+    config: AugmentConfig,
+    constants: Normalisation,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """Decibels and labels after the augmentations that the configuration asks for."""
+    decibels = ops.cast(decibels, "float32")
+    if config.mix:
+        decibels, labels = Mix(config.mix, seed + 1)(decibels, labels)
+    if config.shift_frames:
+        decibels = Shift(config.shift_frames, constants.floor_db, seed + 2)(decibels)
+    if config.masks:
+        decibels = Mask(config, constants.mean_db, seed + 3)(decibels)
+    return decibels, labels

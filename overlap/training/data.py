@@ -1,0 +1,65 @@
+"""What a member learns from, as batches of the learner's inputs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overlap.catalog import Partition
+from overlap.config import TrainingConfig
+from overlap.training.feed import Source
+from overlap.training.order import epoch_order
+
+Batch = tuple[dict[str, NDArray[Any]]]
+"""What Keras calls `x` alone: the learner's inputs by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """The clips of one member."""
+
+    source: Source
+    """Decibels by row."""
+    labels: NDArray[np.float64]
+    """(all rows of the catalogue, words)."""
+    partition: Partition
+    """Rows to learn from, and rows to be scored on."""
+    chunk_clips: int
+    """Rows per chunk of the store."""
+    training: TrainingConfig
+    seed: int
+    """Seed of the order of the clips."""
+    resident: bool = False
+    """Whether the rows to learn from live on the device, in ascending order."""
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        clips, size = len(self.partition.train), self.training.batch_size
+        whole = clips // size
+        return whole if whole and self.training.whole_batches else -(-clips // size)
+
+    @property
+    def clips(self) -> int:
+        """Clips that an epoch visits."""
+        return min(len(self.partition.train), self.steps * self.training.batch_size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch, from 0."""
+        rows = epoch_order(
+            self.partition.train,
+            self.chunk_clips,
+            self.training.shuffle_clips,
+            (self.seed, number),
+        )[: self.clips]
+        size = self.training.batch_size
+        if self.resident:
+            places = np.searchsorted(self.partition.train, rows).astype(np.int32)
+            for start in range(0, len(rows), size):
+                yield ({"rows": places[start : start + size]},)
+            return
+        labels = self.labels[rows].astype(np.float32)
+        for index, decibels in enumerate(self.source.batches(rows, size)):
+            yield ({"decibels": decibels, "labels": labels[index * size :][:size]},)

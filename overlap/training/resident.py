@@ -1,0 +1,47 @@
+"""Features and labels that live on the device: a step needs only row numbers from the host."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+Tensor = Any  # of whichever backend Keras runs on
+
+
+class Resident(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
+    """Gives the decibels and labels of rows, from the device's own memory.
+
+    Args:
+        shape: (rows, mel, frame, resolution).
+        labels: (rows, words).
+    """
+
+    def __init__(self, shape: tuple[int, ...], labels: NDArray[np.float32]) -> None:
+        super().__init__(trainable=False, dtype="float32", autocast=False)
+        self.decibels = self.add_weight(
+            shape=shape, initializer="zeros", dtype="float16", trainable=False, name="decibels"
+        )
+        self.labels = self.add_weight(
+            shape=labels.shape, initializer="zeros", dtype="float32", trainable=False, name="labels"
+        )
+        self.labels.assign(labels)
+
+    def fill(self, parts: Iterable[NDArray[np.float16]]) -> None:
+        """Bring the decibels to the device, part by part, in the order of the rows."""
+        start = 0
+        for part in parts:
+            if keras.backend.backend() == "tensorflow":
+                # In place: `slice_update` would hold all decibels twice.
+                self.decibels.value[start : start + len(part)].assign(part)
+            else:
+                self.decibels.assign(
+                    ops.slice_update(self.decibels.value, (start, 0, 0, 0), ops.array(part))
+                )
+            start += len(part)
+
+    def call(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(clips,) int32 rows to (clips, mel, frame, resolution) float16 dB and (clips, words)."""
+        return ops.take(self.decibels, rows, axis=0), ops.take(self.labels, rows, axis=0)

@@ -1,0 +1,96 @@
+import keras
+import numpy as np
+import pytest
+
+from overlap.config import AugmentConfig
+from overlap.features import Normalisation
+from overlap.training.augment import Mask, Mix, Shift, augment
+
+CONSTANTS = Normalisation((-70.0, -60.0), (-30.0, -20.0), (10.0, 5.0))
+SHAPE = (64, 8, 11, 2)
+
+
+def decibels(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-60, 0, SHAPE).astype(np.float32)
+
+
+def labels() -> np.ndarray:
+    return np.random.default_rng(1).dirichlet(np.ones(5), SHAPE[0]).astype(np.float32)
+
+
+def numpy_of(tensor: object) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def test_mixing_adds_powers_and_labels_with_one_weight() -> None:
+    clips, shares = decibels(), labels()
+    mixed, mixed_labels = map(numpy_of, Mix(1.0, 7)(clips, shares))
+    other, other_shares = np.roll(clips, 1, axis=0), np.roll(shares, 1, axis=0)
+    # The weight of each clip, from its label; then the powers must be those of that weight.
+    difference = shares - other_shares
+    weight = ((mixed_labels - other_shares) * difference).sum(1) / (difference**2).sum(1)
+    assert weight.min() > 0.5 - 1e-4
+    assert weight.max() < 1 + 1e-4
+    assert weight.std() > 0.1
+    w = weight[:, None, None, None].astype(np.float64)
+    expected = 10 * np.log10(w * 10 ** (clips / 10) + (1 - w) * 10 ** (other / 10))
+    assert np.abs(mixed - expected).max() < 1e-3
+    assert np.abs(mixed_labels.sum(axis=1) - 1).max() < 1e-5
+
+
+def test_only_a_fraction_is_mixed_and_the_rest_is_untouched() -> None:
+    clips, shares = decibels(), labels()
+    mixed, mixed_labels = map(numpy_of, Mix(0.3, 7)(clips, shares))
+    same = np.abs(mixed - clips).max(axis=(1, 2, 3)) < 1e-4
+    assert 0.5 < same.mean() < 0.9
+    assert np.array_equal(mixed_labels[same], shares[same])
+
+
+def test_a_shift_moves_whole_frames_and_lets_silence_in() -> None:
+    clips = decibels()
+    moved = numpy_of(Shift(3, CONSTANTS.floor_db, 7)(clips))
+    seen = set()
+    for before, after in zip(clips, moved, strict=True):
+        fits = []
+        for shift in range(-3, 4):
+            expected = np.broadcast_to(
+                np.array(CONSTANTS.floor_db, np.float32), before.shape
+            ).copy()
+            kept = slice(max(0, shift), 11 + min(0, shift))
+            source = slice(max(0, -shift), 11 - max(0, shift))
+            expected[:, kept] = before[:, source]
+            fits.append(np.array_equal(after, expected))
+        assert sum(fits) == 1
+        seen.add(fits.index(True) - 3)
+    assert seen == set(range(-3, 4))
+
+
+def test_masks_are_whole_bands_of_the_mean() -> None:
+    clips = decibels()
+    masked = numpy_of(
+        Mask(AugmentConfig(masks=1, mask_mels=3, mask_frames=4), CONSTANTS.mean_db, 7)(clips)
+    )
+    changed = (masked != clips).any(axis=3)
+    assert np.array_equal(masked[changed], np.broadcast_to(CONSTANTS.mean_db, (changed.sum(), 2)))
+    for where in changed:
+        mels, frames = where.all(axis=1), where.all(axis=0)
+        assert np.array_equal(where, mels[:, None] | frames[None, :])
+        assert mels.sum() <= 3
+        assert frames.sum() <= 4
+    assert 0.05 < changed.mean() < 0.5
+
+
+def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
+    clips, shares = decibels().astype(np.float16), labels()
+    found, found_shares = augment(clips, shares, AugmentConfig(), CONSTANTS, 0)
+    assert np.array_equal(numpy_of(found), clips.astype(np.float32))
+    assert found_shares is shares
+
+
+@pytest.mark.parametrize("setting", [{"mix": 0.5}, {"shift_frames": 4}, {"masks": 2}])
+def test_equal_seeds_change_alike(setting: dict[str, float]) -> None:
+    def changed(seed: int) -> np.ndarray:
+        return numpy_of(augment(decibels(), labels(), AugmentConfig(**setting), CONSTANTS, seed)[0])
+
+    assert np.array_equal(changed(1), changed(1))
+    assert not np.array_equal(changed(1), changed(2))
