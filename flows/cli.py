@@ -112,16 +112,18 @@ def train(config: RunConfig, as_json: bool) -> None:
     from tasks.progress import TERMINAL
 
     with TERMINAL.shown(ERR):
-        records = train_flow(config)
+        report = train_flow(config)
     if as_json:
-        print_json({"trained": [record.model_dump(mode="json") for record in records]})
+        trained = [record.model_dump(mode="json") for record in report.trained]
+        print_json({"trained": trained, "complete": report.complete, "fewer": report.fewer})
         return
-    total = config.ensemble.members
     OUT.print(
-        f"{len(records)} of {total} members trained, {total - len(records)} were complete, "
-        f"in {config.workspace}",
+        f"{len(report.trained)} of {config.ensemble.members} members trained, "
+        f"{report.complete - len(report.trained)} were complete, in {config.workspace}",
         highlight=False,
     )
+    if report.fewer:
+        OUT.print(report.fewer, highlight=False)
 
 
 @run_command(app)

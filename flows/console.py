@@ -65,14 +65,21 @@ def print_ensemble(
         return
     if features:
         print_drift(features.drift)
-    rows = [(row["what"], row["KL"]) for row in kl_table(record)]
+    rows = [[*row.values()] for row in kl_table(record)]
     where = "held-out clips" if record.kl is not None else "no clips held out"
-    print_table(f"KL divergence, nats ({where})", ("predicted by", "KL"), rows)
+    print_table(f"KL divergence, nats ({where})", ("predicted by", "KL", "95 %"), rows)
     if record.kl is not None and record.trivial_kl:
         below = 1 - record.kl / record.trivial_kl
         side = f"{below:.1%} below" if below >= 0 else f"{-below:.1%} above"
         OUT.print(f"The ensemble is {side} the trivial prediction.", highlight=False)
-    lines = [("workspace", str(place)), ("ensemble", record.version)]
+    lines = [("workspace", str(place)), ("ensemble", record.version), ("pool", str(record.fitted))]
+    if record.choice:
+        lines.append(("", record.choice.reason))
+    if record.law:
+        law = record.law
+        lines.append(("KL of n members", f"{law.a:.4f} + {law.b:.4f} n^-{law.c:.2f}"))
+    if record.fewer:
+        lines.append(("members", record.fewer))
     submission = registry.submission_of(place, record)
     if submission.exists():
         lines.append(("submission", str(submission)))

@@ -7,7 +7,6 @@ from flows.retrain import MEMBER_THREADS
 from flows.runtime import open_cluster
 from overlap.catalog import Catalog, list_clips
 from overlap.config import ChecksConfig, ClusterConfig, Section, StoreConfig, fingerprint
-from overlap.ensemble.pooling import pool_mean
 from overlap.ensemble.registry import find_ensemble
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.errors import DataError, MemberError
@@ -84,7 +83,7 @@ def predict(
             for future in futures:
                 future.result()
                 progress.advance()
-    pooled = pool_mean(np.stack([target.read_arrays()["test"] for target in outs]))
+    pooled = ensemble.fitted(np.stack([target.read_arrays()["test"] for target in outs]))
     rows = catalog.rows("test")
     table, imputed = submission_table(catalog.submission, rows, pooled, ensemble.words)
     write_table(table, Location.of(out))

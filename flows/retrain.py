@@ -6,25 +6,28 @@ and what is missing is read from the files there, never from Prefect's state.
 
 from typing import Any, NamedTuple
 
-from prefect import flow
+from prefect import flow, get_run_logger
+from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.runtime import open_cluster
 from overlap.catalog import Catalog, list_data
 from overlap.config import RunConfig
+from overlap.ensemble.members import Members, look_at_members
 from overlap.ensemble.registry import EnsembleRecord, Promotion
 from overlap.errors import MemberError, NotReadyError, OverlapError
 from overlap.features import FeatureStore
 from overlap.features.compare import find_other, read_other
 from overlap.pending import pending_work
 from overlap.storage import Location
-from overlap.training.spec import MemberRecord, complete_record, plan_members
+from overlap.training.spec import MemberRecord, MemberSpec
 from tasks.catalog import catalogue
 from tasks.cluster import NO_CLUSTER
+from tasks.dispatch import dispatched
 from tasks.features import FeatureReport, extract_features, measure_drift
 from tasks.gather import consider_champion, pool_members
 from tasks.members import stopped_on_error, train_member
-from tasks.progress import stage
+from tasks.progress import TERMINAL, stage
 
 MEMBER_THREADS: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
 """A thread per member that waits for a worker; more members than threads wait for a thread."""
@@ -39,6 +42,17 @@ class RunReport(NamedTuple):
     """What was published."""
     promotion: Promotion
     """What became of the champion."""
+
+
+class TrainReport(NamedTuple):
+    """What came of the training stage."""
+
+    trained: list[MemberRecord]
+    """Members that it made complete."""
+    complete: int
+    """Members that are complete now."""
+    fewer: str | None
+    """Why these are fewer than planned."""
 
 
 @flow(name="retrain", flow_run_name="retrain-{config.preset}", log_prints=False)
@@ -70,45 +84,64 @@ def features(config: RunConfig, scheduler: str | None = None) -> FeatureReport:
 
 
 @flow(name="train", flow_run_name="train", task_runner=MEMBER_THREADS)
-def train(config: RunConfig, scheduler: str | None = None) -> list[MemberRecord]:
-    """Train the members that are not complete."""
+def train(config: RunConfig, scheduler: str | None = None) -> TrainReport:
+    """Train the members that are wanted and not complete."""
     workspace = Location.of(config.workspace)
     catalog, store = ready_features(config)
-    specs = plan_members(config, catalog, store)
-    missing = [
-        (number, f"member {number} of {len(specs)}", spec)
-        for number, spec in enumerate(specs, 1)
-        if complete_record(workspace, spec, catalog) is None
-    ]
-    if not missing:
-        return []
+
+    def look() -> Members:
+        return look_at_members(workspace, config, catalog, store)
+
+    members = look()
+    if not members.wanted:
+        return TrainReport([], len(members.complete), members.fewer)
+    in_turn = config.ensemble.stop_when_gain_below is not None
+    records, failed = {}, {}
     with (
         open_cluster(config.cluster, workspace, training=True, scheduler=scheduler) as address,
-        stage("members", len(missing)) as progress,
+        stage("members", len(members.wanted)) as progress,
         stopped_on_error() as stop,
     ):
-        futures = [
-            train_member.submit(address, workspace, spec, number, name, stop)
-            for number, name, spec in missing
-        ]
-        records, failed = [], []
-        for (_, name, _), future in zip(missing, futures, strict=True):
+
+        def submit(job: tuple[int, MemberSpec]) -> PrefectFuture[MemberRecord]:
+            number, spec = job
+            name = f"member {number} of {len(members.specs)}"
+            return train_member.submit(address, workspace, spec, number, name, stop)
+
+        wanted = (lambda job: job in look().wanted) if in_turn else None
+        for (number, _), future in dispatched(address, submit, members.wanted, wanted):
             try:
-                records.append(future.result())
+                records[number] = future.result()
             except OverlapError as error:
-                failed.append(f"{name}: {error}")
+                failed[number] = f"member {number} of {len(members.specs)}: {error}"
             progress.advance()
+    members = look()
     if failed:
+        _judge_failures([failed[number] for number in sorted(failed)], members)
+    trained = [records[number] for number in sorted(records)]
+    return TrainReport(trained, len(members.complete), members.fewer)
+
+
+def _judge_failures(failed: list[str], members: Members) -> None:
+    """Go on with a warning where the others are enough.
+
+    Raises:
+        MemberError: they are not.
+    """
+    what = f"{len(failed)} of {len(members.specs)} members failed"
+    if not members.enough:
         raise MemberError(
-            f"{len(failed)} of {len(specs)} members failed; the others are kept, and a new run "
-            "trains only what is missing\n" + "\n".join(failed)
+            f"{what}; the others are kept, and a new run trains only what is missing\n"
+            + "\n".join(failed)
         )
-    return records
+    warning = "\n".join([f"{what}; the run goes on with {len(members.complete)}", *failed])
+    get_run_logger().warning(warning)
+    TERMINAL.line(f"note: {warning}")
 
 
 @flow(name="pool", flow_run_name="pool")
 def pool(config: RunConfig) -> tuple[EnsembleRecord, Promotion]:
-    """Average, score and publish the members."""
+    """Pool, score and publish the members."""
     workspace = Location.of(config.workspace)
     ready_features(config)
     record = pool_members(config, workspace)

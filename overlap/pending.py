@@ -9,10 +9,10 @@ from overlap.catalog import Catalog, Listing, build_catalog, previous_catalog
 from overlap.catalog.build import named_clips
 from overlap.catalog.rows import REMOVED
 from overlap.config import RunConfig
+from overlap.ensemble.members import look_at_members
 from overlap.errors import UserError
 from overlap.features import FeatureStore
 from overlap.storage import Location
-from overlap.training.spec import complete_record, plan_members
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Pending:
     block_rows: int
     """Rows of the blocks to compute."""
     members: int
-    """Members to train, or to apply to new test clips."""
+    """Members to train, or to apply to new test clips; fewer where they gain too little."""
 
     @property
     def features(self) -> bool:
@@ -79,9 +79,8 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     if missing:
         rows = sum(block.stop - block.start for block in missing)
         return Pending(0, len(missing), blocks, rows, members)
-    specs = plan_members(config, catalog, store)
-    done = sum(complete_record(workspace, spec, catalog) is not None for spec in specs)
-    return Pending(0, 0, blocks, 0, members - done)
+    left = look_at_members(workspace, config, catalog, store).wanted
+    return Pending(0, 0, blocks, 0, len(left))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ import numpy as np
 
 from overlap.catalog import Catalog
 from overlap.ensemble import registry
-from overlap.ensemble.pooling import pool_mean
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import CorruptError, OverlapError
 from overlap.features import Block, FeatureStore, block_job
@@ -177,7 +176,7 @@ def _ensemble_faults(
             for name in ensemble.members
         ]
         saved = (folder / registry.PREDICTIONS_FILE).read_arrays()["test"]
-        if not np.array_equal(pool_mean(np.stack(tests)), saved):
-            what = f"{where}: is not the mean of its members; remove it, and {AGAIN}"
+        if not np.array_equal(ensemble.fitted(np.stack(tests)), saved):
+            what = f"{where}: is not what its members give; remove it, and {AGAIN}"
             return [Fault(what)]
     return []

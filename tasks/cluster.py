@@ -170,6 +170,22 @@ def trainers(client: Client) -> list[str]:
     ]
 
 
+def training_slots(client: Client) -> int:
+    """How many training jobs the cluster runs side by side."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return sum(
+        min(
+            workers[address]["nthreads"],
+            *(
+                int(workers[address]["resources"][n] // need)
+                for n, need in TRAINING_RESOURCE.items()
+            ),
+        )
+        for address in trainers(client)
+        if address in workers
+    )
+
+
 def still_wanted() -> Callable[[], bool]:
     """From inside a job: what tells, in any thread, whether anyone still waits for the job.
 

@@ -6,20 +6,20 @@ from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import Catalog
 from overlap.config import RunConfig
-from overlap.ensemble.gather import complete_members, publish
+from overlap.ensemble.gather import publish
+from overlap.ensemble.members import look_at_members
 from overlap.ensemble.registry import EnsembleRecord, Promotion, consider
 from overlap.features import FeatureStore
 from overlap.storage import Location
-from overlap.training.spec import plan_members
 from tasks.tables import kl_table
 
 
 @task(name="pool", cache_policy=NO_CACHE)
 def pool_members(config: RunConfig, workspace: Location) -> EnsembleRecord:
-    """Average the members' predictions, score them on held-out clips, and publish."""
+    """Pool the members' predictions, score them on held-out clips, and publish."""
     catalog = Catalog.load(workspace)
-    specs = plan_members(config, catalog, FeatureStore.open(workspace))
-    record = publish(workspace, config, catalog, complete_members(workspace, catalog, specs))
+    members = look_at_members(workspace, config, catalog, FeatureStore.open(workspace))
+    record = publish(workspace, config, catalog, members)
     create_table_artifact(
         key="kl", table=kl_table(record), description=f"KL of ensemble {record.version}"
     )

@@ -14,19 +14,36 @@ DRIFT_LEGEND = (
 
 
 def kl_table(record: EnsembleRecord) -> list[dict[str, str]]:
-    """KL of each member, of the ensemble as it grows, and of the trivial prediction."""
+    """KL of each member, of the ensemble as it grows, of the ways to pool, and of the trivial."""
     rows = [
-        {"what": f"member {number}", "KL": "" if kl is None else f"{kl:.4f}"}
+        _row(f"member {number}", "" if kl is None else f"{kl:.4f}")
         for number, kl in enumerate(record.member_kl, 1)
     ]
-    per_round = len(record.members) // max(1, len(record.curve))
     rows += [
-        {"what": f"ensemble of {point.members * per_round}", "KL": f"{point.kl:.4f}"}
+        _row(f"ensemble of {point.members * record.per_round}", f"{point.kl:.4f}",
+             f"{point.low:.4f} to {point.high:.4f}")
         for point in record.curve
-    ]
+    ]  # fmt: skip
+    if record.more:
+        more, now = record.more, record.curve[-1].members * record.per_round
+        expected = f"{more.low:.4f} to {more.high:.4f} less"
+        rows.append(
+            _row(f"ensemble of {now + more.members} (expected)", f"{more.kl:.4f}", expected)
+        )
+    ways = record.choice.ways if record.choice else ()
+    if len(ways) > 1:
+        rows += [
+            _row(f"pooled by {judged.way}", f"{judged.kl:.4f}",
+                 f"{judged.low:.4f} to {judged.high:.4f} behind")
+            for judged in ways
+        ]  # fmt: skip
     if record.trivial_kl is not None:
-        rows.append({"what": "trivial (mean training label)", "KL": f"{record.trivial_kl:.4f}"})
+        rows.append(_row("trivial (mean training label)", f"{record.trivial_kl:.4f}"))
     return rows
+
+
+def _row(what: str, kl: str, interval: str = "") -> dict[str, str]:
+    return {"what": what, "KL": kl, "95 %": interval}
 
 
 def drift_table(rows: Sequence[DriftRow]) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from overlap.config.features import (
     Resolution,
     StoreConfig,
 )
-from overlap.config.run import ClusterConfig, EnsembleConfig, RunConfig
+from overlap.config.run import ClusterConfig, EnsembleConfig, Pooling, RunConfig
 from overlap.config.training import (
     AugmentConfig,
     NetworkConfig,
@@ -30,6 +30,7 @@ __all__ = [
     "EnsembleConfig",
     "FeatureConfig",
     "NetworkConfig",
+    "Pooling",
     "Resolution",
     "RunConfig",
     "Section",

@@ -10,6 +10,9 @@ from overlap.config.features import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
 from overlap.presets import DEFAULT_PRESET, PRESETS, merged
 
+Pooling = Literal["mean", "power", "greedy", "temperature", "auto"]
+"""How members are combined."""
+
 
 class EnsembleConfig(Section):
     """The ensemble."""
@@ -20,7 +23,7 @@ class EnsembleConfig(Section):
         ge=1,
         description="With how many members the ensemble goes on when others failed; none: all.",
     )
-    pool: Literal["mean", "power", "greedy", "temperature", "auto"] = Field(
+    pool: Pooling = Field(
         "mean",
         description="How the members' predictions are combined. auto: the simplest way that "
         "nested cross-validation on held-out clips cannot tell from the best.",
@@ -120,4 +123,19 @@ class RunConfig(Section):
             raise ValueError(
                 f"ensemble.min_members {least} is more than ensemble.members {members}"
             )
+        if least is not None and least < folds:
+            raise ValueError(
+                f"ensemble.min_members {least} is less than one round of validation.folds {folds}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_held_out(self) -> Self:
+        if self.validation.folds or self.validation.holdout:
+            return self
+        missing = "which needs held-out clips; set validation.holdout or validation.folds"
+        if self.ensemble.pool not in ("mean", "auto"):
+            raise ValueError(f"ensemble.pool {self.ensemble.pool}: is fitted, {missing}")
+        if self.ensemble.stop_when_gain_below is not None:
+            raise ValueError(f"ensemble.stop_when_gain_below: is a held-out KL, {missing}")
         return self

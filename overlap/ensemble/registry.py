@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from overlap.config import Section
-from overlap.ensemble.pooling import CurvePoint
+from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
+from overlap.ensemble.pools import Pool
+from overlap.ensemble.selection import PoolChoice
 from overlap.errors import NotReadyError, UserError
 from overlap.storage import Location
 
@@ -28,18 +30,21 @@ class EnsembleRecord(Section):
     pooled: tuple[str, ...]
     """SHA-256 of each member's predictions, as they were pooled."""
     pool: str
+    """The way to pool that was asked for; `fitted` is what came of it."""
     words: tuple[str, ...]
     data: str
     """Address of the data folder."""
     clips: dict[str, int]
     """Clips by split and state."""
     kl: float | None
-    """KL on held-out clips; None where nothing was held out."""
+    """KL on held-out clips, by cross-validation where the pool is fitted to them; None where
+    nothing was held out."""
     trivial_kl: float | None
     """KL there of predicting the mean training label."""
     member_kl: tuple[float | None, ...]
     """KL of each member on its held-out clips."""
     curve: tuple[CurvePoint, ...]
+    """KL of the mean of 1, 2, … members; with folds, of rounds."""
     held_out_key: str | None
     """Names the held-out clips: only scores with equal keys can be compared."""
     test_key: str
@@ -52,6 +57,23 @@ class EnsembleRecord(Section):
     """The run configuration."""
     software: dict[str, str]
     git_revision: str | None
+    # Records of before these fields were there load with the defaults, and those say the truth:
+    # every ensemble was the mean of all its planned members.
+    fitted: Pool = Pool()
+    """The pool itself: applied to the members' predictions it gives the ensemble's."""
+    choice: PoolChoice | None = None
+    """The ways to pool that were considered, and why this one was kept."""
+    law: PowerLaw | None = None
+    """The law through the curve; None with few points."""
+    more: Forecast | None = None
+    """What more members would bring; None without a law."""
+    fewer: str | None = None
+    """Why there are fewer members than planned; None where there are not."""
+
+    @property
+    def per_round(self) -> int:
+        """Members per point of the curve."""
+        return self.config.get("validation", {}).get("folds") or 1
 
 
 class Aliases(Section):

@@ -154,12 +154,6 @@ def plan_members(config: RunConfig, catalog: Catalog, store: FeatureStore) -> li
     ]
 
 
-def complete_record(workspace: Location, spec: MemberSpec, catalog: Catalog) -> MemberRecord | None:
-    """The member's record, if it is complete and predicted the present test clips."""
-    record = load_record(spec.folder(workspace))
-    return record if record is not None and record.test_key == test_key(catalog) else None
-
-
 def load_record(folder: Location) -> MemberRecord | None:
     """The record of a member, or None while it is not complete.
 

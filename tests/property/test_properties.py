@@ -21,7 +21,7 @@ from overlap.config import (
     StoreConfig,
     ValidationConfig,
 )
-from overlap.ensemble.pooling import pool_mean
+from overlap.ensemble.pools import pool_mean
 from overlap.ensemble.scoring import kl_per_clip
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.statistics import count_codes, normalisation

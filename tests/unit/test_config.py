@@ -69,6 +69,7 @@ def test_other_file_formats(tmp_path: Path, name: str, text: str) -> None:
         ("validation.folds=1", "one fold would leave nothing to train on"),
         ("validation.folds=2", "ensemble.members 3 is not a whole number of rounds"),
         ("store.block_clips=100", "not a whole number of chunks"),
+        ("ensemble.min_members=4", "ensemble.min_members 4 is more than ensemble.members 3"),
         ("features.fmax_hz=9000", "fmax_hz 9000.0 is above half the rate"),
         ("features.mels=8", "halve 8 mel bands"),
         ("network.stages=[]", "network.stages"),
@@ -81,6 +82,30 @@ def test_mistakes_are_named(assignment: str, message: str) -> None:
     with pytest.raises(ConfigError, match=r".") as error:
         configure({"data": "D"}, None, [assignment])
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "message"),
+    [
+        ({"pool": "greedy"}, "ensemble.pool greedy: is fitted, which needs held-out clips"),
+        ({"stop_when_gain_below": 0.01}, "stop_when_gain_below: is a held-out KL, which needs"),
+    ],
+)
+def test_what_needs_held_out_clips_is_refused_without(ensemble: dict, message: str) -> None:
+    """The baseline holds nothing out."""
+    with pytest.raises(ConfigError) as error:
+        configure({"data": "D", "preset": "baseline", "ensemble": ensemble})
+    assert message in str(error.value)
+    assert "set validation.holdout or validation.folds" in str(error.value)
+    held_out = {"preset": "baseline", "validation": {"holdout": 0.1}}
+    assert configure({"data": "D", "ensemble": ensemble, **held_out}).ensemble
+    assert configure({"data": "D", "preset": "baseline", "ensemble": {"pool": "auto"}}).ensemble
+
+
+def test_enough_members_are_at_least_a_round() -> None:
+    folds = {"validation": {"holdout": 0, "folds": 5}}
+    with pytest.raises(ConfigError, match="less than one round of validation.folds 5"):
+        configure({"data": "D", **folds, "ensemble": {"members": 10, "min_members": 4}})
 
 
 def test_every_mistake_is_in_one_message() -> None:

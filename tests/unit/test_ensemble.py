@@ -7,7 +7,6 @@ import pytest
 from scipy.special import rel_entr
 
 from overlap.ensemble import registry
-from overlap.ensemble.pooling import HeldOut, curve, pool_mean, trivial_kl
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.scoring import SMALLEST, calibration_error, kl, score, trivial_prediction
 from overlap.ensemble.submission import submission_table, write_table
@@ -73,26 +72,6 @@ def test_calibration() -> None:
     assert calibration_error(p, p) == 0
     assert calibration_error(p, np.full(p.shape, 0.25)) < 0.01
     assert calibration_error(p, np.tile([0.7, 0.1, 0.1, 0.1], (4000, 1))) > 0.1
-
-
-# --- pooling ---------------------------------------------------------------------------------
-
-
-def test_the_pool_is_the_mean() -> None:
-    members = np.stack([distributions(20, seed) for seed in range(5)])
-    assert np.abs(pool_mean(members) - members.mean(axis=0)).max() < 1e-15
-
-
-def test_the_curve_is_the_score_of_the_first_members() -> None:
-    p = labels(60)
-    rounds = np.stack([distributions(60, seed) for seed in range(4)])
-    held_out = HeldOut(np.arange(60), rounds, p, trivial_prediction(p, 60))
-    points = curve(held_out, WORDS)
-    assert [point.members for point in points] == [1, 2, 3, 4]
-    assert points[0].kl == pytest.approx(kl(p, rounds[0]))
-    assert points[3].kl == pytest.approx(kl(p, rounds.mean(axis=0)))
-    assert points[3].kl < points[0].kl
-    assert trivial_kl(held_out) == pytest.approx(kl(p, np.tile(p.mean(axis=0), (60, 1))))
 
 
 # --- submission ------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from overlap.catalog import Catalog, partition
 from overlap.catalog.rows import OK
 from overlap.config import AudioFormat, ValidationConfig
-from overlap.ensemble.pooling import gather_held_out, trivial_kl
+from overlap.ensemble.held_out import gather_held_out, trivial_kl
 from overlap.ensemble.scoring import kl
 from overlap.errors import CorruptError
 
@@ -53,6 +53,34 @@ def test_folds_give_a_round_per_seed_over_all_clips() -> None:
         rows = partition(known, validation, fold).held_out
         assert np.allclose(found.rounds[0, rows, 0], fold / 10 + rows / 1000)
         assert np.allclose(found.rounds[1, rows, 0], (fold + 5) / 10 + rows / 1000)
+
+
+def test_with_a_member_missing_only_complete_rounds_are_scored() -> None:
+    """Round k is the k-th member there is of each fold, whatever its seed."""
+    known, validation = catalog(50), ValidationConfig(holdout=0, folds=5)
+    there = members(known, validation, 15)
+    del there[1]  # fold 1 of the first round
+    found = gather_held_out(known, validation, there)
+    assert found is not None
+    assert found.members.tolist() == [[0, 5, 1, 2, 3], [4, 10, 6, 7, 8]]
+    assert np.isfinite(found.rounds).all()
+    first = partition(known, validation, 1).held_out
+    assert np.allclose(found.rounds[0, first, 0], 6 / 10 + first / 1000)
+    without = [member for member in there if member[0] != 1]
+    nothing = gather_held_out(known, validation, without)
+    assert nothing is not None
+    assert nothing.rounds.shape == (0, 50, 3)
+
+
+def test_groups_are_those_of_the_catalogue() -> None:
+    known, validation = catalog(50), ValidationConfig(holdout=0.2)
+    found = gather_held_out(known, validation, members(known, validation, 1))
+    assert found is not None
+    assert found.groups.tolist() == list(range(10))
+    known.clips["group"] = [f"g{i % 10}" for i in range(50)]
+    found = gather_held_out(known, validation, members(known, validation, 1))
+    assert found is not None
+    assert found.groups.tolist() == [0, 1] * 5
 
 
 def test_nothing_held_out_gives_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Many members' predictions made one, and how the score falls as members are added."""
+"""What the members say of training clips that they have not learned from, put together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,29 +8,18 @@ from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, partition
 from overlap.config import ValidationConfig
-from overlap.ensemble.scoring import kl, score, trivial_prediction
+from overlap.ensemble.scoring import kl, trivial_prediction
 from overlap.errors import CorruptError
-
-
-def pool_mean(predictions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Arithmetic mean of the members' probabilities.
-
-    Args:
-        predictions: (members, clips, words).
-
-    Returns:
-        (clips, words) float64. The members' order changes no bit: they are sorted first.
-    """
-    mean: NDArray[np.float64] = np.sort(predictions.astype(np.float64), axis=0).mean(axis=0)
-    return mean
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """What the members say of training clips that they have not learned from.
+    """Predictions of complete rounds on held-out clips.
 
     With a hold-out every member predicts the same clips, and a round is one member. With folds
-    a round is one member per fold, and together they predict every training clip.
+    a round is one member per fold, and together they predict every training clip: the k-th
+    member there is of each fold makes round k. Members beyond the last complete round take part
+    in the ensemble but not in its score.
     """
 
     rows: NDArray[np.int64]
@@ -41,6 +30,22 @@ class HeldOut:
     """(clips, words) float64."""
     trivial: NDArray[np.float64]
     """(clips, words) float64: mean label of the clips that were learned from."""
+    groups: NDArray[np.int64]
+    """(clips,) group of each clip; each clip its own where groups are not known."""
+    members: NDArray[np.int64]
+    """(rounds, folds) which members make each round, as indexes of the members given."""
+
+    @property
+    def per_round(self) -> int:
+        """Members of a round."""
+        return int(self.members.shape[1])
+
+    def first(self, rounds: int) -> "HeldOut":
+        """With the first rounds alone."""
+        return HeldOut(
+            self.rows, self.rounds[:rounds], self.labels, self.trivial, self.groups,
+            self.members[:rounds],
+        )  # fmt: skip
 
 
 def gather_held_out(
@@ -71,37 +76,24 @@ def gather_held_out(
     for part in parts:
         at = np.searchsorted(rows, part.held_out)
         trivial[at] = trivial_prediction(catalog.labels[part.train], len(at))
-    rounds = np.full((len(members) // folds, *labels.shape), np.nan)
-    filled = [0] * folds
-    for fold, member_rows, predictions in members:
+    of_fold = [[n for n, (f, *_) in enumerate(members) if f == fold] for fold in range(folds)]
+    count = min(len(found) for found in of_fold)
+    chosen = np.array([found[:count] for found in of_fold], np.int64).reshape(folds, count).T
+    rounds = np.full((count, *labels.shape), np.nan)
+    for index, (fold, member_rows, predictions) in enumerate(members):
         if not np.array_equal(member_rows, parts[fold].held_out):
             raise CorruptError("a member's held-out clips are not those of its fold; remove it")
-        if filled[fold] < len(rounds):
-            rounds[filled[fold], np.searchsorted(rows, member_rows)] = predictions
-            filled[fold] += 1
-    return HeldOut(rows, rounds, labels, trivial)
+        for place in np.flatnonzero(chosen[:, fold] == index):
+            rounds[place, np.searchsorted(rows, member_rows)] = predictions
+    return HeldOut(rows, rounds, labels, trivial, _groups(catalog, rows), chosen)
 
 
-@dataclass(frozen=True)
-class CurvePoint:
-    """The score of the first members together."""
-
-    members: int
-    kl: float
-    """KL of their pooled prediction on held-out clips."""
-    low: float
-    """Lower end of its 95 % interval over clips."""
-    high: float
-    """Upper end."""
-
-
-def curve(held_out: HeldOut, words: tuple[str, ...]) -> list[CurvePoint]:
-    """KL on held-out clips of the ensemble as it grows, round by round."""
-    points = []
-    for count in range(1, len(held_out.rounds) + 1):
-        judged = score(held_out.labels, pool_mean(held_out.rounds[:count]), words)
-        points.append(CurvePoint(count, judged.kl, judged.low, judged.high))
-    return points
+def _groups(catalog: Catalog, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """As `partition` sees them: groups count where every training clip has one."""
+    groups = catalog.clips["group"].to_numpy(np.str_)
+    if (groups[catalog.rows("train")] == "").any():
+        return np.arange(len(rows))
+    return np.unique(groups[rows], return_inverse=True)[1].astype(np.int64)
 
 
 def trivial_kl(held_out: HeldOut) -> float:

@@ -1,0 +1,63 @@
+"""Which members are submitted when: all at once, or one after the other while they are wanted."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from prefect.futures import PrefectFuture
+
+from tasks.cluster import connect, training_slots
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+LOOK_SECONDS = 5.0
+"""How often it is looked whether a training worker has come."""
+
+
+def dispatched(
+    scheduler: str,
+    submit: Callable[[Job], PrefectFuture[Result]],
+    jobs: Sequence[Job],
+    wanted: Callable[[Job], bool] | None = None,
+) -> Iterator[tuple[Job, PrefectFuture[Result]]]:
+    """Submit training jobs, and give each back with its future as it ends.
+
+    Args:
+        scheduler: Address of the cluster.
+        submit: Starts a job.
+        jobs: In the order in which they are to be started.
+        wanted: Asked when a training worker is free for a job, after what has ended was dealt
+            with; a job that is not wanted is left out. None: all are submitted at once, and
+            wait for workers in the cluster.
+    """
+    with ExitStack() as stack:
+        room: Callable[[], int] = lambda: len(jobs)  # noqa: E731
+        if wanted is not None:
+            client = stack.enter_context(connect(scheduler))
+            room = lambda: max(1, training_slots(client))  # noqa: E731
+        yield from in_window(submit, jobs, room, wanted or (lambda _job: True))
+
+
+def in_window(
+    submit: Callable[[Job], PrefectFuture[Result]],
+    jobs: Sequence[Job],
+    room: Callable[[], int],
+    wanted: Callable[[Job], bool],
+) -> Iterator[tuple[Job, PrefectFuture[Result]]]:
+    """As `dispatched`, with at most `room()` jobs at a time; more when it grows."""
+    ended: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
+    running: dict[PrefectFuture[Any], Job] = {}
+    waiting = list(reversed(jobs))
+    while waiting or running:
+        while waiting and len(running) < room():
+            job = waiting.pop()
+            if wanted(job):
+                future = submit(job)
+                running[future] = job
+                future.add_done_callback(ended.put)
+        try:
+            future = ended.get(timeout=LOOK_SECONDS if running else 0)
+        except Empty:
+            continue
+        yield running.pop(future), future

@@ -1,0 +1,65 @@
+"""What must hold for every pool and all predictions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from overlap.ensemble.pools import FITS, WAYS, Pool
+
+MEMBERS = hnp.arrays(
+    np.float64, st.tuples(st.integers(1, 6), st.integers(1, 8), st.just(4)),
+    elements=st.floats(1e-6, 1),
+).map(lambda values: values / values.sum(axis=-1, keepdims=True))  # fmt: skip
+UNWEIGHTED = st.one_of(
+    st.just(Pool()),
+    st.floats(0.2, 5).map(lambda t: Pool("temperature", temperature=t)),
+    st.floats(-2, 4).map(lambda r: Pool("power", exponent=r)),
+)
+
+
+@given(MEMBERS, UNWEIGHTED, st.integers(0, 99))
+def test_the_order_changes_no_bit_and_rows_sum_to_one(
+    members: np.ndarray, pool: Pool, seed: int
+) -> None:
+    pooled = pool(members)
+    shuffled = members[np.random.default_rng(seed).permutation(len(members))]
+    assert np.array_equal(pool(shuffled), pooled)
+    assert np.abs(pooled.sum(axis=1) - 1).max() < 1e-12
+    assert (pooled >= 0).all()
+
+
+@given(MEMBERS, st.integers(0, 99))
+def test_a_member_and_its_weight_go_together(members: np.ndarray, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights, order = rng.dirichlet(np.ones(len(members))), rng.permutation(len(members))
+    pooled = Pool("greedy", weights=tuple(weights))(members)
+    shuffled = Pool("greedy", weights=tuple(weights[order]))(members[order])
+    assert np.array_equal(shuffled, pooled)
+    assert np.abs(pooled.sum(axis=1) - 1).max() < 1e-12
+
+
+@given(MEMBERS, st.sampled_from([-1e-5, -1e-7, 0.0, 1e-7, 1e-5]))
+def test_an_exponent_near_zero_is_the_geometric_mean(members: np.ndarray, exponent: float) -> None:
+    geometric = np.exp(np.log(members).mean(axis=0))
+    geometric /= geometric.sum(axis=1, keepdims=True)
+    pooled = Pool("power", exponent=exponent)(members)
+    assert pooled == pytest.approx(geometric, rel=1e-3, abs=1e-4)
+
+
+@given(MEMBERS)
+def test_one_and_infinity(members: np.ndarray) -> None:
+    mean = Pool()(members)
+    assert np.array_equal(Pool("power", exponent=1.0)(members), mean)
+    assert np.array_equal(Pool("temperature", temperature=1.0)(members), mean)
+    near = Pool("power", exponent=1 + 1e-9)(members)
+    assert near == pytest.approx(mean, rel=1e-6, abs=1e-6)
+
+
+@given(MEMBERS, st.sampled_from(WAYS), st.integers(0, 99))
+def test_every_fit_gives_a_pool(members: np.ndarray, way, seed: int) -> None:
+    labels = np.random.default_rng(seed).dirichlet(np.ones(4), members.shape[1])
+    pooled = FITS[way](members, labels)(members)
+    assert np.isfinite(pooled).all()
+    assert np.abs(pooled.sum(axis=1) - 1).max() < 1e-9

@@ -1,0 +1,126 @@
+"""The curve over members, the law through it, and when more members are not worth it."""
+
+import numpy as np
+import pytest
+from pooled import held_out, noisy, softened
+
+from overlap.ensemble.curve import fit_law, grow, mean_kl_by_count
+from overlap.ensemble.held_out import trivial_kl
+from overlap.ensemble.pools import pool_mean
+from overlap.ensemble.resampling import interval, resampled_means
+from overlap.ensemble.scoring import kl
+from overlap.ensemble.stopping import find_stop
+
+
+def test_the_curve_averages_over_choices_of_members() -> None:
+    labels = softened(60)
+    rounds = noisy(labels, 4)
+    growth = grow(held_out(rounds, labels))
+    assert [point.members for point in growth.points] == [1, 2, 3, 4]
+    by_one = [kl(labels, one) for one in rounds]
+    by_three = [kl(labels, np.delete(rounds, out, 0).mean(axis=0)) for out in range(4)]
+    assert growth.points[0].kl == pytest.approx(np.mean(by_one))
+    assert growth.points[2].kl == pytest.approx(np.mean(by_three))
+    assert growth.points[3].kl == pytest.approx(kl(labels, pool_mean(rounds)))
+    falls = [point.kl for point in growth.points]
+    assert falls == sorted(falls, reverse=True)
+    assert all(point.low < point.kl < point.high for point in growth.points)
+    again = grow(held_out(rounds, labels))
+    assert again == growth
+
+
+def test_the_curve_does_not_depend_on_the_order() -> None:
+    labels = softened(60)
+    rounds = noisy(labels, 6)
+    forth, back = (mean_kl_by_count(r, labels).mean(axis=1) for r in (rounds, rounds[::-1]))
+    assert np.abs(forth[[0, 4, 5]] - back[[0, 4, 5]]).max() < 1e-12
+    assert np.abs(forth - back).max() < 0.003
+
+
+def test_many_members_are_averaged_over_some_orders() -> None:
+    labels = softened(10)
+    found = mean_kl_by_count(noisy(labels, 50), labels)
+    assert found.shape == (50, 10)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("true", [(0.38, 0.12, 1.0), (0.3, 0.2, 0.5), (0.0, 0.4, 0.3)])
+@pytest.mark.parametrize("points", [3, 15])
+def test_a_known_law_is_found(true: tuple[float, float, float], points: int) -> None:
+    a, b, c = true
+    law = fit_law(a + b * np.arange(1, points + 1) ** -c)
+    assert law is not None
+    assert (law.a, law.b) == pytest.approx((a, b), abs=5e-3)
+    assert law.c == pytest.approx(c, rel=0.02)
+    assert law(20) == pytest.approx(a + b * 20**-c, abs=5e-4)
+
+
+def test_laws_of_odd_curves() -> None:
+    assert fit_law(np.array([0.5, 0.4])) is None
+    flat = fit_law(np.full(5, 0.4))
+    assert (flat.a, flat.b) == pytest.approx((0.4, 0))
+    rising = fit_law(np.array([0.4, 0.5, 0.6]))
+    assert rising.b == 0
+    assert rising.a == pytest.approx(0.5)
+
+
+def test_what_more_members_would_bring() -> None:
+    labels = softened(400)
+    everyone = noisy(labels, 20, noise=1.0)
+    growth = grow(held_out(everyone[:10], labels))
+    then = mean_kl_by_count(everyone, labels).mean(axis=1)[14]
+    assert growth.more.members == 5
+    assert growth.more.kl == pytest.approx(then, abs=2e-3)
+    assert growth.more.low < growth.more.gain < growth.more.high
+    assert growth.more.low > 0
+    few = grow(held_out(everyone[:2], labels))
+    assert (few.law, few.more) == (None, None)
+
+
+def test_five_members_are_one_round_of_five_folds() -> None:
+    labels = softened(100)
+    growth = grow(held_out(noisy(labels, 4), labels, folds=5))
+    assert growth.more.kl == pytest.approx(growth.law(5))
+
+
+def test_groups_widen_the_interval() -> None:
+    values = np.repeat(np.random.default_rng(0).standard_normal(20), 30)[None]
+    alone = resampled_means(values, np.arange(600))
+    together = resampled_means(values, np.repeat(np.arange(20), 30))
+    width = [high - low for low, high in (interval(alone[:, 0]), interval(together[:, 0]))]
+    assert width[1] > 3 * width[0]
+    few = resampled_means(values, np.repeat(np.arange(4), 150))  # too few: clip by clip
+    assert np.array_equal(few, alone)
+
+
+def test_the_trivial_prediction() -> None:
+    labels = softened(50)
+    expected = kl(labels, np.tile(labels.mean(axis=0), (50, 1)))
+    assert trivial_kl(held_out(noisy(labels, 1), labels)) == pytest.approx(expected)
+
+
+# --- stopping --------------------------------------------------------------------------------
+
+
+def test_a_stop_stays_as_members_are_added() -> None:
+    labels = softened(200)
+    rounds = noisy(labels, 12, noise=1.0)
+    law = fit_law(mean_kl_by_count(rounds, labels).mean(axis=1))
+    least = law(6) - law(7)
+    found = [find_stop(held_out(rounds[:n], labels), least) for n in range(13)]
+    first = next(n for n, stop in enumerate(found) if stop)
+    assert 3 < first < 9
+    assert found[first].members == first
+    assert found[first].gain < least
+    assert all(stop == found[first] for stop in found[first:])
+
+
+def test_the_gain_is_that_of_a_member_not_of_a_round() -> None:
+    labels = softened(200)
+    rounds = noisy(labels, 5, noise=1.0)
+    one = find_stop(held_out(rounds, labels), 1.0)
+    five = find_stop(held_out(rounds, labels, folds=5), 1.0)
+    assert (one.members, five.members) == (3, 15)
+    assert five.gain == pytest.approx(one.gain / 5, rel=0.5)
+    assert five.gain < one.gain / 3
+    assert find_stop(held_out(rounds, labels), 1e-9) is None

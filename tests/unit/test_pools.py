@@ -1,0 +1,168 @@
+"""The ways to pool, and which of them is kept."""
+
+import numpy as np
+import pytest
+from pooled import held_out, noisy, softened, tempered
+from pydantic import TypeAdapter
+
+from overlap.ensemble.pools import (
+    FITS,
+    WAYS,
+    Pool,
+    fit_greedy,
+    fit_power,
+    fit_temperature,
+    pool_mean,
+)
+from overlap.ensemble.scoring import kl
+from overlap.ensemble.selection import divided, select_pool
+
+
+def test_the_pool_is_the_mean() -> None:
+    members = noisy(softened(20), 5)
+    assert np.abs(Pool()(members) - members.mean(axis=0)).max() < 1e-15
+
+
+@pytest.mark.parametrize("true", [0.6, 1.0, 1.7])
+def test_a_known_temperature_is_found(true: float) -> None:
+    labels = softened(300)
+    pool = fit_temperature(np.stack([tempered(labels, true)] * 3), labels)
+    assert pool.temperature == pytest.approx(true, rel=1e-3)
+    assert kl(labels, pool(np.stack([tempered(labels, true)] * 3))) < 1e-6
+
+
+@pytest.mark.parametrize("true", [-1.0, 0.0, 0.5, 1.0, 2.0])
+def test_a_known_exponent_is_found(true: float) -> None:
+    members = noisy(softened(400), 4, noise=1.0)
+    labels = Pool("power", exponent=true)(members)
+    assert fit_power(members, labels).exponent == pytest.approx(true, abs=1e-2)
+
+
+def test_a_single_member_has_no_exponent() -> None:
+    labels = softened(30)
+    one = noisy(labels, 1)
+    assert fit_power(one, labels).exponent == 1
+    assert np.array_equal(fit_power(one, labels)(one), pool_mean(one))
+
+
+def test_greedy_drops_a_useless_member() -> None:
+    labels = softened(300)
+    members = noisy(labels, 4)
+    members[2] = tempered(members[2][::-1], 4)  # sure, and of other clips
+    pool = fit_greedy(members, labels)
+    assert pool.weights[2] == 0
+    assert sum(pool.weights) == pytest.approx(1)
+    assert min(pool.weights[n] for n in (0, 1, 3)) > 0.2
+    assert kl(labels, pool(members)) < kl(labels, pool_mean(members)) - 0.01
+
+
+def test_a_zero_of_one_member_does_not_veto() -> None:
+    members = np.stack([np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]])])
+    pooled = Pool("power", exponent=0.0)(members)
+    assert pooled[0, 0] > 1e-4
+    assert np.isfinite(Pool("temperature", temperature=0.2)(members)).all()
+
+
+def test_weights_of_other_members_are_refused() -> None:
+    with pytest.raises(ValueError, match="a pool of 2 weights was given 3 members"):
+        Pool("greedy", weights=(0.5, 0.5))(noisy(softened(5), 3))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_pool_survives_json_and_pools_block_by_block(way) -> None:
+    labels = softened(50)
+    members = noisy(labels, 4)
+    pool = FITS[way](members, labels)
+    again = TypeAdapter(Pool).validate_json(TypeAdapter(Pool).dump_json(pool))
+    assert again == pool
+    pooled = pool(members)
+    blocks = [pool(members[:, start : start + 7]) for start in range(0, 50, 7)]
+    assert np.array_equal(np.concatenate(blocks), pooled)
+    assert pooled.dtype == np.float64
+    assert pool(members.astype(np.float32)).dtype == np.float64
+
+
+# --- selection -------------------------------------------------------------------------------
+
+
+def test_auto_keeps_the_mean_of_equal_members() -> None:
+    labels = softened(200)
+    members = np.stack([noisy(labels, 1)[0]] * 4)
+    found = select_pool("auto", held_out(members, labels), 4)
+    assert [judged.way for judged in found.choice.ways] == [*WAYS]
+    members = np.stack([labels] * 4)
+    found = select_pool("auto", held_out(members, labels), 4)
+    assert found.pool == Pool()
+    assert found.kl == pytest.approx(0, abs=1e-12)
+
+
+def test_auto_takes_a_temperature_that_wins() -> None:
+    labels = softened(300)
+    members = tempered(noisy(labels, 4, 0.3), 2.0)  # too sure of themselves
+    found = select_pool("auto", held_out(members, labels), 4)
+    assert found.pool.kind == "temperature"
+    assert found.pool.temperature > 1.5
+    mean, temperature = found.choice.ways[:2]
+    assert mean.low > 0.01
+    assert temperature.kl == pytest.approx(found.kl)
+    assert "cross-validation" in found.choice.reason
+
+
+def test_auto_takes_weights_that_win() -> None:
+    labels = softened(300)
+    members = noisy(labels, 6, 0.3)
+    members[3:] = members[3:, ::-1]
+    found = select_pool("auto", held_out(members, labels), 6)
+    assert found.pool.kind == "greedy"
+    assert found.pool.weights[3:] == (0, 0, 0)
+    assert found.kl == pytest.approx(kl(labels, found.held_out))
+
+
+def test_what_is_scored_was_fitted_on_other_clips() -> None:
+    labels = softened(40)
+    members = noisy(labels, 30, 2.0)  # many members, few clips: weights overfit
+    found = select_pool("greedy", held_out(members, labels), 30)
+    inside = kl(labels, fit_greedy(members, labels)(members))
+    assert found.kl > inside + 0.01
+    assert [judged.way for judged in found.choice.ways] == ["mean", "greedy"]
+
+
+def test_with_folds_a_weight_belongs_to_a_round() -> None:
+    labels = softened(300)
+    rounds = noisy(labels, 3)
+    rounds[1] = tempered(rounds[1][::-1], 4)
+    found = select_pool("greedy", held_out(rounds, labels, folds=2), 7)
+    weights = found.pool.weights
+    assert len(weights) == 7
+    assert weights[0] == weights[1] > 0
+    assert weights[2:4] == (0, 0)
+    assert weights[6] == 0  # beyond the last complete round
+    assert sum(weights) == pytest.approx(1)
+
+
+def test_nothing_held_out() -> None:
+    found = select_pool("auto", None, 3)
+    assert found.pool == Pool()
+    assert found.kl is None
+    assert "no held-out clips" in found.choice.reason
+    with pytest.raises(ValueError, match="there are none"):
+        select_pool("power", None, 3)
+
+
+def test_groups_stay_together() -> None:
+    groups = np.random.default_rng(0).integers(0, 8, 100)
+    parts = divided(groups)
+    assert all(len(set(parts[groups == group])) == 1 for group in range(8))
+    assert len(set(parts)) == 5
+    assert len(set(divided(np.zeros(20, np.int64)))) == 5  # one group: clip by clip
+    assert divided(np.zeros(1, np.int64)) is None
+    labels = softened(20)
+    one = held_out(noisy(labels, 3), labels, np.zeros(20, np.int64))
+    assert "of one group" in select_pool("auto", one, 3).choice.reason
+
+
+def test_a_single_held_out_clip() -> None:
+    labels = softened(1)
+    found = select_pool("auto", held_out(noisy(labels, 3), labels), 3)
+    assert found.pool == Pool()
+    assert "single held-out clip" in found.choice.reason
