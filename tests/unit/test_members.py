@@ -1,0 +1,239 @@
+"""Which members are wanted, and what is published of those there are; no network is trained."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from pooled import noisy
+
+from overlap.catalog import Catalog, list_data, partition
+from overlap.config import RunConfig
+from overlap.ensemble import registry
+from overlap.ensemble.gather import publish
+from overlap.ensemble.members import Members, look_at_members
+from overlap.ensemble.registry import EnsembleRecord
+from overlap.ensemble.scoring import kl
+from overlap.errors import NotReadyError
+from overlap.features import FeatureStore
+from overlap.pending import pending_work
+from overlap.storage import Location
+from overlap.training.spec import (
+    PREDICTIONS_FILE,
+    RECORD_FILE,
+    MemberRecord,
+    MemberSpec,
+    plan_members,
+)
+from overlap.training.spec import test_key as key_of_tests
+from overlap.verify import verify_workspace
+
+Ready = tuple[Catalog, FeatureStore]
+FOLDS = {"holdout": 0, "folds": 2}
+
+
+def with_ensemble(config: RunConfig, validation: dict | None = None, **ensemble) -> RunConfig:
+    values = config.model_dump() | {"ensemble": ensemble}
+    return RunConfig.model_validate(values | ({"validation": validation} if validation else {}))
+
+
+def predicted(spec: MemberSpec, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What the member says: the same of a clip whatever others it predicts with it."""
+    found = [noisy(labels[i : i + 1] + 0.02, 1, 1.0, spec.seed * 1000 + row)[0, 0]
+             for i, row in enumerate(rows)]  # fmt: skip
+    return np.array(found, np.float32).reshape(len(rows), labels.shape[1])
+
+
+def complete(config: RunConfig, ready: Ready, numbers: Iterable[int], *, tests: str = "") -> None:
+    """Make members complete, by numbers from 1, with predictions that no network made."""
+    (catalog, store), workspace = ready, Location.of(config.workspace)
+    specs = plan_members(config, catalog, store)
+    for spec in (specs[number - 1] for number in numbers):
+        folder, test = spec.folder(workspace), catalog.rows("test")
+        held_out = partition(catalog, config.validation, spec.fold).held_out
+        says = predicted(spec, held_out, catalog.labels[held_out])
+        score = kl(catalog.labels[held_out], says) if len(held_out) else None
+        flat = np.full((len(test), len(catalog.words)), 1 / len(catalog.words))
+        (folder / PREDICTIONS_FILE).write_arrays(
+            {"test_rows": test, "test": predicted(spec, test, flat),
+             "held_out_rows": held_out, "held_out": says}
+        )  # fmt: skip
+        record = MemberRecord(
+            fingerprint=spec.fingerprint, spec=spec, test_key=tests or key_of_tests(catalog),
+            parameters=1, history=[], held_out_kl=score,
+            clips=1, seconds=1, clips_per_second=1, device="", peak_memory_mb=1, software={},
+            files={PREDICTIONS_FILE: str((folder / PREDICTIONS_FILE).digest())},
+        )  # fmt: skip
+        (folder / RECORD_FILE).write_json(record.model_dump(mode="json"))
+
+
+def look(config: RunConfig, ready: Ready) -> Members:
+    return look_at_members(Location.of(config.workspace), config, *ready)
+
+
+def published(config: RunConfig, ready: Ready) -> EnsembleRecord:
+    return publish(Location.of(config.workspace), config, ready[0], look(config, ready))
+
+
+def numbers(members: Members) -> list[int]:
+    return [number for number, _ in members.wanted]
+
+
+def left(config: RunConfig) -> int:
+    return pending_work(config, list_data(config.data)).members
+
+
+# --- fewer members than planned --------------------------------------------------------------
+
+
+def test_all_members_are_wanted(config: RunConfig, ready: Ready) -> None:
+    config = with_ensemble(config, members=3)
+    complete(config, ready, [2])
+    members = look(config, ready)
+    assert numbers(members) == [1, 3]
+    assert left(config) == 2
+    assert not members.enough
+    with pytest.raises(NotReadyError, match="1 of 3 members are complete; `overlap train` makes"):
+        published(config, ready)
+    complete(config, ready, [1, 3])
+    record = published(config, ready)
+    assert record.fewer is None
+    assert len(record.members) == len(record.curve) == 3
+    assert record.law is not None
+    assert record.kl == pytest.approx(record.curve[-1].kl)
+
+
+def test_enough_members_are_published(config: RunConfig, ready: Ready) -> None:
+    config = with_ensemble(config, members=4, min_members=3)
+    complete(config, ready, [1, 4])
+    assert not look(config, ready).enough
+    complete(config, ready, [3])
+    record = published(config, ready)
+    assert record.fewer == (
+        "3 of 4 members: member 2 is missing, and 3 are enough (ensemble.min_members)"
+    )
+    assert len(record.members) == 3
+    assert numbers(look(config, ready)) == [2]  # a later run tries it again
+    assert published(config, ready) == record
+    complete(config, ready, [2])
+    later = published(config, ready)
+    assert later.fewer is None
+    assert later.version != record.version
+
+
+def test_folds_need_a_complete_round(config: RunConfig, ready: Ready) -> None:
+    config = with_ensemble(config, FOLDS, members=6, min_members=2)
+    complete(config, ready, [1, 3, 5])  # all of fold 0
+    assert not look(config, ready).enough
+    complete(config, ready, [4])
+    record = published(config, ready)
+    assert len(record.members) == 4
+    assert [point.members for point in record.curve] == [1]
+    assert record.per_round == 2
+    pair = [record.members[0], record.members[2]]  # the first there is of each fold
+    saved = [
+        (Location.of(config.workspace) / "members" / name / PREDICTIONS_FILE).read_arrays()
+        for name in pair
+    ]
+    labels = ready[0].labels
+    parts = [kl(labels[part["held_out_rows"]], part["held_out"]) for part in saved]
+    weights = [len(part["held_out_rows"]) for part in saved]
+    assert record.kl == pytest.approx(np.average(parts, weights=weights))
+
+
+# --- stopping --------------------------------------------------------------------------------
+
+
+def test_no_more_are_trained_once_they_gain_too_little(config: RunConfig, ready: Ready) -> None:
+    off = with_ensemble(config, members=12)
+    complete(off, ready, range(1, 13))
+    gains = {}
+    for least in np.geomspace(1e-5, 1, 60):
+        stop = look(with_ensemble(config, members=12, stop_when_gain_below=least), ready).stop
+        if stop:
+            gains[stop.members] = least
+    stops = sorted(gains)
+    assert stops[0] == 3
+    assert len(stops) > 2
+    at = stops[1]
+    on = with_ensemble(config, members=12, stop_when_gain_below=gains[at])
+    workspace = Location.of(config.workspace)
+    specs = plan_members(on, *ready)
+    for spec in specs:
+        spec.folder(workspace).remove()
+    for number in range(1, at + 1):
+        assert numbers(look(on, ready)) == [*range(number, 13)]
+        complete(on, ready, [number])
+    assert numbers(look(on, ready)) == []
+    assert left(on) == 0
+    record = published(on, ready)
+    assert len(record.members) == at
+    assert record.fewer.startswith(f"{at} of 12 members: after {at} the next was expected to ")
+    # Members that were under way end too: they are pooled, and the stop stays where it was.
+    stop = look(on, ready).stop
+    complete(on, ready, [at + 2])
+    assert numbers(look(on, ready)) == []
+    assert look(on, ready).stop == stop
+    later = published(on, ready)
+    assert len(later.members) == at + 1
+    assert published(on, ready) == later
+
+
+def test_a_gap_is_filled_before_anything_is_judged(config: RunConfig, ready: Ready) -> None:
+    config = with_ensemble(config, members=6, stop_when_gain_below=1.0)
+    complete(config, ready, [1, 2, 4, 5])
+    assert numbers(look(config, ready)) == [3, 6]
+    complete(config, ready, [3])
+    assert numbers(look(config, ready)) == []
+
+
+def test_new_test_clips_are_predicted_by_the_trained_alone(config: RunConfig, ready: Ready) -> None:
+    config = with_ensemble(config, members=6, stop_when_gain_below=1.0)
+    complete(config, ready, [1, 2, 3, 5], tests="other")
+    members = look(config, ready)
+    assert members.complete == []
+    assert numbers(members) == [1, 2, 3, 5]
+    assert not members.enough
+
+
+# --- the published pool ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool", ["mean", "temperature", "power", "greedy", "auto"])
+def test_the_record_holds_the_pool_itself(config: RunConfig, ready: Ready, pool: str) -> None:
+    config = with_ensemble(config, members=4, pool=pool)
+    complete(config, ready, range(1, 5))
+    made, workspace = published(config, ready), Location.of(config.workspace)
+    (record,) = registry.list_ensembles(workspace)
+    assert record.fitted == made.fitted
+    assert record.choice == made.choice
+    tests = np.stack(
+        [
+            (workspace / "members" / name / PREDICTIONS_FILE).read_arrays()["test"]
+            for name in record.members
+        ]
+    )
+    folder = registry.folder_of(workspace, record)
+    saved = (folder / registry.PREDICTIONS_FILE).read_arrays()
+    assert np.array_equal(record.fitted(tests), saved["test"])
+    labels = ready[0].labels[saved["held_out_rows"]]
+    assert record.kl == pytest.approx(kl(labels, saved["held_out"]))
+    wrong = [fault.what for fault in verify_workspace(workspace, 0).faults]
+    assert [what for what in wrong if what.startswith("ensemble")] == []
+    ways = [judged.way for judged in record.choice.ways]
+    assert ways[0] == "mean"
+    assert len(ways) == {"mean": 1, "auto": 4}.get(pool, 2)
+
+
+def test_auto_without_held_out_clips_is_the_mean(config: RunConfig, ready: Ready) -> None:
+    config = with_ensemble(config, {"holdout": 0}, members=2, pool="auto")
+    complete(config, ready, [1, 2])
+    record = published(config, ready)
+    assert (record.fitted.kind, record.kl, record.curve) == ("mean", None, ())
+    assert "no held-out clips" in record.choice.reason
+
+
+def test_a_record_of_before_is_the_mean() -> None:
+    fields = EnsembleRecord.model_fields
+    new = ("fitted", "choice", "law", "more", "fewer")
+    assert all(not fields[name].is_required() for name in new)
+    assert fields["fitted"].default.kind == "mean"
