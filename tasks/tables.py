@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from overlap.ensemble.registry import EnsembleRecord
+from overlap.ensemble.selection import Judged
 from overlap.features.compare import DriftRow
 
 DRIFT_LEGEND = (
@@ -32,14 +33,14 @@ def kl_table(record: EnsembleRecord) -> list[dict[str, str]]:
         )
     ways = record.choice.ways if record.choice else ()
     if len(ways) > 1:
-        rows += [
-            _row(f"pooled by {judged.way}", f"{judged.kl:.4f}",
-                 f"{judged.low:.4f} to {judged.high:.4f} behind")
-            for judged in ways
-        ]  # fmt: skip
+        rows += [_row(f"pooled by {one.way}", f"{one.kl:.4f}", _behind(one)) for one in ways]
     if record.trivial_kl is not None:
         rows.append(_row("trivial (mean training label)", f"{record.trivial_kl:.4f}"))
     return rows
+
+
+def _behind(judged: Judged) -> str:
+    return f"{judged.low:.4f} to {judged.high:.4f} behind" if judged.behind else "best"
 
 
 def _row(what: str, kl: str, interval: str = "") -> dict[str, str]:

@@ -151,6 +151,8 @@ def _chosen(setting: Pooling, ways: tuple[Judged, ...]) -> tuple[Way, str]:
         return setting, f"{setting}: it was asked for"
     best = min(ways, key=attrgetter("kl"))
     kept = next(judged for judged in ways if judged.low <= SAME)
+    if kept is best and kept.way == "mean":
+        return "mean", "mean: no other way scores better, by cross-validation"
     if kept is best:
         return kept.way, f"{kept.way}: no simpler way scores as well, by cross-validation"
     return kept.way, (

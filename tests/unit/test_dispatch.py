@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tasks import dispatch
+from tasks.cluster import training_slots
 from tasks.dispatch import in_window
 
 
@@ -75,3 +76,18 @@ def test_a_worker_that_comes_gets_a_job(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_nothing_wanted_is_nothing_done() -> None:
     assert list(in_window(Hand, [1, 2], lambda: 1, lambda _job: False)) == []
+
+
+def test_slots_are_what_training_workers_offer() -> None:
+    class Client:
+        def scheduler_info(self, **_which) -> dict:
+            return {
+                "workers": {
+                    "cpu": {"nthreads": 8, "resources": {}},
+                    "one": {"nthreads": 1, "resources": {"GPU": 1}},
+                    "two": {"nthreads": 4, "resources": {"GPU": 2}},
+                    "less": {"nthreads": 1, "resources": {"GPU": 2}},
+                }
+            }
+
+    assert training_slots(Client()) == 4

@@ -11,6 +11,7 @@ from overlap.config import RunConfig
 from overlap.ensemble import registry
 from overlap.ensemble.gather import publish
 from overlap.ensemble.members import Members, look_at_members
+from overlap.ensemble.pools import Pool
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.scoring import kl
 from overlap.errors import NotReadyError
@@ -26,6 +27,7 @@ from overlap.training.spec import (
 )
 from overlap.training.spec import test_key as key_of_tests
 from overlap.verify import verify_workspace
+from tasks.tables import kl_table
 
 Ready = tuple[Catalog, FeatureStore]
 FOLDS = {"holdout": 0, "folds": 2}
@@ -232,8 +234,26 @@ def test_auto_without_held_out_clips_is_the_mean(config: RunConfig, ready: Ready
     assert "no held-out clips" in record.choice.reason
 
 
-def test_a_record_of_before_is_the_mean() -> None:
-    fields = EnsembleRecord.model_fields
-    new = ("fitted", "choice", "law", "more", "fewer")
-    assert all(not fields[name].is_required() for name in new)
-    assert fields["fitted"].default.kind == "mean"
+def test_a_record_of_before_is_the_mean(config: RunConfig, ready: Ready) -> None:
+    config = with_ensemble(config, members=2)
+    complete(config, ready, [1, 2])
+    made = published(config, ready)
+    new = {"fitted", "choice", "law", "more", "fewer"}
+    before = EnsembleRecord.model_validate(made.model_dump(mode="json", exclude=new))
+    assert before.fitted == made.fitted == Pool()
+    assert (before.choice, before.law, before.more, before.fewer) == (None, None, None, None)
+    assert [row["what"] for row in kl_table(before)][2:4] == ["ensemble of 1", "ensemble of 2"]
+
+
+def test_the_table_of_an_ensemble(config: RunConfig, ready: Ready) -> None:
+    config = with_ensemble(config, FOLDS, members=6, pool="power")
+    complete(config, ready, range(1, 7))
+    record = published(config, ready)
+    rows = {row["what"]: (row["KL"], row["95 %"]) for row in kl_table(record)}
+    assert [*rows][6:] == [
+        "ensemble of 2", "ensemble of 4", "ensemble of 6", "ensemble of 11 (expected)",
+        "pooled by mean", "pooled by power", "trivial (mean training label)",
+    ]  # fmt: skip
+    last = record.curve[-1]
+    assert rows["ensemble of 6"] == (f"{last.kl:.4f}", f"{last.low:.4f} to {last.high:.4f}")
+    assert "best" in {rows["pooled by mean"][1], rows["pooled by power"][1]}
