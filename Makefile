@@ -17,7 +17,7 @@ PRESET ?= demo
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
-	@echo "make run DATA=folder  runs it on your data (PRESET=demo|baseline WORKSPACE=folder)"
+	@echo "make run DATA=folder  runs it on your data (PRESET=demo|baseline|fast WORKSPACE=folder)"
 	@echo "make test             the test suite; make test-e2e: the demo and real speech"
 	@echo "make lint bench lock setup clean"
 

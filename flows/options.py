@@ -38,7 +38,7 @@ def run_command(app: typer.Typer) -> Callable[[RunCommand], RunCommand]:
             workspace: Annotated[
                 str | None, typer.Option(help="Folder or URL that holds all results.")
             ] = None,
-            preset: Annotated[str | None, typer.Option(help="demo or baseline.")] = None,
+            preset: Annotated[str | None, typer.Option(help="demo, baseline or fast.")] = None,
             members: Annotated[
                 int | None, typer.Option(help="Networks to train and average.")
             ] = None,

@@ -63,7 +63,8 @@ def local_workers(
 ) -> dict[str, dict[str, Any]]:
     """The workers of a local cluster: one per core, and one per accelerator for training.
 
-    Without an accelerator one training worker stands in, on the processor.
+    Without an accelerator one training worker stands in, on the processor. A training worker
+    has as many places as members share an accelerator.
     """
     cores = config.cpu_workers or os.cpu_count() or 1
     shared = {
@@ -76,11 +77,12 @@ def local_workers(
         f"cpu-{index}": {**shared, "env": {**ONE_THREAD, "CUDA_VISIBLE_DEVICES": ""}}
         for index in range(cores)
     }
-    seen = accelerators or [""]
+    seen, places = accelerators or [""], config.members_per_gpu
     for index in range((config.training_workers or len(seen)) if training else 0):
         workers[f"training-{index}"] = {
             **shared,
-            "resources": dict(TRAINING_RESOURCE),
+            "nthreads": places,
+            "resources": {name: places * need for name, need in TRAINING_RESOURCE.items()},
             "env": {"CUDA_VISIBLE_DEVICES": seen[index % len(seen)]},
         }
     return {name: {"cls": Nanny, "options": options} for name, options in workers.items()}

@@ -1,7 +1,29 @@
-"""Which accelerators this machine offers, asked without loading a training framework."""
+"""Accelerators of this machine, and how members share one; loads no training framework."""
 
 import os
 import subprocess
+from collections.abc import Mapping
+
+SHARE = "OVERLAP_ACCELERATOR_SHARE"
+"""Environment variable: the fraction of an accelerator's memory that a process may use."""
+USABLE = 0.92
+"""Of an accelerator's memory; the rest is the driver's and the libraries'."""
+
+
+def shared_by(members: int) -> Mapping[str, str]:
+    """Environment of a process that trains a member beside others.
+
+    Args:
+        members: Processes that use one accelerator.
+
+    Examples:
+        >>> shared_by(2)["OVERLAP_ACCELERATOR_SHARE"]
+        '0.460'
+    """
+    if members == 1:
+        return {}
+    share = f"{USABLE / members:.3f}"
+    return {SHARE: share, "XLA_PYTHON_CLIENT_MEM_FRACTION": share}
 
 
 def visible_accelerators() -> list[str]:

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from overlap.errors import ChildError
@@ -53,6 +54,7 @@ def run_child(
     on_event: Callable[[Mapping[str, Any]], None],
     wanted: Callable[[], bool] = lambda: True,
     log: Location | None = None,
+    extra: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Be the parent: run a module with this interpreter until it ends.
 
@@ -62,12 +64,13 @@ def run_child(
         on_event: Receives every report.
         wanted: Asked once a second; the child is killed when it says no.
         log: Where the child's standard error is kept, whatever happens.
+        extra: Added to its environment.
 
     Raises:
         ChildError: it ended with an error; the message holds the end of its output.
     """
     environment = {k: v for k, v in os.environ.items() if k not in THREAD_LIMITS}
-    environment |= {LEASH: "1", "PYTHONUNBUFFERED": "1"}
+    environment |= {LEASH: "1", "PYTHONUNBUFFERED": "1", **extra}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines: list[str] = []
     with subprocess.Popen(

@@ -186,6 +186,15 @@ def training_slots(client: Client) -> int:
     )
 
 
+def places_on_this_worker() -> int:
+    """From inside a training job: how many such jobs its worker runs side by side.
+
+    A worker that offers GPU=2 trains two members at a time on its one accelerator.
+    """
+    offered = get_worker().state.total_resources
+    return max(1, *(int(offered.get(n, 0) // need) for n, need in TRAINING_RESOURCE.items()))
+
+
 def still_wanted() -> Callable[[], bool]:
     """From inside a job: what tells, in any thread, whether anyone still waits for the job.
 

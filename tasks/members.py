@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from overlap.accelerators import shared_by
 from overlap.child import run_child
 from overlap.storage import Location
 from overlap.training.spec import (
@@ -24,6 +25,7 @@ from tasks.cluster import (
     TRAINING_RESOURCE,
     connect,
     listen,
+    places_on_this_worker,
     report,
     still_wanted,
     training_result,
@@ -41,6 +43,7 @@ def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
         lambda event: report(topic, event),
         still_wanted(),
         folder / LOG_FILE,
+        shared_by(places_on_this_worker()),
     )
 
 
@@ -128,11 +131,16 @@ def _on_training_worker(
 
 
 def _epoch_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
+    logger = get_run_logger()  # here: events come in a thread that has no task run
+
     def on_event(event: Mapping[str, Any]) -> None:
         if event["event"] == "epoch":
             held_out = event.get("held_out_kl")
             score = f" held-out KL {held_out:.4f}" if held_out is not None else ""
             note = f"loss {event['loss']:.4f}{score} {event['clips_per_second']:,.0f} clips/s"
             progress.advance(event["epoch"] - progress.done, note)
+        elif event["event"] == "diverged":
+            logger.warning("%s; it begins again with another seed", event["reason"])
+            progress.advance(-progress.done, "begins again with another seed")
 
     return on_event

@@ -60,8 +60,8 @@ class ClusterConfig(Section):
         1,
         ge=1,
         le=16,
-        description="Members that train side by side on one accelerator, each with its part of "
-        "the memory.",
+        description="Members that train side by side on one accelerator of the local cluster, each "
+        "with its part of the memory. A worker of another cluster offers GPU=2, and two threads.",
     )
     timeout_s: float = Field(
         30.0, gt=0, description="How long to wait for a scheduler, and for its workers, seconds."

@@ -1,28 +1,12 @@
 """What a member trains on: its name, its memory, and how it is shared."""
 
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import keras
 
-SHARE = "OVERLAP_ACCELERATOR_SHARE"
-"""Environment variable: the fraction of an accelerator's memory that a process may use."""
-USABLE = 0.92
-"""Of an accelerator's memory; the rest is the driver's and the libraries'."""
-
-
-def shared_by(members: int) -> Mapping[str, str]:
-    """Environment of a process that shares its accelerator with others.
-
-    Args:
-        members: Processes that use one accelerator.
-    """
-    if members == 1:
-        return {}
-    share = f"{USABLE / members:.3f}"
-    return {SHARE: share, "XLA_PYTHON_CLIENT_MEM_FRACTION": share}
+from overlap.accelerators import SHARE, USABLE
 
 
 def prepare_device(seed: int) -> None:

@@ -87,6 +87,9 @@ class Learner:
             return
         before = [ops.copy(v.value) for v in self.network.variables]
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        for variable in self.model.trainable_variables:
+            # With JAX it is now the optimiser's own array, which a prediction may use up.
+            variable.assign(ops.copy(variable.value))
         self._renew_statistics(batches)
         try:
             yield
