@@ -207,6 +207,34 @@ def rollback(workspace: Workspace = "workspace") -> None:
     OUT.print(f"champion: {registry.rollback(Location.of(workspace))}", highlight=False)
 
 
+@models.command()
+def export(
+    version: Annotated[str, typer.Argument(help="champion, a version, or an ensemble's folder.")],
+    *,
+    out: Annotated[str, typer.Option(help="File or URL to write, ending in .keras or .onnx.")],
+    kind: Annotated[
+        str | None, typer.Option("--format", help="keras or onnx; else as the file's ending says.")
+    ] = None,
+    workspace: Workspace = "workspace",
+    as_json: Json = False,
+) -> None:
+    """One file from samples to the averaged probabilities, features included.
+
+    It takes (clips, samples) float32 in [-1, 1] and gives (clips, words). Before it is written it
+    is compared with the pipeline on a few sounds.
+    """
+    from flows.console import print_export, print_json
+    from overlap.export.request import export_ensemble, kind_of
+    from overlap.storage import Location
+
+    chosen = kind_of(out, kind)
+    done = export_ensemble(Location.of(workspace), version, Location.of(out), chosen)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        print_export(done)
+
+
 def _missing_rows(runs: Sequence[tuple[int, int]], clips: int) -> list[tuple[str, str]]:
     """Rows of the table of `status`: which blocks are missing, and how many clips they hold."""
     if not runs:

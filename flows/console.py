@@ -13,6 +13,7 @@ from rich.table import Table
 
 from overlap.ensemble import registry
 from overlap.ensemble.registry import EnsembleRecord, Promotion
+from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
 from overlap.storage import Location
 from tasks.features import FeatureReport
@@ -100,6 +101,23 @@ def print_drift(rows: Sequence[DriftRow]) -> None:
     OUT.print(DRIFT_LEGEND, highlight=False)
     for other in sorted({row.other for row in rows if row.other}):
         OUT.print(f"{'other':<16}{other}", highlight=False, soft_wrap=True)
+
+
+def print_export(done: Exported) -> None:
+    """What was exported, how far it is from the pipeline, and how it is opened."""
+    if done.difference is None:
+        checked = "not compared with the pipeline: onnxruntime is not installed"
+    else:
+        checked = f"at most {done.difference:.1e} from the pipeline's probabilities"
+    opened = "onnxruntime.InferenceSession(file)"
+    if done.kind == "keras":
+        opened = "import overlap.export.layers; keras.saving.load_model(file, compile=False)"
+    for name, value in (
+        ("ensemble", done.version),
+        (done.kind, f"{done.out}, {done.bytes / 1e6:.1f} MB, {checked}"),
+        ("to open it", opened),
+    ):
+        OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True, markup=False)
 
 
 @contextmanager

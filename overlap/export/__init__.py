@@ -1,0 +1,1 @@
+"""One file that holds a whole ensemble: from samples to averaged probabilities."""
