@@ -163,7 +163,12 @@ def predict(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Predict new clips with a published ensemble."""
+    """Predict new clips with a published ensemble.
+
+    The table has id, one column per word, and `spread`: how far the members are apart over that
+    clip, the mean over members of KL(member || ensemble) in nats. A clip that cannot be used gets
+    the mean prediction and an empty spread.
+    """
     prepare(verbose=verbose)
     from flows.console import ERR, OUT, print_json
     from overlap.catalog import list_clips
@@ -183,7 +188,8 @@ def predict(
     if as_json:
         print_json(done.model_dump())
         return
-    OUT.print(f"{done.clips} clips predicted, in {out}", highlight=False, soft_wrap=True)
+    known = f", {done.clips - done.computed} of them before" if done.computed < done.clips else ""
+    OUT.print(f"{done.clips} clips predicted{known}, in {out}", highlight=False, soft_wrap=True)
     if done.imputed:
         named = ", ".join(done.imputed[:5]) + (", …" if len(done.imputed) > 5 else "")
         OUT.print(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
@@ -12,7 +12,7 @@ from overlap.config import ChecksConfig, FeatureConfig
 from overlap.features import FeatureStore
 from overlap.storage import Location
 from tasks.cluster import NO_CLUSTER, connect, fan_out
-from tasks.progress import TERMINAL, stage
+from tasks.progress import note, stage
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -39,8 +39,7 @@ def catalogue(
     built = build_catalog(listing, wanted, checks, previous_catalog(workspace), run)
     built.catalog.save(workspace)
     for warning in built.warnings:
-        get_run_logger().warning(warning)
-        TERMINAL.line(f"note: {warning}")
+        note(warning)
     if built.warnings:
         lines = "\n".join(f"- {warning}" for warning in built.warnings)
         create_markdown_artifact(f"# Data\n\n{lines}", description="What was seen in the data")

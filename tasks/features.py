@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
@@ -14,7 +14,7 @@ from overlap.features.compare import DriftRow, OtherSet, compare
 from overlap.features.compute import Way, fallback, warm_up, way
 from overlap.storage import Location
 from tasks.cluster import connect, fan_out, on_every_worker
-from tasks.progress import TERMINAL, stage
+from tasks.progress import note, stage
 from tasks.tables import DRIFT_LEGEND, drift_table
 
 
@@ -44,8 +44,7 @@ def extract_features(
     """Compute the blocks that are missing."""
     reason = fallback(features)
     if reason is not None:
-        get_run_logger().warning(reason)
-        TERMINAL.line(f"note: {reason}")
+        note(reason)
     return compute_missing(scheduler, workspace, features, cut)
 
 

@@ -15,7 +15,6 @@ from overlap.child import run_child
 from overlap.storage import Location
 from overlap.training.spec import (
     LOG_FILE,
-    MODEL_FILE,
     SPEC_FILE,
     MemberRecord,
     MemberSpec,
@@ -54,37 +53,11 @@ def train_member(
     """Train a member, and follow its epochs; given up when `stop` is set."""
     with stage(f"{name} (epochs)", spec.training.epochs, keep=False) as progress:
         job = TrainingJob(train_on_worker, (workspace, spec), name, number)
-        _on_training_worker(scheduler, job, stop, _epoch_shown_on(progress))
+        on_training_worker(scheduler, job, stop, _epoch_shown_on(progress))
     record = load_record(spec.folder(workspace))
     if record is None:
         raise RuntimeError(f"{name} ended without its record; see {spec.folder(workspace)}")
     return record
-
-
-def apply_on_worker(model: Location, folder: Location, out: Location, topic: str) -> None:
-    """On a worker: predict clips with a member, in a process of its own."""
-    run_child(
-        "overlap.training.apply",
-        [str(model), str(folder), str(out)],
-        lambda event: report(topic, event),
-        still_wanted(),
-    )
-
-
-@task(name="apply", task_run_name="{name}", cache_policy=NO_CACHE)
-def apply_member(
-    scheduler: str,
-    member: Location,
-    folder: Location,
-    out: Location,
-    number: int,
-    name: str,
-    stop: Event,
-) -> None:
-    """Predict the clips of a folder with one member; nothing is done where it is done."""
-    if not out.exists():
-        job = TrainingJob(apply_on_worker, (member / MODEL_FILE, folder, out), name, number)
-        _on_training_worker(scheduler, job, stop, lambda _event: None)
 
 
 @dataclass(frozen=True)
@@ -115,9 +88,17 @@ def stopped_on_error() -> Iterator[Event]:
         raise
 
 
-def _on_training_worker(
+def on_training_worker(
     scheduler: str, job: TrainingJob, stop: Event, on_event: Callable[[Mapping[str, Any]], None]
 ) -> None:
+    """Do a job on a training worker, and wait for it.
+
+    Args:
+        scheduler: Address of the cluster.
+        job: The job.
+        stop: Gives it up when it is set.
+        on_event: Receives what the job reports.
+    """
     topic = f"overlap-{secrets.token_hex(6)}"
     with connect(scheduler) as client, listen(client, topic, on_event):
         future = client.submit(

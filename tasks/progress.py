@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import cast
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 from rich.console import Console
@@ -80,6 +81,12 @@ class Terminal:
 TERMINAL = Terminal()
 
 
+def note(text: str) -> None:
+    """From inside a flow or task: tell a person something that stops nothing."""
+    get_run_logger().warning(text)
+    TERMINAL.line(f"note: {text}")
+
+
 class Stage:
     """Some work of which the amount is known.
 
@@ -94,7 +101,7 @@ class Stage:
         self._lock = threading.Lock()
         self._bar = TERMINAL.open(name, total)
         self._artifact = _create_artifact(name)
-        self._last_artifact = self._last_line = time.monotonic()
+        self._last_artifact = self._last_line = self._begun = time.monotonic()
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         """Say that more is done."""
@@ -109,6 +116,10 @@ class Stage:
             if now - self._last_artifact >= ARTIFACT_SECONDS:
                 self._last_artifact = now
                 _update_artifact(self._artifact, self.done, self.total, self._text())
+
+    def rate(self, amount: int = 0) -> float:
+        """How much is done per second, with some more that is done now."""
+        return (self.done + amount) / max(time.monotonic() - self._begun, 1e-9)
 
     def close(self) -> None:
         """Say that no more will be done."""

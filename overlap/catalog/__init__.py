@@ -1,6 +1,6 @@
 """Ids, files, labels and splits of a data set: joined, checked and kept on stable rows."""
 
-from overlap.catalog.build import CatalogReport, build_catalog
+from overlap.catalog.build import CatalogReport, build_catalog, clips_to_predict
 from overlap.catalog.catalog import Catalog, previous_catalog
 from overlap.catalog.folds import Partition, partition
 from overlap.catalog.listing import Listing, Split, list_clips, list_data
@@ -16,6 +16,7 @@ __all__ = [
     "Split",
     "StoredRows",
     "build_catalog",
+    "clips_to_predict",
     "equal_shares",
     "list_clips",
     "list_data",

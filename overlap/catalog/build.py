@@ -53,7 +53,7 @@ def build_catalog(
     clips, labels = _joined(listing, problems)
     clips, inspected = _inspected(clips, listing, wanted, previous, run)
     clips["state"] = np.where(clips["reason"] == "", OK, QUARANTINED)
-    _report_audio(clips, checks, problems)
+    report_audio(clips, checks, problems)
     _report_duplicates(clips, labels, problems)
     problems.raise_if_fatal(str(listing.data))
     words = listing.template.words if listing.template else _words(listing)
@@ -64,6 +64,22 @@ def build_catalog(
 def named_clips(listing: Listing) -> pd.DataFrame:
     """The files that stand for a row of a table, as far as they fit; nothing is checked."""
     return _joined(listing, Problems())[0]
+
+
+def clips_to_predict(listing: Listing) -> pd.DataFrame:
+    """The clips of a folder that stand for a row of the output, in the order of its rows.
+
+    Returns:
+        table_id, file and version of each.
+
+    Raises:
+        DataError: files or template do not say which clips; the message lists all of it.
+    """
+    problems = Problems([*listing.problems.found])
+    clips = _joined(listing, problems)[0]
+    problems.raise_if_fatal(str(listing.data))
+    clips = clips[clips["split"] == "test"].sort_values("position")
+    return clips[["table_id", "file", "version"]].reset_index(drop=True)
 
 
 def _words(listing: Listing) -> tuple[str, ...]:
@@ -171,7 +187,14 @@ def _inspected(
     return clips, int(new.sum())
 
 
-def _report_audio(clips: pd.DataFrame, checks: ChecksConfig, problems: Problems) -> None:
+def report_audio(clips: pd.DataFrame, checks: ChecksConfig, problems: Problems) -> None:
+    """Note repairs, clipped clips and clips that cannot be used.
+
+    Args:
+        clips: file, split, repairs, clipped, state and reason of each.
+        checks: How many may be unusable.
+        problems: Receives what is to be told.
+    """
     for repair in ("resampled", "downmixed", "padded", "trimmed"):
         cases = clips.loc[clips["repairs"].str.contains(repair, regex=False), "file"]
         problems.add_cases(f"clips were {repair}", cases, fatal=False)

@@ -68,7 +68,7 @@ def list_data(address: str | Location) -> Listing:
 
 
 def list_clips(address: str | Location) -> Listing:
-    """List a folder of clips without labels, to be predicted.
+    """List a folder of clips without labels, to be predicted; a template in it gives the order.
 
     Raises:
         DataError: there is no such folder, or no clip directly in it.
@@ -79,7 +79,8 @@ def list_clips(address: str | Location) -> Listing:
         raise _no_clips(data)
     problems = Problems()
     _check_ids(files, problems)
-    return Listing(data, files, None, None, None, problems)
+    template = _table(data / TEMPLATE, problems, labels=False)
+    return Listing(data, files, None, template, None, problems)
 
 
 def _folder(address: str | Location) -> Location:

@@ -31,13 +31,16 @@ class Table:
     """(rows, words) float64; NaN where a cell is not a number."""
 
 
-def read_table(location: Location, problems: Problems, *, labels: bool) -> Table | None:
+def read_table(
+    location: Location, problems: Problems, *, labels: bool, beside: str = ""
+) -> Table | None:
     """Read a table and check what can be checked without the clips.
 
     Args:
         location: A CSV file with a column `id` and one column per word.
         problems: Receives everything that is wrong.
         labels: Whether each row must be a distribution.
+        beside: A column that is no word, should the table have it.
 
     Returns:
         The table, or None when it cannot be read as one at all.
@@ -46,7 +49,7 @@ def read_table(location: Location, problems: Problems, *, labels: bool) -> Table
     frame = read_csv(location, ("id",), problems)
     if frame is None:
         return None
-    words = tuple(frame.columns.drop("id"))
+    words = tuple(word for word in frame.columns if word not in ("id", beside))
     if not words:
         problems.add(f"{name} has no column for a word")
         return None

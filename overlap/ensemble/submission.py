@@ -1,6 +1,7 @@
 """The table of predictions: checked against its template, written whole or not at all."""
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -43,13 +44,18 @@ def submission_table(
     return table, [*clips.loc[~own, "table_id"]]
 
 
-def write_table(table: pd.DataFrame, location: Location) -> None:
+def write_table(table: pd.DataFrame, location: Location, beside: Sequence[str] = ()) -> None:
     """Check a table and write it.
+
+    Args:
+        table: id and a column per word.
+        location: The CSV file.
+        beside: Columns that are no words; they may have empty cells.
 
     Raises:
         CorruptError: it is no table of distributions with one row per id; nothing is written.
     """
-    values = table.drop(columns="id").to_numpy(np.float64)
+    values = table.drop(columns=["id", *beside]).to_numpy(np.float64)
     faults = {
         "no rows": not len(table),
         "an id more than once": table["id"].duplicated().any(),

@@ -6,6 +6,7 @@ from overlap.catalog.listing import LABELS
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables import Table, read_table
 from overlap.ensemble.scoring import Score, score
+from overlap.ensemble.spread import spread_column
 from overlap.errors import DataError
 from overlap.storage import Location
 
@@ -23,7 +24,9 @@ def score_tables(labels: str, predictions: str, train_labels: str | None = None)
         DataError: a table cannot be read, or the two do not fit together.
     """
     problems = Problems()
-    truth, predicted = _read(labels, problems), _read(predictions, problems)
+    truth = _read(labels, problems)
+    beside = spread_column(truth.words if truth else ())
+    predicted = _read(predictions, problems, beside)
     if truth and predicted:
         for what, ours, theirs in (
             ("words", predicted.words, truth.words),
@@ -31,8 +34,8 @@ def score_tables(labels: str, predictions: str, train_labels: str | None = None)
         ):
             names = sorted(set(ours) ^ set(theirs))
             problems.add_cases(f"the tables have different {what}", names)
-    beside = Location.of(labels).parent / LABELS
-    train = Location.of(train_labels) if train_labels else beside if beside.exists() else None
+    near = Location.of(labels).parent / LABELS
+    train = Location.of(train_labels) if train_labels else near if near.exists() else None
     known = None if train is None else read_table(train, problems, labels=True)
     problems.raise_if_fatal(predictions)
     if truth is None or predicted is None:
@@ -47,8 +50,8 @@ def score_tables(labels: str, predictions: str, train_labels: str | None = None)
     return score(truth.values, predicted.values[np.ix_(rows, columns)], truth.words, mean)
 
 
-def _read(address: str, problems: Problems) -> Table | None:
+def _read(address: str, problems: Problems, beside: str = "") -> Table | None:
     location = Location.of(address)
     if not location.exists():
         raise DataError(f"{location}: there is no such file")
-    return read_table(location, problems, labels=True)
+    return read_table(location, problems, labels=True, beside=beside)

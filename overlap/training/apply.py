@@ -1,36 +1,85 @@
-"""One member applied to clips: `python -m overlap.training.apply MODEL FOLDER OUT`.
+"""An ensemble applied to files: `python -m overlap.training.apply JOB`.
 
-FOLDER holds a catalogue and features, as a workspace does; OUT receives the rows and their
-predictions. In a process of its own, for the reasons given in `overlap.training.member`.
+JOB is a file that holds a `PredictionJob`. The networks are loaded once; the clips go through them
+batch by batch, while a thread makes the features of the next batch. In a process of its own, for
+the reasons given in `overlap.training.member`.
 """
 
 import argparse
 import sys
 
-from overlap.catalog import Catalog
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from overlap.audio import Clip
 from overlap.child import as_child
-from overlap.features import FeatureStore
+from overlap.ensemble.pooling import pool_mean
+from overlap.ensemble.registry import EnsembleRecord
+from overlap.ensemble.spread import spread
+from overlap.errors import AudioError, OverlapError
+from overlap.prediction.batches import Batch, batches, one_ahead
+from overlap.prediction.jobs import Found, PredictionJob
 from overlap.storage import Location
-from overlap.training.feed import ChunkedSource
-from overlap.training.fit import predict
+from overlap.training.fit import Emit
 from overlap.training.member import load_model
+from overlap.training.spec import MEMBERS, MODEL_FILE
 
 
-def apply_model(model: Location, folder: Location, out: Location) -> None:
-    """Predict all usable test clips of a folder and write test_rows and test to `out`."""
-    rows = Catalog.load(folder).rows("test")
-    source = ChunkedSource(FeatureStore.open(folder))
-    out.write_arrays({"test_rows": rows, "test": predict(load_model(model), source, rows)})
+def predict_files(job: PredictionJob, networks: list[keras.Model], words: int, emit: Emit) -> Found:
+    """Predict files; those that cannot be used have a reason instead.
+
+    Args:
+        job: The files.
+        networks: The members' networks, from decibels to probabilities.
+        words: Number of words.
+        emit: Told how many files are done, as often as a batch is.
+    """
+    count = len(job.files)
+    shares = np.full((count, words), np.nan, np.float32)
+    apart = np.full(count, np.nan, np.float32)
+    reasons, repairs, clipped = [""] * count, [""] * count, np.zeros(count, np.bool_)
+
+    def heard(place: int, clip: Clip | AudioError) -> None:
+        if isinstance(clip, AudioError):
+            reasons[place] = str(clip)
+        else:
+            repairs[place], clipped[place] = " ".join(clip.repairs), clip.clipped
+
+    for batch in one_ahead(batches(Location(job.data), job.files, job.features, heard)):
+        members = _members_shares(networks, batch)
+        pooled = pool_mean(members)
+        shares[batch.places], apart[batch.places] = pooled, spread(members, pooled)
+        emit({"event": "clips", "done": int(batch.places[-1]) + 1})
+    emit({"event": "clips", "done": count})
+    return Found(shares, apart, np.array(reasons), np.array(repairs), clipped)
+
+
+def _members_shares(networks: list[keras.Model], batch: Batch) -> NDArray[np.float64]:
+    """(members, clips, words) float64."""
+    found = [network.predict_on_batch(batch.decibels) for network in networks]
+    return np.asarray(found, np.float64)[:, : len(batch.places)]
+
+
+def apply_ensemble(job: PredictionJob, emit: Emit) -> None:
+    """Do a job: what it finds is written last, as a whole."""
+    location = Location(job.ensemble)
+    record, owner = location.read_model(EnsembleRecord), location.parent.parent.parent
+    networks = [load_model(owner / MEMBERS / name / MODEL_FILE) for name in record.members]
+    predict_files(job, networks, len(record.words), emit).write(Location(job.out))
 
 
 def main() -> int:
-    """Apply the model named on the command line."""
+    """Do the job named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("model", "folder", "out"):
-        parser.add_argument(name, type=Location.of)
-    arguments = parser.parse_args()
-    with as_child():
-        apply_model(arguments.model, arguments.folder, arguments.out)
+    parser.add_argument("job", type=Location.of)
+    job = parser.parse_args().job.read_model(PredictionJob)
+    with as_child() as emit:
+        try:
+            apply_ensemble(job, emit)
+        except OverlapError as error:
+            print(error, file=sys.stderr)
+            return 1
     return 0
 
 

@@ -1,0 +1,1 @@
+"""Clips of any number through a published ensemble, with nothing on disk but the predictions."""

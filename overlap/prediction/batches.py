@@ -1,0 +1,91 @@
+"""From sound files to batches of decibels in memory: read, decode, repair, kernel."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overlap.audio import Clip
+from overlap.catalog.inspection import decoded, read_ahead
+from overlap.config import FeatureConfig
+from overlap.errors import AudioError
+from overlap.features.compute import compute_features
+from overlap.features.extract import GROUP
+from overlap.storage import Location
+
+BATCH_CLIPS = 256
+"""Clips per batch, at most."""
+BATCH_BYTES = 64e6
+"""Decibels per batch, at most: longer clips make smaller batches. Two are held at once."""
+
+Item = TypeVar("Item")
+Heard = Callable[[int, Clip | AudioError], None]
+"""Is told of every file, by its place: the clip, or why there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Usable clips."""
+
+    places: NDArray[np.int64]
+    """(clips,): which of the files they are, ascending."""
+    decibels: NDArray[np.float16]
+    """(batch, mel, frame, resolution): the first `len(places)` are theirs, the rest is zero. Every
+    batch has the same shape, so that a network is compiled once."""
+
+
+def batch_clips(features: FeatureConfig, files: int) -> int:
+    """Clips of a batch."""
+    most = int(BATCH_BYTES / (2 * np.prod(features.shape)))
+    return max(1, min(BATCH_CLIPS, most, files))
+
+
+def batches(
+    data: Location, files: tuple[str, ...], features: FeatureConfig, heard: Heard
+) -> Iterator[Batch]:
+    """Decibels of the usable clips among some files, in their order."""
+    size, wanted = batch_clips(features, len(files)), features.clip_format
+    samples = np.empty((GROUP, wanted.samples), np.float32)
+    places: list[int] = []
+    decibels = np.zeros((size, *features.shape), np.float16)
+    waiting = 0
+
+    def compute() -> None:
+        nonlocal waiting
+        end = len(places)
+        compute_features(samples[:waiting], features, decibels[end - waiting : end])
+        waiting = 0
+
+    with closing(read_ahead(data, files)) as contents:
+        for place, content in enumerate(contents):
+            try:
+                clip = decoded(content, wanted, samples[waiting])
+            except AudioError as error:
+                heard(place, error)
+                continue
+            heard(place, clip)
+            places.append(place)
+            waiting += 1
+            if waiting == GROUP or len(places) == size:
+                compute()
+            if len(places) == size:
+                yield Batch(np.array(places), decibels)
+                places, decibels = [], np.zeros_like(decibels)
+    if places:
+        compute()
+        yield Batch(np.array(places), decibels)
+
+
+def one_ahead(items: Iterable[Item]) -> Generator[Item]:
+    """The same items, each made in a thread while the one before it is used."""
+    source = iter(items)
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="overlap-ahead") as maker:
+        upcoming = maker.submit(next, source, end)
+        while (item := upcoming.result()) is not end:
+            upcoming = maker.submit(next, source, end)
+            yield item  # type: ignore[misc]  # it is not the end

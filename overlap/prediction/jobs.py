@@ -1,0 +1,150 @@
+"""A folder of clips cut into jobs, and what each leaves: shares, spread, and what was heard.
+
+A job is some thousand clips. What it finds is one small file in the workspace, named by the
+clips and their versions, below a folder named by the ensemble: a run that was interrupted, or
+the same clips again, only do what is not there.
+"""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from overlap.catalog import Listing, clips_to_predict
+from overlap.catalog.inspection import NOT_OPENED
+from overlap.config import FeatureConfig, Section, fingerprint
+from overlap.ensemble.registry import RECORD_FILE, EnsembleRecord, folder_of
+from overlap.ensemble.spread import spread_column
+from overlap.errors import DataError, MemberError
+from overlap.storage import Location
+from overlap.training.spec import MEMBERS, MODEL_FILE, load_record
+
+PREDICTIONS = "predictions"
+JOB_CLIPS = 4096
+"""Clips per job: starting a process and loading the networks takes seconds; more clips would only
+be lost together when a worker dies."""
+
+
+class PredictionJob(Section):
+    """Some clips of a folder, to be predicted by one process."""
+
+    ensemble: str
+    """Address of the ensemble's record."""
+    features: FeatureConfig
+    """What its members were trained on."""
+    data: str
+    """Address of the folder."""
+    files: tuple[str, ...]
+    """Files below it."""
+    out: str
+    """Address of the file that receives what was found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a job found, a row per file."""
+
+    shares: NDArray[np.float32]
+    """(clips, words): the pooled probabilities; NaN where the clip cannot be used."""
+    spread: NDArray[np.float32]
+    """(clips,): see `overlap.ensemble.spread`; NaN where the clip cannot be used."""
+    reason: NDArray[np.str_]
+    """(clips,): why the clip cannot be used; empty where it can."""
+    repairs: NDArray[np.str_]
+    """(clips,): what was done to it, names between spaces."""
+    clipped: NDArray[np.bool_]
+    """(clips,): whether many samples are at full scale."""
+
+    def write(self, location: Location) -> None:
+        """Keep this."""
+        location.write_arrays(vars(self))
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionPlan:
+    """A folder of clips and the jobs that predict it."""
+
+    ensemble: EnsembleRecord
+    data: str
+    """Address of the folder."""
+    words: tuple[str, ...]
+    """Columns of the output."""
+    clips: pd.DataFrame
+    """table_id, file and version of every row of the output, in its order."""
+    jobs: tuple[PredictionJob, ...]
+    """Together they have every clip once, in that order."""
+
+    def missing(self) -> list[PredictionJob]:
+        """Jobs that have not been done."""
+        return [job for job in self.jobs if read_found(job) is None]
+
+
+def plan_prediction(
+    workspace: Location, owner: Location, ensemble: EnsembleRecord, listing: Listing
+) -> PredictionPlan:
+    """Cut a folder of clips into jobs.
+
+    Args:
+        workspace: Keeps what jobs find.
+        owner: The workspace of the ensemble.
+        ensemble: The ensemble.
+        listing: The folder.
+
+    Raises:
+        DataError: the folder or its template does not fit.
+        MemberError: members of the ensemble are no longer there.
+    """
+    records = [load_record(owner / MEMBERS / name) for name in ensemble.members]
+    members = [record for record in records if record is not None]
+    if len(members) < len(records):
+        raise MemberError(f"{owner}: members of ensemble {ensemble.version} are no longer there")
+    clips, words = clips_to_predict(listing), _columns(listing, ensemble.words)
+    features, data = members[0].spec.features, str(listing.data)
+    networks = [member.files[MODEL_FILE] for member in members]
+    folder = workspace / PREDICTIONS / fingerprint(data, ensemble.fingerprint, networks)
+    record = str(folder_of(owner, ensemble) / RECORD_FILE)
+    jobs = []
+    for start in range(0, len(clips), JOB_CLIPS):
+        part = clips.iloc[start : start + JOB_CLIPS]
+        files = tuple(part["file"])
+        out = str(folder / f"{fingerprint(files, [*part['version']])}.npz")
+        jobs.append(
+            PredictionJob(ensemble=record, features=features, data=data, files=files, out=out)
+        )
+    return PredictionPlan(ensemble, data, words, clips, tuple(jobs))
+
+
+def clips_of(jobs: Sequence[PredictionJob]) -> int:
+    """How many clips some jobs have."""
+    return sum(len(job.files) for job in jobs)
+
+
+def read_found(job: PredictionJob) -> Found | None:
+    """What a job found; None where it has to be done.
+
+    So it is where its file is missing or damaged, and where a clip could not even be opened:
+    that says nothing of the clip, and may be over.
+    """
+    try:
+        found = Found(**Location(job.out).read_arrays())
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):
+        return None
+    transient = np.char.startswith(found.reason, NOT_OPENED).any()
+    return None if transient or len(found.shares) != len(job.files) else found
+
+
+def _columns(listing: Listing, words: Sequence[str]) -> tuple[str, ...]:
+    """The words in the order of the template, if the folder has one."""
+    if listing.template is None:
+        return tuple(words)
+    beside = spread_column(words)
+    asked = tuple(word for word in listing.template.words if word != beside)
+    if set(asked) != set(words):
+        raise DataError(
+            f"{listing.data}/{listing.template.name}: its words are not the ensemble's: "
+            f"{', '.join(sorted(set(asked) ^ set(words)))}; remove it, or name another model"
+        )
+    return asked

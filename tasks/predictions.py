@@ -1,0 +1,80 @@
+"""Predictions: jobs on training workers, each a process over some thousand files; one table."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from threading import Event
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from overlap.child import run_child
+from overlap.config import Section
+from overlap.prediction.jobs import PredictionJob, PredictionPlan
+from overlap.prediction.table import prediction_table
+from overlap.storage import Location
+from tasks.cluster import report, still_wanted
+from tasks.members import TrainingJob, on_training_worker
+from tasks.progress import Stage, note
+
+
+class PredictReport(Section):
+    """What a prediction made."""
+
+    out: str
+    """The table."""
+    clips: int
+    """Its rows."""
+    computed: int
+    """Clips that were predicted now; the others were by an earlier run."""
+    imputed: tuple[str, ...]
+    """Ids of clips whose audio cannot be used: their row is the mean prediction."""
+
+
+def apply_on_worker(job: PredictionJob, topic: str) -> None:
+    """On a worker: predict files with an ensemble, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="overlap-predict-") as folder:
+        location = Location(f"{folder}/job.json")
+        location.write_json(job.model_dump(mode="json"))
+        run_child(
+            "overlap.training.apply",
+            [str(location)],
+            lambda event: report(topic, event),
+            still_wanted(),
+        )
+
+
+@task(name="apply", task_run_name="{name}", cache_policy=NO_CACHE)
+def apply_ensemble(
+    scheduler: str, job: PredictionJob, number: int, name: str, progress: Stage, stop: Event
+) -> int:
+    """Predict the files of a job; how many they are. Given up when `stop` is set."""
+    moved = _clips_shown_on(progress)
+    work = TrainingJob(apply_on_worker, (job,), name, number)
+    on_training_worker(scheduler, work, stop, moved)
+    moved({"done": len(job.files)})
+    return len(job.files)
+
+
+@task(name="table", cache_policy=NO_CACHE)
+def write_predictions(plan: PredictionPlan, out: Location, computed: int) -> PredictReport:
+    """Write the table of a plan whose jobs are done."""
+    made = prediction_table(plan)
+    for warning in made.warnings:
+        note(warning)
+    made.write(out)
+    return PredictReport(
+        out=str(out), clips=len(made.table), computed=computed, imputed=made.imputed
+    )
+
+
+def _clips_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
+    """Moves the bar of all jobs by what one has done; back, where a job begins again."""
+    seen = 0
+
+    def on_event(event: Mapping[str, Any]) -> None:
+        nonlocal seen
+        seen, more = event["done"], event["done"] - seen
+        progress.advance(more, f"{progress.rate(more):,.0f} clips/s")
+
+    return on_event
