@@ -1,10 +1,13 @@
 """Steps of a run made in the test's own process, and a configuration that takes seconds."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from overlap.catalog import Catalog, build_catalog, list_data
 from overlap.config import ChecksConfig, RunConfig
+from overlap.ensemble import registry
+from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.storage import Location
 
@@ -47,3 +50,20 @@ def computed(config: RunConfig, previous: Catalog | None = None) -> tuple[Catalo
     for block in store.missing(catalog):
         extract_block(block_job(workspace, catalog, block))
     return catalog, store
+
+
+def published(version: str, words: str = "abcd", members: tuple[str, ...] = ()) -> EnsembleRecord:
+    """A record of an ensemble that says little."""
+    return EnsembleRecord(
+        version=version, fingerprint=version, created=datetime(2026, 1, 1, tzinfo=UTC),
+        members=members, pooled=(), pool="mean", words=tuple(words), data="D", clips={}, kl=None,
+        trivial_kl=None, member_kl=(), curve=(), held_out_key=None, test_key="t", files={},
+        imputed=(), config={"preset": "demo"}, software={}, git_revision=None,
+    )  # fmt: skip
+
+
+def publish_record(workspace: Location, record: EnsembleRecord) -> Location:
+    """Write a record where a published ensemble's stands."""
+    place = registry.folder_of(workspace, record) / registry.RECORD_FILE
+    place.write_json(record.model_dump(mode="json"))
+    return place

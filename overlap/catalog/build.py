@@ -70,7 +70,8 @@ def clips_to_predict(listing: Listing) -> pd.DataFrame:
     """The clips of a folder that stand for a row of the output, in the order of its rows.
 
     Returns:
-        table_id, file and version of each.
+        table_id, file and version of each; the index counts them in the order of their ids,
+        whatever the template's.
 
     Raises:
         DataError: files or template do not say which clips; the message lists all of it.
@@ -78,8 +79,8 @@ def clips_to_predict(listing: Listing) -> pd.DataFrame:
     problems = Problems([*listing.problems.found])
     clips = _joined(listing, problems)[0]
     problems.raise_if_fatal(str(listing.data))
-    clips = clips[clips["split"] == "test"].sort_values("position")
-    return clips[["table_id", "file", "version"]].reset_index(drop=True)
+    clips = clips[clips["split"] == "test"].reset_index(drop=True)
+    return clips.sort_values("position")[["table_id", "file", "version"]]
 
 
 def _words(listing: Listing) -> tuple[str, ...]:

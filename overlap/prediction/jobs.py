@@ -58,6 +58,11 @@ class Found:
     clipped: NDArray[np.bool_]
     """(clips,): whether many samples are at full scale."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether every clip was looked at: one that could not even be opened is tried again."""
+        return not np.char.startswith(self.reason, NOT_OPENED).any()
+
     def write(self, location: Location) -> None:
         """Keep this."""
         location.write_arrays(vars(self))
@@ -73,13 +78,15 @@ class PredictionPlan:
     words: tuple[str, ...]
     """Columns of the output."""
     clips: pd.DataFrame
-    """table_id, file and version of every row of the output, in its order."""
+    """table_id, file and version of every row of the output, in its order; the index says which
+    clip of all jobs it is."""
     jobs: tuple[PredictionJob, ...]
-    """Together they have every clip once, in that order."""
+    """Together they have every clip once, in the order of the ids."""
 
     def missing(self) -> list[PredictionJob]:
-        """Jobs that have not been done."""
-        return [job for job in self.jobs if read_found(job) is None]
+        """Jobs that have not been done, or that could not open all of their files."""
+        found = ((job, read_found(job)) for job in self.jobs)
+        return [job for job, part in found if part is None or not part.settled]
 
 
 def plan_prediction(
@@ -106,9 +113,9 @@ def plan_prediction(
     networks = [member.files[MODEL_FILE] for member in members]
     folder = workspace / PREDICTIONS / fingerprint(data, ensemble.fingerprint, networks)
     record = str(folder_of(owner, ensemble) / RECORD_FILE)
-    jobs = []
+    jobs, by_id = [], clips.sort_index()
     for start in range(0, len(clips), JOB_CLIPS):
-        part = clips.iloc[start : start + JOB_CLIPS]
+        part = by_id.iloc[start : start + JOB_CLIPS]
         files = tuple(part["file"])
         out = str(folder / f"{fingerprint(files, [*part['version']])}.npz")
         jobs.append(
@@ -123,17 +130,12 @@ def clips_of(jobs: Sequence[PredictionJob]) -> int:
 
 
 def read_found(job: PredictionJob) -> Found | None:
-    """What a job found; None where it has to be done.
-
-    So it is where its file is missing or damaged, and where a clip could not even be opened:
-    that says nothing of the clip, and may be over.
-    """
+    """What a job found; None where its file is missing or damaged."""
     try:
         found = Found(**Location(job.out).read_arrays())
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):
         return None
-    transient = np.char.startswith(found.reason, NOT_OPENED).any()
-    return None if transient or len(found.shares) != len(job.files) else found
+    return found if len(found.shares) == len(job.files) else None
 
 
 def _columns(listing: Listing, words: Sequence[str]) -> tuple[str, ...]:

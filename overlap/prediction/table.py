@@ -46,8 +46,8 @@ def prediction_table(plan: PredictionPlan) -> PredictionTable:
     parts = [part for part in found if part is not None]
     if len(parts) < len(found):
         raise CorruptError(
-            f"{len(found) - len(parts)} of {len(found)} parts of the predictions are not there; "
-            "did files disappear meanwhile? Run again: the others are kept"
+            f"{len(found) - len(parts)} of {len(found)} parts of the predictions are not there or "
+            "damaged; run again: the others are kept"
         )
     whole = Found(*(np.concatenate(arrays) for arrays in zip(*map(_arrays, parts), strict=True)))
     usable = np.flatnonzero(whole.reason == "")
@@ -57,7 +57,7 @@ def prediction_table(plan: PredictionPlan) -> PredictionTable:
     own = whole.shares[usable].astype(np.float64)
     table, imputed = submission_table(plan.clips, usable, own, plan.ensemble.words)
     beside = spread_column(plan.words)
-    table = table[["id", *plan.words]].assign(**{beside: whole.spread})
+    table = table[["id", *plan.words]].assign(**{beside: whole.spread[plan.clips.index]})
     return PredictionTable(table, beside, tuple(imputed), _warnings(plan, whole))
 
 
@@ -67,7 +67,7 @@ def _arrays(part: Found) -> tuple[NDArray[np.generic], ...]:
 
 def _warnings(plan: PredictionPlan, found: Found) -> tuple[str, ...]:
     problems = Problems()
-    heard = plan.clips.assign(
+    heard = plan.clips.sort_index().assign(
         split="test",
         repairs=found.repairs,
         clipped=found.clipped,

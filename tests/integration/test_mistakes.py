@@ -135,6 +135,8 @@ def test_predictions_and_models(overlap, finished, data: Path, tmp_path: Path) -
     assert "no champion there yet" in refused(
         overlap, "predict", data / "test", "--workspace", tmp_path, *out
     )
+    export = ("models", "export", "champion", *place)
+    assert "ends in .keras or .onnx" in refused(overlap, *export, "--out", tmp_path / "m.h5")
     assert "no ensemble v9" in refused(overlap, "models", "promote", "v9", *place)
     assert "no earlier champion" in refused(overlap, "models", "rollback", *place)
     assert not (tmp_path / "p.csv").exists()

@@ -169,8 +169,17 @@ def test_predictions_for_new_clips_are_the_ensembles(
     found = pd.read_csv(tmp_path / "preds.csv").set_index("id")
     (file,) = finished.workspace.glob("ensembles/*/submission.csv")
     expected = pd.read_csv(file).set_index("id")
-    assert np.abs(found.loc[expected.index] - expected).max(axis=None) < 1e-6
+    spread = found.pop("spread")
     assert np.allclose(found.loc["broken"], expected.mean(), atol=1e-6)
+    assert spread.index[spread.isna()].tolist() == ["broken"]
+    assert (spread.drop("broken") > 0).all()
+    assert np.abs(found.loc[expected.index] - expected).max(axis=None) < 1e-6
+    # Only the predictions lie on the disk, and the same clips again cost nothing.
+    kept = [file.suffix for file in (copy / "predictions").rglob("*") if file.is_file()]
+    assert kept == [".npz"]
+    again = overlap("predict", clips, "--workspace", copy, "--out", tmp_path / "again.csv")
+    assert "21 clips predicted, 21 of them before" in again.stdout
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "preds.csv").read_bytes()
 
 
 def test_a_stage_does_what_is_missing(

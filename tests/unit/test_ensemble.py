@@ -152,6 +152,18 @@ def test_tables_join_by_id_and_word(tmp_path: Path) -> None:
     assert judged.clips == 5
 
 
+def test_the_spread_of_predictions_is_no_word(tmp_path: Path) -> None:
+    p, q = labels(5), distributions(5, 1)
+    ids = [f"c{i}" for i in range(5)]
+    truth = write(tmp_path, "truth.csv", ids, p)
+    table = pd.DataFrame(q, columns=[*WORDS]).assign(spread=[0.1, np.nan, 0, 0, 0])
+    table.insert(0, "id", ids)
+    write_table(table, Location.of(tmp_path / "p.csv"), ("spread",))
+    assert score_tables(truth, str(tmp_path / "p.csv")).kl == pytest.approx(kl(p, q))
+    with pytest.raises(CorruptError, match="not finite"):
+        write_table(table, Location.of(tmp_path / "q.csv"))
+
+
 def test_training_labels_are_found_beside_the_labels_anywhere() -> None:
     folder = Location.of("memory://scored")
     (folder / "labels.csv").write_bytes(b"id,a,b\n1,0.5,0.5\n2,1,0\n")

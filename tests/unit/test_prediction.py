@@ -1,0 +1,249 @@
+"""Prediction of files: batches in memory, jobs, what they leave, and the table."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from steps import published
+
+from overlap.catalog import list_clips
+from overlap.config import FeatureConfig, NetworkConfig, Stage
+from overlap.ensemble.pooling import pool_mean
+from overlap.ensemble.spread import spread
+from overlap.errors import CorruptError, DataError, MemberError
+from overlap.features import Normalisation
+from overlap.features.compute import compute_features
+from overlap.prediction import batches as batches_module
+from overlap.prediction import jobs as jobs_module
+from overlap.prediction.batches import batch_clips, batches, one_ahead
+from overlap.prediction.jobs import Found, PredictionJob, plan_prediction, read_found
+from overlap.prediction.table import prediction_table
+from overlap.storage import Location
+
+FEATURES = FeatureConfig()
+ENSEMBLE = published("v1", "abcd", ("m1",))
+
+
+@pytest.fixture
+def clips(data: Path, tmp_path: Path) -> Path:
+    """20 clips and two that cannot be used."""
+    folder = Path(shutil.copytree(data / "test", tmp_path / "clips"))
+    (folder / "a_broken.wav").write_bytes(b"no sound")
+    soundfile.write(folder / "test_000003b.wav", np.zeros(16000), 16000)
+    return folder
+
+
+def sounds(folder: Path, files: list[str]) -> np.ndarray:
+    return np.stack([soundfile.read(folder / file, dtype="float32")[0] for file in files])
+
+
+# --- batches ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("batch", "group"), [(256, 32), (7, 32), (7, 3), (10, 5), (1, 1)])
+def test_batches_have_every_usable_clip_once(
+    clips: Path, monkeypatch: pytest.MonkeyPatch, batch: int, group: int
+) -> None:
+    monkeypatch.setattr(batches_module, "BATCH_CLIPS", batch)
+    monkeypatch.setattr(batches_module, "GROUP", group)
+    files = tuple(sorted(file.name for file in clips.iterdir()))
+    heard = {}
+    found = list(batches(Location.of(clips), files, FEATURES, heard.__setitem__))
+    assert sorted(heard) == list(range(22))
+    bad = [place for place, clip in heard.items() if isinstance(clip, Exception)]
+    assert [files[place] for place in bad] == ["a_broken.wav", "test_000003b.wav"]
+    places = np.concatenate([one.places for one in found])
+    assert places.tolist() == [place for place in range(22) if place not in bad]
+    assert {one.decibels.shape for one in found} == {(min(batch, 22), *FEATURES.shape)}
+    decibels = np.concatenate([one.decibels[: len(one.places)] for one in found])
+    expected = compute_features(sounds(clips, [files[p] for p in places]), FEATURES)
+    assert np.array_equal(decibels, expected)
+
+
+def test_longer_clips_make_smaller_batches() -> None:
+    assert batch_clips(FEATURES, 10_000) == 256
+    assert batch_clips(FEATURES, 10) == 10
+    assert batch_clips(FEATURES.model_copy(update={"clip_seconds": 60.0}), 10_000) == 20
+
+
+def test_one_item_is_made_ahead() -> None:
+    def items() -> Iterator[str]:
+        yield threading.current_thread().name
+        yield "second"
+        raise ValueError("no third")
+
+    found = one_ahead(items())
+    assert next(found).startswith("overlap-ahead")
+    assert next(found) == "second"
+    with pytest.raises(ValueError, match="no third"):
+        next(found)
+    assert list(one_ahead([])) == []
+
+
+# --- a job -----------------------------------------------------------------------------------
+
+
+def test_files_are_predicted_as_their_features_are(
+    clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from overlap.training.apply import predict_files
+    from overlap.training.network import build_network
+
+    monkeypatch.setattr(batches_module, "BATCH_CLIPS", 8)
+    network = NetworkConfig(stages=(Stage(kind="plain", filters=4),), input_pool=(8, 8), dense=8)
+    constants = Normalisation((-80.0,) * 4, (-50.0,) * 4, (15.0,) * 4)
+    networks = [build_network(network, FEATURES.shape, 4, constants) for _ in range(3)]
+    files = tuple(sorted(file.name for file in clips.iterdir()))
+    job = PredictionJob(
+        ensemble="E", features=FEATURES, data=str(clips), files=files, out=str(clips / "found")
+    )
+    events = []
+    found = predict_files(job, networks, 4, events.append)
+    assert [event["done"] for event in events] == [10, 18, 22, 22]
+    usable = found.reason == ""
+    decibels = compute_features(sounds(clips, [f for f in files if "b" not in f]), FEATURES)
+    members = np.stack([one.predict(decibels, verbose=0) for one in networks])
+    assert np.abs(found.shares[usable] - pool_mean(members)).max() < 1e-5
+    assert np.abs(found.spread[usable] - spread(members, pool_mean(members))).max() < 1e-5
+    assert np.isnan(found.shares[~usable]).all()
+    assert np.isnan(found.spread[~usable]).all()
+    assert found.reason[files.index("test_000003b.wav")] == "silent"
+    assert read_found(job) is None
+    found.write(Location(job.out))
+    again = read_found(job)
+    assert again is not None
+    for name, values in vars(found).items():
+        assert np.array_equal(getattr(again, name), values, equal_nan=values.dtype.kind == "f")
+
+
+def made_up(count: int, seed: int = 0) -> Found:
+    random = np.random.default_rng(seed)
+    shares = random.dirichlet(np.ones(4), count).astype(np.float32)
+    empty = np.array([""] * count)
+    return Found(shares, shares[:, 0], empty, empty, np.zeros(count, np.bool_))
+
+
+def test_what_says_nothing_is_done_again(workspace: Location) -> None:
+    out = workspace / "found.npz"
+    job = PredictionJob(ensemble="E", features=FEATURES, data="D", files=("a", "b"), out=str(out))
+    made_up(2).write(out)
+    assert read_found(job) is not None
+    made_up(3).write(out)
+    assert read_found(job) is None
+    made_up(2).write(out)
+    out.write_bytes(out.read_bytes()[:-40])
+    assert read_found(job) is None
+    out.write_arrays({"other": np.zeros(2)})
+    assert read_found(job) is None
+
+
+# --- the plan and the table ------------------------------------------------------------------
+
+
+@pytest.fixture
+def member(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only member's record."""
+    from types import SimpleNamespace
+
+    record = SimpleNamespace(
+        spec=SimpleNamespace(features=FEATURES), files={"model.keras": "digest"}
+    )
+    monkeypatch.setattr(jobs_module, "load_record", lambda _folder: record)
+    monkeypatch.setattr(jobs_module, "JOB_CLIPS", 8)
+
+
+def planned(workspace: Location, clips: Path) -> jobs_module.PredictionPlan:
+    return plan_prediction(workspace, workspace, ENSEMBLE, list_clips(clips))
+
+
+def test_only_what_is_new_is_missing(workspace: Location, clips: Path, member: None) -> None:
+    plan = planned(workspace, clips)
+    assert [len(job.files) for job in plan.jobs] == [8, 8, 6]
+    assert [f for job in plan.jobs for f in job.files] == sorted(f.name for f in clips.iterdir())
+    assert plan.missing() == [*plan.jobs]
+    with pytest.raises(CorruptError, match="3 of 3 parts of the predictions are not there or"):
+        prediction_table(plan)
+    for job in plan.jobs:
+        made_up(len(job.files)).write(Location(job.out))
+    assert planned(workspace, clips).missing() == []
+    unopened = np.array(["", "cannot be opened (timed out)", *[""] * 6])
+    replace(made_up(8), reason=unopened).write(Location(plan.jobs[1].out))
+    assert planned(workspace, clips).missing() == [plan.jobs[1]]
+    assert len(prediction_table(plan).imputed) == 1
+    made_up(8).write(Location(plan.jobs[1].out))
+    soundfile.write(clips / "z.wav", np.ones(100) / 2, 16000)
+    assert [len(job.files) for job in planned(workspace, clips).missing()] == [7]
+    (clips / "test_000000.wav").write_bytes(b"other")
+    assert [len(job.files) for job in planned(workspace, clips).missing()] == [8, 7]
+
+
+def test_a_clip_that_cannot_be_used_gets_the_mean_and_no_spread(
+    workspace: Location, clips: Path, member: None
+) -> None:
+    plan = planned(workspace, clips)
+    for number, job in enumerate(plan.jobs):
+        found = made_up(len(job.files), number)
+        bad = np.array([file == "a_broken.wav" for file in job.files])
+        found.shares[bad] = found.spread[bad] = np.nan
+        replace(found, reason=np.where(bad, "unreadable", "")).write(Location(job.out))
+    made = prediction_table(plan)
+    assert [*made.table.columns] == ["id", "a", "b", "c", "d", "spread"]
+    assert made.table["id"].tolist() == sorted(f.stem for f in clips.iterdir())
+    assert made.imputed == ("a_broken",)
+    assert made.warnings == ("clips cannot be used and are quarantined: a_broken.wav (unreadable)",)
+    table = made.table.set_index("id")
+    assert np.allclose(table.loc["a_broken", [*"abcd"]].astype(float), table[1:][[*"abcd"]].mean())
+    assert table["spread"].isna().sum() == 1
+
+
+def test_a_template_gives_the_order_and_keeps_what_was_found(
+    workspace: Location, clips: Path, member: None
+) -> None:
+    plan = planned(workspace, clips)
+    for number, job in enumerate(plan.jobs):
+        made_up(len(job.files), number).write(Location(job.out))
+    before = prediction_table(plan).table.set_index("id")
+    order = before.index[::-1]
+    template = pd.DataFrame({"id": order, "d": 0, "b": 0, "a": 0, "c": 0})
+    template.to_csv(clips / "submission.csv", index=False)
+    again = planned(workspace, clips)
+    assert again.missing() == []
+    made = prediction_table(again)
+    assert [*made.table.columns] == ["id", "d", "b", "a", "c", "spread"]
+    pd.testing.assert_frame_equal(made.table.set_index("id")[[*before.columns]], before.loc[order])
+    # A table that lies among the clips is their template, and its spread is no word.
+    made.write(Location.of(clips / "submission.csv"))
+    read = pd.read_csv(clips / "submission.csv").set_index("id")
+    assert np.allclose(read["spread"], before.loc[order, "spread"], atol=1e-7)
+    assert planned(workspace, clips).words == ("d", "b", "a", "c")
+
+
+def test_what_cannot_be_predicted(
+    workspace: Location, clips: Path, member: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clips / "submission.csv").write_text("id,a,b,c,x\ntest_000000,0,0,0,0\n")
+    with pytest.raises(DataError, match="its words are not the ensemble's: d, x"):
+        planned(workspace, clips)
+    (clips / "submission.csv").write_text("id,a,b,c,d\nnobody,0,0,0,0\n")
+    with pytest.raises(DataError, match=r"no id of submission\.csv fits a file"):
+        planned(workspace, clips)
+    (clips / "submission.csv").unlink()
+    (clips / "a_broken.flac").touch()
+    with pytest.raises(DataError, match="several files have one id"):
+        planned(workspace, clips)
+    (clips / "a_broken.flac").unlink()
+    plan = planned(workspace, clips)
+    for job in plan.jobs:
+        found = made_up(len(job.files))
+        replace(found, reason=np.full(len(job.files), "silent")).write(Location(job.out))
+    with pytest.raises(DataError, match="no clip there can be used: silent"):
+        prediction_table(plan)
+    monkeypatch.setattr(jobs_module, "load_record", lambda _folder: None)
+    with pytest.raises(MemberError, match="members of ensemble v1 are no longer there"):
+        planned(workspace, clips)
