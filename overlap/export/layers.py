@@ -20,6 +20,8 @@ from overlap.features.reference import AMIN, mel_filters
 Tensor = Any  # of whichever backend Keras runs on
 SMALLEST = 1e-7
 """Probabilities are raised to this before a power that has no value at zero."""
+GEOMETRIC = 2e-4
+"""Nearer to 0 than this an exponent is 0: the formula would lose its digits in float32."""
 
 
 @keras.saving.register_keras_serializable(package="overlap")
@@ -138,7 +140,8 @@ class PoolShares(keras.layers.Layer):  # type: ignore[misc]  # keras publishes n
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.weights_by_member, self.words = [*map(float, weights)], [*words]
-        self.exponent, self.temperature = float(exponent), float(temperature)
+        self.exponent = 0.0 if abs(exponent) < GEOMETRIC else float(exponent)
+        self.temperature = float(temperature)
 
     @classmethod
     def mean(cls, members: int, words: Sequence[str], name: str | None = None) -> Self:
@@ -149,7 +152,7 @@ class PoolShares(keras.layers.Layer):  # type: ignore[misc]  # keras publishes n
         """(clips, words) float32 of every member to (clips, words) float32 that sum to 1."""
         total = sum(self.weights_by_member)
         weighted = zip(self.weights_by_member, shares, strict=True)
-        pooled = sum(weight / total * self._raised(share) for weight, share in weighted)
+        pooled = sum(weight / total * self._raised(share) for weight, share in weighted if weight)
         if self.exponent == 0:
             pooled = keras.ops.exp(pooled)
         elif self.exponent != 1:

@@ -1,13 +1,13 @@
 """The network of a whole ensemble: samples -> decibels -> every member -> their average."""
 
 import json
+from collections.abc import Callable
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig
-from overlap.ensemble.pooling import pool_mean
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.layers import Decibels, PoolShares
 from overlap.features.compute import compute_features
@@ -51,11 +51,14 @@ def about(network: keras.Model) -> dict[str, str]:
 
 
 def pipeline_shares(
-    features: FeatureConfig, members: list[keras.Model], clips: NDArray[np.float32]
+    features: FeatureConfig,
+    members: list[keras.Model],
+    pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    clips: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     """(clips, words) float64: what the pipeline makes of (clips, samples) float32."""
     decibels = compute_features(clips, features)
-    return pool_mean(np.stack([member.predict(decibels, verbose=0) for member in members]))
+    return pool(np.stack([member.predict(decibels, verbose=0) for member in members]))
 
 
 def check_clips(features: FeatureConfig) -> NDArray[np.float32]:

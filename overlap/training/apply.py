@@ -7,6 +7,7 @@ the reasons given in `overlap.training.member`.
 
 import argparse
 import sys
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -26,12 +27,19 @@ from overlap.training.member import load_model
 from overlap.training.spec import MEMBERS, MODEL_FILE
 
 
-def predict_files(job: PredictionJob, networks: list[keras.Model], words: int, emit: Emit) -> Found:
+def predict_files(
+    job: PredictionJob,
+    networks: list[keras.Model],
+    pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    words: int,
+    emit: Emit,
+) -> Found:
     """Predict files; those that cannot be used have a reason instead.
 
     Args:
         job: The files.
         networks: The members' networks, from decibels to probabilities.
+        pool: (members, clips, words) to (clips, words).
         words: Number of words.
         emit: Told how many files are done, as often as a batch is.
     """
@@ -48,7 +56,7 @@ def predict_files(job: PredictionJob, networks: list[keras.Model], words: int, e
 
     for batch in one_ahead(batches(Location(job.data), job.files, job.features, heard)):
         members = _members_shares(networks, batch)
-        pooled = pool_mean(members)
+        pooled = pool(members)
         shares[batch.places], apart[batch.places] = pooled, spread(members, pooled)
         emit({"event": "clips", "done": int(batch.places[-1]) + 1})
     emit({"event": "clips", "done": count})
@@ -66,7 +74,8 @@ def apply_ensemble(job: PredictionJob, emit: Emit) -> None:
     location = Location(job.ensemble)
     record, owner = location.read_model(EnsembleRecord), location.parent.parent.parent
     networks = [load_model(owner / MEMBERS / name / MODEL_FILE) for name in record.members]
-    predict_files(job, networks, len(record.words), emit).write(Location(job.out))
+    found = predict_files(job, networks, pool_mean, len(record.words), emit)
+    found.write(Location(job.out))
 
 
 def main() -> int:

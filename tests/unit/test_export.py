@@ -104,7 +104,7 @@ def test_an_exported_network_is_the_pipeline(tmp_path: Path) -> None:
     constants = Normalisation((-80.0, -80.0), (-50.0, -50.0), (15.0, 15.0))
     members = [build_network(network, features.shape, 4, constants) for _ in range(2)]
     clips = check_clips(features)
-    expected = pipeline_shares(features, members, clips)
+    expected = pipeline_shares(features, members, pool_mean, clips)
     whole = ensemble_network(published("20260102-030405-ffffffff"), features, members)
     whole.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)

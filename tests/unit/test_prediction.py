@@ -104,7 +104,7 @@ def test_files_are_predicted_as_their_features_are(
         ensemble="E", features=FEATURES, data=str(clips), files=files, out=str(clips / "found")
     )
     events = []
-    found = predict_files(job, networks, 4, events.append)
+    found = predict_files(job, networks, pool_mean, 4, events.append)
     assert [event["done"] for event in events] == [10, 18, 22, 22]
     usable = found.reason == ""
     decibels = compute_features(sounds(clips, [f for f in files if "b" not in f]), FEATURES)
