@@ -35,7 +35,11 @@ def ensemble_network(
     for number, member in enumerate(members, 1):
         member.name = f"member_{number}"  # names of layers differ within a model
     shares = [member(decibels) for member in members]
-    pooled = PoolShares.mean(len(members), record.words, name="probabilities")(shares)
+    pool = record.fitted
+    weights = pool.weights or [1.0] * len(members)
+    pooled = PoolShares(
+        weights, pool.exponent, pool.temperature, record.words, name="probabilities"
+    )(shares)
     return keras.Model(samples, pooled, name=NAME + record.version)
 
 

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.child import as_child
-from overlap.ensemble.pooling import pool_mean
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import CorruptError, OverlapError
 from overlap.export.request import KINDS, Kind
@@ -50,7 +49,7 @@ def write_export(location: Location, kind: Kind, out: Location) -> dict[str, flo
     features = (folders[0] / RECORD_FILE).read_model(MemberRecord).spec.features
     members = [load_model(folder / MODEL_FILE) for folder in folders]
     clips = networks.check_clips(features)
-    expected = networks.pipeline_shares(features, members, pool_mean, clips)
+    expected = networks.pipeline_shares(features, members, record.fitted, clips)
     network = networks.ensemble_network(record, features, members)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model.{kind}"

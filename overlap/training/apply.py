@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from overlap.audio import Clip
 from overlap.child import as_child
-from overlap.ensemble.pooling import pool_mean
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.spread import spread
 from overlap.errors import AudioError, OverlapError
@@ -74,7 +73,7 @@ def apply_ensemble(job: PredictionJob, emit: Emit) -> None:
     location = Location(job.ensemble)
     record, owner = location.read_model(EnsembleRecord), location.parent.parent.parent
     networks = [load_model(owner / MEMBERS / name / MODEL_FILE) for name in record.members]
-    found = predict_files(job, networks, pool_mean, len(record.words), emit)
+    found = predict_files(job, networks, record.fitted, len(record.words), emit)
     found.write(Location(job.out))
 
 

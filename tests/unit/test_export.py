@@ -9,7 +9,7 @@ from accuracy import FLOAT16_DB, error_db
 from steps import publish_record, published
 
 from overlap.config import FeatureConfig, NetworkConfig, Resolution, Stage
-from overlap.ensemble.pooling import pool_mean
+from overlap.ensemble.pools import Pool, pool_mean
 from overlap.errors import UserError
 from overlap.export.layers import Decibels, PoolShares
 from overlap.export.network import about, check_clips, ensemble_network, pipeline_shares
@@ -104,8 +104,10 @@ def test_an_exported_network_is_the_pipeline(tmp_path: Path) -> None:
     constants = Normalisation((-80.0, -80.0), (-50.0, -50.0), (15.0, 15.0))
     members = [build_network(network, features.shape, 4, constants) for _ in range(2)]
     clips = check_clips(features)
-    expected = pipeline_shares(features, members, pool_mean, clips)
-    whole = ensemble_network(published("20260102-030405-ffffffff"), features, members)
+    pool = Pool("greedy", weights=(0.8, 0.2))
+    expected = pipeline_shares(features, members, pool, clips)
+    record = published("20260102-030405-ffffffff").model_copy(update={"fitted": pool})
+    whole = ensemble_network(record, features, members)
     whole.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
     assert np.abs(again.predict(clips, verbose=0) - expected).max() < 1e-4

@@ -14,7 +14,7 @@ from steps import published
 
 from overlap.catalog import list_clips
 from overlap.config import FeatureConfig, NetworkConfig, Stage
-from overlap.ensemble.pooling import pool_mean
+from overlap.ensemble.pools import pool_mean
 from overlap.ensemble.spread import spread
 from overlap.errors import CorruptError, DataError, MemberError
 from overlap.features import Normalisation
