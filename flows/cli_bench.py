@@ -1,4 +1,4 @@
-"""Benchmarks from the command line: bench features, bench scale."""
+"""Benchmarks from the command line: bench features, bench training, bench scale."""
 
 import os
 from collections.abc import Sequence
@@ -108,6 +108,60 @@ def bench_features(
         ],
     )  # fmt: skip
     OUT.print(f"{whole[0].bytes_per_clip:,.0f} bytes a clip in the store", highlight=False)
+
+
+class Mode(StrEnum):
+    """Where a training keeps its features."""
+
+    device = "device"
+    memory = "memory"
+    stream = "stream"
+
+
+@bench.command("training")
+def bench_training(
+    clips: Annotated[int, typer.Option(min=64, help="Clips per epoch.")] = 512,
+    words: Annotated[int, typer.Option(min=5, help="Words.")] = 30,
+    width: Annotated[float, typer.Option(min=0.05, max=16, help="Width of the network.")] = 0.25,
+    rounds: Annotated[int, typer.Option(min=1, help="Epochs of each; figures are medians.")] = 5,
+    presets: Annotated[str, typer.Option(help="Presets, with commas.")] = "baseline,fast",
+    mode: Annotated[Mode, typer.Option(help="Where the presets keep features.")] = Mode.memory,
+    as_json: Json = False,
+) -> None:
+    """Clips per second of training: plain `fit` on float32 arrays, and each preset's training.
+
+    The network is the same for all (five stages at this width). KERAS_BACKEND chooses the backend.
+    """
+    from flows.console import bars, print_json, print_table
+    from overlap.bench.training import TrainingJob
+    from overlap.bench.training import bench_training as measure
+    from overlap.presets import PRESETS
+
+    names = tuple(name.strip() for name in presets.split(","))
+    unknown = [name for name in names if name not in PRESETS]
+    if unknown:
+        raise UserError(f"--presets {', '.join(unknown)}: unknown; there are {', '.join(PRESETS)}")
+    job = TrainingJob(clips, words, width, mode.value)
+    rows = measure(job, names, rounds)
+    if as_json:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        print_json(
+            {"backend": backend, "rounds": rounds}
+            | asdict(job)
+            | {"rows": [asdict(row) for row in rows]}
+        )
+        return
+    print_table(
+        f"Training on {clips} clips, width {width:g}, {mode.value} mode, {rounds} rounds",
+        ("way", "clips/s", "ratio", "host wait", "peak memory, MB", ""),
+        [
+            (
+                r.name, f"{r.clips_per_second:,.1f}", f"{r.ratio:.2f}",
+                f"{r.host_wait_fraction:.1%}", f"{r.peak_bytes / 1e6:,.0f}", b,
+            )
+            for r, b in zip(rows, bars([r.clips_per_second for r in rows]), strict=True)
+        ],
+    )  # fmt: skip
 
 
 @bench.command("scale")

@@ -7,7 +7,7 @@ plain operations in ONNX.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import keras
 import numpy as np
@@ -142,11 +142,6 @@ class PoolShares(keras.layers.Layer):  # type: ignore[misc]  # keras publishes n
         self.weights_by_member, self.words = [*map(float, weights)], [*words]
         self.exponent = 0.0 if abs(exponent) < GEOMETRIC else float(exponent)
         self.temperature = float(temperature)
-
-    @classmethod
-    def mean(cls, members: int, words: Sequence[str], name: str | None = None) -> Self:
-        """The arithmetic mean of some members."""
-        return cls([1.0] * members, words=words, name=name)
 
     def call(self, shares: Sequence[Tensor]) -> Tensor:
         """(clips, words) float32 of every member to (clips, words) float32 that sum to 1."""

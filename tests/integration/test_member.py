@@ -154,13 +154,20 @@ def test_memory_changes_no_member(config: RunConfig, ready: Ready) -> None:
         assert np.array_equal(mixed[name], values)
 
 
-def test_a_training_that_diverges_is_stopped(config: RunConfig, ready: Ready) -> None:
+def test_a_training_that_diverges_begins_once_more_and_is_stopped(
+    config: RunConfig, ready: Ready
+) -> None:
     spec = first_member(config, ready)
     wild = spec.model_copy(
         update={"training": spec.training.model_copy(update={"learning_rate": 1e30})}
     )
-    with pytest.raises(ChildError, match=r"diverged in epoch 1 .*lower training.learning_rate"):
-        train(config, wild)
+    events: list[dict[str, Any]] = []
+    failed = (
+        r"seed 0 diverged in epoch 1: .*; seed 1000003 diverged .*; lower training.learning_rate"
+    )
+    with pytest.raises(ChildError, match=failed):
+        train(config, wild, events.append)
+    assert [event["event"] for event in events] == ["plan", "diverged", "plan"]
     names = {e.name for e in wild.folder(Location.of(config.workspace)).files()}
     assert names == {SPEC_FILE, LOG_FILE}
 

@@ -141,12 +141,15 @@ def test_an_interrupted_training_ends_where_another_ends(
         stops.pop(0)
     resumed = learner_of(data, 2)
     again = train(resumed, data, place, nothing)
-    assert again.history == progress.history
+    # To the bit where operations are deterministic; JAX compiles each placement by itself.
+    tolerance = 0.0 if keras.backend.backend() == "tensorflow" else 1e-3
+    for mine, theirs in zip(again.history, progress.history, strict=True):
+        assert mine == pytest.approx(theirs, rel=tolerance, abs=0)
     assert again.kept_epoch == progress.kept_epoch
     for mine, theirs in zip(
         resumed.network.get_weights(), learner.network.get_weights(), strict=True
     ):
-        assert np.array_equal(mine, theirs)
+        assert np.abs(mine - theirs).max() <= tolerance
     saved = (place / CHECKPOINT_FILE).read_arrays()
     assert max(values.size for values in saved.values()) < CLIPS * 8 * 9 * 2  # not the features
 
