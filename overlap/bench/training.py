@@ -187,6 +187,7 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
     from overlap.training.data import TrainingData
     from overlap.training.device import prepare_device
     from overlap.training.feed import Ahead, ChunkedSource, open_source
+    from overlap.training.keras_input import keras_input
     from overlap.training.learner import build_learner
     from overlap.training.memory import MemoryPlan, window_chunks
     from overlap.training.network import build_network, precision
@@ -228,7 +229,11 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
     while True:
         started, waited = time.perf_counter(), ahead.waited
         learner.model.fit(
-            ahead.one_pass(), steps_per_epoch=data.steps, epochs=1, shuffle=False, verbose=0
+            keras_input(ahead.one_pass()),
+            steps_per_epoch=data.steps,
+            epochs=1,
+            shuffle=False,
+            verbose=0,
         )
         seconds = time.perf_counter() - started
         yield {"clips": data.clips, "seconds": seconds, "waited": ahead.waited - waited}

@@ -54,6 +54,7 @@ class ChunkedSource:
             for chunk, at in zip(*np.unique(chunk_of[::-1], return_index=True), strict=True)
         }
         held: dict[int, NDArray[np.float16]] = {}
+        ahead = self._window // chunk_clips
         waiting = iter(order.tolist())
         loaded = 0
 
@@ -75,8 +76,9 @@ class ChunkedSource:
             for chunk in [c for c in held if last_use[c] < done]:
                 del held[chunk]
             yield out
-            due = len(order) * min(1.0, (done + self._window) / len(rows)) if self._window else 0
-            while loaded < int(due):
+            # In chunks, not in rows: few rows of each chunk may be wanted.
+            due = len(order) * done / len(rows) + ahead if ahead else 0
+            while loaded < min(len(order), int(due)):
                 load(next(waiting))
 
 

@@ -22,6 +22,7 @@ from overlap.storage import Location
 from overlap.training.data import Batch, TrainingData
 from overlap.training.energy import energy_joules
 from overlap.training.feed import Ahead, Source
+from overlap.training.keras_input import keras_input
 from overlap.training.learner import Learner
 from overlap.training.spec import CHECKPOINT_FILE
 
@@ -103,7 +104,7 @@ def predict(network: keras.Model, source: Source, rows: NDArray[np.int64]) -> ND
         return np.empty((0, network.output_shape[-1]))
     batches = ((part,) for part in source.batches(rows, PREDICT_BATCH))
     steps = -(-len(rows) // PREDICT_BATCH)
-    predicted = network.predict(batches, steps=steps, verbose=0)
+    predicted = network.predict(keras_input(batches), steps=steps, verbose=0)
     return np.asarray(predicted, np.float64)
 
 
@@ -120,7 +121,7 @@ def _epoch(
 ) -> dict[str, float]:
     started, joules = time.perf_counter(), energy_joules()
     result = learner.model.fit(
-        batches, steps_per_epoch=data.steps, epochs=1, shuffle=False, verbose=0
+        keras_input(batches), steps_per_epoch=data.steps, epochs=1, shuffle=False, verbose=0
     )
     progress.seconds += time.perf_counter() - started
     after = energy_joules()

@@ -134,6 +134,21 @@ def test_streaming_reads_each_chunk_once_and_holds_two_windows(ready: Ready, siz
     assert sorted(read) == list(range(0, 120, 8))
 
 
+def test_few_rows_of_each_chunk_are_not_all_read_at_once(ready: Ready) -> None:
+    _, store = ready
+    held: list[int] = []
+
+    class Counting(FeatureStore):
+        def read_rows(self, start: int, stop: int):
+            held.append(start)
+            return super().read_rows(start, stop)
+
+    store.__class__ = Counting
+    batches = ChunkedSource(store, 16).batches(np.arange(0, 120, 8), 1)
+    for visited, _ in enumerate(batches, 1):
+        assert len(held) - visited <= 2 + 1
+
+
 def test_items_are_made_ahead_pass_after_pass() -> None:
     made: list[tuple[int, int]] = []
 
