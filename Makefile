@@ -13,12 +13,13 @@ DATA ?=
 WORKSPACE ?= workspace
 PRESET ?= demo
 
-.PHONY: setup run test test-e2e lint format lock bench clean help
+.PHONY: setup run test test-e2e test-backend lint format lock bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
 	@echo "make run DATA=folder  runs it on your data (PRESET=demo|baseline|fast WORKSPACE=folder)"
 	@echo "make test             the test suite; make test-e2e: the demo and real speech"
+	@echo "make test-backend     networks and training on another Keras backend (BACKEND=jax)"
 	@echo "make lint bench lock setup clean"
 
 setup: $(READY)
@@ -39,11 +40,19 @@ else
 endif
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
-# The demo and the run on real speech with their real sizes, and what takes long: some ten minutes.
+# The demo and the run on real speech with their real sizes, and what takes long: some twenty minutes.
 test-e2e: setup
 	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
+
+# The same tests of networks and training on another backend; its package must be installed.
+BACKEND ?= jax
+test-backend: setup
+	KERAS_BACKEND=$(BACKEND) $(BIN)/python -m pytest -n 2 tests/unit/test_network.py \
+		tests/unit/test_learner.py tests/unit/test_subset.py tests/unit/test_augment.py \
+		tests/unit/test_export.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,6 +3,8 @@
 import os
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
 
 SHARE = "OVERLAP_ACCELERATOR_SHARE"
 """Environment variable: the fraction of an accelerator's memory that a process may use."""
@@ -42,3 +44,35 @@ def visible_accelerators() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return listed.split()
+
+
+def accelerator_bytes() -> int:
+    """Memory of the accelerator that this process sees, bytes; 0: there is none, or unknown."""
+    with suppress(ImportError):
+        import pynvml
+
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlInit()
+            handles = nvml_handles(pynvml)
+            if handles:
+                return int(pynvml.nvmlDeviceGetMemoryInfo(handles[0]).total)
+    return 0
+
+
+def usable_bytes() -> int:
+    """Memory of the accelerator that this process may use, bytes; 0: none."""
+    return int(accelerator_bytes() * float(os.environ.get(SHARE, USABLE)))
+
+
+def nvml_handles(nvml: Any) -> list[Any]:  # noqa: ANN401  a module
+    """NVML's handles of the accelerators that CUDA_VISIBLE_DEVICES leaves to this process."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+    names = [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
+    return [
+        nvml.nvmlDeviceGetHandleByIndex(int(name))
+        if name.isdigit()
+        else nvml.nvmlDeviceGetHandleByUUID(name.encode())
+        for name in names
+    ]

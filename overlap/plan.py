@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from overlap.accelerators import usable_bytes
 from overlap.calibration import calibrate
 from overlap.catalog import list_data
 from overlap.config import RunConfig
@@ -76,7 +77,13 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
         worker_bytes=measured.worker_bytes,
         members=config.ensemble.members,
         members_to_train=pending.members,
-        feed=plan_memory(config.features.shape, config.store.chunk_clips, train, config.training),
+        feed=plan_memory(
+            config.features.shape,
+            config.store.chunk_clips,
+            train,
+            config.training,
+            device_bytes=usable_bytes() // config.cluster.members_per_gpu,
+        ),
         member_seconds=_member_seconds(config, train),
     )
 

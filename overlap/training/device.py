@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from overlap.accelerators import SHARE, USABLE
+from overlap.accelerators import SHARE, accelerator_bytes
 
 
 def prepare_device(seed: int) -> None:
@@ -20,7 +20,7 @@ def prepare_device(seed: int) -> None:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        if not tf.config.list_physical_devices("GPU"):
+        if not on_accelerator():
             tf.config.experimental.enable_op_determinism()
         elif SHARE in os.environ:
             _limit_tensorflow(tf, float(os.environ[SHARE]) * accelerator_bytes())
@@ -42,36 +42,20 @@ def _limit_tensorflow(tf: Any, limit_bytes: float) -> None:  # noqa: ANN401  a m
         tf.config.set_logical_device_configuration(device, [limit])
 
 
-def accelerator_bytes() -> int:
-    """Memory of the accelerator that this process sees, bytes; 0: there is none, or unknown."""
-    with suppress(ImportError):
-        import pynvml
+def on_accelerator() -> bool:
+    """Whether the backend has an accelerator to compute on."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
 
-        with suppress(pynvml.NVMLError):
-            pynvml.nvmlInit()
-            handles = visible_accelerators(pynvml)
-            if handles:
-                return int(pynvml.nvmlDeviceGetMemoryInfo(handles[0]).total)
-    return 0
+        return bool(tf.config.list_physical_devices("GPU"))
+    if backend == "jax":
+        import jax
 
+        return bool(jax.default_backend() != "cpu")
+    import torch
 
-def usable_bytes() -> int:
-    """Memory of the accelerator that this process may use, bytes; 0: none."""
-    return int(accelerator_bytes() * float(os.environ.get(SHARE, USABLE)))
-
-
-def visible_accelerators(nvml: Any) -> list[Any]:  # noqa: ANN401  a module
-    """NVML's handles of the accelerators that CUDA_VISIBLE_DEVICES leaves to this process."""
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is None:
-        return [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-    names = [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
-    return [
-        nvml.nvmlDeviceGetHandleByIndex(int(name))
-        if name.isdigit()
-        else nvml.nvmlDeviceGetHandleByUUID(name.encode())
-        for name in names
-    ]
+    return bool(torch.cuda.is_available())
 
 
 def device_name() -> str:

@@ -3,6 +3,8 @@
 from contextlib import suppress
 from pathlib import Path
 
+from overlap.accelerators import nvml_handles
+
 RAPL = Path("/sys/class/powercap")
 """Where Linux shows the energy counters of processors; mostly readable by root alone."""
 
@@ -22,11 +24,9 @@ def _nvml_joules() -> float | None:
         import pynvml
     except ImportError:
         return None
-    from overlap.training.device import visible_accelerators
-
     with suppress(pynvml.NVMLError):
         pynvml.nvmlInit()
-        handles = visible_accelerators(pynvml)
+        handles = nvml_handles(pynvml)
         if handles:
             return float(sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(h) for h in handles) / 1000)
     return None

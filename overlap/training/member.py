@@ -19,6 +19,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from overlap.accelerators import usable_bytes
 from overlap.catalog import Catalog, partition
 from overlap.child import as_child
 from overlap.ensemble.scoring import kl, trivial_prediction
@@ -28,7 +29,12 @@ from overlap.peak_memory import peak_memory_mb
 from overlap.provenance import software
 from overlap.storage import Location
 from overlap.training.data import TrainingData
-from overlap.training.device import device_name, device_peak_mb, prepare_device, usable_bytes
+from overlap.training.device import (
+    device_name,
+    device_peak_mb,
+    on_accelerator,
+    prepare_device,
+)
 from overlap.training.feed import ChunkedSource, open_source
 from overlap.training.fit import Emit, predict, train
 from overlap.training.learner import build_learner
@@ -163,9 +169,8 @@ def _attempt(
     rows, training = partition(catalog, spec.validation, spec.fold), spec.training
     everything = np.union1d(rows.train, rows.held_out)
     shape = store.config.shape
-    plan = plan_memory(
-        shape, spec.chunk_clips, len(everything), training, device_bytes=usable_bytes()
-    )
+    device = usable_bytes() if on_accelerator() else 0
+    plan = plan_memory(shape, spec.chunk_clips, len(everything), training, device_bytes=device)
     emit({"event": "plan", "mode": plan.mode, "bytes": plan.bytes, "device": device_name()})
     resident = None
     if plan.mode == "device":

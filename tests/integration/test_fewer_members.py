@@ -14,7 +14,7 @@ from overlap.features import FeatureStore
 from overlap.storage import Location
 from overlap.training.spec import CHECKPOINT_FILE, plan_members
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def records(workspace: Path) -> list[registry.EnsembleRecord]:
