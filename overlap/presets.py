@@ -38,7 +38,7 @@ DEMO: dict[str, Any] = {
 }
 
 FAST: dict[str, Any] = {
-    # The best quality per GPU hour we can show: docs/experiments.md has an ablation of each part.
+    # The best quality per pass over the clips that we can show: docs/experiments.md.
     "network": {"dropout": 0.1, "head": "auto"},
     "training": {
         "epochs": 40,
@@ -49,8 +49,9 @@ FAST: dict[str, Any] = {
         "schedule": "cosine",
         "warmup_epochs": 1.0,
         "weight_decay": 0.01,
+        "average_epochs": 0.5,
         "keep": "best",
-        "augment": {"shift_frames": 6, "mix": 0.5},
+        "augment": {"shift_frames": 6},
     },
 }
 

@@ -78,11 +78,11 @@ class MemberRecord(Section):
     """Per epoch: loss, and held_out_kl where clips are held out."""
     held_out_kl: float | None
     """KL on its held-out clips, by the ensemble's scorer."""
-    kept_epoch: int
-    """Epoch whose weights it has, from 1."""
-    seed: int
+    kept_epoch: int = 0
+    """Epoch whose weights it has, from 1; 0: the last, in records of earlier versions."""
+    seed: int | None = None
     """Seed that it was trained with: not its specification's where that one diverged."""
-    failures: tuple[str, ...]
+    failures: tuple[str, ...] = ()
     """What became of seeds that diverged."""
     clips: int
     """Clips that it learned from."""
@@ -90,14 +90,14 @@ class MemberRecord(Section):
     """Time in training epochs, over all attempts."""
     clips_per_second: float
     """Clips times epochs by seconds."""
-    host_wait_fraction: float
+    host_wait_fraction: float = 0.0
     """Part of the seconds in which a batch was waited for."""
-    energy_joules: float | None
+    energy_joules: float | None = None
     """Energy of the device in training epochs; None where it does not tell."""
-    feed: str
+    feed: str = "memory"
     """Where the features were: device, memory or stream."""
     device: str
-    device_peak_mb: float | None
+    device_peak_mb: float | None = None
     """Largest memory used on the accelerator; None without one."""
     peak_memory_mb: float
     """Largest resident memory of its process."""

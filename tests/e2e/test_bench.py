@@ -1,7 +1,11 @@
 """The benchmark of the whole feature path, with real worker processes."""
 
+import json
+import subprocess
+
 import numpy as np
 import pytest
+from processes import OVERLAP
 
 from overlap.bench.end_to_end import bench_end_to_end
 from overlap.bench.features import speech_like
@@ -18,3 +22,28 @@ def test_the_bench_goes_from_files_to_the_store() -> None:
     assert one.bytes_per_clip == pytest.approx(2 * np.prod(config.shape), rel=0.01)
     assert 0 < one.max_error_db < 0.04
     assert min(one.ratio, two.ratio, one.clips_per_second, two.clips_per_cpu_second) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["memory", "device"])
+def test_the_training_bench_measures_every_way(mode: str) -> None:
+    command = [OVERLAP, "bench", "training", "--clips", "64", "--rounds", "1", "--width", "0.1"]
+    done = subprocess.run(
+        [*command, "--mode", mode, "--json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    rows = report["rows"]
+    assert [row["name"] for row in rows] == ["plain fit, float32 arrays", "baseline", "fast"]
+    assert rows[0]["ratio"] == 1
+    for row in rows:
+        assert row["ratio"] == pytest.approx(
+            row["clips_per_second"] / rows[0]["clips_per_second"], rel=1e-6
+        )
+        assert 0 <= row["host_wait_fraction"] < 1
+        assert row["peak_bytes"] > 1e8
+    unknown = subprocess.run(
+        [*command, "--presets", "quick"], capture_output=True, text=True, check=False
+    )
+    assert unknown.returncode == 2
+    assert "quick: unknown; there are demo, baseline, fast" in unknown.stderr

@@ -51,7 +51,9 @@ def test_an_archive_is_data_but_no_workspace(overlap, data: Path, tmp_path: Path
 
 def test_configuration(overlap, data: Path, tmp_path: Path) -> None:
     run = ("run", "--data", data, "--workspace", tmp_path / "w")
-    assert "Input should be 'demo' or 'baseline'" in refused(overlap, *run, "--preset", "quick")
+    assert "Input should be 'demo', 'baseline' or 'fast'" in refused(
+        overlap, *run, "--preset", "quick"
+    )
     assert "did you mean epochs?" in refused(overlap, *run, "--set", "training.epoch=3")
     assert "greater than or equal to 1" in refused(overlap, *run, "--members", 0)
     assert "no such configuration file" in refused(overlap, *run, "--config", "none.toml")

@@ -65,7 +65,7 @@ def test_other_file_formats(tmp_path: Path, name: str, text: str) -> None:
         ("training.epochs=0", "training.epochs: Input should be greater than or equal to 1"),
         ("training.epochs=many", "training.epochs: Input should be a valid integer"),
         ("training.learning_rate=.nan", "training.learning_rate"),
-        ("preset=quick", "preset: Input should be 'demo' or 'baseline'"),
+        ("preset=quick", "preset: Input should be 'demo', 'baseline' or 'fast'"),
         ("validation.folds=1", "one fold would leave nothing to train on"),
         ("validation.folds=2", "ensemble.members 3 is not a whole number of rounds"),
         ("store.block_clips=100", "not a whole number of chunks"),
