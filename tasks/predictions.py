@@ -8,12 +8,13 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from overlap.accelerators import shared_by
 from overlap.child import run_child
 from overlap.config import Section
 from overlap.prediction.jobs import PredictionJob, PredictionPlan
 from overlap.prediction.table import prediction_table
 from overlap.storage import Location
-from tasks.cluster import report, still_wanted
+from tasks.cluster import places_on_this_worker, report, still_wanted
 from tasks.members import TrainingJob, on_training_worker
 from tasks.progress import Stage, note
 
@@ -41,6 +42,7 @@ def apply_on_worker(job: PredictionJob, topic: str) -> None:
             [str(location)],
             lambda event: report(topic, event),
             still_wanted(),
+            extra=shared_by(places_on_this_worker()),
         )
 
 

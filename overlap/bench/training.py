@@ -185,7 +185,7 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
     from overlap.features import FeatureStore, Normalisation
     from overlap.storage import Location
     from overlap.training.data import TrainingData
-    from overlap.training.device import prepare_device
+    from overlap.training.device import make_deterministic, prepare_device
     from overlap.training.feed import Ahead, ChunkedSource, open_source
     from overlap.training.keras_input import keras_input
     from overlap.training.learner import build_learner
@@ -205,7 +205,8 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
         store.write_rows(
             start, decibels[np.arange(start, min(start + chunk, job.clips)) % len(decibels)]
         )
-    prepare_device(0)
+    prepare_device()
+    make_deterministic(0)
     resident = None
     if job.mode == "device":
         resident = Resident((len(rows), *shape), labels.astype(np.float32))
@@ -236,6 +237,7 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
             verbose=0,
         )
         seconds = time.perf_counter() - started
+        learner.settle([])
         yield {"clips": data.clips, "seconds": seconds, "waited": ahead.waited - waited}
 
 

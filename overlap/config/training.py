@@ -83,8 +83,8 @@ class TrainingConfig(Section):
     average_epochs: float = Field(
         0.0,
         ge=0,
-        description="Horizon of the exponential average of the weights, epochs; 0: none. The "
-        "average is what is scored and kept.",
+        description="Horizon of the exponential average of the weights, epochs; 0: none. After "
+        "each epoch the weights become their average: it is scored, kept, and trained further.",
     )
     keep: Literal["last", "best"] = Field(
         "last",

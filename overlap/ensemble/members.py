@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from overlap.catalog import Catalog, partition
 from overlap.config import RunConfig
 from overlap.ensemble.held_out import HeldOut, gather_held_out
 from overlap.ensemble.stopping import Stop, find_stop
-from overlap.errors import NotReadyError
+from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore
 from overlap.storage import Location
 from overlap.training.spec import (
@@ -153,7 +154,14 @@ def _first_trained(
     count = trained.index(False) if False in trained else len(trained)
     parts = []
     for spec in specs[:count]:
-        saved = (spec.folder(workspace) / PREDICTIONS_FILE).read_arrays()
+        location = spec.folder(workspace) / PREDICTIONS_FILE
+        try:
+            saved = location.read_arrays()
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise CorruptError(
+                f"{location}: cannot be read ({error}); `overlap verify --repair` lets the next "
+                "run make the member again"
+            ) from None
         rows = partition(catalog, config.validation, spec.fold).held_out
         if not np.array_equal(saved["held_out_rows"], rows):
             break  # the rows moved since: it has to predict again first

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-import overlap.training.layers  # noqa: F401  registers the layers of the members' networks
+import overlap.training.layers
+import overlap.training.subset  # noqa: F401  with the line before: registers the members' layers
 from overlap.config import FeatureConfig, Resolution
 from overlap.features.reference import AMIN, mel_filters
 

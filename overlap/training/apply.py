@@ -21,6 +21,7 @@ from overlap.errors import AudioError, OverlapError
 from overlap.prediction.batches import Batch, batches, one_ahead
 from overlap.prediction.jobs import Found, PredictionJob
 from overlap.storage import Location
+from overlap.training.device import prepare_device
 from overlap.training.fit import Emit
 from overlap.training.member import load_model
 from overlap.training.spec import MEMBERS, MODEL_FILE
@@ -82,6 +83,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("job", type=Location.of)
     job = parser.parse_args().job.read_model(PredictionJob)
+    prepare_device()
     with as_child() as emit:
         try:
             apply_ensemble(job, emit)

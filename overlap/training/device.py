@@ -9,20 +9,28 @@ import keras
 from overlap.accelerators import SHARE, accelerator_bytes
 
 
-def prepare_device(seed: int) -> None:
-    """Seed every generator, and set the device up; before any network is built.
+def make_deterministic(seed: int) -> None:
+    """Seed every generator; on a CPU ask TensorFlow for deterministic operations as well.
 
-    On a CPU TensorFlow is asked for deterministic operations as well. On an accelerator they
-    cost speed, and members are averaged anyway. Where the backend keeps compiled programs, it
-    keeps them: members of one ensemble are compiled once per machine.
+    On an accelerator deterministic operations cost speed, and members are averaged anyway.
     """
     keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow" and not on_accelerator():
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def prepare_device() -> None:
+    """Set the device up, before any network is built.
+
+    Takes no more of its memory than this process's part. Where the backend keeps compiled
+    programs, it keeps them: members of one ensemble are compiled once per machine.
+    """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        if not on_accelerator():
-            tf.config.experimental.enable_op_determinism()
-        elif SHARE in os.environ:
+        if on_accelerator() and SHARE in os.environ:
             _limit_tensorflow(tf, float(os.environ[SHARE]) * accelerator_bytes())
     elif keras.backend.backend() == "jax":
         import jax

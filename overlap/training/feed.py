@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -106,8 +107,12 @@ class MemorySource:
 
 
 def open_source(store: FeatureStore, rows: NDArray[np.int64], plan: MemoryPlan) -> Source:
-    """The source that a plan describes; what lives on the device needs none to learn from."""
-    if plan.mode == "memory":
+    """The source of rows that a plan describes.
+
+    Of rows whose clips live on the device only those to be scored on need one; they are few
+    enough for the memory, and lie in every chunk of the store.
+    """
+    if plan.mode != "stream":
         return MemorySource(store, rows)
     return ChunkedSource(store, plan.window_clips)
 
@@ -151,9 +156,11 @@ class Ahead(Generic[Item]):
             yield item  # type: ignore[misc]  # an Item
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, and whoever still waits for an item."""
         self._over.set()
         self._thread.join()
+        with suppress(queue.Full):  # then nobody waits
+            self._ready.put_nowait(("error", RuntimeError("no more items: closed")))
 
     def _work(self) -> None:
         try:

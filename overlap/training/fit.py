@@ -81,14 +81,14 @@ def train(
             progress.waited += ahead.waited
             ahead.waited = 0.0
             _check(learner, entry["loss"], epoch, data, trivial_loss)
-            with learner.averaged(some):
-                held_out = data.partition.held_out
-                if len(held_out):
-                    predicted = predict(learner.network, data.source, held_out)
-                    entry["held_out_kl"] = kl(data.labels[held_out], predicted)
-                if training.keep == "last" or _is_best(entry, progress):
-                    progress.kept_epoch = epoch + 1
-                    kept = learner.network.get_weights()
+            learner.settle(some)
+            held_out = data.partition.held_out
+            if len(held_out):
+                predicted = predict(learner.network, data.source, held_out)
+                entry["held_out_kl"] = kl(data.labels[held_out], predicted)
+            if training.keep == "last" or _is_best(entry, progress):
+                progress.kept_epoch = epoch + 1
+                kept = learner.network.get_weights()
             progress.history.append(entry)
             _save(learner, progress, kept, folder / CHECKPOINT_FILE)
             emit(_event(progress, data))

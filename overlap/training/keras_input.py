@@ -28,7 +28,11 @@ def keras_input(batches: Iterator[Any]) -> Any:  # noqa: ANN401  Keras takes man
     signature = keras.tree.map_structure(
         lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), first
     )
-    given = tf.data.Dataset.from_generator(
-        lambda: chain([first], batches), output_signature=signature
-    )
+    # TensorFlow never lets go of a generator function: this one must hold no batch.
+    pending = [chain([first], batches)]
+
+    def give() -> Iterator[Any]:
+        yield from pending.pop()
+
+    given = tf.data.Dataset.from_generator(give, output_signature=signature)
     return given.prefetch(WAITING)

@@ -7,8 +7,7 @@ layers of the network are the same objects, so what is learned is in the network
 without any of this. Where the features are kept on the device, the inputs are row numbers.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +62,7 @@ class Learner:
     model: keras.Model
     """From decibels (or rows) and labels to losses; compiled."""
     averaging: bool
-    """Whether the optimiser keeps an average of the weights."""
+    """Whether the weights become their average after every epoch."""
 
     @property
     def state(self) -> list[Any]:
@@ -74,28 +73,22 @@ class Learner:
         own = [v for v in self.model.variables if id(v) not in metrics | kept]
         return own + list(self.model.optimizer.variables)
 
-    @contextmanager
-    def averaged(self, batches: Iterable[Batch]) -> Iterator[None]:
-        """With the average of the weights in the network, and the statistics that belong to it.
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """After an epoch with averaging: make the network fit to be scored and kept.
+
+        Keras ends every `fit` by making the weights their average, and the next epoch starts from
+        there. The statistics of the batch normalisations are still those of the weights that
+        passed by; here they are taken anew.
 
         Args:
-            batches: Training batches that the statistics of the batch normalisations are taken
-                from, anew: those of the weights as they were do not fit their average.
+            batches: Training batches that the statistics are taken from.
         """
         if not self.averaging:
-            yield
             return
-        before = [ops.copy(v.value) for v in self.network.variables]
-        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         for variable in self.model.trainable_variables:
-            # With JAX it is now the optimiser's own array, which a prediction may use up.
+            # With JAX it is now the optimiser's own array, which the next call would use up.
             variable.assign(ops.copy(variable.value))
         self._renew_statistics(batches)
-        try:
-            yield
-        finally:
-            for variable, value in zip(self.network.variables, before, strict=True):
-                variable.assign(value)
 
     def _renew_statistics(self, batches: Iterable[Batch]) -> None:
         layers = [

@@ -32,6 +32,7 @@ from overlap.training.data import TrainingData
 from overlap.training.device import (
     device_name,
     device_peak_mb,
+    make_deterministic,
     on_accelerator,
     prepare_device,
 )
@@ -165,7 +166,8 @@ def _attempt(
     emit: Emit,
     failures: tuple[str, ...],
 ) -> Trained:
-    prepare_device(seed)
+    prepare_device()
+    make_deterministic(seed)
     rows, training = partition(catalog, spec.validation, spec.fold), spec.training
     everything = np.union1d(rows.train, rows.held_out)
     shape = store.config.shape
@@ -178,7 +180,7 @@ def _attempt(
         resident = Resident((len(rows.train), *shape), labels)
         resident.fill(ChunkedSource(store).batches(rows.train, spec.chunk_clips))
     data = TrainingData(
-        source=open_source(store, everything, plan),
+        source=open_source(store, everything if resident is None else rows.held_out, plan),
         labels=catalog.labels,
         partition=rows,
         chunk_clips=spec.chunk_clips,

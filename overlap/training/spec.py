@@ -51,7 +51,8 @@ class MemberSpec(Section):
     @property
     def fingerprint(self) -> str:
         """Name of the member's folder."""
-        elsewhere = {"seed", "memory_gb", "device_gb"}  # in `seed`, or without effect
+        # The seed has a field of its own; the others change no result.
+        elsewhere = {"seed", "memory_gb", "device_gb", "steps_per_call"}
         how = self.training.model_dump(mode="json", exclude=elsewhere)
         return fingerprint(self.model_dump(mode="json", exclude={"training"}), how)
 

@@ -1,5 +1,7 @@
 """The layers of an exported ensemble against the reference, the kernel and the pool."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -140,3 +142,12 @@ def test_what_cannot_be_exported(workspace: Location, monkeypatch: pytest.Monkey
     monkeypatch.setattr("overlap.export.request.find_spec", lambda _name: None)
     with pytest.raises(UserError, match=r"not installed.*\[onnx\]"):
         export_ensemble(workspace, "v1", workspace / "m.onnx", "onnx")
+
+
+def test_the_documented_import_registers_every_layer() -> None:
+    code = (
+        "import keras, overlap.export.layers\n"
+        "names = ('Decibels', 'PoolShares', 'Normalise', 'SubsetShares')\n"
+        "assert all(keras.saving.get_registered_object('overlap>' + name) for name in names)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

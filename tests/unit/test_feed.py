@@ -185,6 +185,32 @@ def test_a_failure_is_raised_where_it_is_waited_for() -> None:
     ahead.close()
 
 
+def test_closing_ends_whoever_waits() -> None:
+    stop = threading.Event()
+
+    def never(_: int) -> Iterator[int]:
+        yield 1
+        stop.wait(30)
+        yield 2
+
+    ahead = Ahead(never, range(1))
+    ended: list[str] = []
+
+    def consume() -> None:
+        try:
+            list(ahead.one_pass())
+        except RuntimeError as error:
+            ended.append(str(error))
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    time.sleep(0.1)
+    threading.Timer(0.2, stop.set).start()
+    ahead.close()
+    consumer.join(timeout=10)
+    assert not consumer.is_alive()
+
+
 def test_waiting_is_counted_and_the_thread_ends() -> None:
     def slow(_: int) -> Iterator[int]:
         for index in range(3):
