@@ -186,7 +186,7 @@ def test_after_an_epoch_the_weights_are_their_average(tmp_path: Path) -> None:
     passed: list[np.ndarray] = []
 
     class Watch(keras.callbacks.Callback):
-        def on_train_batch_end(self, *_: object) -> None:
+        def on_train_batch_end(self, *_: object, **__: object) -> None:
             passed.append(np.array(kernel.value))
 
     learner.model.fit(
