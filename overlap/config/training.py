@@ -122,7 +122,7 @@ class TrainingConfig(Section):
         None,
         ge=0,
         description="Memory for features on the accelerator, GB; where they fit, a step needs "
-        "only row numbers from the host. None: 0.4 of the accelerator's memory.",
+        "only row numbers from the host. None: 0.3 of the accelerator's memory.",
     )
 
 

@@ -10,8 +10,9 @@ from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
 
 GB = 1e9
-DEVICE_FRACTION = 0.4
-"""Of an accelerator's memory, for features; the rest is for the network and its activations."""
+DEVICE_FRACTION = 0.3
+"""Of an accelerator's memory, for features. The rest is for the network and its activations, and
+JAX holds the features twice while they are brought there."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_what_fits_is_held_in_memory() -> None:
 
 def test_what_fits_the_accelerator_is_held_there() -> None:
     expected = MemoryPlan("device", 1000 * CLIP)
-    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), 0, 3 * 1000 * CLIP) == expected
+    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), 0, 4 * 1000 * CLIP) == expected
     assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), 10**9, 1000 * CLIP).mode == "memory"
     never = TrainingConfig(device_gb=0)
     assert plan_memory(SHAPE, 128, 1000, never, 10**9, 10**12).mode == "memory"
