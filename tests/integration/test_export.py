@@ -13,7 +13,7 @@ import soundfile
 from overlap.ensemble import registry
 from overlap.storage import Location
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 OPEN_KERAS = """
 import sys, keras, numpy, overlap.export.layers

@@ -127,6 +127,7 @@ def test_new_test_clips_are_predicted_without_training(
     assert np.flatnonzero(changed).tolist() == [3]
 
 
+@pytest.mark.long
 def test_memory_changes_no_member(config: RunConfig, ready: Ready) -> None:
     """Begun in memory, killed, and ended by streaming: as if streamed from the beginning."""
     spec = first_member(config, ready)

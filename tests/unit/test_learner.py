@@ -101,7 +101,7 @@ def trained(
 @pytest.mark.parametrize(
     ("setting", "subset"),
     [
-        ({}, None),
+        pytest.param({}, None, marks=pytest.mark.long),
         (FANCY | {"precision": "bfloat16"}, 2),
         (FANCY | {"steps_per_call": 3, "whole_batches": True, "precision": "float16"}, None),
     ],
@@ -121,7 +121,7 @@ class StoppedError(Exception):
     pass
 
 
-@pytest.mark.parametrize("setting", [{}, FANCY])
+@pytest.mark.parametrize("setting", [pytest.param({}, marks=pytest.mark.long), FANCY])
 def test_an_interrupted_training_ends_where_another_ends(
     tmp_path: Path, setting: dict[str, object]
 ) -> None:
