@@ -178,6 +178,9 @@ def test_an_average_gets_statistics_of_its_own(tmp_path: Path) -> None:
     assert keras.ops.convert_to_numpy(layer.moving_mean) == pytest.approx(mean, abs=1e-3)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="JAX shows no weights between the steps of a fit"
+)
 def test_after_an_epoch_the_weights_are_their_average(tmp_path: Path) -> None:
     """Five steps at a horizon of one epoch: 0.8 of the average and 0.2 of each new weight."""
     data = data_of(epochs=1, average_epochs=1)
