@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -33,9 +33,9 @@ def visible_accelerators() -> list[str]:
 
     Asks the driver's own tool, because a training framework would claim their memory.
     """
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    chosen = _chosen()
     if chosen is not None:
-        return [part for part in chosen.split(",") if part.strip() not in ("", "-1")]
+        return chosen
     try:
         listed = subprocess.run(
             ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],  # noqa: S607
@@ -46,17 +46,25 @@ def visible_accelerators() -> list[str]:
     return listed.split()
 
 
-def accelerator_bytes() -> int:
-    """Memory of the accelerator that this process sees, bytes; 0: there is none, or unknown."""
+def asked_of_nvml(question: Callable[[Any, list[Any]], float]) -> float | None:
+    """What the accelerators' driver says; None where there is none, or it does not tell.
+
+    Args:
+        question: Given NVML and its handles of the accelerators that this process sees.
+    """
     with suppress(ImportError):
         import pynvml
 
         with suppress(pynvml.NVMLError):
             pynvml.nvmlInit()
             handles = nvml_handles(pynvml)
-            if handles:
-                return int(pynvml.nvmlDeviceGetMemoryInfo(handles[0]).total)
-    return 0
+            return question(pynvml, handles) if handles else None
+    return None
+
+
+def accelerator_bytes() -> int:
+    """Memory of the accelerator that this process sees, bytes; 0: there is none, or unknown."""
+    return int(asked_of_nvml(lambda nvml, seen: nvml.nvmlDeviceGetMemoryInfo(seen[0]).total) or 0)
 
 
 def usable_bytes() -> int:
@@ -66,13 +74,20 @@ def usable_bytes() -> int:
 
 def nvml_handles(nvml: Any) -> list[Any]:  # noqa: ANN401  a module
     """NVML's handles of the accelerators that CUDA_VISIBLE_DEVICES leaves to this process."""
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is None:
+    chosen = _chosen()
+    if chosen is None:
         return [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-    names = [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
     return [
         nvml.nvmlDeviceGetHandleByIndex(int(name))
         if name.isdigit()
         else nvml.nvmlDeviceGetHandleByUUID(name.encode())
-        for name in names
+        for name in chosen
     ]
+
+
+def _chosen() -> list[str] | None:
+    """The accelerators that CUDA_VISIBLE_DEVICES names; None where it is not set: all."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return None
+    return [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
-from overlap.errors import ChildError
+from overlap.errors import ChildError, OverlapError
 from overlap.storage import Location
 
 LEASH = "OVERLAP_CHILD"
@@ -40,6 +40,21 @@ def as_child() -> Iterator[Callable[[Mapping[str, Any]], None]]:
             report.flush()
 
         yield emit
+
+
+def work_as_child(work: Callable[[Callable[[Mapping[str, Any]], None]], None]) -> int:
+    """Be a child that does one thing; the exit code. What it failed with is its last output.
+
+    Args:
+        work: Given the function that reports.
+    """
+    with as_child() as emit:
+        try:
+            work(emit)
+        except OverlapError as error:
+            print(error, file=sys.stderr)
+            return 1
+    return 0
 
 
 def _leave_with_parent() -> None:

@@ -68,15 +68,15 @@ def bench_training(job: TrainingJob, presets: tuple[str, ...], rounds: int) -> l
     """
     ways = (PLAIN, *presets)
     with tempfile.TemporaryDirectory(prefix="overlap-bench-") as folder:
-        started: dict[str, subprocess.Popen[str]] = {}
+        place, started = Path(folder), dict[str, subprocess.Popen[str]]()
         try:
             for way in ways:
-                started[way] = _start(way, job, Path(folder))
-                _said(way, started[way])  # one after the other: compiling takes all cores
+                started[way] = _start(way, job, place)
+                _said(way, started[way], place)  # one after the other: compiling takes all cores
             rounds_of: dict[str, list[Mapping[str, float]]] = {way: [] for way in ways}
             for _ in range(rounds):
                 for way in ways:
-                    rounds_of[way].append(_ask(way, started[way]))
+                    rounds_of[way].append(_ask(way, started[way], place))
         finally:
             for process in started.values():
                 process.kill()
@@ -99,26 +99,31 @@ def bench_training(job: TrainingJob, presets: tuple[str, ...], rounds: int) -> l
 
 
 def _start(way: str, job: TrainingJob, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", __name__, way, json.dumps(asdict(job)), str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # What it prints goes to a file: a pipe that nobody reads fills up, and the process waits.
+    with _log(folder, way).open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", __name__, way, json.dumps(asdict(job)), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
 
 
-def _ask(way: str, process: subprocess.Popen[str]) -> Mapping[str, float]:
+def _log(folder: Path, way: str) -> Path:
+    return folder / f"{way}.log"
+
+
+def _ask(way: str, process: subprocess.Popen[str], folder: Path) -> Mapping[str, float]:
     process.stdin.write("go\n")  # type: ignore[union-attr]  # it is a pipe
     process.stdin.flush()  # type: ignore[union-attr]
-    return _said(way, process)
+    return _said(way, process, folder)
 
 
-def _said(way: str, process: subprocess.Popen[str]) -> Mapping[str, float]:
+def _said(way: str, process: subprocess.Popen[str], folder: Path) -> Mapping[str, float]:
     line = process.stdout.readline()  # type: ignore[union-attr]  # it is a pipe
     if not line:
-        _, errors = process.communicate()
-        raise BenchError(f"{way}: failed\n{errors[-2000:]}")
+        raise BenchError(f"{way}: failed\n{_log(folder, way).read_text()[-2000:]}")
     said: Mapping[str, float] = json.loads(line)
     return said
 
@@ -182,16 +187,13 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
     """The member's own path, from a feature store on disk."""
     from overlap.bench.scale import write_catalogue
     from overlap.catalog import Partition, stored_rows
-    from overlap.features import FeatureStore, Normalisation
+    from overlap.features import FeatureStore
     from overlap.storage import Location
-    from overlap.training.data import TrainingData
     from overlap.training.device import make_deterministic, prepare_device
-    from overlap.training.feed import Ahead, ChunkedSource, open_source
-    from overlap.training.keras_input import keras_input
-    from overlap.training.learner import build_learner
+    from overlap.training.feed import Ahead
+    from overlap.training.member import assemble
     from overlap.training.memory import MemoryPlan, window_chunks
-    from overlap.training.network import build_network, precision
-    from overlap.training.resident import Resident
+    from overlap.training.spec import MemberSpec
 
     training, shape = config.training, config.features.shape
     workspace = Location(str(folder))
@@ -207,35 +209,20 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
         )
     prepare_device()
     make_deterministic(0)
-    resident = None
-    if job.mode == "device":
-        resident = Resident((len(rows), *shape), labels.astype(np.float32))
-        resident.fill(ChunkedSource(store).batches(rows, chunk))
-    window = chunk * window_chunks(training.shuffle_clips, chunk)
-    plan = MemoryPlan(job.mode, 0, window)  # type: ignore[arg-type]  # checked by the command
-    data = TrainingData(
-        open_source(store, rows, plan), labels, Partition(rows, rows[:0]), chunk, training, 0,
-        resident is not None,
+    many, window = shape[-1], chunk * window_chunks(training.shuffle_clips, chunk)
+    spec = MemberSpec(
+        seed=0, fold=0, features=config.features, network=config.network, training=training,
+        validation=config.validation, floor_db=(-80.0,) * many, mean_db=(-40.0,) * many,
+        std_db=(15.0,) * many, words=tuple(map(str, range(job.words))),
+        subset=SHARES if config.network.head != "softmax" else None,
+        chunk_clips=chunk, training_key="",
     )  # fmt: skip
-    many = shape[-1]
-    constants = Normalisation((-80.0,) * many, (-40.0,) * many, (15.0,) * many)
-    subset = SHARES if config.network.head != "softmax" else None
-    with precision(training.precision):
-        network = build_network(config.network, shape, job.words, constants, subset)
-        learner = build_learner(
-            network, training, constants,
-            subset=subset, steps=data.steps, seed=0, resident=resident,
-        )  # fmt: skip
+    plan = MemoryPlan(job.mode, 0, window)  # type: ignore[arg-type]  # checked by the command
+    data, learner = assemble(spec, 0, store, labels, Partition(rows, rows[:0]), plan)
     ahead = Ahead(data.epoch, range(10**9))
     while True:
         started, waited = time.perf_counter(), ahead.waited
-        learner.model.fit(
-            keras_input(ahead.one_pass()),
-            steps_per_epoch=data.steps,
-            epochs=1,
-            shuffle=False,
-            verbose=0,
-        )
+        learner.one_epoch(ahead.one_pass(), data.steps)
         seconds = time.perf_counter() - started
         learner.settle([])
         yield {"clips": data.clips, "seconds": seconds, "waited": ahead.waited - waited}

@@ -2,7 +2,7 @@
 
 from overlap.catalog.build import CatalogReport, build_catalog, clips_to_predict
 from overlap.catalog.catalog import Catalog, previous_catalog
-from overlap.catalog.folds import Partition, partition
+from overlap.catalog.folds import Partition, are_grouped, balanced, partition
 from overlap.catalog.listing import Listing, Split, list_clips, list_data
 from overlap.catalog.rows import ClipRows, StoredRows, stored_rows
 from overlap.catalog.shares import equal_shares
@@ -15,6 +15,8 @@ __all__ = [
     "Partition",
     "Split",
     "StoredRows",
+    "are_grouped",
+    "balanced",
     "build_catalog",
     "clips_to_predict",
     "equal_shares",

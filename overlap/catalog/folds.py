@@ -40,9 +40,8 @@ def partition(catalog: Catalog, validation: ValidationConfig, fold: int) -> Part
     if not validation.folds and not validation.holdout:
         return Partition(rows, rows[:0])
     part = catalog.clips.iloc[rows]
-    grouped = (part["group"] != "").all()
     names, index = np.unique(
-        part["group" if grouped else "clip_id"].to_numpy(np.str_), return_inverse=True
+        part["group" if are_grouped(catalog) else "clip_id"].to_numpy(np.str_), return_inverse=True
     )
     sizes = np.bincount(index)
     wanted = validation.folds or 2
@@ -54,7 +53,7 @@ def partition(catalog: Catalog, validation: ValidationConfig, fold: int) -> Part
     draws = np.array([_draw(validation.seed, str(name)) for name in names], np.uint64)
     order = np.argsort(draws, kind="stable")
     if validation.folds:
-        chosen = _folds(sizes, order, validation.folds) == fold
+        chosen = balanced(sizes, order, validation.folds) == fold
     else:
         chosen = _holdout(sizes, order, validation.holdout)
     held_out = chosen[index]
@@ -77,12 +76,25 @@ def _holdout(
     return chosen
 
 
-def _folds(sizes: NDArray[np.int64], order: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
-    """Each group, in a drawn order, to the fold with the fewest clips so far."""
-    filled = np.zeros(folds, np.int64)
-    fold_of = np.empty(len(sizes), np.int64)
+def are_grouped(catalog: Catalog) -> bool:
+    """Whether groups count: they do where every training clip has one."""
+    return bool((catalog.clips["group"].iloc[catalog.rows("train")] != "").all())
+
+
+def balanced(sizes: NDArray[np.int64], order: NDArray[np.int64], parts: int) -> NDArray[np.int64]:
+    """Each group, in a drawn order, to the part with the fewest clips so far.
+
+    Args:
+        sizes: (groups,) clips of each group.
+        order: The groups in the order in which they are placed.
+        parts: How many parts there are.
+
+    Returns:
+        (groups,) the part of each group.
+    """
+    filled = np.zeros(parts, np.int64)
+    part_of = np.empty(len(sizes), np.int64)
     for group in order:
-        fold = int(np.argmin(filled))
-        fold_of[group] = fold
-        filled[fold] += sizes[group]
-    return fold_of
+        part_of[group] = np.argmin(filled)
+        filled[part_of[group]] += sizes[group]
+    return part_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.catalog import Catalog, partition
+from overlap.catalog import Catalog, are_grouped, partition
 from overlap.config import ValidationConfig
 from overlap.ensemble.scoring import kl, trivial_prediction
 from overlap.errors import CorruptError
@@ -89,10 +89,10 @@ def gather_held_out(
 
 
 def _groups(catalog: Catalog, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """As `partition` sees them: groups count where every training clip has one."""
-    groups = catalog.clips["group"].to_numpy(np.str_)
-    if (groups[catalog.rows("train")] == "").any():
+    """(clips,) group of each row, as `partition` sees them."""
+    if not are_grouped(catalog):
         return np.arange(len(rows))
+    groups = catalog.clips["group"].to_numpy(np.str_)
     return np.unique(groups[rows], return_inverse=True)[1].astype(np.int64)
 
 

@@ -6,6 +6,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from overlap.catalog import balanced
 from overlap.config import Pooling
 from overlap.ensemble.held_out import HeldOut
 from overlap.ensemble.pools import FITS, WAYS, Pool, Way
@@ -107,12 +108,8 @@ def divided(groups: NDArray[np.int64]) -> NDArray[np.int64] | None:
         return None
     index = units(groups, 2)
     sizes = np.bincount(index)
-    filled = np.zeros(min(PARTS, len(sizes)), np.int64)
-    part_of = np.empty(len(sizes), np.int64)
-    for unit in np.random.default_rng(SEED).permutation(len(sizes)):
-        part_of[unit] = np.argmin(filled)
-        filled[part_of[unit]] += sizes[unit]
-    return part_of[index]
+    order = np.random.default_rng(SEED).permutation(len(sizes))
+    return balanced(sizes, order, min(PARTS, len(sizes)))[index]
 
 
 def cross_fitted(

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 import overlap.training.layers
 import overlap.training.subset  # noqa: F401  with the line before: registers the members' layers
 from overlap.config import FeatureConfig, Resolution
+from overlap.ensemble.scoring import SMALLEST
 from overlap.features.reference import AMIN, mel_filters
 
 Tensor = Any  # of whichever backend Keras runs on
-SMALLEST = 1e-7
-"""Probabilities are raised to this before a power that has no value at zero."""
 GEOMETRIC = 2e-4
 """Nearer to 0 than this an exponent is 0: the formula would lose its digits in float32."""
 

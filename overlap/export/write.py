@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.child import as_child
+from overlap.child import work_as_child
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.errors import CorruptError, OverlapError
+from overlap.errors import CorruptError
 from overlap.export.request import KINDS, Kind
 from overlap.storage import Location
 from overlap.training.spec import MEMBERS, MODEL_FILE, RECORD_FILE, MemberRecord
@@ -115,13 +115,9 @@ def main() -> int:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if arguments.kind == "onnx":
         os.environ["KERAS_BACKEND"] = "tensorflow"  # what tf2onnx converts
-    with as_child() as emit:
-        try:
-            emit(write_export(arguments.record, arguments.kind, arguments.out))
-        except OverlapError as error:
-            print(error, file=sys.stderr)
-            return 1
-    return 0
+    return work_as_child(
+        lambda emit: emit(write_export(arguments.record, arguments.kind, arguments.out))
+    )
 
 
 if __name__ == "__main__":

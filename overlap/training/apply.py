@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.audio import Clip
-from overlap.child import as_child
+from overlap.child import work_as_child
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.spread import spread
-from overlap.errors import AudioError, OverlapError
+from overlap.errors import AudioError
 from overlap.prediction.batches import Batch, batches, one_ahead
 from overlap.prediction.jobs import Found, PredictionJob
 from overlap.storage import Location
@@ -84,13 +84,7 @@ def main() -> int:
     parser.add_argument("job", type=Location.of)
     job = parser.parse_args().job.read_model(PredictionJob)
     prepare_device()
-    with as_child() as emit:
-        try:
-            apply_ensemble(job, emit)
-        except OverlapError as error:
-            print(error, file=sys.stderr)
-            return 1
-    return 0
+    return work_as_child(lambda emit: apply_ensemble(job, emit))
 
 
 if __name__ == "__main__":

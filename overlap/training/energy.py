@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from overlap.accelerators import nvml_handles
+from overlap.accelerators import asked_of_nvml
 
 RAPL = Path("/sys/class/powercap")
 """Where Linux shows the energy counters of processors; mostly readable by root alone."""
@@ -20,16 +20,9 @@ def energy_joules() -> float | None:
 
 
 def _nvml_joules() -> float | None:
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    with suppress(pynvml.NVMLError):
-        pynvml.nvmlInit()
-        handles = nvml_handles(pynvml)
-        if handles:
-            return float(sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(h) for h in handles) / 1000)
-    return None
+    return asked_of_nvml(
+        lambda nvml, seen: sum(nvml.nvmlDeviceGetTotalEnergyConsumption(h) for h in seen) / 1000
+    )
 
 
 def _rapl_joules() -> float | None:

@@ -120,14 +120,12 @@ def _epoch(
     learner: Learner, data: TrainingData, batches: Iterator[Batch], progress: Progress
 ) -> dict[str, float]:
     started, joules = time.perf_counter(), energy_joules()
-    result = learner.model.fit(
-        keras_input(batches), steps_per_epoch=data.steps, epochs=1, shuffle=False, verbose=0
-    )
+    loss = learner.one_epoch(batches, data.steps)
     progress.seconds += time.perf_counter() - started
     after = energy_joules()
     if joules is not None and after is not None:
         progress.joules = (progress.joules or 0.0) + after - joules
-    return {"loss": float(result.history["loss"][-1])}
+    return {"loss": loss}
 
 
 def _check(

@@ -7,23 +7,23 @@ layers of the network are the same objects, so what is learned is in the network
 without any of this. Where the features are kept on the device, the inputs are row numbers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import ops
-from numpy.typing import NDArray
 
 from overlap.config import TrainingConfig
 from overlap.features import Normalisation
 from overlap.training.augment import augment
+from overlap.training.data import Batch
+from overlap.training.keras_input import keras_input
 from overlap.training.network import SCORES
 from overlap.training.resident import Resident
 from overlap.training.subset import log_partition
 
 Tensor = Any  # of whichever backend Keras runs on
-Batch = tuple[dict[str, NDArray[Any]]]
 
 
 class Loss(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
@@ -72,6 +72,15 @@ class Learner:
                 for v in layer.variables}  # fmt: skip
         own = [v for v in self.model.variables if id(v) not in metrics | kept]
         return own + list(self.model.optimizer.variables)
+
+    def one_epoch(self, batches: Iterator[Batch], steps: int) -> float:
+        """Learn from some batches, in their order; the mean loss."""
+        # Keras would visit the batches in an order of its own, drawn from a generator that no
+        # checkpoint holds.
+        result = self.model.fit(
+            keras_input(batches), steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0
+        )
+        return float(result.history["loss"][-1])
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """After an epoch with averaging: make the network fit to be scored and kept.

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.accelerators import usable_bytes
-from overlap.catalog import Catalog, partition
-from overlap.child import as_child
+from overlap.catalog import Catalog, Partition, partition
+from overlap.child import work_as_child
 from overlap.ensemble.scoring import kl, trivial_prediction
-from overlap.errors import DivergedError, MemberError, OverlapError
+from overlap.errors import DivergedError, MemberError
 from overlap.features import FeatureStore
 from overlap.peak_memory import peak_memory_mb
 from overlap.provenance import software
@@ -38,8 +38,8 @@ from overlap.training.device import (
 )
 from overlap.training.feed import ChunkedSource, open_source
 from overlap.training.fit import Emit, predict, train
-from overlap.training.learner import build_learner
-from overlap.training.memory import plan_memory
+from overlap.training.learner import Learner, build_learner
+from overlap.training.memory import MemoryPlan, plan_memory
 from overlap.training.network import build_network, precision
 from overlap.training.resident import Resident
 from overlap.training.spec import (
@@ -81,18 +81,18 @@ def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecor
         network, about = trained.network, trained.about
     else:
         network = load_model(folder / MODEL_FILE)
-        about = {name: getattr(done, name) for name in ABOUT_TRAINING}
+        about = dict(done)  # another prediction keeps what the training gave
     emit({"event": "predict"})
     held_out_kl = _write_predictions(network, spec, catalog, store, folder)
-    record = MemberRecord(
-        fingerprint=spec.fingerprint,
-        spec=spec,
-        test_key=test_key(catalog),
-        parameters=network.count_params(),
-        held_out_kl=held_out_kl,
-        files={name: str((folder / name).digest()) for name in (MODEL_FILE, PREDICTIONS_FILE)},
-        **about,
-    )
+    predicted = {
+        "fingerprint": spec.fingerprint,
+        "spec": spec,
+        "test_key": test_key(catalog),
+        "parameters": network.count_params(),
+        "held_out_kl": held_out_kl,
+        "files": {n: str((folder / n).digest()) for n in (MODEL_FILE, PREDICTIONS_FILE)},
+    }
+    record = MemberRecord(**{**about, **predicted})
     (folder / RECORD_FILE).write_json(record.model_dump(mode="json"))
     for name in (CHECKPOINT_FILE, FAILURES_FILE):
         (folder / name).remove()
@@ -105,15 +105,9 @@ class Trained:
 
     network: keras.Model
     about: Mapping[str, Any]
-    """`ABOUT_TRAINING` of the record."""
+    """The fields of the record that the training gives."""
 
 
-ABOUT_TRAINING = (
-    *("history", "kept_epoch", "seed", "failures", "clips", "seconds", "clips_per_second"),
-    *("host_wait_fraction", "energy_joules", "feed", "device", "device_peak_mb"),
-    *("peak_memory_mb", "software"),
-)
-"""Fields of a member's record that its training gives; another prediction keeps them."""
 RETRIES = 1
 """How often a training that diverged begins again, with another seed."""
 OTHER_SEED = 1_000_003
@@ -169,34 +163,14 @@ def _attempt(
     prepare_device()
     make_deterministic(seed)
     rows, training = partition(catalog, spec.validation, spec.fold), spec.training
-    everything = np.union1d(rows.train, rows.held_out)
-    shape = store.config.shape
+    clips = len(rows.train) + len(rows.held_out)
     device = usable_bytes() if on_accelerator() else 0
-    plan = plan_memory(shape, spec.chunk_clips, len(everything), training, device_bytes=device)
+    plan = plan_memory(store.config.shape, spec.chunk_clips, clips, training, device_bytes=device)
     emit({"event": "plan", "mode": plan.mode, "bytes": plan.bytes, "device": device_name()})
-    resident = None
-    if plan.mode == "device":
-        labels = catalog.labels[rows.train].astype(np.float32)
-        resident = Resident((len(rows.train), *shape), labels)
-        resident.fill(ChunkedSource(store).batches(rows.train, spec.chunk_clips))
-    data = TrainingData(
-        source=open_source(store, everything if resident is None else rows.held_out, plan),
-        labels=catalog.labels,
-        partition=rows,
-        chunk_clips=spec.chunk_clips,
-        training=training,
-        seed=seed,
-        resident=resident is not None,
-    )
-    with precision(training.precision):
-        network = build_network(spec.network, shape, len(spec.words), spec.constants, spec.subset)
-        learner = build_learner(
-            network, training, spec.constants,
-            subset=spec.subset, steps=data.steps, seed=seed, resident=resident,
-        )  # fmt: skip
+    data, learner = assemble(spec, seed, store, catalog.labels, rows, plan)
     progress = train(learner, data, folder, emit, _trivial_loss(catalog.labels[rows.train], spec))
     return Trained(
-        network,
+        learner.network,
         {
             "history": progress.history,
             "kept_epoch": progress.kept_epoch,
@@ -214,6 +188,48 @@ def _attempt(
             "software": software(),
         },
     )
+
+
+def assemble(
+    spec: MemberSpec,
+    seed: int,
+    store: FeatureStore,
+    labels: NDArray[np.float64],
+    rows: Partition,
+    plan: MemoryPlan,
+) -> tuple[TrainingData, Learner]:
+    """Put what learns and what it learns from together.
+
+    Args:
+        spec: The member.
+        seed: Its seed, or that of its second attempt.
+        store: The features.
+        labels: (all rows, words).
+        rows: The rows to learn from, and those to be scored on.
+        plan: Where the features are.
+    """
+    shape, training = store.config.shape, spec.training
+    resident, wanted = None, np.union1d(rows.train, rows.held_out)
+    if plan.mode == "device":
+        resident = Resident((len(rows.train), *shape), labels[rows.train].astype(np.float32))
+        resident.fill(ChunkedSource(store).batches(rows.train, spec.chunk_clips))
+        wanted = rows.held_out
+    data = TrainingData(
+        source=open_source(store, wanted, plan),
+        labels=labels,
+        partition=rows,
+        chunk_clips=spec.chunk_clips,
+        training=training,
+        seed=seed,
+        resident=resident is not None,
+    )
+    with precision(training.precision):
+        network = build_network(spec.network, shape, len(spec.words), spec.constants, spec.subset)
+        learner = build_learner(
+            network, training, spec.constants,
+            subset=spec.subset, steps=data.steps, seed=seed, resident=resident,
+        )  # fmt: skip
+    return data, learner
 
 
 def _trivial_loss(labels: NDArray[np.float64], spec: MemberSpec) -> float:
@@ -260,13 +276,11 @@ def main() -> int:
     arguments = parser.parse_args()
     workspace = Location.of(arguments.workspace)
     stored = workspace / MEMBERS / arguments.fingerprint / SPEC_FILE
-    with as_child() as emit:
-        try:
-            run_member(workspace, stored.read_model(MemberSpec), emit)
-        except OverlapError as error:
-            print(error, file=sys.stderr)
-            return 1
-    return 0
+
+    def work(emit: Emit) -> None:
+        run_member(workspace, stored.read_model(MemberSpec), emit)
+
+    return work_as_child(work)
 
 
 if __name__ == "__main__":
