@@ -48,6 +48,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         stop(server)
 
 
+@pytest.mark.long
 def test_a_run_on_an_object_store(
     overlap, s3: dict[str, str], data: Path, tiny: Path, finished
 ) -> None:

@@ -98,10 +98,11 @@ def trained(
     return learner, train(learner, data, Location(str(folder)), nothing)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("setting", "subset"),
     [
-        pytest.param({}, None, marks=pytest.mark.long),
+        ({}, None),
         (FANCY | {"precision": "bfloat16"}, 2),
         (FANCY | {"steps_per_call": 3, "whole_batches": True, "precision": "float16"}, None),
     ],
