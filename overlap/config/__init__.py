@@ -6,6 +6,8 @@ what the caller leaves out.
 """
 
 from overlap.config.base import Section, fingerprint
+from overlap.config.cluster import ClusterConfig
+from overlap.config.ensemble import EnsembleConfig, Pooling
 from overlap.config.features import (
     AudioFormat,
     ChecksConfig,
@@ -13,7 +15,7 @@ from overlap.config.features import (
     Resolution,
     StoreConfig,
 )
-from overlap.config.run import ClusterConfig, EnsembleConfig, Pooling, RunConfig
+from overlap.config.run import RunConfig
 from overlap.config.training import (
     AugmentConfig,
     NetworkConfig,

@@ -1,4 +1,4 @@
-"""The configuration of a whole run: the parts, the ensemble, the cluster, and the preset below."""
+"""The configuration of a whole run: its parts, and the preset below."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Self
@@ -6,66 +6,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from overlap.config.base import Section
+from overlap.config.cluster import ClusterConfig
+from overlap.config.ensemble import EnsembleConfig
 from overlap.config.features import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
 from overlap.presets import DEFAULT_PRESET, PRESETS, merged
-
-Pooling = Literal["mean", "power", "greedy", "temperature", "auto"]
-"""How members are combined."""
-
-
-class EnsembleConfig(Section):
-    """The ensemble."""
-
-    members: int = Field(15, ge=1, le=1000, description="Networks to train and average.")
-    min_members: int | None = Field(
-        None,
-        ge=1,
-        description="With how many members the ensemble goes on when others failed; none: all.",
-    )
-    pool: Pooling = Field(
-        "mean",
-        description="How the members' predictions are combined. auto: the simplest way that "
-        "nested cross-validation on held-out clips cannot tell from the best.",
-    )
-    stop_when_gain_below: float | None = Field(
-        None,
-        gt=0,
-        description="Train no more members once the next is expected to lower the held-out KL by "
-        "less than this, nats; none: train all.",
-    )
-
-
-class ClusterConfig(Section):
-    """Where the work is computed."""
-
-    address: str | None = Field(
-        None, description="A running Dask scheduler, such as tcp://host:8786; none: start one."
-    )
-    kind: str = Field(
-        "local",
-        description="`local`, or the import path of a cluster class, such as "
-        "dask_jobqueue.SLURMCluster; used when there is no address.",
-    )
-    arguments: dict[str, Any] = Field(
-        default_factory=dict, description="Arguments of the cluster class."
-    )
-    cpu_workers: int | None = Field(
-        None, ge=1, le=4096, description="CPU workers; none: one per core (local cluster)."
-    )
-    training_workers: int | None = Field(
-        None, ge=1, le=4096, description="Training workers; none: one per accelerator, at least 1."
-    )
-    members_per_gpu: int = Field(
-        1,
-        ge=1,
-        le=16,
-        description="Members that train side by side on one accelerator of the local cluster, each "
-        "with its part of the memory. A worker of another cluster offers GPU=2, and two threads.",
-    )
-    timeout_s: float = Field(
-        30.0, gt=0, description="How long to wait for a scheduler, and for its workers, seconds."
-    )
 
 
 class RunConfig(Section):
