@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+
+from overlap.config.form import title, without_defaults
 
 
 def fingerprint(*parts: object) -> str:
@@ -20,4 +24,14 @@ def fingerprint(*parts: object) -> str:
 class Section(BaseModel):
     """Base of every part of the configuration."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, field_title_generator=title
+    )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """What a form is made of; see `overlap.config.form`."""
+        schema = handler.resolve_ref_schema(handler(core))
+        return without_defaults(cls, schema)

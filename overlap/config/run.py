@@ -16,19 +16,25 @@ from overlap.presets import DEFAULT_PRESET, PRESETS, merged
 class RunConfig(Section):
     """Everything that a run depends on, apart from the code."""
 
-    data: str = Field(description="Folder or URL with train/, train_answer.csv, test/, …")
-    workspace: str = Field("workspace", description="Folder or URL that holds all results.")
-    preset: Literal["demo", "baseline", "fast"] = Field(
-        DEFAULT_PRESET, description="Supplies every value that is not given."
+    data: str = Field(
+        min_length=1, description="Folder or URL with train/, train_answer.csv, test/, …"
     )
-    features: FeatureConfig = Field(default_factory=FeatureConfig)
-    store: StoreConfig = Field(default_factory=StoreConfig)
-    checks: ChecksConfig = Field(default_factory=ChecksConfig)
-    network: NetworkConfig = Field(default_factory=NetworkConfig)
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
-    validation: ValidationConfig = Field(default_factory=ValidationConfig)
+    workspace: str = Field(
+        "workspace", min_length=1, description="Folder or URL that holds all results."
+    )
+    preset: Literal["demo", "baseline", "fast"] = Field(
+        DEFAULT_PRESET,
+        description="Supplies every value that is not given. demo: minutes on a processor; "
+        "baseline: the known solution; fast: the best quality per GPU hour.",
+    )
     ensemble: EnsembleConfig = Field(default_factory=EnsembleConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    network: NetworkConfig = Field(default_factory=NetworkConfig)
+    validation: ValidationConfig = Field(default_factory=ValidationConfig)
+    checks: ChecksConfig = Field(default_factory=ChecksConfig)
+    features: FeatureConfig = Field(default_factory=FeatureConfig)
+    store: StoreConfig = Field(default_factory=StoreConfig)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,75 @@
+"""The configuration as a form: nothing that is left empty is sent, and the text says what it is."""
+
+import itertools
+from typing import Any
+
+import pytest
+from prefect import flow
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools import validation
+
+from overlap.config import RunConfig
+from overlap.presets import PRESETS
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    @flow
+    def job(config: RunConfig) -> None: ...
+
+    return parameter_schema(job).model_dump()
+
+
+def sections(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {n: d["properties"] for n, d in schema["definitions"].items() if n != "RunConfig"}
+
+
+def test_every_field_has_a_title_and_says_what_it_means(schema) -> None:
+    whole = schema["definitions"]["RunConfig"]["properties"]
+    fields = list(whole.items())
+    fields += itertools.chain.from_iterable(s.items() for s in sections(schema).values())
+    assert len(fields) > 60
+    for name, field in fields:
+        assert field["title"][0].isupper(), name
+        assert "_" not in field["title"], name
+        assert "$ref" in field or field["description"].endswith((".", "…")), name
+
+
+def test_no_default_of_a_section_would_be_sent_and_hide_the_preset(schema) -> None:
+    for name, fields in sections(schema).items():
+        assert not [f for f, field in fields.items() if "default" in field], name
+        # A switch that nobody touched would be sent as off.
+        assert not [f for f, field in fields.items() if field.get("type") == "boolean"], name
+
+
+def test_the_text_names_the_default_of_each_preset(schema) -> None:
+    fields = sections(schema)["TrainingConfig"]
+    epochs = {p: RunConfig(data="D", preset=p).training.epochs for p in PRESETS}
+    told = ", ".join(f"{preset} {value}" for preset, value in epochs.items())
+    assert f"Default: {told}." in fields["epochs"]["description"]
+    assert "Default: demo off, baseline off, fast on." in fields["whole_batches"]["description"]
+    assert fields["memory_gb"]["description"].endswith("half of what the machine has free.")
+    stages = sections(schema)["NetworkConfig"]["stages"]["description"]
+    assert "demo plain 32; plain 64; plain 128; bottleneck 256, baseline" in stages
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"data": "D", "preset": "fast", "training": {"epochs": 0}}, "config.training.epochs"),
+        ({"data": "D", "training": {"whole_batches": "x"}}, "config.training.whole_batches"),
+        ({"data": "D", "ensemble": {"pool": "median"}}, "config.ensemble.pool"),
+        ({"data": "D", "training": {"epoch": 3}}, "epoch"),
+        ({"data": ""}, "config.data"),
+        ({}, "data"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(schema, config, named: str) -> None:
+    with pytest.raises(validation.ValidationError, match=named):
+        validation.validate({"config": config}, schema, raise_on_error=True)
+
+
+def test_what_the_form_sends_when_only_the_data_is_filled_in(schema) -> None:
+    sent = {"data": "D", "preset": "fast", "cluster": {"arguments": {}}}
+    validation.validate({"config": sent}, schema, raise_on_error=True)
+    assert RunConfig.model_validate(sent) == RunConfig(data="D", preset="fast")
