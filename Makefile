@@ -67,7 +67,8 @@ format: setup
 # Renews the exact versions. The file names no download address.
 lock: setup
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-		--extra synth --extra s3 --extra jax --extra onnx --extra dev --no-header pyproject.toml --output-file requirements.lock
+		--extra synth --extra s3 --extra jax --extra onnx --extra docker --extra kubernetes \
+		--extra dev --no-header pyproject.toml --output-file requirements.lock
 
 bench: setup
 	$(BIN)/overlap bench features

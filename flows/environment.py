@@ -14,6 +14,8 @@ QUIET_HOSTS = {
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
 }
+HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+"""Tells a server that the process of a run lives, s; see deployments/automations.yaml."""
 EMBEDDED_API = {
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -32,7 +34,7 @@ def prepare(*, verbose: bool) -> None:
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": level,
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING" if verbose else "CRITICAL",
     }
-    for name, value in (QUIET_HOSTS | EMBEDDED_API | quiet).items():
+    for name, value in (QUIET_HOSTS | HEARTBEAT | EMBEDDED_API | quiet).items():
         os.environ.setdefault(name, value)
     if not verbose:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)

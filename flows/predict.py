@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from prefect import flow
+from prefect.runtime import flow_run
 
-from flows.retrain import MEMBER_THREADS
+from flows.retrain import MEMBER_THREADS, concluded
 from flows.runtime import open_cluster
+from overlap.addresses import name_of
 from overlap.catalog import list_clips
 from overlap.config import ClusterConfig
 from overlap.ensemble.registry import find_ensemble
@@ -16,11 +18,12 @@ from tasks.predictions import PredictReport, apply_ensemble, write_predictions
 from tasks.progress import stage
 
 
-@flow(
-    name="predict",
-    flow_run_name="predict-{model}",
-    task_runner=MEMBER_THREADS,
-)
+def _run_name() -> str:
+    given = flow_run.parameters
+    return f"predict-{name_of(str(given['clips']).rstrip('/'))}-{given['model']}"
+
+
+@flow(name="predict", flow_run_name=_run_name, task_runner=MEMBER_THREADS)
 def predict(
     clips: str,
     out: str,
@@ -49,7 +52,8 @@ def predict(
     if missing:
         with open_cluster(cluster, root, training=True) as scheduler:
             _apply(scheduler, missing)
-    return write_predictions(plan, Location.of(out), clips_of(missing))
+    report = write_predictions(plan, Location.of(out), clips_of(missing))
+    return concluded(f"{report.clips} clips predicted with {ensemble.version}, in {out}", report)
 
 
 def _apply(scheduler: str, jobs: Sequence[PredictionJob]) -> None:

@@ -4,12 +4,14 @@ A run is a function of its workspace: started again after any failure it does wh
 and what is missing is read from the files there, never from Prefect's state.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 from prefect import flow, get_run_logger
 from prefect.futures import PrefectFuture
+from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.exclusive import only_run_on
 from flows.runtime import open_cluster
 from overlap.catalog import Catalog, list_data
 from overlap.config import RunConfig
@@ -18,9 +20,10 @@ from overlap.ensemble.registry import EnsembleRecord, Promotion
 from overlap.errors import MemberError, NotReadyError, OverlapError
 from overlap.features import FeatureStore
 from overlap.features.compare import find_other, read_other
-from overlap.pending import pending_work
+from overlap.pending import Pending, pending_work
 from overlap.storage import Location
 from overlap.training.spec import MemberRecord, MemberSpec
+from tasks.artifacts import show_members, show_run
 from tasks.catalog import catalogue
 from tasks.cluster import NO_CLUSTER
 from tasks.dispatch import dispatched
@@ -43,6 +46,17 @@ class RunReport(NamedTuple):
     promotion: Promotion
     """What became of the champion."""
 
+    @property
+    def headline(self) -> str:
+        """One line that says it all."""
+        record = self.ensemble
+        score = "nothing held out" if record.kl is None else f"KL {record.kl:.4f}"
+        state = "promoted" if self.promotion.promoted else "not promoted"
+        return (
+            f"ensemble {record.version} of {len(record.members)} members, {score}; "
+            f"{state}: {self.promotion.reason}"
+        )
+
 
 class TrainReport(NamedTuple):
     """What came of the training stage."""
@@ -55,20 +69,44 @@ class TrainReport(NamedTuple):
     """Why these are fewer than planned."""
 
 
-@flow(name="retrain", flow_run_name="retrain-{config.preset}", log_prints=False)
+@flow(name="retrain", flow_run_name="retrain-{config.data_name}-{config.preset}")
 def retrain(config: RunConfig) -> RunReport:
     """From sound files to a published ensemble."""
+    with only_run_on(Location.of(config.workspace), wait=True):
+        report = run_stages(config, pending_work(config, list_data(config.data)))
+    return concluded(report.headline, report)
+
+
+def run_stages(config: RunConfig, pending: Pending) -> RunReport:
+    """The stages of a run, one after the other; within a flow.
+
+    Args:
+        config: The run.
+        pending: What it has to do.
+    """
     workspace = Location.of(config.workspace)
-    pending = pending_work(config, list_data(config.data))
     find_other(config)  # a wrong address is said before a cluster is opened
     scheduler = None if pending.anything else NO_CLUSTER
     with open_cluster(config.cluster, workspace, training=True, scheduler=scheduler) as scheduler:
         report = features(config, scheduler)
         train(config, scheduler)
-    return RunReport(report, *pool(config))
+    made = RunReport(report, *pool(config))
+    show_run(workspace, made.ensemble, made.promotion, made.headline)
+    return made
 
 
-@flow(name="features", flow_run_name="features")
+Result = TypeVar("Result")
+
+
+def concluded(message: str, result: Result) -> Result:
+    """The return value of a flow that ends Completed with a message.
+
+    Prefect takes message and value apart; who called the flow receives the value.
+    """
+    return cast("Result", Completed(message=message, data=result))
+
+
+@flow(name="features", flow_run_name="features-{config.data_name}")
 def features(config: RunConfig, scheduler: str | None = None) -> FeatureReport:
     """Check the data and compute the features that are missing."""
     workspace = Location.of(config.workspace)
@@ -83,7 +121,11 @@ def features(config: RunConfig, scheduler: str | None = None) -> FeatureReport:
     return report.model_copy(update={"drift": drift})
 
 
-@flow(name="train", flow_run_name="train", task_runner=MEMBER_THREADS)
+@flow(
+    name="train",
+    flow_run_name="train-{config.data_name}-{config.preset}",
+    task_runner=MEMBER_THREADS,
+)
 def train(config: RunConfig, scheduler: str | None = None) -> TrainReport:
     """Train the members that are wanted and not complete."""
     workspace = Location.of(config.workspace)
@@ -118,6 +160,7 @@ def train(config: RunConfig, scheduler: str | None = None) -> TrainReport:
     members = look()
     if failed:
         _judge_failures([failed[number] for number in sorted(failed)], members)
+    show_members(members.complete)
     trained = [records[number] for number in sorted(records)]
     return TrainReport(trained, len(members.complete), members.fewer)
 
@@ -130,16 +173,17 @@ def _judge_failures(failed: list[str], members: Members) -> None:
     """
     what = f"{len(failed)} of {len(members.specs)} members failed"
     if not members.enough:
+        # The cause stands in the first line: it is what the UI shows of a failed run.
         raise MemberError(
-            f"{what}; the others are kept, and a new run trains only what is missing\n"
-            + "\n".join(failed)
+            f"{what}: {failed[0]}\nThe others are kept, and a new run trains only what is missing."
+            + "".join(f"\n{failure}" for failure in failed[1:])
         )
     warning = "\n".join([f"{what}; the run goes on with {len(members.complete)}", *failed])
     get_run_logger().warning(warning)
     TERMINAL.line(f"note: {warning}")
 
 
-@flow(name="pool", flow_run_name="pool")
+@flow(name="pool", flow_run_name="pool-{config.data_name}-{config.preset}")
 def pool(config: RunConfig) -> tuple[EnsembleRecord, Promotion]:
     """Pool, score and publish the members."""
     workspace = Location.of(config.workspace)

@@ -31,11 +31,33 @@ def configure(
         ConfigError: something is unknown, out of bounds or unreadable; the message names each
             field.
     """
+    return checked(gathered(flags, file, assignments))
+
+
+def gathered(
+    flags: Mapping[str, Any] | None = None,
+    file: Path | None = None,
+    assignments: Iterable[str] = (),
+) -> dict[str, Any]:
+    """The values that `configure` checks: what was given, without what a preset supplies.
+
+    Raises:
+        ConfigError: the file, or an assignment, cannot be read.
+    """
     values: dict[str, Any] = _read(file) if file is not None else {}
     for assignment in assignments:
         values = merged(values, _assignment(assignment))
+    return merged(values, flags or {})
+
+
+def checked(values: Mapping[str, Any]) -> RunConfig:
+    """A configuration of values.
+
+    Raises:
+        ConfigError: something is unknown or out of bounds; the message names each field.
+    """
     try:
-        return RunConfig.model_validate(merged(values, flags or {}))
+        return RunConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(error)) from None
 

@@ -9,7 +9,9 @@ from overlap.catalog import Catalog, Listing, build_catalog, previous_catalog
 from overlap.catalog.build import named_clips
 from overlap.catalog.rows import REMOVED
 from overlap.config import RunConfig
+from overlap.ensemble.gather import ensemble_name
 from overlap.ensemble.members import look_at_members
+from overlap.ensemble.registry import published as find_published
 from overlap.errors import UserError
 from overlap.features import FeatureStore
 from overlap.storage import Location
@@ -29,6 +31,8 @@ class Pending:
     """Rows of the blocks to compute."""
     members: int
     """Members to train, or to apply to new test clips; fewer where they gain too little."""
+    published: str | None = None
+    """Version of the ensemble that the run would publish; None where it is not there yet."""
 
     @property
     def features(self) -> bool:
@@ -79,8 +83,12 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     if missing:
         rows = sum(block.stop - block.start for block in missing)
         return Pending(0, len(missing), blocks, rows, members)
-    left = look_at_members(workspace, config, catalog, store).wanted
-    return Pending(0, 0, blocks, 0, len(left))
+    found = look_at_members(workspace, config, catalog, store)
+    published = None
+    if found.enough:
+        there = find_published(workspace, ensemble_name(config, catalog, found, found.complete))
+        published = there.version if there else None
+    return Pending(0, 0, blocks, 0, len(found.wanted), published)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,6 @@
 """Pool the members, score and publish the ensemble."""
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import Catalog
@@ -11,7 +10,7 @@ from overlap.ensemble.members import look_at_members
 from overlap.ensemble.registry import EnsembleRecord, Promotion, consider
 from overlap.features import FeatureStore
 from overlap.storage import Location
-from tasks.tables import kl_table
+from tasks.artifacts import show_ensemble
 
 
 @task(name="pool", cache_policy=NO_CACHE)
@@ -20,9 +19,7 @@ def pool_members(config: RunConfig, workspace: Location) -> EnsembleRecord:
     catalog = Catalog.load(workspace)
     members = look_at_members(workspace, config, catalog, FeatureStore.open(workspace))
     record = publish(workspace, config, catalog, members)
-    create_table_artifact(
-        key="kl", table=kl_table(record), description=f"KL of ensemble {record.version}"
-    )
+    show_ensemble(record)
     return record
 
 

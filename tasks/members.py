@@ -2,13 +2,15 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Cancelled
 
 from overlap.accelerators import shared_by
 from overlap.child import run_child
@@ -53,7 +55,11 @@ def train_member(
     """Train a member, and follow its epochs; given up when `stop` is set."""
     with stage(f"{name} (epochs)", spec.training.epochs, keep=False) as progress:
         job = TrainingJob(train_on_worker, (workspace, spec), name, number)
-        on_training_worker(scheduler, job, stop, _epoch_shown_on(progress))
+        try:
+            on_training_worker(scheduler, job, stop, _epoch_shown_on(progress))
+        except CancelledError:
+            # Not a fault of this member: its state says so, and Prefect raises for who waits.
+            return cast("MemberRecord", Cancelled(message="given up, because the run ended"))
     record = load_record(spec.folder(workspace))
     if record is None:
         raise RuntimeError(f"{name} ended without its record; see {spec.folder(workspace)}")
@@ -120,6 +126,7 @@ def _epoch_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
             score = f" held-out KL {held_out:.4f}" if held_out is not None else ""
             note = f"loss {event['loss']:.4f}{score} {event['clips_per_second']:,.0f} clips/s"
             progress.advance(event["epoch"] - progress.done, note)
+            logger.info("epoch %d: %s", event["epoch"], note)
         elif event["event"] == "diverged":
             logger.warning("%s; it begins again with another seed", event["reason"])
             progress.advance(-progress.done, "begins again with another seed")

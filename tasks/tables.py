@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.selection import Judged
 from overlap.features.compare import DriftRow
+from overlap.training.spec import MemberRecord
 
 DRIFT_LEGEND = (
     "W1 and KS: Wasserstein (dB) and Kolmogorov-Smirnov distance. mean, std, peak: differences in "
@@ -45,6 +46,22 @@ def _behind(judged: Judged) -> str:
 
 def _row(what: str, kl: str, interval: str = "") -> dict[str, str]:
     return {"what": what, "KL": kl, "95 %": interval}
+
+
+def members_table(members: Sequence[MemberRecord]) -> list[dict[str, str]]:
+    """What each member reached, and what it took."""
+    return [
+        {
+            "seed": str(member.spec.seed if member.seed is None else member.seed),
+            "fold": str(member.spec.fold),
+            "held-out KL": "" if member.held_out_kl is None else f"{member.held_out_kl:.4f}",
+            "epoch kept": f"{member.kept_epoch or len(member.history)} of {len(member.history)}",
+            "clips/s": f"{member.clips_per_second:,.0f}",
+            "seconds": f"{member.seconds:,.0f}",
+            "device": member.device,
+        }
+        for member in members
+    ]
 
 
 def drift_table(rows: Sequence[DriftRow]) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from overlap.addresses import name_of
 from overlap.config.base import Section
 from overlap.config.cluster import ClusterConfig
 from overlap.config.ensemble import EnsembleConfig
@@ -35,6 +36,11 @@ class RunConfig(Section):
     checks: ChecksConfig = Field(default_factory=ChecksConfig)
     features: FeatureConfig = Field(default_factory=FeatureConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
+
+    @property
+    def data_name(self) -> str:
+        """What a person calls the data set: the last part of its address."""
+        return name_of(self.data.rstrip("/")) or self.data
 
     @model_validator(mode="before")
     @classmethod

@@ -1,5 +1,6 @@
 """From complete members to a published ensemble."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,25 @@ from overlap.ensemble.selection import select_pool
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.provenance import git_revision, software
 from overlap.storage import Location
-from overlap.training.spec import PREDICTIONS_FILE, test_key
+from overlap.training.spec import PREDICTIONS_FILE, MemberRecord, test_key
+
+
+def ensemble_name(
+    config: RunConfig, catalog: Catalog, planned: Members, members: Sequence[MemberRecord]
+) -> str:
+    """Fingerprint of an ensemble: of its members, their predictions, and how they are pooled."""
+    return fingerprint(
+        *_parts(members), config.ensemble.pool, test_key(catalog), catalog.words,
+        [*catalog.submission["table_id"]], *([len(planned.specs)] if planned.fewer else []),
+    )  # fmt: skip
+
+
+def _parts(members: Sequence[MemberRecord]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the members, and SHA-256 of their predictions."""
+    return (
+        tuple(member.fingerprint for member in members),
+        tuple(member.files[PREDICTIONS_FILE] for member in members),
+    )
 
 
 def publish(
@@ -37,13 +56,9 @@ def publish(
         NotReadyError: more of them are wanted first.
     """
     members, fewer = ready_members(workspace, planned), planned.fewer
-    names = tuple(member.fingerprint for member in members)
-    parts = tuple(member.files[PREDICTIONS_FILE] for member in members)
+    names, parts = _parts(members)
     listed = catalog.submission
-    name = fingerprint(
-        names, parts, config.ensemble.pool, test_key(catalog), catalog.words, [*listed["table_id"]],
-        *([len(planned.specs)] if fewer else []),
-    )  # fmt: skip
+    name = ensemble_name(config, catalog, planned, members)
     existing = registry.published(workspace, name)
     if existing is not None and not registry.folder_of(workspace, existing).changed(existing.files):
         return existing

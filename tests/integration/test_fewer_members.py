@@ -48,7 +48,7 @@ def test_a_run_stops_early_and_goes_on_without_a_member(
     spec = plan_members(config, Catalog.load(place), FeatureStore.open(place))[3]
     (spec.folder(place) / CHECKPOINT_FILE).write_bytes(b"no checkpoint")
     four = (*run, "--members", 4, "--set", "ensemble.pool=auto")
-    assert "1 of 4 members failed; the others are kept" in overlap(*four, code=1).stderr
+    assert "failed: 1 of 4 members failed: member " in overlap(*four, code=1).stderr
     enough = (*four, "--set", "ensemble.min_members=3")
     done = overlap(*enough)
     assert "note: 1 of 4 members failed; the run goes on with 3" in done.stderr

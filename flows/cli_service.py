@@ -1,0 +1,96 @@
+"""Commands of the service: what a Prefect server shows, schedules and starts."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.environment import prepare
+from flows.options import Json, Values, Verbose, with_run_options
+from overlap.configure import checked
+from overlap.errors import UserError
+
+if TYPE_CHECKING:
+    from flows.deployments import Wanted
+
+Cron = Annotated[
+    str | None,
+    typer.Option(help="When to retrain, such as '0 2 * * *'; without it the schedule stays off."),
+]
+Timezone = Annotated[str, typer.Option(help="Time zone of the schedule, such as Europe/Berlin.")]
+Pool = Annotated[
+    str, typer.Option(help="Work pool: overlap-process, overlap-docker or overlap-kubernetes.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command()(with_run_options(deploy))
+    app.command()(with_run_options(serve))
+
+
+def deploy(
+    values: Values,
+    *,
+    cron: Cron = None,
+    timezone: Timezone = "UTC",
+    pool: Pool = "overlap-process",
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Put work pools, deployments and the crash automation on the server at PREFECT_API_URL.
+
+    What is given here are the defaults of the form in the UI, and what the schedule runs with.
+    """
+    wanted = _wanted(values, cron, timezone, pool, verbose=verbose)
+    from flows import deployments
+    from flows.console import OUT, print_json
+
+    done = deployments.deploy(wanted)
+    if as_json:
+        print_json(done.model_dump())
+        return
+    for name, made in (
+        ("work pools", done.pools),
+        ("automations", done.automations),
+        ("deployments", done.deployments),
+    ):
+        OUT.print(f"{name:<16}{', '.join(made)}", highlight=False)
+    OUT.print(f"now start a worker: prefect worker start --pool {wanted.pool}", highlight=False)
+
+
+def serve(
+    values: Values,
+    *,
+    cron: Cron = None,
+    timezone: Timezone = "UTC",
+    verbose: Verbose = False,
+) -> None:
+    """Serve the same deployments from this process, without a work pool and a worker."""
+    wanted = _wanted(values, cron, timezone, None, verbose=verbose)
+    from flows import deployments
+    from flows.console import OUT
+
+    OUT.print("serving retrain, nightly-retrain and predict; Ctrl-C ends it", highlight=False)
+    deployments.serve(wanted)
+
+
+def _wanted(
+    values: Values, cron: str | None, timezone: str, pool: str | None, *, verbose: bool
+) -> "Wanted":
+    checked(values)
+    prepare(verbose=verbose)
+    from flows.deployments import Wanted, check_schedule, pools, server_address
+
+    if server_address() is None:
+        raise UserError(
+            "no Prefect server is named; start one with `prefect server start` and set "
+            "PREFECT_API_URL=http://127.0.0.1:4200/api"
+        )
+    if cron is not None:
+        check_schedule(cron, timezone)
+    if pool is not None and pool not in pools():
+        raise UserError(
+            f"--pool {pool}: there is none of that name; there are {', '.join(pools())}"
+        )
+    chosen = {"config": values, "cron": cron, "timezone": timezone}
+    return Wanted.model_validate(chosen if pool is None else chosen | {"pool": pool})

@@ -1,0 +1,190 @@
+"""The deployments of `deployments/prefect.yaml`: on a server with its workers, or served from here.
+
+Prefect's own command reads that file. What it does not make is made here from the files beside
+it: the work pools with their job templates, and the automation that ends runs whose process died.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+import prefect
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events.schemas.automations import AutomationCore
+from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.settings import PREFECT_API_URL
+from prefect.types.entrypoint import EntrypointType
+from pydantic import ValidationError
+
+from overlap.config import Section
+from overlap.errors import OverlapError, UserError
+from overlap.presets import merged
+
+FOLDER: Final = Path(__file__).resolve().parent.parent / "deployments"
+"""Beside the packages, in a clone and where the package is installed."""
+POOL_PREFIX: Final = "overlap-"
+"""A work pool is named after its template: `overlap-process` is pools/process.json."""
+
+
+class Wanted(Section):
+    """What differs from the file in one installation."""
+
+    config: dict[str, Any]
+    """Values of `RunConfig`: the defaults of the form, and what the schedule runs with."""
+    cron: str | None = None
+    """When the nightly retraining starts; None: its schedule stays off."""
+    timezone: str = "UTC"
+    """Time zone of the schedule."""
+    pool: str = f"{POOL_PREFIX}process"
+    """Work pool that runs the flows."""
+
+
+class Deployed(Section):
+    """What a server has now."""
+
+    pools: tuple[str, ...]
+    deployments: tuple[str, ...]
+    automations: tuple[str, ...]
+
+
+def server_address() -> str | None:
+    """Where the server is, from PREFECT_API_URL or Prefect's profile."""
+    return PREFECT_API_URL.value() or None
+
+
+def check_schedule(cron: str, timezone: str) -> None:
+    """See to it that Prefect understands a schedule.
+
+    Raises:
+        UserError: it does not.
+    """
+    try:
+        CronSchedule(cron=cron, timezone=timezone)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(f"--cron {cron!r}, --timezone {timezone}: {reason}") from None
+
+
+def pools() -> tuple[str, ...]:
+    """Names of the work pools for which there is a job template."""
+    return tuple(POOL_PREFIX + file.stem for file in sorted((FOLDER / "pools").glob("*.json")))
+
+
+def deployments(wanted: Wanted) -> dict[str, Any]:
+    """The content of prefect.yaml with what is wanted here."""
+    content: dict[str, Any] = yaml.safe_load((FOLDER / "prefect.yaml").read_text("utf-8"))
+    content.pop("definitions", None)
+    chosen = [_chosen(entry, wanted) for entry in content["deployments"]]
+    return content | {"deployments": chosen}
+
+
+def _chosen(entry: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
+    parameters = dict(entry.get("parameters", {}))
+    if "config" in parameters:
+        parameters["config"] = merged(parameters["config"], wanted.config)
+    else:  # predict: the workspace and the cluster alone
+        keep = ("workspace", "cluster")
+        parameters |= {name: wanted.config[name] for name in keep if name in wanted.config}
+    chosen = dict(entry) | {"parameters": parameters}
+    if wanted.cron is not None and "schedules" in chosen:
+        times = {"cron": wanted.cron, "timezone": wanted.timezone, "active": True}
+        chosen["schedules"] = [{**schedule, **times} for schedule in chosen["schedules"]]
+    pool = dict(chosen["work_pool"])
+    if wanted.pool != pool["name"]:  # elsewhere the image says where it works
+        pool = {"name": wanted.pool}
+    return chosen | {"work_pool": pool}
+
+
+def deploy(wanted: Wanted) -> Deployed:
+    """Create or renew pools, automations and deployments on the server at PREFECT_API_URL.
+
+    Raises:
+        UserError: the server does not answer.
+        OverlapError: Prefect refuses; the message is Prefect's.
+    """
+    with get_client(sync_client=True) as client:
+        if client.api_healthcheck() is not None:
+            raise UserError(f"the Prefect server at {server_address()} does not answer")
+        for file in sorted((FOLDER / "pools").glob("*.json")):
+            template = json.loads(file.read_text("utf-8"))
+            pool = WorkPoolCreate(
+                name=POOL_PREFIX + file.stem, type=file.stem, base_job_template=template
+            )
+            client.create_work_pool(pool, overwrite=True)
+        automations = tuple(_renewed(client, automation) for automation in read_automations())
+    content = deployments(wanted)
+    with tempfile.TemporaryDirectory(prefix="overlap-deploy-") as folder:
+        file = Path(folder) / "prefect.yaml"
+        file.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+        command = ["--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *command],
+            env=os.environ | {"PWD": str(Path.cwd())},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise OverlapError(f"Prefect does not take the deployments:\n{done.stdout}{done.stderr}")
+    names = tuple(entry["name"] for entry in content["deployments"])
+    return Deployed(pools=pools(), deployments=names, automations=automations)
+
+
+def serve(wanted: Wanted) -> None:
+    """Serve the deployments from this process until it is stopped; needs no worker.
+
+    Flow runs are child processes and start in the present folder.
+    """
+    prefect.serve(*served(wanted), print_starting_message=False)
+
+
+def served(wanted: Wanted) -> list[RunnerDeployment]:
+    """The deployments as this process serves them."""
+    return [_served(entry) for entry in deployments(wanted)["deployments"]]
+
+
+def _served(entry: Mapping[str, Any]) -> RunnerDeployment:
+    entrypoint = entry["entrypoint"]
+    flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+    limit = entry.get("concurrency_limit")
+    made = flow.to_deployment(
+        entry["name"],
+        description=entry["description"],
+        tags=entry["tags"],
+        parameters=entry["parameters"],
+        schedules=[
+            DeploymentScheduleCreate(
+                schedule=CronSchedule(cron=item["cron"], timezone=item["timezone"]),
+                active=item["active"],
+                slug=item["slug"],
+            )
+            for item in entry.get("schedules", ())
+        ],
+        concurrency_limit=ConcurrencyLimitConfig.model_validate(limit) if limit else None,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    return cast("RunnerDeployment", made)  # a coroutine only inside an event loop
+
+
+def read_automations() -> Iterator[AutomationCore]:
+    """The automations that a server has to have."""
+    content = yaml.safe_load((FOLDER / "automations.yaml").read_text("utf-8"))
+    for automation in content["automations"]:
+        yield AutomationCore.model_validate(automation)
+
+
+def _renewed(client: SyncPrefectClient, automation: AutomationCore) -> str:
+    existing = client.read_automations_by_name(automation.name)
+    if existing:
+        client.update_automation(existing[0].id, automation)
+    else:
+        client.create_automation(automation)
+    return automation.name

@@ -1,0 +1,60 @@
+"""One run at a time on a workspace: a concurrency limit of the Prefect server per workspace.
+
+A deployment has a limit of its own; this one is for several deployments on one workspace. It
+binds the runs that a server starts. A person at the command line knows what they start.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from prefect import get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.concurrency.sync import concurrency
+from prefect.context import FlowRunContext
+
+from overlap.config import fingerprint
+from overlap.storage import Location
+
+LEASE_SECONDS: Final = 60.0
+"""How long the place of a run whose process died stays taken."""
+
+
+class TakenError(TimeoutError):
+    """Another run works on the workspace."""
+
+
+@contextmanager
+def only_run_on(workspace: Location, *, wait: bool) -> Iterator[None]:
+    """Be the only deployed run on a workspace meanwhile.
+
+    Args:
+        workspace: The workspace.
+        wait: Whether to wait for the run that is there.
+
+    Raises:
+        TakenError: there is one, and `wait` is false.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
+        yield
+        return
+    name = f"overlap-workspace-{fingerprint(str(workspace))}"
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(name, 1)
+    get_run_logger().info("waits for its turn on %s (limit %s)", workspace, name)
+    entered = False
+    try:
+        with concurrency(
+            name,
+            lease_duration=LEASE_SECONDS,
+            timeout_seconds=None if wait else 1.0,
+            strict=True,
+            raise_on_lease_renewal_failure=False,
+        ):
+            entered = True
+            yield
+    except TimeoutError as error:
+        if entered:
+            raise
+        raise TakenError(f"another run works on {workspace}") from error

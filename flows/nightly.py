@@ -1,0 +1,34 @@
+"""The scheduled retraining: as `retrain`, unless nothing changed."""
+
+from prefect import flow
+
+from flows.exclusive import TakenError, only_run_on
+from flows.retrain import RunReport, concluded, run_stages
+from overlap.catalog import list_data
+from overlap.config import RunConfig
+from overlap.pending import pending_work
+from overlap.storage import Location
+
+
+@flow(name="nightly-retrain", flow_run_name="nightly-{config.data_name}-{config.preset}")
+def nightly_retrain(config: RunConfig) -> RunReport | None:
+    """Retrain where data or configuration changed; otherwise the run ends with the reason.
+
+    Args:
+        config: The run.
+
+    Returns:
+        What came of it; None where it was skipped, because the ensemble is published already or
+        another run works on the workspace.
+    """
+    workspace = Location.of(config.workspace)
+    try:
+        with only_run_on(workspace, wait=False):
+            pending = pending_work(config, list_data(config.data))
+            if pending.published and not pending.anything:
+                since = f"nothing changed since ensemble {pending.published}"
+                return concluded(f"skipped: {since}", None)
+            report = run_stages(config, pending)
+    except TakenError as error:
+        return concluded(f"skipped: {error}", None)
+    return concluded(report.headline, report)

@@ -1,0 +1,83 @@
+"""Pictures of a run as PNG: members' training curves, and the score as members are added."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from overlap.ensemble.registry import EnsembleRecord
+from overlap.training.spec import MemberRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INCHES: Final = (7.2, 3.6)
+DOTS_PER_INCH: Final = 110
+MEMBER, ENSEMBLE, TRIVIAL = "#8a8f98", "#0072b2", "#d55e00"
+"""Grey, blue and vermilion of Okabe and Ito, told apart by colour-blind people too."""
+
+
+def training_picture(members: Sequence[MemberRecord]) -> bytes:
+    """Held-out KL per epoch of each member, or the loss where nothing is held out; PNG."""
+    figure, axes = _drawing()
+    key = "held_out_kl" if all("held_out_kl" in m.history[-1] for m in members) else "loss"
+    for member in members:
+        epochs = np.arange(1, len(member.history) + 1)
+        values = [epoch.get(key, np.nan) for epoch in member.history]
+        axes.plot(epochs, values, color=MEMBER, linewidth=1, alpha=0.8)
+        kept = member.kept_epoch or len(member.history)
+        axes.plot(kept, values[kept - 1], "o", color=ENSEMBLE, markersize=4)
+    axes.set_xlabel("epoch (the dot is the one that was kept)")
+    axes.set_ylabel("held-out KL, nats" if key == "held_out_kl" else "training loss")
+    return _png(figure)
+
+
+def ensemble_picture(record: EnsembleRecord) -> bytes | None:
+    """KL of the ensemble as members are added, of each member, and of the trivial prediction; PNG.
+
+    Returns:
+        None where nothing was held out.
+    """
+    if not record.curve or record.trivial_kl is None:
+        return None
+    figure, axes = _drawing()
+    sizes = np.array([point.members * record.per_round for point in record.curve])
+    score = np.array([point.kl for point in record.curve])
+    bounds = np.array([[point.low, point.high] for point in record.curve]).T
+    single = [kl for kl in record.member_kl if kl is not None]
+    axes.plot([1] * len(single), single, "o", color=MEMBER, markersize=4, label="one member")
+    axes.errorbar(
+        sizes, score, np.abs(bounds - score), color=ENSEMBLE, marker="o", markersize=5, capsize=3,
+        label="ensemble, 95 % interval over clips",
+    )  # fmt: skip
+    if record.law and record.more:
+        rounds = np.linspace(1, record.curve[-1].members + record.more.members, 100)
+        expected = [record.law(n) for n in rounds]
+        axes.plot(rounds * record.per_round, expected, ":", color=ENSEMBLE, label="fitted law")
+    label = "trivial prediction"
+    axes.axhline(record.trivial_kl, color=TRIVIAL, linestyle="--", linewidth=1.5, label=label)
+    axes.set_xlabel("members")
+    axes.set_ylabel("held-out KL, nats")
+    axes.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def _drawing() -> "tuple[Figure, Axes]":
+    # Figure itself, without pyplot: no global state, no window, safe in a flow's threads.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # epochs and members are counted
+    return figure, axes
+
+
+def _png(figure: "Figure") -> bytes:
+    target = io.BytesIO()
+    figure.savefig(target, format="png", metadata={"Software": None})
+    return target.getvalue()

@@ -1,0 +1,80 @@
+"""What a person sees of a run in Prefect beside its progress: tables, pictures and links."""
+
+import base64
+from collections.abc import Mapping, Sequence
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+
+from overlap.ensemble.registry import EnsembleRecord, Promotion, folder_of, submission_of
+from overlap.pictures import ensemble_picture, training_picture
+from overlap.storage import Location
+from overlap.training.spec import MemberRecord
+from tasks.tables import kl_table, members_table
+
+
+def show_members(members: Sequence[MemberRecord]) -> None:
+    """The members' curves, and what each of them took."""
+    if not members:
+        return
+    picture = _picture("training curves of the members", training_picture(members))
+    create_markdown_artifact(
+        "\n".join(["# Members", "", picture, "", *_markdown_table(members_table(members))]),
+        key="members",
+        description=f"Training curves of {len(members)} members",
+    )
+
+
+def show_ensemble(record: EnsembleRecord) -> None:
+    """The KL table."""
+    create_table_artifact(
+        key="kl", table=kl_table(record), description=f"KL of ensemble {record.version}"
+    )
+
+
+def show_run(
+    workspace: Location, record: EnsembleRecord, promotion: Promotion, headline: str
+) -> None:
+    """The run's picture and where its results are."""
+    lines = ["# Ensemble", ""]
+    drawn = ensemble_picture(record)
+    if drawn is not None:
+        lines += [_picture("KL of the ensemble as members are added", drawn), ""]
+    if record.kl is not None:
+        lines += [*_markdown_table(kl_table(record)), ""]
+    lines += [
+        f"- workspace `{workspace}`",
+        f"- data `{record.data}`: "
+        + ", ".join(f"{count} {name}" for name, count in record.clips.items()),
+        f"- champion: {'promoted' if promotion.promoted else 'not promoted'}, {promotion.reason}",
+    ]
+    create_markdown_artifact("\n".join(lines), key="run", description=headline)
+    folder = folder_of(workspace, record)
+    create_link_artifact(
+        _link(folder), link_text=f"ensemble {record.version}", key="ensemble",
+        description="Folder of the ensemble",
+    )  # fmt: skip
+    submission = submission_of(workspace, record)
+    if submission.exists():
+        create_link_artifact(
+            _link(submission), link_text="submission.csv", key="submission",
+            description="Predictions for the test clips",
+        )  # fmt: skip
+
+
+def _markdown_table(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    columns = [*rows[0]]
+    lines = [columns, ["---"] * len(columns), *([*row.values()] for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _picture(alternative: str, png: bytes) -> str:
+    # Inside a markdown artifact: an image artifact prints its whole address beneath the picture.
+    return f"![{alternative}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def _link(place: Location) -> str:
+    return place.url if "://" in place.url else f"file://{place.url}"

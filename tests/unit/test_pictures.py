@@ -1,0 +1,57 @@
+"""Pictures of a run are pictures, of the size and with the marks that they should have."""
+
+import io
+
+import matplotlib.image
+import numpy as np
+import pytest
+from steps import published
+
+from overlap import pictures
+from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
+from overlap.training.spec import MemberRecord
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return matplotlib.image.imread(io.BytesIO(png), format="png")[..., :3]
+
+
+def coloured(image: np.ndarray, colour: str) -> int:
+    wanted = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return int((np.abs(image - wanted).max(axis=-1) < 0.02).sum())
+
+
+def record(points: int):
+    curve = tuple(CurvePoint(n, 0.5 + 0.1 / n, 0.4, 0.7) for n in range(1, points + 1))
+    return published("v").model_copy(
+        update={"curve": curve, "trivial_kl": 0.8, "member_kl": (0.75,) * points}
+    )
+
+
+def test_the_ensembles_picture_has_curve_members_and_trivial_prediction() -> None:
+    image = pixels(pictures.ensemble_picture(record(3)))
+    assert image.shape == (396, 792, 3)
+    for colour in (pictures.MEMBER, pictures.ENSEMBLE, pictures.TRIVIAL):
+        assert coloured(image, colour) > 20, colour
+
+
+def test_the_fitted_law_reaches_beyond_the_last_member() -> None:
+    law = {"law": PowerLaw(0.5, 0.1, 1.0), "more": Forecast(5, 0.51, 0.02, 0.0, 0.04)}
+    with_law = record(3).model_copy(update=law)
+    plain, longer = (pixels(pictures.ensemble_picture(r)) for r in (record(3), with_law))
+    assert coloured(longer[:, 500:], pictures.ENSEMBLE) > 50
+    assert not np.array_equal(plain, longer)
+
+
+def test_without_held_out_clips_there_is_no_picture() -> None:
+    assert pictures.ensemble_picture(published("v")) is None
+
+
+@pytest.mark.parametrize("key", ["held_out_kl", "loss"])
+def test_a_line_per_member(key: str) -> None:
+    history = [{"loss": 1 / n, "held_out_kl": 1 + 1 / n} for n in range(1, 6)]
+    if key == "loss":
+        history = [{"loss": epoch["loss"]} for epoch in history]
+    one = MemberRecord.model_construct(history=history, kept_epoch=3)
+    image = pixels(pictures.training_picture([one, one]))
+    assert coloured(image, pictures.ENSEMBLE) > 20  # the kept epoch
