@@ -42,9 +42,11 @@ endif
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
-# The demo and the run on real speech with their real sizes, and what takes long: some twenty minutes.
+# The demo and the run on real speech with their real sizes, the service as a whole (in a browser
+# where Chromium is, on PostgreSQL where that is), and what takes long: some forty minutes.
 test-e2e: setup
 	$(BIN)/python -m pytest tests/e2e
+	OVERLAP_E2E=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/service
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
 # The same tests of networks and training on another backend; its package must be installed.

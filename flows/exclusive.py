@@ -42,7 +42,7 @@ def only_run_on(workspace: Location, *, wait: bool) -> Iterator[None]:
     name = f"overlap-workspace-{fingerprint(str(workspace))}"
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
-    get_run_logger().info("waits for its turn on %s (limit %s)", workspace, name)
+    get_run_logger().info("one run at a time works on %s: takes its turn (%s)", workspace, name)
     entered = False
     try:
         with concurrency(

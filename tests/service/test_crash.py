@@ -1,0 +1,33 @@
+"""A run whose process dies with the worker that would have told of it."""
+
+from pathlib import Path
+
+import psutil
+from running import Service
+
+
+def test_a_silent_run_is_marked_crashed_and_a_new_one_finishes_the_work(
+    service: Service, data: Path, tiny: Path
+) -> None:
+    workspace = service.folder / "w"
+    address = service.dask("", "GPU=1")
+    service.overlap(
+        "deploy", "--data", data, "--workspace", workspace, "--config", tiny,
+        "--cluster", address,
+    )  # fmt: skip
+    worker = service.worker("worker-that-dies")
+    run = service.start_run("retrain/retrain", {"training": {"epochs": 100000, "batch_size": 16}})
+    service.until(lambda: any(workspace.glob("members/*/checkpoint.npz")), 240, "an epoch")
+    for process in (*psutil.Process(worker.pid).children(recursive=True), worker):
+        process.kill()
+
+    # Heartbeats come every 30 s, Prefect's shortest; 90 s without one are the limit.
+    service.until(lambda: service.run_state(run)[0] != "RUNNING", 180, "the run to be ended")
+    state, message = service.run_state(run)
+    assert state == "CRASHED"
+    assert message.startswith("The process of this run sends no heartbeat any more")
+
+    service.worker()
+    state, message = service.ended(service.start_run("retrain/retrain"), 300)
+    assert state == "COMPLETED", message
+    assert "of 2 members" in message

@@ -1,0 +1,164 @@
+"""A person in front of the UI: fills in the form, starts a run, sees what it does and found."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from running import Service, missing
+
+from overlap.ensemble.registry import list_ensembles
+from overlap.storage import Location
+from overlap.training.spec import load_record
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+MEMBERS = 15
+CHROMIUM = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
+PICTURES = Path(os.environ.get("OVERLAP_PICTURES", "build/pictures"))
+"""Where screenshots are kept."""
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator["playwright.Page"]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        missing("no Chromium on this machine (Debian's package chromium)")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=CHROMIUM)
+        page = browser.new_page(viewport={"width": 1300, "height": 1000})
+        outside: list[str] = []
+        page.on("request", lambda r: outside.append(r.url) if leaves(r.url) else None)
+        yield page
+        browser.close()
+    assert outside == []
+
+
+def leaves(url: str) -> bool:
+    return not url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
+
+
+def field(page: "playwright.Page", title: str) -> "playwright.Locator":
+    """The input below a title of the form."""
+    named = re.compile(rf"^{title}( \(Optional\))?$")
+    label = page.locator(".schema-form-property__label", has_text=named)
+    return page.locator(".schema-form-property", has=label).last.locator("input, textarea").first
+
+
+def training_in(workspace: Path) -> list[int]:
+    """Processes that train members in a workspace."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline", "status"])
+        if str(workspace) in (process.info["cmdline"] or ())
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
+
+
+def keep(page: "playwright.Page", name: str) -> None:
+    page.wait_for_timeout(1500)  # drawings move into place
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployed(service: Service, tiny: Path) -> None:
+    """Deployments, a worker, and a Dask cluster of two CPU workers and a training worker."""
+    address = service.dask("", "", "GPU=1")
+    service.overlap(
+        "deploy", "--data", "nowhere", "--workspace", "workspace", "--config", tiny,
+        "--cluster", address,
+    )  # fmt: skip
+    service.worker()
+
+
+def test_a_run_from_the_form_to_its_artifacts(
+    service: Service, page: "playwright.Page", data: Path
+) -> None:
+    page.goto(f"{service.url}/deployments")
+    page.get_by_text("retrain", exact=True).first.click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    field(page, "Data").fill(str(data))
+    field(page, "Workspace").fill(str(service.folder / "from-the-form"))
+    field(page, "Members").fill("0")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text(re.compile("config.ensemble.members")).first.wait_for()
+    keep(page, "form-refused")
+    field(page, "Members").fill(str(MEMBERS))
+    keep(page, "form")
+    page.get_by_role("button", name="Submit").click()
+
+    service.until(service.runs, 30, "the run to be created")
+    run = service.runs()[0]["id"]
+    page.goto(f"{service.url}/runs/flow-run/{run}")
+    service.until(lambda: len(service.runs()) > 2, 120, "the stages to begin")
+    keep(page, "running")
+    state, message = service.ended(run, 600)
+    assert state == "COMPLETED", message
+    assert f" of {MEMBERS} members, KL " in message
+
+    page.reload()
+    keep(page, "run")
+    for tab in ("Subflow Runs", "Artifacts", "Logs", "Parameters"):
+        page.get_by_text(tab, exact=True).first.click()
+        keep(page, f"run-{tab.split()[0].lower()}")
+    found = service.call("POST", "/artifacts/latest/filter", {})
+    assert {"run", "members", "kl", "ensemble", "submission"} <= {a["key"] for a in found}
+    for key in ("run", "members", "kl"):
+        (artifact,) = (a for a in found if a["key"] == key)
+        page.goto(f"{service.url}/artifacts/artifact/{artifact['latest_id']}")
+        keep(page, f"artifact-{key}")
+        if key != "kl":
+            assert page.locator("img").evaluate("image => image.naturalWidth") == 792
+
+    names = {run["name"] for run in service.runs()}
+    assert {"retrain-data-demo", "features-data", "train-data-demo", "pool-data-demo"} <= names
+    tasks = service.call("POST", "/task_runs/filter", {"limit": 200})
+    trained = [task for task in tasks if task["name"].startswith("member ")]
+    assert {task["name"] for task in trained} == {
+        f"member {n} of {MEMBERS}" for n in range(1, MEMBERS + 1)
+    }
+    said = service.call("POST", "/logs/filter", {
+        "logs": {"task_run_id": {"any_": [trained[0]["id"]]}}, "limit": 100,
+    })  # fmt: skip
+    assert [log["message"].partition(":")[0] for log in said if "epoch" in log["message"]] == [
+        "epoch 1", "epoch 2", "epoch 3",
+    ]  # fmt: skip
+    workspace = Location.of(service.folder / "from-the-form")
+    (record,) = list_ensembles(workspace)
+    assert len(record.members) == MEMBERS
+    for member in record.members:
+        assert load_record(workspace / "members" / member) is not None
+
+
+def test_a_run_that_is_cancelled_ends_with_all_that_it_started(
+    service: Service, page: "playwright.Page", data: Path
+) -> None:
+    workspace = service.folder / "cancelled"
+    endless = {"training": {"epochs": 100000, "batch_size": 16}}
+    where = {"data": str(data), "workspace": str(workspace)}
+    run = service.start_run("retrain/retrain", where | endless)
+    service.until(lambda: any(workspace.glob("members/*/checkpoint.npz")), 240, "an epoch")
+    assert training_in(workspace)
+
+    page.goto(f"{service.url}/runs/flow-run/{run}")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").last.click()
+    service.until(lambda: not training_in(workspace), 30, "the members' processes to end")
+    assert service.ended(run, 60)[0] == "CANCELLED"
+    keep(page, "cancelled")
+    tasks = service.call("POST", "/task_runs/filter", {
+        "flow_runs": {"parent_flow_run_id": {"any_": [run]}}, "limit": 200,
+    })  # fmt: skip
+    assert {t["state_type"] for t in tasks if t["name"].startswith("member")} == {"CANCELLED"}
+
+    again = service.start_run("retrain/retrain", where)
+    state, message = service.ended(again, 300)
+    assert state == "COMPLETED", message
