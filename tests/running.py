@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -41,9 +42,16 @@ class Service:
         body = None if content is None else json.dumps(content).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}/api{path}", body, headers, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+        for attempt in range(5):
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    text = answer.read()
+                return json.loads(text) if text else None
+            except urllib.error.HTTPError as error:  # SQLite is busy: Prefect's clients ask again
+                if error.code != 503 or attempt == 4:
+                    raise
+                time.sleep(2)
+        return None
 
     def start(self, *command: object, name: str, **more: str) -> subprocess.Popen[bytes]:
         """Start a process that ends with the service; its output is NAME.log."""

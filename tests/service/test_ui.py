@@ -105,7 +105,7 @@ def test_a_run_from_the_form_to_its_artifacts(
     assert state == "COMPLETED", message
     assert f" of {MEMBERS} members, KL " in message
 
-    page.reload()
+    page.goto(f"{service.url}/runs/flow-run/{run}")
     keep(page, "run")
     for tab in ("Subflow Runs", "Artifacts", "Logs", "Parameters"):
         page.get_by_text(tab, exact=True).first.click()
@@ -153,7 +153,7 @@ def test_a_run_that_is_cancelled_ends_with_all_that_it_started(
 
     page.goto(f"{service.url}/runs/flow-run/{run}")
     page.get_by_role("button", name="Cancel", exact=True).click()
-    page.get_by_role("dialog").get_by_role("button", name="Cancel").last.click()
+    page.get_by_role("button", name="Confirm").click()
     service.until(lambda: not training_in(workspace), 30, "the members' processes to end")
     assert service.ended(run, 60)[0] == "CANCELLED"
     keep(page, "cancelled")
