@@ -47,8 +47,10 @@ class Service:
                 with urllib.request.urlopen(request, timeout=60) as answer:
                     text = answer.read()
                 return json.loads(text) if text else None
-            except urllib.error.HTTPError as error:  # SQLite is busy: Prefect's clients ask again
-                if error.code != 503 or attempt == 4:
+            except (urllib.error.HTTPError, TimeoutError) as error:
+                # SQLite was busy for a minute: Prefect's own clients ask again too.
+                busy = isinstance(error, TimeoutError) or error.code == 503
+                if not busy or attempt == 4:
                     raise
                 time.sleep(2)
         return None
