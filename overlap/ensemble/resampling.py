@@ -50,7 +50,8 @@ def resampled_means(
     return means
 
 
-def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
-    """Ends of the 95 % interval of (draws,) resampled values."""
-    low, high = np.quantile(draws, (0.025, 0.975))
+def interval(draws: NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float]:
+    """Ends of the interval of (draws,) resampled values."""
+    outside = (1 - confidence) / 2
+    low, high = np.quantile(draws, (outside, 1 - outside))
     return float(low), float(high)
