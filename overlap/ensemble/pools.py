@@ -1,7 +1,7 @@
 """The ways to make many members' predictions one, and how each is fitted to held-out clips."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -79,6 +79,18 @@ class Pool:
         if self.kind == "temperature" and self.temperature != 1:
             return _tempered(_logs(mean), self.temperature)
         return mean
+
+    def of(self, members: Sequence[int]) -> "Pool":
+        """For some of the members alone.
+
+        Examples:
+            >>> Pool("greedy", weights=(0.5, 0.3, 0.2)).of([0, 2]).weights
+            (0.7142857142857143, 0.28571428571428575)
+        """
+        if not self.weights:
+            return self
+        weights = np.array(self.weights)[[*members]]
+        return replace(self, weights=tuple((weights / weights.sum()).tolist()))
 
     def __str__(self) -> str:
         match self.kind:

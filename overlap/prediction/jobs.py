@@ -8,6 +8,7 @@ the same clips again, only do what is not there.
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from overlap.catalog import Listing, clips_to_predict
 from overlap.catalog.inspection import NOT_OPENED
 from overlap.config import FeatureConfig, Section, fingerprint
+from overlap.ensemble.pools import Pool
 from overlap.ensemble.registry import RECORD_FILE, EnsembleRecord, folder_of
 from overlap.ensemble.spread import spread_column
 from overlap.errors import DataError, MemberError
 from overlap.storage import Location
-from overlap.training.spec import MEMBERS, MODEL_FILE, load_record
+from overlap.training.spec import MEMBERS, MODEL_FILE, MemberRecord, load_record
 
 PREDICTIONS = "predictions"
 JOB_CLIPS = 4096
@@ -33,8 +35,12 @@ class PredictionJob(Section):
 
     ensemble: str
     """Address of the ensemble's record."""
+    members: tuple[str, ...]
+    """Fingerprints of the members that predict: the ensemble's, or some of them."""
+    pool: Pool
+    """How they are pooled."""
     features: FeatureConfig
-    """What its members were trained on."""
+    """What they were trained on."""
     data: str
     """Address of the folder."""
     files: tuple[str, ...]
@@ -104,24 +110,61 @@ def plan_prediction(
         DataError: the folder or its template does not fit.
         MemberError: members of the ensemble are no longer there.
     """
+    members = members_of(owner, ensemble)
+    clips, words = clips_to_predict(listing), _columns(listing, ensemble.words)
+    data = str(listing.data)
+    jobs = jobs_for(workspace, owner, ensemble, members, data, clips.sort_index())
+    return PredictionPlan(ensemble, data, words, clips, jobs)
+
+
+def members_of(owner: Location, ensemble: EnsembleRecord) -> list[MemberRecord]:
+    """The members of an ensemble.
+
+    Raises:
+        MemberError: some of them are no longer there.
+    """
     records = [load_record(owner / MEMBERS / name) for name in ensemble.members]
     members = [record for record in records if record is not None]
     if len(members) < len(records):
         raise MemberError(f"{owner}: members of ensemble {ensemble.version} are no longer there")
-    clips, words = clips_to_predict(listing), _columns(listing, ensemble.words)
-    features, data = members[0].spec.features, str(listing.data)
+    return members
+
+
+def jobs_for(
+    workspace: Location,
+    owner: Location,
+    ensemble: EnsembleRecord,
+    members: Sequence[MemberRecord],
+    data: str,
+    clips: pd.DataFrame,
+) -> tuple[PredictionJob, ...]:
+    """Jobs that predict some clips with an ensemble, or with some of its members.
+
+    Args:
+        workspace: Keeps what they find.
+        owner: The workspace of the ensemble.
+        ensemble: The ensemble.
+        members: Those of its members that predict.
+        data: Address of the folder.
+        clips: file and version of each clip.
+    """
     networks = [member.files[MODEL_FILE] for member in members]
     folder = workspace / PREDICTIONS / fingerprint(data, ensemble.fingerprint, networks)
-    record = str(folder_of(owner, ensemble) / RECORD_FILE)
-    jobs, by_id = [], clips.sort_index()
+    names = tuple(member.fingerprint for member in members)
+    shared: dict[str, Any] = {
+        "ensemble": str(folder_of(owner, ensemble) / RECORD_FILE),
+        "members": names,
+        "pool": ensemble.fitted.of([ensemble.members.index(name) for name in names]),
+        "features": members[0].spec.features,
+        "data": data,
+    }
+    jobs = []
     for start in range(0, len(clips), JOB_CLIPS):
-        part = by_id.iloc[start : start + JOB_CLIPS]
+        part = clips.iloc[start : start + JOB_CLIPS]
         files = tuple(part["file"])
         out = str(folder / f"{fingerprint(files, [*part['version']])}.npz")
-        jobs.append(
-            PredictionJob(ensemble=record, features=features, data=data, files=files, out=out)
-        )
-    return PredictionPlan(ensemble, data, words, clips, tuple(jobs))
+        jobs.append(PredictionJob(**shared, files=files, out=out))
+    return tuple(jobs)
 
 
 def clips_of(jobs: Sequence[PredictionJob]) -> int:

@@ -73,8 +73,8 @@ def apply_ensemble(job: PredictionJob, emit: Emit) -> None:
     """Do a job: what it finds is written last, as a whole."""
     location = Location(job.ensemble)
     record, owner = location.read_model(EnsembleRecord), location.parent.parent.parent
-    networks = [load_model(owner / MEMBERS / name / MODEL_FILE) for name in record.members]
-    found = predict_files(job, networks, record.fitted, len(record.words), emit)
+    networks = [load_model(owner / MEMBERS / name / MODEL_FILE) for name in job.members]
+    found = predict_files(job, networks, job.pool, len(record.words), emit)
     found.write(Location(job.out))
 
 

@@ -14,7 +14,7 @@ from steps import published
 
 from overlap.catalog import list_clips
 from overlap.config import FeatureConfig, NetworkConfig, Stage
-from overlap.ensemble.pools import pool_mean
+from overlap.ensemble.pools import Pool, pool_mean
 from overlap.ensemble.spread import spread
 from overlap.errors import CorruptError, DataError, MemberError
 from overlap.features import Normalisation
@@ -101,8 +101,9 @@ def test_files_are_predicted_as_their_features_are(
     networks = [build_network(network, FEATURES.shape, 4, constants) for _ in range(3)]
     files = tuple(sorted(file.name for file in clips.iterdir()))
     job = PredictionJob(
-        ensemble="E", features=FEATURES, data=str(clips), files=files, out=str(clips / "found")
-    )
+        ensemble="E", members=("m1", "m2", "m3"), pool=Pool(), features=FEATURES,
+        data=str(clips), files=files, out=str(clips / "found"),
+    )  # fmt: skip
     events = []
     found = predict_files(job, networks, pool_mean, 4, events.append)
     assert [event["done"] for event in events] == [10, 18, 22, 22]
@@ -131,7 +132,10 @@ def made_up(count: int, seed: int = 0) -> Found:
 
 def test_what_says_nothing_is_done_again(workspace: Location) -> None:
     out = workspace / "found.npz"
-    job = PredictionJob(ensemble="E", features=FEATURES, data="D", files=("a", "b"), out=str(out))
+    job = PredictionJob(
+        ensemble="E", members=("m1",), pool=Pool(), features=FEATURES, data="D",
+        files=("a", "b"), out=str(out),
+    )  # fmt: skip
     made_up(2).write(out)
     assert read_found(job) is not None
     made_up(3).write(out)
@@ -152,7 +156,9 @@ def member(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
     record = SimpleNamespace(
-        spec=SimpleNamespace(features=FEATURES), files={"model.keras": "digest"}
+        fingerprint="m1",
+        spec=SimpleNamespace(features=FEATURES),
+        files={"model.keras": "digest"},
     )
     monkeypatch.setattr(jobs_module, "load_record", lambda _folder: record)
     monkeypatch.setattr(jobs_module, "JOB_CLIPS", 8)
