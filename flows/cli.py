@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_bench, cli_data, cli_service, cli_workspace
+from flows import cli_bench, cli_data, cli_models, cli_service, cli_workspace
 from flows.environment import prepare
 from flows.options import Cluster, Json, Verbose, Workspace, run_command
 from overlap.config import RunConfig
@@ -173,7 +173,7 @@ def predict(
     from flows.console import ERR, OUT, print_json
     from overlap.catalog import list_clips
     from overlap.config import ClusterConfig
-    from overlap.ensemble.registry import find_ensemble
+    from overlap.ensemble.champion import find_ensemble
     from overlap.storage import Location
 
     find_ensemble(Location.of(workspace), model)
@@ -199,6 +199,7 @@ def predict(
 
 
 cli_workspace.register(app)
+cli_models.register(app)
 cli_data.register(app)
 cli_bench.register(app)
 cli_service.register(app)

@@ -1,4 +1,4 @@
-"""Commands that look at a workspace: plan, status, verify, models."""
+"""Commands that look at a workspace: plan, status, verify."""
 
 import os
 from collections.abc import Sequence
@@ -14,15 +14,12 @@ from overlap.errors import CorruptError
 RUNS = 20
 """Runs of missing blocks that `status` names; `--json` names all."""
 
-models = typer.Typer(help="Published ensembles and the champion.", no_args_is_help=True)
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     run_command(app)(plan)
     app.command()(status)
     app.command()(verify)
-    app.add_typer(models, name="models")
 
 
 def plan(config: RunConfig, as_json: bool) -> None:
@@ -152,87 +149,6 @@ def verify(
         raise CorruptError(f"{len(result.faults)} faults in {place}\n{lines}\n{end}")
     if not as_json:
         OUT.print("all is as it was written")
-
-
-@models.command("list")
-def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> None:
-    """Published ensembles, oldest first."""
-    from flows.console import OUT, print_json, print_table
-    from overlap.ensemble.registry import champion, list_ensembles
-    from overlap.storage import Location
-
-    place = Location.of(workspace)
-    records, current = list_ensembles(place), champion(place)
-    if as_json:
-        print_json({"champion": current, "ensembles": [r.model_dump(mode="json") for r in records]})
-        return
-    if not records:
-        OUT.print(f"no ensembles in {place} yet; `overlap run` publishes one", highlight=False)
-        return
-    print_table(
-        f"Ensembles in {place}",
-        ("version", "members", "preset", "KL", "trivial KL", ""),
-        [
-            (
-                record.version,
-                len(record.members),
-                record.config["preset"],
-                "" if record.kl is None else f"{record.kl:.4f}",
-                "" if record.trivial_kl is None else f"{record.trivial_kl:.4f}",
-                "champion" if record.version == current else "",
-            )
-            for record in records
-        ],
-    )
-
-
-@models.command()
-def promote(version: str, workspace: Workspace = "workspace") -> None:
-    """Make a version the champion."""
-    from flows.console import OUT
-    from overlap.ensemble import registry
-    from overlap.storage import Location
-
-    registry.promote(Location.of(workspace), version)
-    OUT.print(f"champion: {version}", highlight=False)
-
-
-@models.command()
-def rollback(workspace: Workspace = "workspace") -> None:
-    """Make the champion before this one champion again."""
-    from flows.console import OUT
-    from overlap.ensemble import registry
-    from overlap.storage import Location
-
-    OUT.print(f"champion: {registry.rollback(Location.of(workspace))}", highlight=False)
-
-
-@models.command()
-def export(
-    version: Annotated[str, typer.Argument(help="champion, a version, or an ensemble's folder.")],
-    *,
-    out: Annotated[str, typer.Option(help="File or URL to write, ending in .keras or .onnx.")],
-    kind: Annotated[
-        str | None, typer.Option("--format", help="keras or onnx; else as the file's ending says.")
-    ] = None,
-    workspace: Workspace = "workspace",
-    as_json: Json = False,
-) -> None:
-    """One file from samples to the averaged probabilities, features included.
-
-    It takes (clips, samples) float32 in [-1, 1] and gives (clips, words). Before it is written it
-    is compared with the pipeline on a few sounds.
-    """
-    from flows.console import print_export, print_json
-    from overlap.export.request import export_ensemble, kind_of
-    from overlap.storage import Location
-
-    chosen = kind_of(out, kind)
-    done = export_ensemble(Location.of(workspace), version, Location.of(out), chosen)
-    if as_json:
-        print_json(asdict(done))
-    else:
-        print_export(done)
 
 
 def _missing_rows(runs: Sequence[tuple[int, int]], clips: int) -> list[tuple[str, str]]:

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +11,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from overlap.ensemble import registry
-from overlap.ensemble.registry import EnsembleRecord, Promotion
+from overlap.ensemble.champion import Promotion
+from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
 from overlap.storage import Location
@@ -61,7 +61,7 @@ def print_ensemble(
     """The end of a run: the tables, where things are, and what became of the champion."""
     place = Location.of(workspace)
     if as_json:
-        content = record.model_dump(mode="json") | {"promotion": asdict(promotion)}
+        content = record.model_dump(mode="json") | {"promotion": promotion.model_dump(mode="json")}
         print_json(content | (features.model_dump(include={"drift"}) if features else {}))
         return
     if features:

@@ -1,7 +1,5 @@
 """Predictions for new clips with a published ensemble."""
 
-from collections.abc import Sequence
-
 from prefect import flow
 from prefect.runtime import flow_run
 
@@ -10,12 +8,10 @@ from flows.runtime import open_cluster
 from overlap.addresses import name_of
 from overlap.catalog import list_clips
 from overlap.config import ClusterConfig
-from overlap.ensemble.registry import find_ensemble
-from overlap.prediction.jobs import PredictionJob, clips_of, plan_prediction
+from overlap.ensemble.champion import find_ensemble
+from overlap.prediction.jobs import clips_of, plan_prediction
 from overlap.storage import Location
-from tasks.members import stopped_on_error
-from tasks.predictions import PredictReport, apply_ensemble, write_predictions
-from tasks.progress import stage
+from tasks.predictions import PredictReport, apply_to_all, write_predictions
 
 
 def _run_name() -> str:
@@ -51,16 +47,6 @@ def predict(
     missing = plan.missing()
     if missing:
         with open_cluster(cluster, root, training=True) as scheduler:
-            _apply(scheduler, missing)
+            apply_to_all(scheduler, missing, "predictions")
     report = write_predictions(plan, Location.of(out), clips_of(missing))
     return concluded(f"{report.clips} clips predicted with {ensemble.version}, in {out}", report)
-
-
-def _apply(scheduler: str, jobs: Sequence[PredictionJob]) -> None:
-    with stage("predictions (clips)", clips_of(jobs)) as progress, stopped_on_error() as stop:
-        futures = [
-            apply_ensemble.submit(scheduler, job, number, f"part {number}", progress, stop)
-            for number, job in enumerate(jobs, 1)
-        ]
-        for future in futures:
-            future.result()

@@ -11,12 +11,14 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.champion import settle_champion
 from flows.exclusive import only_run_on
 from flows.runtime import open_cluster
 from overlap.catalog import Catalog, list_data
 from overlap.config import RunConfig
+from overlap.ensemble.champion import Promotion
 from overlap.ensemble.members import Members, look_at_members
-from overlap.ensemble.registry import EnsembleRecord, Promotion
+from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import MemberError, NotReadyError, OverlapError
 from overlap.features import FeatureStore
 from overlap.features.compare import find_other, read_other
@@ -28,7 +30,7 @@ from tasks.catalog import catalogue
 from tasks.cluster import NO_CLUSTER
 from tasks.dispatch import dispatched
 from tasks.features import FeatureReport, extract_features, measure_drift
-from tasks.gather import consider_champion, pool_members
+from tasks.gather import pool_members
 from tasks.members import stopped_on_error, train_member
 from tasks.progress import TERMINAL, stage
 
@@ -90,7 +92,7 @@ def run_stages(config: RunConfig, pending: Pending) -> RunReport:
     with open_cluster(config.cluster, workspace, training=True, scheduler=scheduler) as scheduler:
         report = features(config, scheduler)
         train(config, scheduler)
-    made = RunReport(report, *pool(config))
+        made = RunReport(report, *pool(config, scheduler))
     show_run(workspace, made.ensemble, made.promotion, made.headline)
     return made
 
@@ -183,13 +185,17 @@ def _judge_failures(failed: list[str], members: Members) -> None:
     TERMINAL.line(f"note: {warning}")
 
 
-@flow(name="pool", flow_run_name="pool-{config.data_name}-{config.preset}")
-def pool(config: RunConfig) -> tuple[EnsembleRecord, Promotion]:
+@flow(
+    name="pool",
+    flow_run_name="pool-{config.data_name}-{config.preset}",
+    task_runner=MEMBER_THREADS,
+)
+def pool(config: RunConfig, scheduler: str | None = None) -> tuple[EnsembleRecord, Promotion]:
     """Pool, score and publish the members."""
     workspace = Location.of(config.workspace)
     ready_features(config)
     record = pool_members(config, workspace)
-    return record, consider_champion(workspace, record)
+    return record, settle_champion(config, record, scheduler)
 
 
 def ready_features(config: RunConfig) -> tuple[Catalog, FeatureStore]:

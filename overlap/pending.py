@@ -9,6 +9,7 @@ from overlap.catalog import Catalog, Listing, build_catalog, previous_catalog
 from overlap.catalog.build import named_clips
 from overlap.catalog.rows import REMOVED
 from overlap.config import RunConfig
+from overlap.ensemble.champion import is_settled
 from overlap.ensemble.gather import ensemble_name
 from overlap.ensemble.members import look_at_members
 from overlap.ensemble.registry import published as find_published
@@ -32,7 +33,8 @@ class Pending:
     members: int
     """Members to train, or to apply to new test clips; fewer where they gain too little."""
     published: str | None = None
-    """Version of the ensemble that the run would publish; None where it is not there yet."""
+    """Version of the ensemble that the run would publish; None where it is not there yet, or has
+    not been considered as champion yet."""
 
     @property
     def features(self) -> bool:
@@ -87,7 +89,7 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     published = None
     if found.enough:
         there = find_published(workspace, ensemble_name(config, catalog, found, found.complete))
-        published = there.version if there else None
+        published = there.version if there and is_settled(workspace, there.version) else None
     return Pending(0, 0, blocks, 0, len(found.wanted), published)
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from overlap.catalog import ClipRows, stored_rows
-from overlap.ensemble.registry import champion, list_ensembles
+from overlap.ensemble.champion import champion
+from overlap.ensemble.registry import list_ensembles
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import Block, FeatureStore
 from overlap.storage import Location
-from overlap.training.spec import MEMBERS, SPEC_FILE, MemberSpec, load_record
+from overlap.training.spec import MEMBERS, load_record, load_spec
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,7 @@ def _members(workspace: Location) -> list[MemberStatus]:
 def _member(folder: Location) -> MemberStatus:
     try:
         record = load_record(folder)
-        stored = folder / SPEC_FILE
-        spec = record.spec if record else stored.read_model(MemberSpec) if stored.exists() else None
+        spec = record.spec if record else load_spec(folder)
     except CorruptError:
         return MemberStatus(folder.name, "damaged", None, None, None, None)
     return MemberStatus(

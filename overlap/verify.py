@@ -6,6 +6,7 @@ import numpy as np
 
 from overlap.catalog import Catalog
 from overlap.ensemble import registry
+from overlap.ensemble.champion import champion
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import CorruptError, OverlapError
 from overlap.features import Block, FeatureStore, block_job
@@ -88,9 +89,9 @@ def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int =
     ensembles = (workspace / registry.ENSEMBLES).folders()
     for version in ensembles:
         faults += _ensemble_faults(workspace, version, members)
-    champion = registry.champion(workspace)
-    if champion is not None and champion not in ensembles:
-        faults.append(Fault(f"champion {champion} is not there; promote another"))
+    current = champion(workspace)
+    if current is not None and current not in ensembles:
+        faults.append(Fault(f"champion {current} is not there; promote another"))
     return Verification(len(done), len(chosen), len(members), len(ensembles), tuple(faults))
 
 

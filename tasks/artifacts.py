@@ -9,11 +9,12 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from overlap.ensemble.registry import EnsembleRecord, Promotion, folder_of, submission_of
+from overlap.ensemble.champion import Promotion
+from overlap.ensemble.registry import EnsembleRecord, folder_of, submission_of
 from overlap.pictures import ensemble_picture, training_picture
 from overlap.storage import Location
 from overlap.training.spec import MemberRecord
-from tasks.tables import kl_table, members_table
+from tasks.tables import duel_table, kl_table, members_table
 
 
 def show_members(members: Sequence[MemberRecord]) -> None:
@@ -32,6 +33,15 @@ def show_ensemble(record: EnsembleRecord) -> None:
     """The KL table."""
     create_table_artifact(
         key="kl", table=kl_table(record), description=f"KL of ensemble {record.version}"
+    )
+
+
+def show_duel(promotion: Promotion) -> None:
+    """The new ensemble against the champion, and what came of it."""
+    create_table_artifact(
+        key="champion",
+        table=duel_table(promotion),
+        description=f"{promotion.version}: {promotion.reason}",
     )
 
 

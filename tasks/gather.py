@@ -7,7 +7,7 @@ from overlap.catalog import Catalog
 from overlap.config import RunConfig
 from overlap.ensemble.gather import publish
 from overlap.ensemble.members import look_at_members
-from overlap.ensemble.registry import EnsembleRecord, Promotion, consider
+from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore
 from overlap.storage import Location
 from tasks.artifacts import show_ensemble
@@ -21,9 +21,3 @@ def pool_members(config: RunConfig, workspace: Location) -> EnsembleRecord:
     record = publish(workspace, config, catalog, members)
     show_ensemble(record)
     return record
-
-
-@task(name="promote", cache_policy=NO_CACHE)
-def consider_champion(workspace: Location, record: EnsembleRecord) -> Promotion:
-    """Make the ensemble the champion if it is better."""
-    return consider(workspace, record)

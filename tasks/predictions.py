@@ -1,7 +1,7 @@
 """Predictions: jobs on training workers, each a process over some thousand files; one table."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any
 
@@ -11,12 +11,12 @@ from prefect.cache_policies import NO_CACHE
 from overlap.accelerators import shared_by
 from overlap.child import run_child
 from overlap.config import Section
-from overlap.prediction.jobs import PredictionJob, PredictionPlan
+from overlap.prediction.jobs import PredictionJob, PredictionPlan, clips_of
 from overlap.prediction.table import prediction_table
 from overlap.storage import Location
 from tasks.cluster import places_on_this_worker, report, still_wanted
-from tasks.members import TrainingJob, on_training_worker
-from tasks.progress import Stage, note
+from tasks.members import TrainingJob, on_training_worker, stopped_on_error
+from tasks.progress import Stage, note, stage
 
 
 class PredictReport(Section):
@@ -56,6 +56,17 @@ def apply_ensemble(
     on_training_worker(scheduler, work, stop, moved)
     moved({"done": len(job.files)})
     return len(job.files)
+
+
+def apply_to_all(scheduler: str, jobs: Sequence[PredictionJob], what: str) -> None:
+    """From inside a flow: do jobs side by side; `what` is read by a person."""
+    with stage(f"{what} (clips)", clips_of(jobs)) as progress, stopped_on_error() as stop:
+        futures = [
+            apply_ensemble.submit(scheduler, job, number, f"{what}, part {number}", progress, stop)
+            for number, job in enumerate(jobs, 1)
+        ]
+        for future in futures:
+            future.result()
 
 
 @task(name="table", cache_policy=NO_CACHE)

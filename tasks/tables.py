@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.selection import Judged
 from overlap.features.compare import DriftRow
@@ -62,6 +63,23 @@ def members_table(members: Sequence[MemberRecord]) -> list[dict[str, str]]:
         }
         for member in members
     ]
+
+
+def duel_table(promotion: Promotion) -> list[dict[str, str]]:
+    """A new ensemble against the champion, and what came of it."""
+    rows = []
+    if duel := promotion.duel:
+        ends = f"{duel.low:.4f} to {duel.high:.4f}"
+        drawn = f"{duel.groups} groups" if duel.groups else "clips one by one"
+        rows = [
+            ("champion of before", f"{duel.champion}: KL {duel.champion_kl:.4f}"),
+            ("new ensemble", f"{promotion.version}: KL {duel.challenger_kl:.4f}"),
+            ("clips that neither has seen", f"{duel.clips}, {duel.newer} newer than the champion"),
+            ("gain", f"{duel.gain:.4f}, {100 * duel.confidence:g} % interval {ends} ({drawn})"),
+        ]
+    became = "promoted" if promotion.promoted else "not promoted"
+    rows += [("decision", became), ("reason", promotion.reason)]
+    return [{"what": what, "": value} for what, value in rows]
 
 
 def drift_table(rows: Sequence[DriftRow]) -> list[dict[str, str]]:

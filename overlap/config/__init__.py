@@ -15,6 +15,7 @@ from overlap.config.features import (
     Resolution,
     StoreConfig,
 )
+from overlap.config.promotion import PromotionConfig
 from overlap.config.run import RunConfig
 from overlap.config.training import (
     AugmentConfig,
@@ -33,6 +34,7 @@ __all__ = [
     "FeatureConfig",
     "NetworkConfig",
     "Pooling",
+    "PromotionConfig",
     "Resolution",
     "RunConfig",
     "Section",

@@ -10,6 +10,7 @@ from overlap.config.base import Section
 from overlap.config.cluster import ClusterConfig
 from overlap.config.ensemble import EnsembleConfig
 from overlap.config.features import ChecksConfig, FeatureConfig, StoreConfig
+from overlap.config.promotion import PromotionConfig
 from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
 from overlap.presets import DEFAULT_PRESET, PRESETS, merged
 
@@ -29,6 +30,7 @@ class RunConfig(Section):
         "baseline: the known solution; fast: the best quality per GPU hour.",
     )
     ensemble: EnsembleConfig = Field(default_factory=EnsembleConfig)
+    promotion: PromotionConfig = Field(default_factory=PromotionConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     network: NetworkConfig = Field(default_factory=NetworkConfig)

@@ -11,8 +11,11 @@ from overlap.config import RunConfig, fingerprint
 from overlap.ensemble import registry
 from overlap.ensemble.curve import Growth, grow
 from overlap.ensemble.held_out import gather_held_out, trivial_kl
+from overlap.ensemble.knowledge import known_clips, naming
 from overlap.ensemble.members import Members, ready_members
 from overlap.ensemble.registry import EnsembleRecord
+from overlap.ensemble.resampling import interval, resampled_means
+from overlap.ensemble.scoring import kl_per_clip
 from overlap.ensemble.selection import select_pool
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.provenance import git_revision, software
@@ -83,8 +86,12 @@ def publish(
         table, imputed = submission_table(listed, test_rows, pooled, catalog.words)
         write_table(table, folder / registry.SUBMISSION_FILE)
     arrays: dict[str, NDArray[Any]] = {"test_rows": test_rows, "test": pooled}
+    arrays |= known_clips(catalog, config.validation).arrays(naming(catalog))
+    ends = None
     if held_out and selected.held_out is not None:
         arrays |= {"held_out_rows": held_out.rows, "held_out": selected.held_out}
+        clips = kl_per_clip(held_out.labels, selected.held_out)
+        ends = interval(resampled_means(clips[None], held_out.groups)[:, 0])
     (folder / registry.PREDICTIONS_FILE).write_arrays(arrays)
     record = EnsembleRecord(
         version=version,
@@ -116,6 +123,7 @@ def publish(
         law=growth.law,
         more=growth.more,
         fewer=fewer,
+        kl_interval=ends,
     )
     (folder / registry.RECORD_FILE).write_json(record.model_dump(mode="json"))
     return record

@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
 from overlap.child import run_child
-from overlap.ensemble.registry import RECORD_FILE, find_ensemble, folder_of
+from overlap.ensemble.champion import find_ensemble
+from overlap.ensemble.registry import RECORD_FILE, folder_of
 from overlap.errors import ChildError, MemberError, UserError
 from overlap.storage import Location
 from overlap.training.spec import MEMBERS, MODEL_FILE

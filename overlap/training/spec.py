@@ -155,6 +155,16 @@ def plan_members(config: RunConfig, catalog: Catalog, store: FeatureStore) -> li
     ]
 
 
+def load_spec(folder: Location) -> MemberSpec | None:
+    """The specification of a member that was begun; None where there is none.
+
+    Raises:
+        CorruptError: there is one, but it cannot be read.
+    """
+    location = folder / SPEC_FILE
+    return location.read_model(MemberSpec) if location.exists() else None
+
+
 def load_record(folder: Location) -> MemberRecord | None:
     """The record of a member, or None while it is not complete.
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from processes import free_port, stop, wait_for
+from steps import publish_record, published
 
+from overlap import exchange
 from overlap.catalog import list_clips, list_data
+from overlap.ensemble import champion
+from overlap.ensemble.champion import CHAMPION_FILE, Aliases, read_aliases
+from overlap.errors import CorruptError
 from overlap.features import FeatureStore
 from overlap.storage import Location
 
@@ -105,3 +111,67 @@ def test_many_files_and_an_archive_on_an_object_store(
         other.writestr("test/other.wav", contents[0])
     store.put(str(archive), "bucket/data.zip")
     assert (Location.of(address) / "test").read_many(["other.wav"]) == contents[:1]
+
+
+# --- the champion ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(s3: dict[str, str], tmp_path: Path) -> Location:
+    """A workspace with two ensembles."""
+    workspace = Location.of(f"s3://bucket/{tmp_path.name}")
+    for version in ("v1", "v2"):
+        publish_record(workspace, published(version))
+    return workspace
+
+
+def test_who_reads_the_alias_sees_the_old_or_the_new_one(s3: dict[str, str], two: Location) -> None:
+    """By another client than the writer's, while it changes forty times."""
+    import boto3
+
+    client, key = boto3.client("s3"), f"{two.name}/{CHAMPION_FILE}"
+    champion.promote(two, "v1")
+    over, seen = threading.Event(), []
+
+    def read() -> None:
+        while not over.is_set():
+            answer = client.get_object(Bucket="bucket", Key=key)
+            seen.append(Aliases.model_validate_json(answer["Body"].read()))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(40):
+            champion.promote(two, f"v{1 + (number + 1) % 2}")
+    finally:
+        over.set()
+        reader.join()
+    assert {aliases.version for aliases in seen} == {"v1", "v2"}
+    assert all(aliases.history[-1].version == aliases.version for aliases in seen)
+    counts = [len(aliases.history) for aliases in seen]
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 10
+    assert len(read_aliases(two).history) == 41
+
+
+def test_of_two_writers_on_an_object_store_none_is_lost(
+    two: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One writes between the reading and the writing of the other, which then begins anew."""
+    between = iter(["v2", None])
+
+    def change(aliases: Aliases) -> tuple[Aliases, None]:
+        other = next(between)
+        if other:
+            champion.promote(two, other)
+        return aliases.crowned("v1"), None
+
+    exchange.update(two / CHAMPION_FILE, Aliases, change)  # the file is not there yet
+    assert (champion.champion(two), read_aliases(two).earlier) == ("v1", ("v2",))
+    between = iter(["v2", None])
+    exchange.update(two / CHAMPION_FILE, Aliases, change)
+    assert (champion.champion(two), read_aliases(two).earlier) == ("v1", ("v2", "v1", "v2"))
+    monkeypatch.setattr(exchange, "TRIES", 3)
+    between = iter(["v2", "v1", "v2"])
+    with pytest.raises(CorruptError, match="others change it again and again"):
+        exchange.update(two / CHAMPION_FILE, Aliases, change)

@@ -7,11 +7,10 @@ import pytest
 from scipy.special import rel_entr
 
 from overlap.ensemble import registry
-from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.scoring import SMALLEST, calibration_error, kl, score, trivial_prediction
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.ensemble.tables import score_tables
-from overlap.errors import CorruptError, DataError, NotReadyError, UserError
+from overlap.errors import CorruptError, DataError
 from overlap.storage import Location
 
 WORDS = ("a", "b", "c", "d")
@@ -186,111 +185,7 @@ def test_tables_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         score_tables(truth, str(tmp_path / "missing.csv"))
 
 
-# --- registry --------------------------------------------------------------------------------
-
-
-def record(version: str, score: float | None, held_out: str | None = "k") -> EnsembleRecord:
-    return EnsembleRecord(
-        version=version, fingerprint=version, created=datetime(2026, 1, 1, tzinfo=UTC),
-        members=(), pooled=(), pool="mean", words=WORDS, data="D", clips={}, kl=score,
-        trivial_kl=1.0, member_kl=(), curve=(), held_out_key=held_out, test_key="t", files={},
-        imputed=(),
-        config={"preset": "demo"}, software={}, git_revision=None,
-    )  # fmt: skip
-
-
-def publish(workspace: Location, *records: EnsembleRecord) -> None:
-    for one in records:
-        folder = workspace / registry.ENSEMBLES / one.version
-        (folder / registry.RECORD_FILE).write_json(one.model_dump(mode="json"))
-
-
-def test_the_first_ensemble_becomes_champion(workspace: Location) -> None:
-    first = record("v1", 0.5)
-    publish(workspace, first)
-    assert registry.champion(workspace) is None
-    assert registry.consider(workspace, first).promoted
-    assert registry.champion(workspace) == "v1"
-    assert not registry.consider(workspace, first).promoted
-
-
-@pytest.mark.parametrize(
-    ("challenger", "promoted", "reason"),
-    [
-        (record("v2", 0.4), True, "KL 0.4000 against 0.5000"),
-        (record("v2", 0.5), False, "does not score better"),
-        (record("v2", 0.6), False, "does not score better"),
-        (record("v2", 0.1, "other"), False, "scored on other clips"),
-        (record("v2", None, None), False, "without held-out clips"),
-    ],
-)
-def test_a_challenger_must_be_better_on_the_same_clips(
-    workspace: Location, challenger: EnsembleRecord, promoted: bool, reason: str
-) -> None:
-    publish(workspace, record("v1", 0.5), challenger)
-    registry.promote(workspace, "v1")
-    outcome = registry.consider(workspace, challenger)
-    assert outcome.promoted is promoted
-    assert reason in outcome.reason
-    assert registry.champion(workspace) == ("v2" if promoted else "v1")
-
-
-def test_a_champion_that_is_gone_is_replaced(workspace: Location) -> None:
-    publish(workspace, record("v1", 0.1), record("v2", 0.5))
-    registry.promote(workspace, "v1")
-    (workspace / registry.ENSEMBLES / "v1").remove()
-    outcome = registry.consider(workspace, record("v2", 0.5))
-    assert outcome.promoted
-    assert "champion v1 is no longer there" in outcome.reason
-
-
-def test_what_a_person_decided_stays(workspace: Location) -> None:
-    """A run over unchanged data considers the same version again."""
-    better = record("v2", 0.4)
-    publish(workspace, record("v1", 0.5), better)
-    registry.promote(workspace, "v1")
-    assert registry.consider(workspace, better).promoted
-    registry.rollback(workspace)
-    outcome = registry.consider(workspace, better)
-    assert not outcome.promoted
-    assert "was considered before; `overlap models promote v2`" in outcome.reason
-    assert registry.champion(workspace) == "v1"
-
-
-def test_an_ensemble_of_another_workspace_is_not_promoted(
-    workspace: Location, tmp_path: Path
-) -> None:
-    other = Location.of(tmp_path / "other")
-    publish(other, record("v1", 0.5))
-    with pytest.raises(UserError, match=r"v1: is an ensemble of .*other, not of"):
-        registry.promote(workspace, str(other / registry.ENSEMBLES / "v1"))
-    assert registry.champion(workspace) is None
-
-
-def test_promote_and_roll_back(workspace: Location) -> None:
-    publish(workspace, record("v1", 0.5), record("v2", 0.6))
-    registry.promote(workspace, "v1")
-    registry.promote(workspace, "v2")
-    registry.promote(workspace, "v2")
-    assert registry.rollback(workspace) == "v1"
-    assert registry.champion(workspace) == "v1"
-    with pytest.raises(NotReadyError, match="no earlier champion"):
-        registry.rollback(workspace)
-    with pytest.raises(NotReadyError, match=r"no ensemble v9; there are: v1, v2"):
-        registry.promote(workspace, "v9")
-
-
-def test_an_ensemble_is_found_by_every_name(workspace: Location) -> None:
-    with pytest.raises(NotReadyError, match="no champion there yet"):
-        registry.find_ensemble(workspace, "champion")
-    publish(workspace, record("v1", 0.5))
-    registry.promote(workspace, "v1")
-    folder = str(workspace / registry.ENSEMBLES / "v1")
-    for name in ("champion", "v1", folder):
-        owner, found = registry.find_ensemble(workspace, name)
-        assert (owner, found.version) == (workspace, "v1")
-    with pytest.raises(NotReadyError, match="so no ensemble"):
-        registry.find_ensemble(workspace, folder + "0")
+# --- versions --------------------------------------------------------------------------------
 
 
 def test_versions_sort_by_time() -> None:

@@ -1,0 +1,40 @@
+"""The end of a run: the new ensemble against the champion, and what is removed after that."""
+
+from flows.runtime import open_cluster
+from overlap.config import RunConfig
+from overlap.ensemble.champion import Promotion
+from overlap.ensemble.registry import EnsembleRecord
+from overlap.errors import ChildError
+from overlap.storage import Location
+from tasks.champion import consider_champion, prepare_duel, remove_old_versions
+from tasks.predictions import apply_to_all
+from tasks.progress import note
+
+
+def settle_champion(config: RunConfig, record: EnsembleRecord, scheduler: str | None) -> Promotion:
+    """From inside a flow: decide whether an ensemble becomes champion.
+
+    Clips that came after the champion are predicted by it first, on the training workers.
+
+    Args:
+        config: The run.
+        record: The ensemble.
+        scheduler: Address of a cluster that the calling flow has opened, if it has.
+    """
+    workspace = Location.of(config.workspace)
+    plan = prepare_duel(workspace, record)
+    missing = plan.missing() if plan else []
+    if missing:
+        with open_cluster(
+            config.cluster, workspace, training=True, scheduler=scheduler or None
+        ) as address:
+            try:
+                apply_to_all(address, missing, "champion on new clips")
+            except ChildError as error:
+                note(f"the champion cannot be compared on clips newer than it: {error}")
+    promotion = consider_champion(workspace, record, config.promotion, plan)
+    if config.promotion.keep_versions is not None:
+        pruned = remove_old_versions(workspace, config.promotion.keep_versions)
+        if pruned.versions:
+            note(f"removed {len(pruned.versions)} versions and {len(pruned.members)} members")
+    return promotion

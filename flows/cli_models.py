@@ -1,0 +1,147 @@
+"""Commands about published ensembles: list, promote, rollback, prune, export."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from flows.options import Json, Workspace
+
+KEEP = 5
+"""Versions that `prune` keeps where nothing else is said."""
+
+models = typer.Typer(help="Published ensembles and the champion.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(models, name="models")
+
+
+@models.command("list")
+def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> None:
+    """Published ensembles, oldest first: which is champion, and why the others are not."""
+    from flows.console import OUT, print_json, print_table
+    from overlap.ensemble.champion import read_aliases
+    from overlap.ensemble.registry import list_ensembles
+    from overlap.storage import Location
+
+    place = Location.of(workspace)
+    records, aliases = list_ensembles(place), read_aliases(place)
+    if as_json:
+        decisions = {record.version: aliases.decision(record.version) for record in records}
+        print_json(
+            {
+                "champion": aliases.version,
+                "ensembles": [
+                    record.model_dump(mode="json")
+                    | {"decision": said.model_dump(mode="json") if said else None}
+                    for record in records
+                    for said in [decisions[record.version]]
+                ],
+                "history": [decision.model_dump(mode="json") for decision in aliases.history],
+            }
+        )
+        return
+    if not records:
+        OUT.print(f"no ensembles in {place} yet; `overlap run` publishes one", highlight=False)
+        return
+    print_table(
+        f"Ensembles in {place}",
+        ("version", "created (UTC)", "members", "KL", "95 %", "", ""),
+        [
+            (
+                record.version,
+                f"{record.created:%Y-%m-%d %H:%M}",
+                len(record.members),
+                "" if record.kl is None else f"{record.kl:.4f}",
+                "{:.4f} to {:.4f}".format(*record.kl_interval) if record.kl_interval else "",
+                "champion" if record.version == aliases.version else "",
+                aliases.why(record.version),
+            )
+            for record in records
+        ],
+    )
+
+
+@models.command()
+def promote(version: str, workspace: Workspace = "workspace") -> None:
+    """Make a version the champion."""
+    from flows.console import OUT
+    from overlap.ensemble import champion
+    from overlap.storage import Location
+
+    decision = champion.promote(Location.of(workspace), version)
+    OUT.print(f"champion: {decision.version}", highlight=False)
+
+
+@models.command()
+def rollback(workspace: Workspace = "workspace") -> None:
+    """Make the champion before this one champion again."""
+    from flows.console import OUT
+    from overlap.ensemble import champion
+    from overlap.storage import Location
+
+    decision = champion.rollback(Location.of(workspace))
+    OUT.print(f"champion: {decision.version} ({decision.reason})", highlight=False)
+
+
+@models.command()
+def prune(
+    *,
+    keep: Annotated[
+        int,
+        typer.Option(min=1, help="How many newest versions stay, and how many former champions."),
+    ] = KEEP,
+    dry_run: Annotated[bool, typer.Option(help="Only tell what would be removed.")] = False,
+    workspace: Workspace = "workspace",
+    as_json: Json = False,
+) -> None:
+    """Remove old versions and their members; never the champion.
+
+    Members that learned from the clips as they are now stay: a run may be making more of them.
+    """
+    from flows.console import OUT, print_json
+    from overlap.ensemble import pruning
+    from overlap.storage import Location
+
+    done = pruning.prune(Location.of(workspace), keep, dry_run=dry_run)
+    if as_json:
+        print_json(asdict(done) | {"dry_run": dry_run})
+        return
+    verb = "would be removed" if dry_run else "removed"
+    OUT.print(
+        f"{len(done.versions)} versions and {len(done.members)} members {verb}, "
+        f"{len(done.kept)} versions stay",
+        highlight=False,
+    )
+    for version in done.versions:
+        OUT.print(f"  {version}", highlight=False)
+
+
+@models.command()
+def export(
+    version: Annotated[str, typer.Argument(help="champion, a version, or an ensemble's folder.")],
+    *,
+    out: Annotated[str, typer.Option(help="File or URL to write, ending in .keras or .onnx.")],
+    kind: Annotated[
+        str | None, typer.Option("--format", help="keras or onnx; else as the file's ending says.")
+    ] = None,
+    workspace: Workspace = "workspace",
+    as_json: Json = False,
+) -> None:
+    """One file from samples to the averaged probabilities, features included.
+
+    It takes (clips, samples) float32 in [-1, 1] and gives (clips, words). Before it is written it
+    is compared with the pipeline on a few sounds.
+    """
+    from flows.console import print_export, print_json
+    from overlap.export.request import export_ensemble, kind_of
+    from overlap.storage import Location
+
+    chosen = kind_of(out, kind)
+    done = export_ensemble(Location.of(workspace), version, Location.of(out), chosen)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        print_export(done)

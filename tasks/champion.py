@@ -1,0 +1,35 @@
+"""Compare a newly published ensemble with the champion, decide, and remove old versions."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from overlap.config import PromotionConfig
+from overlap.ensemble.champion import Promotion, consider, opponent
+from overlap.ensemble.newcomers import DuelPlan, plan_duel
+from overlap.ensemble.pruning import Pruned, prune
+from overlap.ensemble.registry import EnsembleRecord
+from overlap.storage import Location
+from tasks.artifacts import show_duel
+
+
+@task(name="duel", cache_policy=NO_CACHE)
+def prepare_duel(workspace: Location, record: EnsembleRecord) -> DuelPlan | None:
+    """Find the clips that neither the ensemble nor the champion has seen; None without a duel."""
+    champion = opponent(workspace, record)
+    return plan_duel(workspace, champion, record) if champion else None
+
+
+@task(name="promote", cache_policy=NO_CACHE)
+def consider_champion(
+    workspace: Location, record: EnsembleRecord, rule: PromotionConfig, plan: DuelPlan | None
+) -> Promotion:
+    """Make the ensemble the champion if the rule says so."""
+    promotion = consider(workspace, record, rule, plan)
+    show_duel(promotion)
+    return promotion
+
+
+@task(name="prune", cache_policy=NO_CACHE)
+def remove_old_versions(workspace: Location, keep: int) -> Pruned:
+    """Remove the versions, and members, that need not stay."""
+    return prune(workspace, keep)

@@ -1,0 +1,76 @@
+"""Runs over data that grow: the champion predicts what came after it, and must be beaten there."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from overlap.mixing import MixConfig, mix
+
+pytestmark = [pytest.mark.slow, pytest.mark.long]
+
+
+def grown(words: Path, data: Path, train: int, tmp_path: Path) -> None:
+    """The same clips and more of them, at the same address."""
+    config = MixConfig(train=train, test=20, words_per_clip=2, groups=4, seed=3, test_speakers=0.2)
+    mix(words, tmp_path / "more", config)
+    if data.exists():
+        shutil.rmtree(data)
+    (tmp_path / "more").rename(data)
+
+
+def test_three_runs_over_growing_data(
+    overlap, api, words: Path, tiny: Path, tmp_path: Path
+) -> None:
+    data, workspace = tmp_path / "data", tmp_path / "w"
+    run = ("run", "--data", data, "--workspace", workspace, "--config", tiny, "--members", 1,
+           "--set", "promotion.min_clips=20", "--json")  # fmt: skip
+    models = ("--workspace", workspace)
+
+    def listed() -> dict:
+        return json.loads(overlap("models", "list", *models, "--json").stdout)
+
+    grown(words, data, 100, tmp_path)
+    first = json.loads(overlap(*run).stdout)
+    assert first["promotion"]["reason"] == "it is the first champion"
+
+    # A challenger that hardly learns, on more clips.
+    grown(words, data, 160, tmp_path)
+    worse = (*run, "--set", "training.learning_rate=1e-7", "--set", "training.epochs=1")
+    second = json.loads(overlap(*worse).stdout)
+    duel, promotion = second["promotion"]["duel"], second["promotion"]
+    assert duel["champion"] == first["version"]
+    assert 0 < duel["newer"] < duel["clips"] == second["clips"]["train"] // 4
+    assert duel["challenger_kl"] == pytest.approx(second["kl"])
+    assert not promotion["promoted"]
+    assert f"{duel['newer']} of them newer than it" in promotion["reason"]
+    assert f"`overlap models promote {second['version']}`" in promotion["reason"]
+    assert listed()["champion"] == first["version"]
+
+    # By hand it is promoted, and then one that is better takes its place by itself.
+    overlap("models", "promote", second["version"], *models)
+    grown(words, data, 200, tmp_path)
+    better = (*run, "--set", "training.epochs=12", "--set", "promotion.keep_versions=1")
+    done = overlap(*better)
+    third = json.loads(done.stdout)
+    assert third["promotion"]["promoted"], third["promotion"]["reason"]
+    assert third["promotion"]["duel"]["low"] > 0
+    assert third["promotion"]["duel"]["newer"] > 0
+    assert "removed 1 versions and 1 members" in done.stderr
+    found = listed()
+    assert found["champion"] == third["version"]
+    assert [e["version"] for e in found["ensembles"]] == [second["version"], third["version"]]
+    assert [d["by"] for d in found["history"]] == ["rule", "rule", "hand", "rule"]
+    assert found["ensembles"][1]["decision"]["reason"] == third["promotion"]["reason"]
+    table = overlap("models", "list", *models).stdout
+    assert f"gain {third['promotion']['duel']['gain']:+.4f} (" in table
+    assert not (workspace / "members" / first["members"][0]).exists()
+
+    back = overlap("models", "rollback", *models).stdout
+    assert f"champion: {second['version']} (by hand: back from {third['version']})" in back
+    nothing = overlap("models", "rollback", *models, code=2).stderr
+    assert f"to go back to; {first['version']} is no longer there" in nothing
+    assert "all is as it was written" in overlap("verify", *models).stdout
+    artifacts = [a for a in api.ask("artifacts") if a["key"] == "champion"]
+    assert any(third["promotion"]["reason"] in a["data"] for a in artifacts)

@@ -1,0 +1,172 @@
+"""What must hold for every duel: who is promoted, and which clips count."""
+
+import numpy as np
+import pytest
+from duels import WORDS, catalog_of, digest, knowing, says
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pooled import softened
+from steps import published
+
+from overlap.config import PromotionConfig
+from overlap.ensemble.duel import Contender, Duel, find_ground, judge
+from overlap.ensemble.knowledge import LEARNED
+from overlap.ensemble.newcomers import DuelPlan
+from overlap.ensemble.rule import judge_duel
+from overlap.ensemble.scoring import kl_per_clip
+
+RULE = PromotionConfig(min_clips=2)
+GROUPS = st.integers(1, 40)
+
+
+def compared(one: np.ndarray, other: np.ndarray, groups: np.ndarray, confidence=0.95) -> Duel:
+    labels = softened(len(one), 4)
+    kls = np.stack([kl_per_clip(labels, one), kl_per_clip(labels, other)])
+    return judge("v1", kls, groups, np.zeros(len(one), np.bool_), confidence)
+
+
+def promoted(duel: Duel, rule: PromotionConfig = RULE) -> bool:
+    ground = find_ground(catalog_of([]), *(contender([], [], 1),) * 2)
+    return judge_duel(rule, DuelPlan("v1", ground), duel, "v2").promoted
+
+
+def contender(sounds, fold, folds, groups=None) -> Contender:
+    catalog = catalog_of(sounds, groups)
+    knowledge = knowing(catalog, fold, folds)
+    held = knowledge.fold >= 0
+    return Contender(published("v", "".join(WORDS)), knowledge, says(catalog.labels[held], 0.3))
+
+
+@settings(max_examples=25)
+@given(st.integers(2, 60), GROUPS, st.integers(0, 99))
+def test_equal_predictions_never_promote(clips: int, groups: int, seed: int) -> None:
+    said = softened(clips, 4, seed + 1)
+    duel = compared(said, said, np.arange(clips) % groups)
+    assert (duel.gain, duel.low, duel.high) == (0, 0, 0)
+    assert not promoted(duel)
+
+
+@settings(max_examples=25)
+@given(st.integers(20, 80), GROUPS, st.integers(0, 99), st.floats(0.5, 0.99))
+def test_what_is_better_on_every_clip_is_promoted(
+    clips: int, groups: int, seed: int, confidence: float
+) -> None:
+    labels = softened(clips, 4)
+    bad = says(labels, 0.8, seed)
+    good = 0.9 * labels + 0.1 * bad
+    group = np.arange(clips) % groups
+    assert promoted(compared(bad, good, group, confidence))
+    assert not promoted(compared(good, bad, group, confidence))
+
+
+@settings(max_examples=25)
+@given(st.integers(2, 60), GROUPS, st.integers(0, 99), st.floats(0.5, 0.99))
+def test_the_other_way_round_is_the_negative(
+    clips: int, groups: int, seed: int, confidence: float
+) -> None:
+    one, other = (softened(clips, 4, seed + i) for i in (1, 2))
+    group = np.arange(clips) % groups
+    forth, back = compared(one, other, group, confidence), compared(other, one, group, confidence)
+    assert (forth.champion_kl, forth.challenger_kl) == (back.challenger_kl, back.champion_kl)
+    assert back.gain == pytest.approx(-forth.gain, abs=1e-12)
+    assert (back.low, back.high) == pytest.approx((-forth.high, -forth.low), abs=1e-12)
+    assert forth.low <= forth.high
+    assert not (promoted(forth) and promoted(back))
+
+
+@settings(max_examples=25)
+@given(st.integers(2, 60), st.integers(0, 99), st.floats(0.5, 0.99), st.floats(0.5, 0.99))
+def test_more_confidence_promotes_no_more(clips: int, seed: int, one: float, other: float) -> None:
+    said = [softened(clips, 4, seed + i) for i in (1, 2)]
+    less, more = (compared(*said, np.arange(clips), c) for c in sorted((one, other)))
+    assert more.low <= less.low <= less.high <= more.high
+    assert promoted(less) or not promoted(more)
+
+
+def test_clips_of_a_group_are_drawn_together() -> None:
+    """Twenty groups, each with one difference for all of its clips: ten clips say no more."""
+    differences = np.random.default_rng(0).normal(0.01, 0.05, 20)
+    kls = np.stack([1 + np.repeat(differences, 10), np.ones(200)])
+    none = np.zeros(200, np.bool_)
+    grouped = judge("v1", kls, np.repeat(np.arange(20), 10), none, 0.95)
+    single = judge("v1", kls, np.arange(200), none, 0.95)
+    assert (grouped.groups, single.groups) == (20, None)
+    assert grouped.high - grouped.low > 2 * (single.high - single.low)
+    few = judge("v1", kls, np.repeat(np.arange(4), 50), none, 0.95)
+    assert (few.low, few.high, few.groups) == (single.low, single.high, None)
+
+
+# --- which clips -----------------------------------------------------------------------------
+
+SOUNDS = st.lists(st.integers(0, 12), min_size=0, max_size=14)
+
+
+@st.composite
+def ensembles(draw: st.DrawFn, grouped: bool) -> tuple[list[int], list[int], int, list[str]]:
+    """Sounds, some of them twice, their folds, how many folds there are, and groups."""
+    sounds = draw(SOUNDS)
+    folds = draw(st.integers(1, 3))
+    if not grouped:
+        fold = draw(st.lists(st.integers(LEARNED, folds - 1), min_size=len(sounds),
+                             max_size=len(sounds)))  # fmt: skip
+        return sounds, fold, folds, [""] * len(sounds)
+    # Whole groups are held out, as `partition` does.
+    of_group = draw(st.lists(st.integers(LEARNED, folds - 1), min_size=4, max_size=4))
+    groups = draw(st.lists(st.integers(0, 3), min_size=len(sounds), max_size=len(sounds)))
+    return sounds, [of_group[g] for g in groups], folds, [f"g{g}" for g in groups]
+
+
+Side = tuple[list[int], list[int], int, list[str]]
+
+
+def left_out_by(side: Side, sound: int) -> int | None:
+    """The fold that left a sound out, or that none did; None where there was no such sound."""
+    found = {fold for own, fold in zip(side[0], side[1], strict=True) if own == sound}
+    return None if not found else found.pop() if len(found) == 1 else LEARNED
+
+
+def free_folds(side: Side, group: str, now: list[int], groups: list[str]) -> set[int]:
+    """The folds whose members have not heard a group, by the groups of then and of today."""
+    known = [*zip(side[1], side[3], strict=True)]
+    today = [(left_out_by(side, sound), g) for sound, g in zip(now, groups, strict=True)]
+    known += [(fold, g) for fold, g in today if fold is not None]
+    heard = [{fold for fold in range(side[2]) if fold != own} for own, g in known if g == group]
+    return {*range(side[2])}.difference(*heard) if group else {*range(side[2])}
+
+
+@given(st.booleans(), st.data())
+def test_what_one_has_seen_is_never_scored(grouped: bool, data: st.DataObject) -> None:
+    """Against the rule in words, by sets, for clips that are new, gone, renamed or twice there."""
+    old, new = (data.draw(ensembles(grouped)) for _ in range(2))
+    now = data.draw(SOUNDS)
+    groups = [f"g{data.draw(st.integers(0, 5))}" if grouped else "" for _ in now]
+    catalog = catalog_of(now, groups)
+    ground = find_ground(catalog, contender(*old), contender(*new))
+    expected = {}
+    for row, sound in enumerate(now):
+        if left_out_by(new, sound) in (None, LEARNED):
+            continue
+        then = left_out_by(old, sound)
+        free = free_folds(old, groups[row], now, groups) if then is None else set()
+        if free or (then is not None and then != LEARNED):
+            expected[row] = free
+    asked = [set(np.flatnonzero(folds)) for folds in ground.unheard]
+    assert dict(zip(ground.rows.tolist(), asked, strict=True)) == expected
+    assert np.array_equal(ground.newer, [bool(folds) for folds in asked])
+    assert np.array_equal(ground.labels, catalog.labels[ground.rows])
+
+
+@given(st.data())
+def test_each_clip_has_the_predictions_of_its_sound(data: st.DataObject) -> None:
+    old, new = (contender(*data.draw(ensembles(grouped=False))) for _ in range(2))
+    now = data.draw(SOUNDS)
+    ground = find_ground(catalog_of(now), old, new)
+    assert np.isnan(ground.champion[ground.newer]).all()
+    for side, said, clips in (
+        (new, ground.challenger, np.arange(len(ground.rows))),
+        (old, ground.champion, np.flatnonzero(~ground.newer)),
+    ):
+        held = side.knowledge.held_out.tolist()
+        for clip in clips:
+            place = held.index(digest(now[ground.rows[clip]]).encode())
+            assert np.array_equal(said[clip], side.held_out[place])

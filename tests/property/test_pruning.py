@@ -1,0 +1,113 @@
+"""Whatever is published, promoted, rolled back and removed: the champion is there and whole."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from duels import catalog_of
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from steps import publish_record, published
+
+from overlap.config import PromotionConfig
+from overlap.ensemble import champion, registry
+from overlap.ensemble.champion import read_aliases
+from overlap.ensemble.newcomers import plan_duel
+from overlap.ensemble.pruning import prune
+from overlap.errors import NotReadyError
+from overlap.storage import Location
+from overlap.training.spec import MEMBERS, MODEL_FILE
+
+
+class Workspace(RuleBasedStateMachine):
+    """A workspace in which every version has one member of its own and one of the version before.
+
+    Their folders hold no specification, as where a removal was cut off: only a version that
+    names them keeps them.
+    """
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.place = Location.of(self.folder)
+        catalog_of(range(3)).save(self.place)
+        self.count = 0
+        self.expected: str | None = None
+        self.stack: list[str] = []  # champions before it, as `rollback` goes back
+
+    def there(self) -> list[str]:
+        return [record.version for record in registry.list_ensembles(self.place)]
+
+    def crown(self, version: str) -> None:
+        if version != self.expected:
+            self.stack += [self.expected] if self.expected else []
+            self.expected = version
+
+    @rule(config=st.sampled_from(["better", "always", "never"]))
+    def publish(self, config: str) -> None:
+        self.count += 1
+        members = tuple(f"m{n}" for n in (self.count, self.count - 1))
+        for name in members:
+            (self.place / MEMBERS / name / MODEL_FILE).write_bytes(b"network")
+        record = published(f"v{self.count:03}", members=members)
+        publish_record(self.place, record)
+        current = champion.opponent(self.place, record)
+        plan = plan_duel(self.place, current, record) if current else None
+        outcome = champion.consider(self.place, record, PromotionConfig(rule=config), plan)
+        assert outcome.promoted == (
+            config == "always" or (config == "better" and self.expected is None)
+        )
+        if outcome.promoted:
+            self.crown(record.version)
+
+    @precondition(lambda self: self.there())
+    @rule(data=st.data())
+    def promote(self, data: st.DataObject) -> None:
+        version = data.draw(st.sampled_from(self.there()))
+        champion.promote(self.place, version)
+        self.crown(version)
+
+    @rule()
+    def rollback(self) -> None:
+        there = set(self.there())
+        while self.stack and self.stack[-1] not in there:
+            self.stack.pop()
+        if not self.stack:
+            with pytest.raises(NotReadyError, match="no earlier champion"):
+                champion.rollback(self.place)
+            return
+        self.expected = self.stack.pop()
+        assert champion.rollback(self.place).version == self.expected
+
+    @rule(keep=st.integers(1, 4))
+    def prune(self, keep: int) -> None:
+        before = self.there()
+        earlier = [v for v in dict.fromkeys(reversed(self.stack)) if v in before]
+        done = prune(self.place, keep)
+        assert {*done.kept} == {*before[-keep:], *earlier[:keep]} | {
+            v for v in before if v == self.expected
+        }
+        assert self.there() == [*done.kept]
+        assert {*done.versions} == {*before} - {*done.kept}
+
+    @invariant()
+    def the_champion_is_there_with_its_members(self) -> None:
+        if not hasattr(self, "place"):
+            return
+        assert champion.champion(self.place) == self.expected
+        assert read_aliases(self.place).leaving == ()
+        if self.expected is not None:
+            assert champion.find_ensemble(self.place, "champion")[1].version == self.expected
+        for record in registry.list_ensembles(self.place):
+            for name in record.members:
+                assert (self.place / MEMBERS / name / MODEL_FILE).exists()
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            shutil.rmtree(self.folder)
+
+
+TestWorkspace = Workspace.TestCase
+TestWorkspace.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)

@@ -1,0 +1,144 @@
+"""Which versions and members are removed, and that a removal may be cut off anywhere."""
+
+import pytest
+from steps import publish_record, published
+
+from overlap.catalog import Catalog
+from overlap.config import RunConfig
+from overlap.ensemble import champion, pruning, registry
+from overlap.ensemble.champion import read_aliases
+from overlap.ensemble.pruning import prune
+from overlap.errors import NotReadyError
+from overlap.features import FeatureStore
+from overlap.storage import Location
+from overlap.training.spec import (
+    MEMBERS,
+    MODEL_FILE,
+    RECORD_FILE,
+    SPEC_FILE,
+    MemberRecord,
+    MemberSpec,
+    plan_members,
+)
+
+
+@pytest.fixture
+def spec(config: RunConfig, ready: tuple[Catalog, FeatureStore]) -> MemberSpec:
+    """A member of today's clips."""
+    return plan_members(config, *ready)[0]
+
+
+def member(workspace: Location, name: str, spec: MemberSpec, key: str | None = None) -> None:
+    """A complete member, of other clips where a key is given."""
+    folder = workspace / MEMBERS / name
+    spec = spec.model_copy(update={"training_key": key} if key else {})
+    (folder / SPEC_FILE).write_json(spec.model_dump(mode="json"))
+    (folder / MODEL_FILE).write_bytes(b"network")
+    record = MemberRecord(
+        fingerprint=name, spec=spec, test_key="t", parameters=1, history=[], held_out_kl=None,
+        clips=1, seconds=1, clips_per_second=1, device="", peak_memory_mb=1, software={}, files={},
+    )  # fmt: skip
+    (folder / RECORD_FILE).write_json(record.model_dump(mode="json"))
+
+
+def publish(workspace: Location, version: str, *members: str) -> None:
+    record = published(version, members=members)
+    publish_record(workspace, record)
+    (registry.folder_of(workspace, record) / registry.PREDICTIONS_FILE).write_bytes(b"said")
+
+
+def versions(workspace: Location) -> list[str]:
+    return [record.version for record in registry.list_ensembles(workspace)]
+
+
+def test_the_champion_its_forerunners_and_the_newest_stay(
+    workspace: Location, spec: MemberSpec
+) -> None:
+    for number in range(1, 9):
+        publish(workspace, f"v{number}")
+    for version in ("v1", "v2", "v4", "v3"):
+        champion.promote(workspace, version)
+    told = prune(workspace, 2, dry_run=True)
+    assert versions(workspace) == [f"v{number}" for number in range(1, 9)]
+    done = prune(workspace, 2)
+    assert done == told
+    assert done.kept == ("v2", "v3", "v4", "v7", "v8")
+    assert done.versions == ("v1", "v5", "v6")
+    assert versions(workspace) == [*done.kept]
+    assert (workspace / registry.ENSEMBLES).folders() == [*done.kept]
+    assert read_aliases(workspace).leaving == ()
+    assert prune(workspace, 2).versions == ()
+    assert champion.rollback(workspace).version == "v4"
+    assert champion.rollback(workspace).version == "v2"
+    with pytest.raises(NotReadyError, match="to go back to; v1 is no longer there"):
+        champion.rollback(workspace)
+
+
+def test_only_members_that_nobody_needs_are_removed(workspace: Location, spec: MemberSpec) -> None:
+    member(workspace, "old", spec, "before")
+    member(workspace, "shared", spec, "before")
+    member(workspace, "today", spec)  # a run may be adding others to it
+    member(workspace, "unpublished", spec, "before")
+    for begun, key in (("begun-today", spec.training_key), ("half-removed", "before")):
+        member(workspace, begun, spec, key)
+        (workspace / MEMBERS / begun / RECORD_FILE).remove()
+    member(workspace, "damaged", spec, "before")
+    (workspace / MEMBERS / "damaged" / RECORD_FILE).write_bytes(b"no JSON")
+    publish(workspace, "v1", "old", "shared", "today", "begun-today", "half-removed", "damaged",
+            "long gone")  # fmt: skip
+    publish(workspace, "v2", "shared")
+    champion.promote(workspace, "v2")
+    done = prune(workspace, 1)
+    assert (done.versions, done.members) == (("v1",), ("half-removed", "old"))
+    assert (workspace / MEMBERS).folders() == [
+        "begun-today", "damaged", "shared", "today", "unpublished",
+    ]  # fmt: skip
+
+
+class CutError(Exception):
+    """The removal ends here, as by a kill."""
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_a_removal_may_be_cut_off_anywhere(
+    workspace: Location, spec: MemberSpec, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """What is published then is whole, and the next removal ends this one."""
+    member(workspace, "old", spec, "before")
+    member(workspace, "kept", spec, "before")
+    for version, name in (("v1", "old"), ("v2", "old"), ("v3", "kept")):
+        publish(workspace, version, name)
+    champion.promote(workspace, "v1")
+    champion.promote(workspace, "v3")
+    aliases = read_aliases(workspace).model_copy(update={"earlier": ()})
+    (workspace / champion.CHAMPION_FILE).write_json(aliases.model_dump(mode="json"))
+    left = [steps]
+
+    def counted(whole):
+        def step(*arguments, **more):
+            if left[0] == 0:
+                raise CutError
+            left[0] -= 1
+            return whole(*arguments, **more)
+
+        return step
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Location, "remove", counted(Location.remove))
+        patched.setattr(Location, "write_json", counted(Location.write_json))
+        patched.setattr(pruning, "update", counted(pruning.update))
+        with pytest.raises(CutError):
+            prune(workspace, 1)
+    for record in registry.list_ensembles(workspace):
+        folder = registry.folder_of(workspace, record)
+        assert (folder / registry.PREDICTIONS_FILE).exists()
+        for name in record.members:
+            assert (workspace / MEMBERS / name / RECORD_FILE).exists()
+    for name in (workspace / MEMBERS).folders():
+        complete = (workspace / MEMBERS / name / RECORD_FILE).exists()
+        assert not complete or (workspace / MEMBERS / name / MODEL_FILE).exists()
+    assert champion.champion(workspace) == "v3"
+    prune(workspace, 1)
+    assert (workspace / registry.ENSEMBLES).folders() == ["v3"]
+    assert (workspace / MEMBERS).folders() == ["kept"]
+    assert read_aliases(workspace).leaving == ()
