@@ -70,12 +70,14 @@ def duel_table(promotion: Promotion) -> list[dict[str, str]]:
     rows = []
     if duel := promotion.duel:
         ends = f"{duel.low:.4f} to {duel.high:.4f}"
-        drawn = f"{duel.groups} groups" if duel.groups else "clips one by one"
         rows = [
             ("champion of before", f"{duel.champion}: KL {duel.champion_kl:.4f}"),
             ("new ensemble", f"{promotion.version}: KL {duel.challenger_kl:.4f}"),
             ("clips that neither has seen", f"{duel.clips}, {duel.newer} newer than the champion"),
-            ("gain", f"{duel.gain:.4f}, {100 * duel.confidence:g} % interval {ends} ({drawn})"),
+            (
+                "gain",
+                f"{duel.gain:.4f}, {100 * duel.confidence:g} % interval {ends}, over {duel.drawn}",
+            ),
         ]
     became = "promoted" if promotion.promoted else "not promoted"
     rows += [("decision", became), ("reason", promotion.reason)]

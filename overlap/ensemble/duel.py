@@ -50,11 +50,21 @@ class Duel(Section):
     confidence: float
     """Of that interval."""
     groups: int | None
-    """Groups that were drawn whole; None: clips were drawn one by one."""
+    """Groups that the clips are of; None where they are not known."""
+    whole: bool
+    """Whether groups were drawn whole. With fewer than `FEWEST_GROUPS` clips are drawn one by one,
+    and the interval is too narrow where groups differ much."""
+
+    @property
+    def drawn(self) -> str:
+        """What the interval comes from."""
+        if self.groups is None:
+            return "single clips"
+        return f"{self.groups} groups" if self.whole else f"single clips, of {self.groups} groups"
 
     def __str__(self) -> str:
         newer = f", {self.newer} of them newer than it" if self.newer else ""
-        drawn = f", over {self.groups} groups" if self.groups else ""
+        drawn = f", over {self.drawn}" if self.groups else ""
         return (
             f"KL {self.challenger_kl:.4f} against {self.champion_kl:.4f} of {self.champion} on "
             f"{self.clips} clips that neither has seen{newer}; gain {self.gain:.4f}, "
@@ -222,5 +232,6 @@ def judge(
         low=low,
         high=high,
         confidence=confidence,
-        groups=names if FEWEST_GROUPS <= names < len(gains) else None,
+        groups=names if names < len(gains) else None,
+        whole=FEWEST_GROUPS <= names < len(gains),
     )

@@ -9,7 +9,7 @@ from pooled import softened
 from steps import published
 
 from overlap.config import PromotionConfig
-from overlap.ensemble.duel import Contender, Duel, find_ground, judge
+from overlap.ensemble.duel import Contender, Duel, Ground, find_ground, judge
 from overlap.ensemble.knowledge import LEARNED
 from overlap.ensemble.newcomers import DuelPlan
 from overlap.ensemble.rule import judge_duel
@@ -26,8 +26,7 @@ def compared(one: np.ndarray, other: np.ndarray, groups: np.ndarray, confidence=
 
 
 def promoted(duel: Duel, rule: PromotionConfig = RULE) -> bool:
-    ground = find_ground(catalog_of([]), *(contender([], [], 1),) * 2)
-    return judge_duel(rule, DuelPlan("v1", ground), duel, "v2").promoted
+    return judge_duel(rule, DuelPlan("v1", Ground.nothing()), duel, "v2").promoted
 
 
 def contender(sounds, fold, folds, groups=None) -> Contender:
@@ -90,10 +89,32 @@ def test_clips_of_a_group_are_drawn_together() -> None:
     none = np.zeros(200, np.bool_)
     grouped = judge("v1", kls, np.repeat(np.arange(20), 10), none, 0.95)
     single = judge("v1", kls, np.arange(200), none, 0.95)
-    assert (grouped.groups, single.groups) == (20, None)
+    assert (grouped.groups, grouped.whole, grouped.drawn) == (20, True, "20 groups")
+    assert (single.groups, single.whole, single.drawn) == (None, False, "single clips")
     assert grouped.high - grouped.low > 2 * (single.high - single.low)
     few = judge("v1", kls, np.repeat(np.arange(4), 50), none, 0.95)
-    assert (few.low, few.high, few.groups) == (single.low, single.high, None)
+    assert (few.low, few.high) == (single.low, single.high)
+    assert (few.whole, few.drawn) == (False, "single clips, of 4 groups")
+
+
+@pytest.mark.parametrize(
+    ("clips", "groups", "effect", "least", "most"),
+    [(50, 50, 0, 0, 3), (200, 20, 0.5, 0, 3), (200, 4, 0.5, 6, 60)],
+    ids=["clips", "groups", "few groups: the known limit"],
+)
+def test_of_equals_few_are_promoted(
+    clips: int, groups: int, effect: float, least: int, most: int
+) -> None:
+    """Of sixty pairs that err alike; with groups part of an error is that of the whole group."""
+    random, labels = np.random.default_rng(0), softened(clips, 4)
+    group, wins = np.arange(clips) % groups, 0
+    for _ in range(60):
+        own = random.standard_normal((2, clips, 4)) * 0.5
+        shared = random.standard_normal((2, groups, 4)) * effect
+        said = labels * np.exp(own + shared[:, group])
+        one, other = said / said.sum(axis=2, keepdims=True)
+        wins += promoted(compared(one, other, group))
+    assert least <= wins <= most
 
 
 # --- which clips -----------------------------------------------------------------------------
@@ -134,6 +155,7 @@ def free_folds(side: Side, group: str, now: list[int], groups: list[str]) -> set
     return {*range(side[2])}.difference(*heard) if group else {*range(side[2])}
 
 
+@settings(max_examples=60)
 @given(st.booleans(), st.data())
 def test_what_one_has_seen_is_never_scored(grouped: bool, data: st.DataObject) -> None:
     """Against the rule in words, by sets, for clips that are new, gone, renamed or twice there."""
@@ -156,6 +178,7 @@ def test_what_one_has_seen_is_never_scored(grouped: bool, data: st.DataObject) -
     assert np.array_equal(ground.labels, catalog.labels[ground.rows])
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_each_clip_has_the_predictions_of_its_sound(data: st.DataObject) -> None:
     old, new = (contender(*data.draw(ensembles(grouped=False))) for _ in range(2))

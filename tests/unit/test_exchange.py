@@ -59,14 +59,14 @@ def test_what_stays_is_not_written(tmp_path: Path) -> None:
 
 
 def test_processes_wait_for_each_other(tmp_path: Path) -> None:
-    """Three at a time, none of whose changes is lost."""
+    """Two at a time, none of whose changes is lost."""
     here = Path(__file__).parent
     code = (
         f"import sys; sys.path.insert(0, {str(here)!r})\n"
         "from test_exchange import Numbers, adding, update, Location\n"
         f"for n in range(30): update(Location({str(tmp_path / 'n.json')!r}), Numbers, adding(n))"
     )
-    running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
-    assert [process.wait(120) for process in running] == [0, 0, 0]
+    running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait(120) for process in running] == [0, 0]
     known = Location.of(tmp_path / "n.json").read_model(Numbers).known
-    assert sorted(known) == sorted([*range(30)] * 3)
+    assert sorted(known) == sorted([*range(30)] * 2)

@@ -1,15 +1,14 @@
 """Which versions and members are removed, and that a removal may be cut off anywhere."""
 
 import pytest
+from duels import catalog_of
 from steps import publish_record, published
 
-from overlap.catalog import Catalog
 from overlap.config import RunConfig
 from overlap.ensemble import champion, pruning, registry
 from overlap.ensemble.champion import read_aliases
 from overlap.ensemble.pruning import prune
 from overlap.errors import NotReadyError
-from overlap.features import FeatureStore
 from overlap.storage import Location
 from overlap.training.spec import (
     MEMBERS,
@@ -18,14 +17,20 @@ from overlap.training.spec import (
     SPEC_FILE,
     MemberRecord,
     MemberSpec,
-    plan_members,
+    training_key,
 )
 
 
 @pytest.fixture
-def spec(config: RunConfig, ready: tuple[Catalog, FeatureStore]) -> MemberSpec:
+def spec(workspace: Location) -> MemberSpec:
     """A member of today's clips."""
-    return plan_members(config, *ready)[0]
+    catalog, run = catalog_of(range(3)), RunConfig(data="D")
+    catalog.save(workspace)
+    return MemberSpec(
+        seed=0, fold=0, features=run.features, network=run.network, training=run.training,
+        validation=run.validation, floor_db=(), mean_db=(), std_db=(), words=catalog.words,
+        chunk_clips=1, training_key=training_key(catalog),
+    )  # fmt: skip
 
 
 def member(workspace: Location, name: str, spec: MemberSpec, key: str | None = None) -> None:
