@@ -36,5 +36,5 @@ def settle_champion(config: RunConfig, record: EnsembleRecord, scheduler: str | 
     if config.promotion.keep_versions is not None:
         pruned = remove_old_versions(workspace, config.promotion.keep_versions)
         if pruned.versions:
-            note(f"removed {len(pruned.versions)} versions and {len(pruned.members)} members")
+            note(f"removed: versions {len(pruned.versions)}, members {len(pruned.members)}")
     return promotion

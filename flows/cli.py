@@ -130,10 +130,12 @@ def train(config: RunConfig, as_json: bool) -> None:
 def pool(config: RunConfig, as_json: bool) -> None:
     """One stage: average, score and publish members that are complete."""
     _refuse_changed_data(config)
-    from flows.console import print_ensemble
+    from flows.console import ERR, print_ensemble
     from flows.retrain import pool as pool_flow
+    from tasks.progress import TERMINAL
 
-    record, promotion = pool_flow(config)
+    with TERMINAL.shown(ERR):
+        record, promotion = pool_flow(config)
     print_ensemble(config.workspace, record, promotion, as_json=as_json)
 
 

@@ -111,8 +111,8 @@ def prune(
         return
     verb = "would be removed" if dry_run else "removed"
     OUT.print(
-        f"{len(done.versions)} versions and {len(done.members)} members {verb}, "
-        f"{len(done.kept)} versions stay",
+        f"{verb}: versions {len(done.versions)}, members {len(done.members)}; "
+        f"versions that stay: {len(done.kept)}",
         highlight=False,
     )
     for version in done.versions:

@@ -60,7 +60,8 @@ class Duel(Section):
         """What the interval comes from."""
         if self.groups is None:
             return "single clips"
-        return f"{self.groups} groups" if self.whole else f"single clips, of {self.groups} groups"
+        named = f"{self.groups} group{'s' if self.groups > 1 else ''}"
+        return named if self.whole else f"single clips of {named}"
 
     def __str__(self) -> str:
         newer = f", {self.newer} of them newer than it" if self.newer else ""

@@ -57,7 +57,7 @@ def test_three_runs_over_growing_data(
     assert third["promotion"]["promoted"], third["promotion"]["reason"]
     assert third["promotion"]["duel"]["low"] > 0
     assert third["promotion"]["duel"]["newer"] > 0
-    assert "removed 1 versions and 1 members" in done.stderr
+    assert "removed: versions 1, members 1" in done.stderr
     found = listed()
     assert found["champion"] == third["version"]
     assert [e["version"] for e in found["ensembles"]] == [second["version"], third["version"]]
@@ -72,5 +72,15 @@ def test_three_runs_over_growing_data(
     nothing = overlap("models", "rollback", *models, code=2).stderr
     assert f"to go back to; {first['version']} is no longer there" in nothing
     assert "all is as it was written" in overlap("verify", *models).stdout
+
+    # A champion that cannot be opened is compared on what it said before.
+    (workspace / "members" / second["members"][0] / "model.keras").write_bytes(b"damaged")
+    grown(words, data, 240, tmp_path)
+    done = overlap(*run, "--set", "training.epochs=12")
+    fourth = json.loads(done.stdout)["promotion"]
+    assert "note: the champion cannot be compared on clips newer than it" in done.stderr
+    assert fourth["promoted"], fourth["reason"]
+    assert fourth["duel"]["newer"] == 0
+    assert f"{second['version']} has not predicted 20 clips newer than it" in fourth["reason"]
     artifacts = [a for a in api.ask("artifacts") if a["key"] == "champion"]
     assert any(third["promotion"]["reason"] in a["data"] for a in artifacts)

@@ -94,7 +94,7 @@ def test_clips_of_a_group_are_drawn_together() -> None:
     assert grouped.high - grouped.low > 2 * (single.high - single.low)
     few = judge("v1", kls, np.repeat(np.arange(4), 50), none, 0.95)
     assert (few.low, few.high) == (single.low, single.high)
-    assert (few.whole, few.drawn) == (False, "single clips, of 4 groups")
+    assert (few.whole, few.drawn) == (False, "single clips of 4 groups")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pooled import noisy
 from overlap.catalog import Catalog, list_data, partition
 from overlap.config import RunConfig
 from overlap.ensemble import registry
+from overlap.ensemble.champion import consider
 from overlap.ensemble.gather import publish
 from overlap.ensemble.members import Members, look_at_members
 from overlap.ensemble.pools import Pool
@@ -198,6 +199,16 @@ def test_new_test_clips_are_predicted_by_the_trained_alone(config: RunConfig, re
 
 
 # --- the published pool ----------------------------------------------------------------------
+
+
+def test_a_run_is_over_when_the_champion_was_considered(config: RunConfig, ready: Ready) -> None:
+    """What was published and not yet compared is still to be done, as after a kill in between."""
+    config = with_ensemble(config, members=2)
+    complete(config, ready, [1, 2])
+    made, workspace = published(config, ready), Location.of(config.workspace)
+    assert pending_work(config, list_data(config.data)).published is None
+    assert consider(workspace, made, config.promotion).promoted
+    assert pending_work(config, list_data(config.data)).published == made.version
 
 
 @pytest.mark.parametrize("pool", ["mean", "temperature", "power", "greedy", "auto"])
