@@ -29,6 +29,8 @@ TRIES = 20
 """How often a write on S3 is made anew before it is given up."""
 REFUSED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 """What S3 answers where another writer was faster."""
+UNKNOWN = ("NotImplemented", "501")
+"""What a store answers that speaks S3 but knows no conditional writes."""
 
 
 def update(
@@ -57,10 +59,14 @@ def update(
         try:
             return _changed(location, kind, change, write)
         except OSError as error:
+            if _code(error) in UNKNOWN:
+                break
             if _code(error) not in REFUSED:
                 raise
         time.sleep(random.uniform(0, 0.05 * (attempt + 1)))  # noqa: S311  only to step aside
-    raise CorruptError(f"{location}: others change it again and again; try once more")
+    else:
+        raise CorruptError(f"{location}: others change it again and again; try once more")
+    return _changed(location, kind, change, location.write_bytes)
 
 
 def _changed(

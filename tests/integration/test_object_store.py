@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from botocore.exceptions import ClientError
 from processes import free_port, stop, wait_for
 from steps import publish_record, published
 
@@ -171,6 +172,26 @@ def test_of_two_writers_on_an_object_store_none_is_lost(
     between = iter(["v2", None])
     exchange.update(two / CHAMPION_FILE, Aliases, change)
     assert (champion.champion(two), read_aliases(two).earlier) == ("v1", ("v2", "v1", "v2"))
+
+    # A store without conditional writes says so; then there is no guard.
+    import s3fs
+
+    store, asked = s3fs.S3FileSystem(), []
+    whole = store.pipe_file
+
+    def plain(path: str, value: bytes, **condition) -> None:
+        asked.append([*condition])
+        if condition:
+            raise OSError from ClientError({"Error": {"Code": "NotImplemented"}}, "PutObject")
+        whole(path, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "pipe_file", plain)
+        champion.promote(two, "v2")
+    assert asked == [["IfMatch"], []]
+    assert champion.champion(two) == "v2"
+    champion.promote(two, "v1")
+
     monkeypatch.setattr(exchange, "TRIES", 3)
     between = iter(["v2", "v1", "v2"])
     with pytest.raises(CorruptError, match="others change it again and again"):
