@@ -172,7 +172,7 @@ def rollback(workspace: Location) -> Promotion:
         left = [place for place, version in enumerate(aliases.earlier)
                 if version in there and version not in aliases.leaving]  # fmt: skip
         gone = aliases.earlier[left[-1] + 1 :] if left else aliases.earlier
-        said = f"{', '.join(gone)} is no longer there" if gone else ""
+        said = f"no longer there: {', '.join(dict.fromkeys(gone))}" if gone else ""
         if not left:
             more = f"; {said}" if said else ""
             raise NotReadyError(f"{workspace}: no earlier champion to go back to{more}")

@@ -185,11 +185,11 @@ def test_a_rollback_passes_over_what_is_gone_and_says_so(workspace: Location) ->
     (workspace / registry.ENSEMBLES / "v2").remove()
     outcome = champion.rollback(workspace)
     assert (outcome.version, outcome.reason) == (
-        "v1", "by hand: back from v3; v2 is no longer there",
+        "v1", "by hand: back from v3; no longer there: v2",
     )  # fmt: skip
     champion.promote(workspace, "v3")
     (workspace / registry.ENSEMBLES / "v1").remove()
-    with pytest.raises(NotReadyError, match=r"to go back to; v1 is no longer there"):
+    with pytest.raises(NotReadyError, match=r"to go back to; no longer there: v1"):
         champion.rollback(workspace)
     assert champion.champion(workspace) == "v3"
 

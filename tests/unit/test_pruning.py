@@ -75,7 +75,7 @@ def test_the_champion_its_forerunners_and_the_newest_stay(
     assert prune(workspace, 2).versions == ()
     assert champion.rollback(workspace).version == "v4"
     assert champion.rollback(workspace).version == "v2"
-    with pytest.raises(NotReadyError, match="to go back to; v1 is no longer there"):
+    with pytest.raises(NotReadyError, match="to go back to; no longer there: v1"):
         champion.rollback(workspace)
 
 
