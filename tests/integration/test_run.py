@@ -227,7 +227,8 @@ def test_prefect_shows_the_run(finished, api) -> None:
         for run in api.ask("flow_runs")
         if str(finished.workspace) in json.dumps(run["parameters"])
     }
-    assert {"retrain-demo", "features", "train", "pool"} <= set(runs.values())
+    names = {"retrain-data-demo", "features-data", "train-data-demo", "pool-data-demo"}
+    assert names <= set(runs.values())
     mine = {"flow_runs": {"id": {"any_": list(runs)}}}
     tasks = {run["name"] for run in api.ask("task_runs", mine)}
     assert {"member 1 of 2", "member 2 of 2"} <= tasks
