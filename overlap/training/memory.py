@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import psutil
 
 from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
+from overlap.free_memory import free_memory
 
 GB = 1e9
 DEVICE_FRACTION = 0.3
@@ -42,7 +42,7 @@ def plan_memory(
         chunk_clips: Clips per chunk of the store.
         clips: Clips that a member learns from and is scored on.
         training: Says how much memory there is, and how much streaming needs.
-        free_bytes: What is free; None: ask the machine.
+        free_bytes: What is free; None: ask the machine and its container.
         device_bytes: Memory of the accelerator that the member may use; 0: there is none.
 
     Raises:
@@ -54,7 +54,7 @@ def plan_memory(
     )
     if clips * per_clip <= on_device:
         return MemoryPlan("device", clips * per_clip)
-    free = psutil.virtual_memory().available if free_bytes is None else free_bytes
+    free = free_memory() if free_bytes is None else free_bytes
     limit = free / 2 if training.memory_gb is None else training.memory_gb * GB
     if clips * per_clip <= limit:
         return MemoryPlan("memory", clips * per_clip)
