@@ -57,6 +57,7 @@ test-backend: setup
 		tests/unit/test_export.py
 
 lint: setup
+	$(BIN)/hadolint docker/Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -66,11 +67,22 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Renews the exact versions. The file names no download address.
+# Renews the exact versions. The files name no download address. docker/*.lock have what an image has
+# beyond requirements.lock, in versions that fit it.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header
+BEYOND = --constraints requirements.lock \
+	$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock)
 lock: setup
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-		--extra synth --extra s3 --extra jax --extra onnx --extra docker --extra kubernetes \
-		--extra dev --no-header pyproject.toml --output-file requirements.lock
+	$(COMPILE) --extra synth --extra s3 --extra jax --extra onnx --extra docker --extra kubernetes \
+		--extra dev pyproject.toml --output-file requirements.lock
+	sed -n "s/^tensorflow==\([^ ]*\).*/tensorflow-cpu==\1 ; platform_machine == 'x86_64'/p" \
+		requirements.lock > $(VENV)/cpu.in
+	sed -n "s/^tensorflow==\([^ ]*\).*/tensorflow==\1 ; platform_machine != 'x86_64'/p" \
+		requirements.lock > docker/cpu-overrides.txt
+	$(COMPILE) $(BEYOND) --no-annotate $(VENV)/cpu.in --output-file $(VENV)/cpu.lock
+	$(COMPILE) $(BEYOND) --extra gpu pyproject.toml --output-file $(VENV)/gpu.lock
+	sed '/^$$/,$$d' $(VENV)/cpu.lock > docker/cpu.lock    # without the list of what was left out
+	sed '/^$$/,$$d' $(VENV)/gpu.lock > docker/gpu.lock
 
 bench: setup
 	$(BIN)/overlap bench features

@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGES = (
     *("overlap", "numpy", "scipy", "librosa", "numba", "zarr", "keras", "tensorflow"),
-    *("jax", "torch", "distributed"),
+    *("tensorflow-cpu", "jax", "torch", "distributed"),
 )
 
 
