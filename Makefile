@@ -13,12 +13,13 @@ DATA ?=
 WORKSPACE ?= workspace
 PRESET ?= demo
 
-.PHONY: setup run test test-e2e test-backend lint format lock bench clean help
+.PHONY: setup run test test-e2e test-image test-backend lint format lock bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
 	@echo "make run DATA=folder  runs it on your data (PRESET=demo|baseline|fast WORKSPACE=folder)"
 	@echo "make test             the test suite; make test-e2e: the demo and real speech"
+	@echo "make test-image       builds the image of docker/ and runs the service in it (podman, root)"
 	@echo "make test-backend     networks and training on another Keras backend (BACKEND=jax)"
 	@echo "make lint bench lock setup clean"
 
@@ -55,6 +56,11 @@ test-backend: setup
 	KERAS_BACKEND=$(BACKEND) $(BIN)/python -m pytest -n 2 tests/unit/test_network.py \
 		tests/unit/test_learner.py tests/unit/test_subset.py tests/unit/test_augment.py \
 		tests/unit/test_export.py
+
+# Builds the image and runs the service in it, where podman and buildah are: 4 to 14 minutes. Options for
+# the build, such as secrets, go into BUILD_OPTIONS; what else is needed: tests/e2e/test_image.py.
+test-image: setup
+	TEST_IMAGE=1 $(BIN)/python -m pytest -s -o faulthandler_timeout=0 tests/e2e/test_image.py
 
 lint: setup
 	$(BIN)/hadolint docker/Dockerfile
