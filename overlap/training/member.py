@@ -41,6 +41,7 @@ from overlap.training.fit import Emit, predict, train
 from overlap.training.learner import Learner, build_learner
 from overlap.training.memory import MemoryPlan, plan_memory
 from overlap.training.network import build_network, precision
+from overlap.training.placement import placement_here
 from overlap.training.resident import Resident
 from overlap.training.spec import (
     CHECKPOINT_FILE,
@@ -186,6 +187,7 @@ def _attempt(
             "device_peak_mb": device_peak_mb(),
             "peak_memory_mb": peak_memory_mb(),
             "software": software(),
+            "placement": placement_here(),
         },
     )
 

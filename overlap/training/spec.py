@@ -15,6 +15,7 @@ from overlap.config import (
 from overlap.errors import ConfigError, CorruptError
 from overlap.features import FeatureStore, Normalisation
 from overlap.storage import Location
+from overlap.training.placement import Placement
 
 MEMBERS = "members"
 SPEC_FILE = "spec.json"
@@ -97,6 +98,8 @@ class MemberRecord(Section):
     """Energy of the device in training epochs; None where it does not tell."""
     feed: str = "memory"
     """Where the features were: device, memory or stream."""
+    placement: Placement | None = None
+    """Where it was trained to its end; None in records of earlier versions, and outside of Dask."""
     device: str
     device_peak_mb: float | None = None
     """Largest memory used on the accelerator; None without one."""

@@ -1,0 +1,73 @@
+"""Where and when a member was trained: what a worker writes down of it."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from overlap.config import Section
+from overlap.storage import Location
+
+PLACEMENTS = "placements"
+"""Folder of a member, with a file per worker that had it and per attempt."""
+GIVEN = "OVERLAP_PLACEMENT"
+"""Environment variable: tells the process that trains where it is."""
+
+
+class Placement(Section):
+    """A worker, and the time in which it had a member."""
+
+    worker: str
+    """Address of the Dask worker."""
+    name: str
+    """Its name."""
+    host: str
+    """Its machine."""
+    process: int
+    """Its process on that machine."""
+    resources: dict[str, float]
+    """What it offers, such as {"GPU": 1}."""
+    started: datetime
+    """When it began, UTC."""
+    ended: datetime | None = None
+    """When it was done, UTC; None while it is not, and where it died."""
+    fault: str | None = None
+    """Why it gave the member up."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Environment of a process that trains there."""
+        return {GIVEN: self.model_dump_json()}
+
+
+@contextmanager
+def written_down(folder: Location, placement: Placement) -> Iterator[None]:
+    """Keep a record of the worker beside the member while it has it, and of the end."""
+    begun = f"{placement.started:%Y%m%dT%H%M%S%f}"
+    file = folder / PLACEMENTS / f"{begun}-{placement.process}.json"
+    file.write_json(placement.model_dump(mode="json"))
+    fault = None
+    try:
+        yield
+    except BaseException as error:
+        fault = str(error) or type(error).__name__
+        raise
+    finally:
+        done = {"ended": datetime.now(UTC), "fault": fault}
+        file.write_json(placement.model_copy(update=done).model_dump(mode="json"))
+
+
+def placement_here() -> Placement | None:
+    """Inside a process that trains: where, until now; None outside of a cluster."""
+    given = os.environ.get(GIVEN)
+    if given is None:
+        return None
+    return Placement.model_validate_json(given).model_copy(update={"ended": datetime.now(UTC)})
+
+
+def placements(folder: Location) -> list[Placement]:
+    """Every worker that had a member, in the order of their beginnings."""
+    kept = folder / PLACEMENTS
+    if not kept.is_folder():
+        return []
+    names = sorted(entry.name for entry in kept.files() if entry.name.endswith(".json"))
+    return [(kept / name).read_model(Placement) for name in names]
