@@ -1,5 +1,6 @@
 """The end of a run: the new ensemble against the champion, and what is removed after that."""
 
+from flows.preflight import Work
 from flows.runtime import open_cluster
 from overlap.config import RunConfig
 from overlap.ensemble.champion import Promotion
@@ -7,11 +8,14 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import ChildError
 from overlap.storage import Location
 from tasks.champion import consider_champion, prepare_duel, remove_old_versions
+from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.predictions import apply_to_all
 from tasks.progress import note
 
 
-def settle_champion(config: RunConfig, record: EnsembleRecord, scheduler: str | None) -> Promotion:
+def settle_champion(
+    config: RunConfig, record: EnsembleRecord, scheduler: Cluster | None
+) -> Promotion:
     """From inside a flow: decide whether an ensemble becomes champion.
 
     Clips that came after the champion are predicted by it first, on the training workers.
@@ -19,17 +23,16 @@ def settle_champion(config: RunConfig, record: EnsembleRecord, scheduler: str | 
     Args:
         config: The run.
         record: The ensemble.
-        scheduler: Address of a cluster that the calling flow has opened, if it has.
+        scheduler: A cluster that the calling flow has opened, if it has.
     """
     workspace = Location.of(config.workspace)
     plan = prepare_duel(workspace, record)
     missing = plan.missing() if plan else []
     if missing:
-        with open_cluster(
-            config.cluster, workspace, training=True, scheduler=scheduler or None
-        ) as address:
+        opened = None if scheduler == NO_CLUSTER else scheduler
+        with open_cluster(config.cluster, workspace, Work(training=True), opened) as cluster:
             try:
-                apply_to_all(address, missing, "champion on new clips")
+                apply_to_all(cluster, missing, "champion on new clips")
             except ChildError as error:
                 note(f"the champion cannot be compared on clips newer than it: {error}")
     promotion = consider_champion(workspace, record, config.promotion, plan)

@@ -3,6 +3,7 @@
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.preflight import Work
 from flows.retrain import MEMBER_THREADS, concluded
 from flows.runtime import open_cluster
 from overlap.addresses import name_of
@@ -43,10 +44,11 @@ def predict(
     """
     root = Location.of(workspace)
     owner, ensemble = find_ensemble(root, model)
-    plan = plan_prediction(root, owner, ensemble, list_clips(clips))
+    listing = list_clips(clips)
+    plan = plan_prediction(root, owner, ensemble, listing)
     missing = plan.missing()
     if missing:
-        with open_cluster(cluster, root, training=True) as scheduler:
+        with open_cluster(cluster, root, Work(training=True, files=listing)) as scheduler:
             apply_to_all(scheduler, missing, "predictions")
     report = write_predictions(plan, Location.of(out), clips_of(missing))
     return concluded(f"{report.clips} clips predicted with {ensemble.version}, in {out}", report)

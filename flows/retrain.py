@@ -13,6 +13,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.champion import settle_champion
 from flows.exclusive import only_run_on
+from flows.preflight import Work
 from flows.runtime import open_cluster
 from overlap.catalog import Catalog, list_data
 from overlap.config import RunConfig
@@ -27,7 +28,7 @@ from overlap.storage import Location
 from overlap.training.spec import MemberRecord, MemberSpec
 from tasks.artifacts import show_members, show_run
 from tasks.catalog import catalogue
-from tasks.cluster import NO_CLUSTER
+from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.dispatch import dispatched
 from tasks.features import FeatureReport, extract_features, measure_drift
 from tasks.gather import pool_members
@@ -89,7 +90,9 @@ def run_stages(config: RunConfig, pending: Pending) -> RunReport:
     workspace = Location.of(config.workspace)
     find_other(config)  # a wrong address is said before a cluster is opened
     scheduler = None if pending.anything else NO_CLUSTER
-    with open_cluster(config.cluster, workspace, training=True, scheduler=scheduler) as scheduler:
+    files = list_data(config.data) if pending.features else None
+    work = Work(training=True, run=config, files=files, members=True)
+    with open_cluster(config.cluster, workspace, work, scheduler) as scheduler:
         report = features(config, scheduler)
         train(config, scheduler)
         made = RunReport(report, *pool(config, scheduler))
@@ -109,16 +112,17 @@ def concluded(message: str, result: Result) -> Result:
 
 
 @flow(name="features", flow_run_name="features-{config.data_name}")
-def features(config: RunConfig, scheduler: str | None = None) -> FeatureReport:
+def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureReport:
     """Check the data and compute the features that are missing."""
     workspace = Location.of(config.workspace)
     listing = list_data(config.data)
     other = read_other(config)
     if scheduler is None and not pending_work(config, listing).features:
         scheduler = NO_CLUSTER
-    with open_cluster(config.cluster, workspace, training=False, scheduler=scheduler) as address:
-        catalogue(address, listing, workspace, config.features, config.checks)
-        report = extract_features(address, workspace, config.features, config.store)
+    work = Work(training=False, run=config, files=listing)
+    with open_cluster(config.cluster, workspace, work, scheduler) as cluster:
+        catalogue(cluster, listing, workspace, config.features, config.checks)
+        report = extract_features(cluster, workspace, config.features, config.store)
     drift = measure_drift(workspace, other, config.training.top_db)
     return report.model_copy(update={"drift": drift})
 
@@ -128,7 +132,7 @@ def features(config: RunConfig, scheduler: str | None = None) -> FeatureReport:
     flow_run_name="train-{config.data_name}-{config.preset}",
     task_runner=MEMBER_THREADS,
 )
-def train(config: RunConfig, scheduler: str | None = None) -> TrainReport:
+def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
     """Train the members that are wanted and not complete."""
     workspace = Location.of(config.workspace)
     catalog, store = ready_features(config)
@@ -141,8 +145,9 @@ def train(config: RunConfig, scheduler: str | None = None) -> TrainReport:
         return TrainReport([], len(members.complete), members.fewer)
     in_turn = config.ensemble.stop_when_gain_below is not None
     records, failed = {}, {}
+    work = Work(training=True, run=config, members=True)
     with (
-        open_cluster(config.cluster, workspace, training=True, scheduler=scheduler) as address,
+        open_cluster(config.cluster, workspace, work, scheduler) as cluster,
         stage("members", len(members.wanted)) as progress,
         stopped_on_error() as stop,
     ):
@@ -150,10 +155,10 @@ def train(config: RunConfig, scheduler: str | None = None) -> TrainReport:
         def submit(job: tuple[int, MemberSpec]) -> PrefectFuture[MemberRecord]:
             number, spec = job
             name = f"member {number} of {len(members.specs)}"
-            return train_member.submit(address, workspace, spec, number, name, stop)
+            return train_member.submit(cluster, workspace, spec, number, name, stop)
 
         wanted = (lambda job: job in look().wanted) if in_turn else None
-        for (number, _), future in dispatched(address, submit, members.wanted, wanted):
+        for (number, _), future in dispatched(cluster, submit, members.wanted, wanted):
             try:
                 records[number] = future.result()
             except OverlapError as error:
@@ -190,7 +195,7 @@ def _judge_failures(failed: list[str], members: Members) -> None:
     flow_run_name="pool-{config.data_name}-{config.preset}",
     task_runner=MEMBER_THREADS,
 )
-def pool(config: RunConfig, scheduler: str | None = None) -> tuple[EnsembleRecord, Promotion]:
+def pool(config: RunConfig, scheduler: Cluster | None = None) -> tuple[EnsembleRecord, Promotion]:
     """Pool, score and publish the members."""
     workspace = Location.of(config.workspace)
     ready_features(config)

@@ -48,11 +48,12 @@ def main(folder: str, workers: str) -> None:
 
 @contextmanager
 def _stage(workspace: Location, workers: int) -> Iterator[Stage]:
+    from flows.preflight import Work
     from flows.runtime import open_cluster
     from tasks.features import compute_missing
 
     config = ClusterConfig(cpu_workers=workers)
-    with open_cluster(config, workspace, training=False) as scheduler:
+    with open_cluster(config, workspace, Work(training=False)) as scheduler:
         yield partial(compute_missing, scheduler)
 
 

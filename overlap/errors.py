@@ -34,6 +34,22 @@ class ClusterLostError(OverlapError, ConnectionError):
     """The Dask cluster, or what does the work in it, went away during the work."""
 
 
+class UnfitWorkerError(OverlapError, RuntimeError):
+    """A worker that joined during the work cannot do it.
+
+    Attributes:
+        address: The worker.
+        fault: Why.
+    """
+
+    def __init__(self, address: str, fault: str) -> None:
+        super().__init__(address, fault)
+        self.address, self.fault = address, fault
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.fault}"
+
+
 class AudioError(OverlapError, ValueError):
     """A clip cannot be used; the message is the reason written into the quarantine."""
 

@@ -11,7 +11,8 @@ from overlap.catalog import Listing, build_catalog, previous_catalog
 from overlap.config import ChecksConfig, FeatureConfig
 from overlap.features import FeatureStore
 from overlap.storage import Location
-from tasks.cluster import NO_CLUSTER, connect, fan_out
+from tasks.cluster import NO_CLUSTER, Cluster, connect
+from tasks.fan_out import fan_out
 from tasks.progress import note, stage
 
 Job = TypeVar("Job")
@@ -20,7 +21,7 @@ Result = TypeVar("Result")
 
 @task(name="catalogue", cache_policy=NO_CACHE)
 def catalogue(
-    scheduler: str,
+    scheduler: Cluster,
     listing: Listing,
     workspace: Location,
     features: FeatureConfig,
@@ -34,7 +35,7 @@ def catalogue(
         if len(jobs) == 1 or scheduler == NO_CLUSTER:  # not worth the way to a worker
             return map(function, jobs)
         with connect(scheduler) as client, stage("checking clips", len(jobs)) as progress:
-            return fan_out(client, function, jobs, lambda _: progress.advance())
+            return fan_out(client, scheduler, function, jobs, lambda _: progress.advance())
 
     built = build_catalog(listing, wanted, checks, previous_catalog(workspace), run)
     built.catalog.save(workspace)

@@ -1,51 +1,75 @@
-"""The adapter to Dask: connect, apply a function to many jobs, report from a worker.
-
-Everything that a job needs travels with it and everything it makes lies in the workspace, so a
-worker may die, a job may run twice, and the answer stays the same.
-"""
+"""The adapter to Dask: what a flow knows of a cluster, a client of it, and a wait for a job."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from itertools import islice
 from threading import Event
 from typing import Any, TypeVar
 
-from distributed import Client, Future, KilledWorker, Status, as_completed, get_worker
+import dask
+from distributed import Client, Future, KilledWorker
+from distributed.security import Security
 
+import overlap
+from overlap.config import Section
 from overlap.errors import ClusterError, ClusterLostError
+from overlap.storage import Location
+from tasks.on_worker import Fit
 
-Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-NO_CLUSTER = ""
-"""Address that a flow gives its stages when nothing has to be computed."""
-JOBS_AHEAD = 4
-"""Jobs submitted per thread of the cluster; more would only fill the scheduler's memory."""
-TRAINING_RESOURCE: Mapping[str, int] = {"GPU": 1}
-"""What a worker offers that trains members, and what a training job asks for."""
 LOOK_SECONDS = 1.0
-"""How often a job that is waited for, and a job that runs, look whether to go on."""
+"""How often a job that is waited for looks whether to go on."""
 LOST_SECONDS = 60.0
-"""How long a training job waits when no worker is left that could take it."""
+"""How long a job waits when no worker is left that could take it."""
+
+
+class Cluster(Section):
+    """A cluster that a flow has opened and checked, and how its workers are used."""
+
+    address: str
+    """Of its scheduler."""
+    token: Location | None = None
+    """A file of the workspace, there as long as the cluster is open: every worker sees it."""
+    sample: Location | None = None
+    """A file of the data: every worker that computes features sees it."""
+    features_on_gpu_workers: bool = False
+    """Whether workers that offer GPU compute features beside others that do not."""
+    spare_workers_come: bool = False
+    """Whether workers without GPU will come where there are none."""
+    lost_after_s: float = LOST_SECONDS
+    """How long a job waits for a worker."""
+
+    def fit(self, *, training: bool) -> Fit:
+        """What a worker must be for a job."""
+        files = (self.token, None if training else self.sample)
+        return Fit(overlap.__version__, tuple(file for file in files if file is not None))
+
+
+NO_CLUSTER = Cluster(address="")
+"""What a flow gives its stages when nothing has to be computed."""
 
 
 @contextmanager
-def connect(address: str, timeout_s: float = 30.0) -> Iterator[Client]:
+def connect(cluster: Cluster, timeout_s: float = 30.0) -> Iterator[Client]:
     """A client of a running scheduler.
 
     Raises:
-        ClusterError: it does not answer.
+        ClusterError: it does not answer, or not to this client.
     """
-    if address == NO_CLUSTER:
+    address = cluster.address
+    if cluster == NO_CLUSTER:
         raise ClusterError("the data changed while the run was starting; start it again")
+    _refuse_wrong_security(address)
     try:
         client = Client(address, set_as_default=False, timeout=timeout_s)
     except (OSError, ValueError) as error:
+        tls = address.startswith("tls://")
         raise ClusterError(
             f"the Dask scheduler at {address} does not answer within {timeout_s:g} s "
-            f"({type(error).__name__}); is it running, and can this machine reach it?"
+            f"({type(error).__name__}); is it running, can this machine reach it, "
+            + ("and do the certificates fit?" if tls else "and does it speak without TLS?")
         ) from None
     try:
         yield client
@@ -53,60 +77,23 @@ def connect(address: str, timeout_s: float = 30.0) -> Iterator[Client]:
         client.close()
 
 
-def fan_out(
-    client: Client,
-    function: Callable[[Job], Result],
-    jobs: Iterable[Job],
-    on_result: Callable[[Result], None] = lambda _result: None,
-) -> list[Result]:
-    """Apply a function to jobs on the cluster.
+def _refuse_wrong_security(address: str) -> None:
+    """Say what is missing before Dask tries, and fails in other words.
 
-    Jobs are asked for and submitted in a window, and a result is released as soon as it is here:
-    the jobs are never in memory together. The first that fails ends the whole: what is queued is
-    cancelled and its error is raised.
-
-    Returns:
-        The results in the order of the jobs.
+    Raises:
+        ClusterError: address and Dask's configuration do not fit.
     """
-    results: dict[int, Result] = {}
-    indexes: dict[Future[Result], int] = {}
-    waiting = iter(enumerate(jobs))
-
-    def submit(count: int) -> list[Future[Result]]:
-        futures: list[Future[Result]] = []
-        for index, job in islice(waiting, count):
-            future = client.submit(function, job, pure=False)
-            indexes[future] = index
-            futures.append(future)
-        return futures
-
-    threads = sum(client.nthreads().values())
-    running = as_completed(submit(max(8, JOBS_AHEAD * threads)), loop=client.loop)
-    try:
-        for future in running:
-            with lost_cluster_named(client):
-                result = future.result()
-            results[indexes.pop(future)] = result
-            future.release()
-            on_result(result)
-            running.update(submit(1))
-    finally:
-        client.cancel(list(indexes))
-    return [results[index] for index in sorted(results)]
-
-
-def on_every_worker(client: Client, function: Callable[..., object], *arguments: object) -> None:
-    """Call a function once on each worker, in the threads that run jobs, and wait for it.
-
-    Where a worker dies meanwhile another makes its call, for nothing: a call that only the dead
-    one may make would wait for ever.
-    """
-    futures = [
-        client.submit(function, *arguments, workers=[address], allow_other_workers=True, pure=False)
-        for address in client.nthreads()
-    ]
-    with lost_cluster_named(client):
-        client.gather(futures)
+    tls = address.startswith("tls://")
+    if tls and Security().get_connection_args("client")["ssl_context"] is None:
+        raise ClusterError(
+            f"the Dask scheduler at {address} speaks TLS, and this process has no certificate: "
+            "set distributed.comm.tls (ca-file, client.cert, client.key) in Dask's configuration"
+        )
+    if not tls and dask.config.get("distributed.comm.require-encryption"):
+        raise ClusterError(
+            f"{address} is without TLS, which Dask's configuration "
+            "(distributed.comm.require-encryption) refuses; a scheduler with TLS is at tls://…"
+        )
 
 
 @contextmanager
@@ -131,16 +118,24 @@ def lost_cluster_named(client: Client) -> Iterator[None]:
         ) from None
 
 
-def training_result(client: Client, future: Future[Result], stop: Event) -> Result:
+def awaited(
+    client: Client,
+    future: Future[Result],
+    stop: Event,
+    anyone: Callable[[], bool],
+    lost_after_s: float,
+) -> Result:
     """Wait for a training job.
 
     Args:
         client: The client that submitted it.
         future: The job.
         stop: Ends the wait when it is set.
+        anyone: Whether a worker is there that could take it.
+        lost_after_s: How long to wait for one.
 
     Raises:
-        ClusterLostError: the cluster is gone, or has had no training worker for a while.
+        ClusterLostError: the cluster is gone, or has had no such worker for a while.
         CancelledError: the wait was ended.
     """
     seen = time.monotonic()
@@ -148,74 +143,16 @@ def training_result(client: Client, future: Future[Result], stop: Event) -> Resu
         while not future.done() and not stop.is_set():
             with suppress(TimeoutError):
                 return future.result(timeout=LOOK_SECONDS)
-            if trainers(client):
+            if anyone():
                 seen = time.monotonic()
-            elif time.monotonic() - seen > LOST_SECONDS:
+            elif time.monotonic() - seen > lost_after_s:
                 raise ClusterLostError(
-                    f"no worker is left that offers {'/'.join(TRAINING_RESOURCE)}, which "
-                    "training needs; start one, and run again"
+                    "no worker is left that offers GPU, which training needs; start one, and "
+                    "run again"
                 )
         if future.done():
             return future.result()
     raise CancelledError
-
-
-def trainers(client: Client) -> list[str]:
-    """Addresses of the workers that offer what training needs."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    return [
-        address
-        for address, worker in workers.items()
-        if all(worker["resources"].get(n, 0) >= amount for n, amount in TRAINING_RESOURCE.items())
-    ]
-
-
-def training_slots(client: Client) -> int:
-    """How many training jobs the cluster runs side by side."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    return sum(
-        min(
-            workers[address]["nthreads"],
-            *(
-                int(workers[address]["resources"][n] // need)
-                for n, need in TRAINING_RESOURCE.items()
-            ),
-        )
-        for address in trainers(client)
-        if address in workers
-    )
-
-
-def places_on_this_worker() -> int:
-    """From inside a training job: how many such jobs its worker runs side by side.
-
-    A worker that offers GPU=2 trains two members at a time on its one accelerator.
-    """
-    offered = get_worker().state.total_resources
-    return max(1, *(int(offered.get(n, 0) // need) for n, need in TRAINING_RESOURCE.items()))
-
-
-def still_wanted() -> Callable[[], bool]:
-    """From inside a job: what tells, in any thread, whether anyone still waits for the job.
-
-    A job is not wanted once it is cancelled, its client is gone (even by `kill -9`), or its
-    worker has lost the scheduler. Dask cannot stop the thread that runs it.
-    """
-    worker = get_worker()
-    key = worker.get_current_task()
-
-    def wanted() -> bool:
-        if worker.status in (Status.closing, Status.closed, Status.failed):
-            return False
-        task = worker.state.tasks.get(key)
-        return task is not None and task.state in ("executing", "long-running")
-
-    return wanted
-
-
-def report(topic: str, event: Mapping[str, Any]) -> None:
-    """From inside a job: send an event to whoever subscribed to the topic."""
-    get_worker().log_event(topic, dict(event))
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from prefect.futures import PrefectFuture
 
-from tasks.cluster import connect, training_slots
+from tasks.cluster import Cluster, connect
+from tasks.workers import training_slots
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -16,7 +17,7 @@ LOOK_SECONDS = 5.0
 
 
 def dispatched(
-    scheduler: str,
+    scheduler: Cluster,
     submit: Callable[[Job], PrefectFuture[Result]],
     jobs: Sequence[Job],
     wanted: Callable[[Job], bool] | None = None,
@@ -24,7 +25,7 @@ def dispatched(
     """Submit training jobs, and give each back with its future as it ends.
 
     Args:
-        scheduler: Address of the cluster.
+        scheduler: The cluster.
         submit: Starts a job.
         jobs: In the order in which they are to be started.
         wanted: Asked when a training worker is free for a job, after what has ended was dealt

@@ -13,9 +13,11 @@ from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extr
 from overlap.features.compare import DriftRow, OtherSet, compare
 from overlap.features.compute import Way, fallback, warm_up, way
 from overlap.storage import Location
-from tasks.cluster import connect, fan_out, on_every_worker
+from tasks.cluster import Cluster, connect
+from tasks.fan_out import fan_out, on_every_worker
 from tasks.progress import note, stage
 from tasks.tables import DRIFT_LEGEND, drift_table
+from tasks.workers import Places
 
 
 class FeatureReport(Section):
@@ -39,7 +41,7 @@ class FeatureReport(Section):
 
 @task(name="features", cache_policy=NO_CACHE)
 def extract_features(
-    scheduler: str, workspace: Location, features: FeatureConfig, cut: StoreConfig
+    scheduler: Cluster, workspace: Location, features: FeatureConfig, cut: StoreConfig
 ) -> FeatureReport:
     """Compute the blocks that are missing."""
     reason = fallback(features)
@@ -49,7 +51,7 @@ def extract_features(
 
 
 def compute_missing(
-    scheduler: str,
+    scheduler: Cluster,
     workspace: Location,
     features: FeatureConfig,
     cut: StoreConfig,
@@ -68,8 +70,9 @@ def compute_missing(
         if missing:
             total = sum(block.clips for block in missing)
             with connect(scheduler) as client, stage("features (clips)", total) as progress:
-                if len(missing) > len(client.nthreads()):
-                    on_every_worker(client, warm_up, features)
+                places = Places(client, scheduler)
+                if len(missing) > len(places.addresses):
+                    on_every_worker(client, places.addresses, warm_up, features)
                 begun, in_blocks = time.perf_counter(), 0.0
 
                 def on_block(done: BlockDone) -> None:
@@ -78,8 +81,9 @@ def compute_missing(
                     rate = clips / (time.perf_counter() - begun)
                     progress.advance(done.clips, f"{rate:,.0f} clips/s")
 
-                fan_out(client, compute, block_jobs(workspace, rows, missing), on_block)
-                threads = sum(client.nthreads().values())
+                fan_out(client, scheduler, compute, block_jobs(workspace, rows, missing), on_block)
+                places.look()
+                threads = max(1, places.threads)
                 busy = in_blocks / (threads * (time.perf_counter() - begun))
         return FeatureReport(
             blocks=store.block_count(rows),

@@ -14,7 +14,9 @@ from prefect.states import Cancelled
 
 from overlap.accelerators import shared_by
 from overlap.child import run_child
+from overlap.errors import ClusterError, UnfitWorkerError
 from overlap.storage import Location
+from overlap.training.placement import written_down
 from overlap.training.spec import (
     LOG_FILE,
     SPEC_FILE,
@@ -22,35 +24,37 @@ from overlap.training.spec import (
     MemberSpec,
     load_record,
 )
-from tasks.cluster import (
+from tasks.cluster import Cluster, awaited, connect, listen
+from tasks.on_worker import (
     TRAINING_RESOURCE,
-    connect,
-    listen,
+    placement,
     places_on_this_worker,
+    portable,
     report,
     still_wanted,
-    training_result,
 )
-from tasks.progress import Stage, stage
+from tasks.progress import Stage, note, stage
+from tasks.workers import trainers, unfit_workers
 
 
 def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
     """On a worker: make a member complete in a process of its own."""
-    folder = spec.folder(workspace)
+    folder, here = spec.folder(workspace), placement()
     (folder / SPEC_FILE).write_json(spec.model_dump(mode="json"))
-    run_child(
-        "overlap.training.member",
-        [str(workspace), spec.fingerprint],
-        lambda event: report(topic, event),
-        still_wanted(),
-        folder / LOG_FILE,
-        shared_by(places_on_this_worker()),
-    )
+    with written_down(folder, here):
+        run_child(
+            "overlap.training.member",
+            [str(workspace), spec.fingerprint],
+            lambda event: report(topic, event),
+            still_wanted(),
+            folder / LOG_FILE,
+            {**shared_by(places_on_this_worker()), **here.environment()},
+        )
 
 
 @task(name="member", task_run_name="{name}", cache_policy=NO_CACHE)
 def train_member(
-    scheduler: str, workspace: Location, spec: MemberSpec, number: int, name: str, stop: Event
+    scheduler: Cluster, workspace: Location, spec: MemberSpec, number: int, name: str, stop: Event
 ) -> MemberRecord:
     """Train a member, and follow its epochs; given up when `stop` is set."""
     with stage(f"{name} (epochs)", spec.training.epochs, keep=False) as progress:
@@ -95,26 +99,49 @@ def stopped_on_error() -> Iterator[Event]:
 
 
 def on_training_worker(
-    scheduler: str, job: TrainingJob, stop: Event, on_event: Callable[[Mapping[str, Any]], None]
+    scheduler: Cluster,
+    job: TrainingJob,
+    stop: Event,
+    on_event: Callable[[Mapping[str, Any]], None],
 ) -> None:
     """Do a job on a training worker, and wait for it.
 
     Args:
-        scheduler: Address of the cluster.
-        job: The job.
+        scheduler: The cluster.
+        job: The job; it goes to another worker where the first cannot do it.
         stop: Gives it up when it is set.
         on_event: Receives what the job reports.
+
+    Raises:
+        ClusterError: no training worker can do it.
     """
     topic = f"overlap-{secrets.token_hex(6)}"
+    unfit: dict[str, str] = {}
     with connect(scheduler) as client, listen(client, topic, on_event):
-        future = client.submit(
-            job.function, *job.arguments, topic, key=f"{job.name}-{topic}", pure=False,
-            priority=-job.number, resources=dict(TRAINING_RESOURCE),
-        )  # fmt: skip
-        try:
-            training_result(client, future, stop)
-        finally:
-            future.cancel()
+
+        def able() -> list[str]:
+            return [address for address in trainers(client) if address not in unfit]
+
+        while True:
+            if unfit and not able():
+                faults = "\n  ".join(f"{address}: {fault}" for address, fault in unfit.items())
+                raise ClusterError(f"no worker is left that can train:\n  {faults}")
+            place = able() if unfit else None
+            future = client.submit(
+                portable(scheduler.fit(training=True), job.function, *job.arguments, topic),
+                key=f"{job.name}-{secrets.token_hex(6)}", pure=False, priority=-job.number,
+                resources=dict(TRAINING_RESOURCE), workers=place,
+            )  # fmt: skip
+            try:
+                awaited(client, future, stop, lambda: bool(able()), scheduler.lost_after_s)
+                break
+            except (UnfitWorkerError, ImportError, AttributeError) as error:
+                found = unfit_workers(client, error, place)
+                for address in sorted(found.keys() - unfit.keys()):
+                    note(f"a worker that came later gets no member: {address}: {found[address]}")
+                unfit |= found
+            finally:
+                future.cancel()
 
 
 def _epoch_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:

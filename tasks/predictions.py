@@ -14,8 +14,9 @@ from overlap.config import Section
 from overlap.prediction.jobs import PredictionJob, PredictionPlan, clips_of
 from overlap.prediction.table import prediction_table
 from overlap.storage import Location
-from tasks.cluster import places_on_this_worker, report, still_wanted
+from tasks.cluster import Cluster
 from tasks.members import TrainingJob, on_training_worker, stopped_on_error
+from tasks.on_worker import places_on_this_worker, report, still_wanted
 from tasks.progress import Stage, note, stage
 
 
@@ -48,7 +49,7 @@ def apply_on_worker(job: PredictionJob, topic: str) -> None:
 
 @task(name="apply", task_run_name="{name}", cache_policy=NO_CACHE)
 def apply_ensemble(
-    scheduler: str, job: PredictionJob, number: int, name: str, progress: Stage, stop: Event
+    scheduler: Cluster, job: PredictionJob, number: int, name: str, progress: Stage, stop: Event
 ) -> int:
     """Predict the files of a job; how many they are. Given up when `stop` is set."""
     moved = _clips_shown_on(progress)
@@ -58,7 +59,7 @@ def apply_ensemble(
     return len(job.files)
 
 
-def apply_to_all(scheduler: str, jobs: Sequence[PredictionJob], what: str) -> None:
+def apply_to_all(scheduler: Cluster, jobs: Sequence[PredictionJob], what: str) -> None:
     """From inside a flow: do jobs side by side; `what` is read by a person."""
     with stage(f"{what} (clips)", clips_of(jobs)) as progress, stopped_on_error() as stop:
         futures = [

@@ -6,7 +6,7 @@ what the caller leaves out.
 """
 
 from overlap.config.base import Section, fingerprint
-from overlap.config.cluster import ClusterConfig
+from overlap.config.cluster import AdaptiveConfig, ClusterConfig
 from overlap.config.ensemble import EnsembleConfig, Pooling
 from overlap.config.features import (
     AudioFormat,
@@ -26,6 +26,7 @@ from overlap.config.training import (
 )
 
 __all__ = [
+    "AdaptiveConfig",
     "AudioFormat",
     "AugmentConfig",
     "ChecksConfig",

@@ -1,15 +1,14 @@
 """A user's mistake: exit code 2, one clear message, no traceback."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import soundfile
-from processes import free_port, stop
+from clusters import GPU, scheduler, worker
+from processes import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -166,31 +165,9 @@ def test_words(overlap, words: Path, data: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A scheduler with one CPU worker, each a process of its own; no worker offers GPU."""
-    address = f"tcp://127.0.0.1:{free_port()}"
     folder = tmp_path_factory.mktemp("dask")
-    log = (folder / "log").open("wb")
-    common = ["--host", "127.0.0.1", "--no-dashboard"]
-    scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", *common,
-         "--port", address.rpartition(":")[2]],
-        stdout=log, stderr=log,
-    )  # fmt: skip
-    worker = dask_worker(address, folder)
-    try:
+    with scheduler(folder) as address, worker(address, folder, "cpu"):
         yield address
-    finally:
-        stop(worker)
-        stop(scheduler)
-        log.close()
-
-
-def dask_worker(address: str, folder: Path, *options: str) -> subprocess.Popen[bytes]:
-    """A worker of one thread."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1",
-         "--host", "127.0.0.1", "--no-dashboard", "--local-directory", str(folder), *options],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
 
 
 def test_a_cluster_that_does_not_answer(overlap, data: Path, tmp_path: Path) -> None:
@@ -220,18 +197,11 @@ def test_a_cluster_without_gpu_then_with_one(
         "run", "--data", copy, "--workspace", workspace, "--config", tiny, "--members", 1,
         "--cluster", dask,
     )  # fmt: skip
-    said = refused(overlap, *run)
+    said = refused(overlap, *run, "--set", "cluster.timeout_s=1")
     assert "none of the 1 workers offers GPU, which training needs" in said
     assert f'dask worker {dask} --resources "GPU=1"' in said
     assert not (workspace / "features.zarr").exists()
-    worker = dask_worker(dask, tmp_path, "--resources", "GPU=1")
-    try:
-        for _ in range(60):
-            done = overlap(*run, code=None)
-            if "offers GPU" not in done.stderr:
-                break
-    finally:
-        stop(worker)
-    assert done.returncode == 0, done.stderr
+    with worker(dask, tmp_path, "gpu", *GPU):
+        done = overlap(*run, "--set", "cluster.timeout_s=120")
     assert "ensemble of 1" in done.stdout
     assert "clips were resampled: test/test_000000.wav" in done.stderr

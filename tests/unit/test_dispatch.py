@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from tasks import dispatch
-from tasks.cluster import training_slots
 from tasks.dispatch import in_window
+from tasks.workers import training_slots
 
 
 class Hand:

@@ -1,0 +1,253 @@
+"""The look at a cluster before any work is given to it: one error that names every fault.
+
+Without it a job that no worker can take would wait for ever, and one that a wrong worker takes
+would fail in words of its own, hours later.
+"""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from distributed import Client
+
+from overlap.catalog import Listing
+from overlap.config import ClusterConfig, RunConfig
+from overlap.errors import ClusterError
+from overlap.features.memory import feature_worker_bytes
+from overlap.provenance import software
+from overlap.storage import Location
+from tasks.cluster import Cluster
+from tasks.on_worker import TRAINING_RESOURCE, Look, look
+from tasks.workers import (
+    Worker,
+    Workers,
+    feature_workers,
+    offers_training,
+    other_versions,
+    version_fault,
+    workers_of,
+)
+
+EQUAL = (
+    *("dask", "distributed", "numpy", "scipy", "numba", "librosa", "zarr", "keras"),
+    "tensorflow",
+)
+"""Packages whose versions shape a result, or what travels between flow, scheduler and workers."""
+EQUAL_ON_SCHEDULER = ("dask", "distributed")
+USABLE = 0.8
+"""Of a worker's memory limit: above that Dask gives it no more jobs."""
+LOOK_SECONDS = 0.5
+NAMED = 3
+"""Workers that are named with a fault that many have."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the workers will be given."""
+
+    training: bool
+    """Members are trained or applied."""
+    run: RunConfig | None = None
+    """The run that this is a part of."""
+    files: Listing | None = None
+    """What is read on the workers: by those that compute features, or that apply members."""
+    members: bool = False
+    """Members are trained."""
+
+    @property
+    def sample(self) -> Location | None:
+        """One of the files."""
+        if self.files is None or self.files.files.empty:
+            return None
+        return self.files.data / str(self.files.files["file"].iloc[0])
+
+    @property
+    def features(self) -> bool:
+        """Whether features are computed."""
+        return self.run is not None and self.files is not None
+
+
+@contextmanager
+def token_in(workspace: Location) -> Iterator[Location]:
+    """A file of the workspace that is there for a while, and that only this run knows."""
+    token = workspace / f".seen-{secrets.token_hex(6)}"
+    token.write_bytes(b"overlap")
+    try:
+        yield token
+    finally:
+        token.remove()
+
+
+def preflight(client: Client, config: ClusterConfig, cluster: Cluster, work: Work) -> list[str]:
+    """Wait for the workers that the work needs, and look at every worker.
+
+    Args:
+        client: A client of the cluster.
+        config: The cluster's configuration.
+        cluster: The cluster, with the files that its workers must see.
+        work: What they will be given.
+
+    Returns:
+        What a person should know, though it stops nothing.
+
+    Raises:
+        ClusterError: there is no worker, or the cluster cannot do the work; with every fault.
+    """
+    workers = _wait(client, config, cluster, work)
+    faults = [*_faults_of_scheduler(client), *_faults_of_workers(client, workers, cluster, work)]
+    if work.training and not any(map(offers_training, workers.values())):
+        name, amount = next(iter(TRAINING_RESOURCE.items()))
+        faults.append(
+            f"none of the {len(workers)} workers offers {name}, which training needs; start "
+            f'one with `dask worker {cluster.address} --resources "{name}={amount}"`'
+        )
+    if faults:
+        raise ClusterError(
+            f"the cluster at {cluster.address} cannot do the work:\n  " + "\n  ".join(faults)
+        )
+    return list(words(workers, config, work))
+
+
+def _wait(client: Client, config: ClusterConfig, cluster: Cluster, work: Work) -> Workers:
+    """Wait until every kind of worker that is needed is there, or time is over."""
+    until = time.monotonic() + config.timeout_s
+    while True:
+        workers = workers_of(client)
+        training = sum(map(offers_training, workers.values()))
+        enough = bool(workers)
+        enough &= bool(training) or not work.training
+        enough &= training < len(workers) or not cluster.spare_workers_come
+        if enough or time.monotonic() > until:
+            break
+        time.sleep(LOOK_SECONDS)
+    if not workers:
+        raise ClusterError(
+            f"the cluster at {cluster.address} has no worker after {config.timeout_s:g} s; start "
+            "workers, or raise cluster.timeout_s"
+        )
+    return workers
+
+
+def _faults_of_scheduler(client: Client) -> Iterator[str]:
+    try:
+        there = client.run_on_scheduler(software)
+    except (ImportError, AttributeError) as error:
+        yield f"scheduler: {version_fault(error)}"
+        return
+    different = _different(there, ("overlap", *EQUAL_ON_SCHEDULER))
+    if different:
+        yield f"scheduler: {different}"
+
+
+def _faults_of_workers(
+    client: Client, workers: Workers, cluster: Cluster, work: Work
+) -> Iterator[str]:
+    """Every fault once, with the workers that have it."""
+    found: dict[str, list[str]] = {}
+    for address, fault in _each_fault(client, workers, cluster, work):
+        found.setdefault(fault, []).append(address)
+    for fault, addresses in sorted(found.items(), key=lambda item: item[1]):
+        more = len(addresses) - NAMED
+        named = ", ".join(sorted(addresses)[:NAMED]) + (f" and {more} more" if more > 0 else "")
+        yield f"{named}: {fault}"
+
+
+def _each_fault(
+    client: Client, workers: Workers, cluster: Cluster, work: Work
+) -> Iterator[tuple[str, str]]:
+    others = other_versions(client)
+    yield from others.items()
+    same = {a: worker for a, worker in workers.items() if a not in others}
+    readers = feature_workers(same, cluster) if work.features else _trainers(same)
+    answers: dict[str, Any] = {}
+    if same:
+        asked = (cluster.token, cluster.sample)
+        answers = client.run(look, *asked, workers=list(same), on_error="return")
+    there = workers_of(client)
+    for address, answer in sorted(answers.items()):
+        if not isinstance(answer, Look):
+            if address in there:  # else it ended meanwhile
+                yield address, f"cannot be asked: {type(answer).__name__}: {answer}"
+            continue
+        sample = cluster.sample if address in readers else None
+        for fault in faults_seen(answer, cluster.token, sample):
+            yield address, fault
+    if work.run is not None and work.features:
+        for address, worker in sorted(readers.items()):
+            fault = _memory_fault(worker, work.run)
+            if fault:
+                yield address, fault
+
+
+def _trainers(workers: Workers) -> Workers:
+    return {a: worker for a, worker in workers.items() if offers_training(worker)}
+
+
+def faults_seen(seen: Look, token: Location | None, sample: Location | None) -> Iterator[str]:
+    """What is wrong with a worker, from what it found of itself."""
+    different = _different(seen.software, EQUAL)
+    if different:
+        yield different
+    if token is not None:
+        if not seen.sees_workspace:
+            yield f"does not see the workspace {token.parent}"
+        elif not seen.answer:
+            yield f"cannot write into the workspace {token.parent} ({seen.why})"
+        else:
+            answer = token.parent / seen.answer
+            if not answer.exists():
+                yield f"writes into another workspace than {token.parent} here"
+            with suppress(OSError):
+                answer.remove()
+    if sample is not None and not seen.sees_sample:
+        yield f"cannot read the data: {sample}"
+
+
+def _different(there: Mapping[str, str], packages: tuple[str, ...]) -> str:
+    """The versions that are not the same there as here."""
+    here = software()
+    wrong = [(p, there.get(p, "none"), here[p]) for p in packages if there.get(p) != here.get(p)]
+    minors = [".".join(versions["python"].split(".")[:2]) for versions in (there, here)]
+    if minors[0] != minors[1]:
+        wrong.insert(0, ("python", there["python"], here["python"]))
+    return "; ".join(f"{package} {other}, here {own}" for package, other, own in wrong)
+
+
+def _memory_fault(worker: Worker, run: RunConfig) -> str:
+    limit, threads = worker["memory_limit"], worker["nthreads"]
+    needed = feature_worker_bytes(run.features, run.store, threads)
+    if not limit or needed <= USABLE * limit:
+        return ""
+    return (
+        f"has {limit / 1e6:,.0f} MB of memory, and features take {needed / 1e6:,.0f} of the "
+        f"{USABLE * limit / 1e6:,.0f} that Dask fills, with {threads} threads; give it more "
+        "(--memory-limit), fewer threads, or lower store.chunk_clips"
+    )
+
+
+def words(workers: Workers, config: ClusterConfig, work: Work) -> Iterator[str]:
+    """What training should know of the memory; of a local cluster, where the limit binds nobody."""
+    if not work.members or work.run is None or work.files is None:
+        return
+    if config.address is None and config.kind == "local":
+        return
+    clips = int((work.files.files["split"] == "train").sum())
+    needed = 2 * int(np.prod(work.run.features.shape)) * clips
+    limits = [w["memory_limit"] for w in _trainers(workers).values() if w["memory_limit"]]
+    if not limits:
+        return
+    least, told = min(limits), work.run.training.memory_gb
+    if told is not None and 1e9 * told > least:
+        yield (
+            f"training.memory_gb is {told:g}, but a training worker has {least / 1e9:.2g} GB in all"
+        )
+    elif told is None and needed > least / 2:
+        yield (
+            f"a member's features take {needed / 1e9:.2g} GB and a training worker has "
+            f"{least / 1e9:.2g} GB; where the machine has more, set training.memory_gb, or a "
+            "member takes what is free there"
+        )

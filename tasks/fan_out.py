@@ -1,0 +1,139 @@
+"""Many jobs on the workers that compute features, in a window that grows with the workers."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+from dask.utils import funcname
+from distributed import Client, Future
+
+from overlap.errors import UnfitWorkerError
+from tasks.cluster import Cluster, lost_cluster_named
+from tasks.on_worker import portable
+from tasks.progress import note
+from tasks.workers import LOOK_SECONDS, Places, unfit_workers
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Running = tuple[int, Job, Sequence[str] | None]
+"""Number of a job, the job, and where it may run."""
+
+
+def fan_out(
+    client: Client,
+    cluster: Cluster,
+    function: Callable[[Job], Result],
+    jobs: Iterable[Job],
+    on_result: Callable[[Result], None] = lambda _result: None,
+) -> list[Result]:
+    """Apply a function to jobs on the workers that compute features.
+
+    Jobs are asked for and submitted in a window, and a result is released as soon as it is here:
+    the jobs are never in memory together. The first that fails ends the whole: what is queued is
+    cancelled and its error is raised. A job that comes to a worker which cannot do it goes to
+    another, and so does one whose workers are all gone.
+
+    Returns:
+        The results in the order of the jobs.
+    """
+    results: dict[int, Result] = {}
+    waiting = iter(enumerate(jobs))
+    window = _Window(client, cluster, function)
+    try:
+        window.fill(waiting)
+        while window.running:
+            ended = window.next()
+            if ended is not None:
+                number, result = ended
+                results[number] = result
+                on_result(result)
+                window.fill(waiting)
+    finally:
+        window.cancel()
+    return [results[number] for number in sorted(results)]
+
+
+def on_every_worker(
+    client: Client, addresses: Sequence[str], function: Callable[..., object], *arguments: object
+) -> None:
+    """Call a function once on each worker, in the threads that run jobs, and wait for it.
+
+    Where a worker dies meanwhile another makes its call, for nothing: a call that only the dead
+    one may make would wait for ever.
+    """
+    futures = [
+        client.submit(function, *arguments, workers=[address], allow_other_workers=True, pure=False)
+        for address in addresses
+    ]
+    with lost_cluster_named(client):
+        client.gather(futures)
+
+
+class _Window(Generic[Job, Result]):
+    """The jobs that are at the scheduler.
+
+    Attributes:
+        running: Them, by their futures.
+    """
+
+    def __init__(self, client: Client, cluster: Cluster, function: Callable[[Job], Result]) -> None:
+        self.running: dict[Future[Result], Running[Job]] = {}
+        self._client, self._function = client, function
+        self._fit = cluster.fit(training=False)
+        self._places = Places(client, cluster)
+        self._ended: SimpleQueue[Future[Result]] = SimpleQueue()
+
+    def fill(self, waiting: Iterable[tuple[int, Job]]) -> None:
+        """Submit jobs until the window is full, or none is left."""
+        for number, job in islice(waiting, max(0, self._places.window - len(self.running))):
+            self._submit(number, job)
+
+    def _submit(self, number: int, job: Job) -> None:
+        place = self._places.pick()
+        future = self._client.submit(
+            portable(self._fit, self._function, job),
+            key=f"{funcname(self._function)}-{uuid4().hex}", workers=place, pure=False,
+        )  # fmt: skip
+        self.running[future] = (number, job, place)
+        future.add_done_callback(self._ended.put)
+
+    def next(self) -> tuple[int, Result] | None:
+        """Wait for the next result; None where none came in a while, or a job goes elsewhere."""
+        if self._places.look():
+            self._move_lost_jobs()
+        try:
+            future = self._ended.get(timeout=LOOK_SECONDS)
+        except Empty:
+            return None
+        if future not in self.running:
+            return None  # it was moved
+        number, job, place = self.running.pop(future)
+        try:
+            with lost_cluster_named(self._client):
+                result = future.result()
+        except (UnfitWorkerError, ImportError, AttributeError) as error:
+            self._leave_out(unfit_workers(self._client, error, place))
+            self._submit(number, job)
+            return None
+        future.release()
+        return number, result
+
+    def _leave_out(self, unfit: dict[str, str]) -> None:
+        for address in sorted(unfit.keys() - self._places.unfit.keys()):
+            note(f"a worker that came later gets no work: {address}: {unfit[address]}")
+        self._places.leave_out(unfit)
+
+    def _move_lost_jobs(self) -> None:
+        lost = [f for f, (_, _, place) in self.running.items() if self._places.gone(place)]
+        for future in lost:
+            number, job, _ = self.running.pop(future)
+            future.cancel()
+            self._submit(number, job)
+
+    def cancel(self) -> None:
+        """Give up what is not done."""
+        left: list[Any] = list(self.running)
+        self.running.clear()
+        self._client.cancel(left)

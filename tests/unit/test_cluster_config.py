@@ -1,0 +1,49 @@
+"""The configuration of clusters: what belongs together, and the examples that come with it."""
+
+from pathlib import Path
+
+import pytest
+
+from overlap.config import RunConfig
+from overlap.configure import configure
+from overlap.errors import ConfigError
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "deployments" / "clusters"
+
+
+def cluster(**settings) -> RunConfig:
+    return configure({"data": "D", "cluster": settings})
+
+
+def test_a_number_of_workers_is_fixed_or_adaptive() -> None:
+    kind = {"kind": "distributed.LocalCluster"}
+    assert cluster(**kind, adaptive={"maximum": 8}).cluster.adaptive.minimum == 0
+    with pytest.raises(ConfigError, match="minimum 9 is more than maximum 8"):
+        cluster(**kind, adaptive={"minimum": 9, "maximum": 8})
+    with pytest.raises(ConfigError, match="training_minimum 2 is more than training_maximum 1"):
+        cluster(**kind, adaptive={"maximum": 8, "training_minimum": 2})
+    with pytest.raises(ConfigError, match="cluster.cpu_workers is a fixed number"):
+        cluster(**kind, adaptive={"maximum": 8}, cpu_workers=4)
+    with pytest.raises(ConfigError, match="cluster.adaptive.maximum: is missing"):
+        cluster(**kind, adaptive={})
+
+
+@pytest.mark.parametrize("given", [{"arguments": {"cores": 1}}, {"adaptive": {"maximum": 2}}])
+def test_what_is_for_a_class_needs_one(given) -> None:
+    with pytest.raises(
+        ConfigError, match=f"cluster.{next(iter(given))} belongs to a cluster class"
+    ):
+        cluster(**given)
+    assert cluster(**given, address="tcp://scheduler:8786").cluster.address
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.toml")), ids=lambda file: file.name)
+def test_the_examples_name_options_that_exist(example: Path) -> None:
+    config = configure({"data": "D"}, example).cluster
+    assert config.kind in ("dask_jobqueue.SLURMCluster", "dask_kubernetes.operator.KubeCluster")
+    assert config.arguments
+    assert config.training
+
+
+def test_there_are_examples() -> None:
+    assert {file.stem for file in EXAMPLES.glob("*.toml")} == {"slurm", "kubernetes"}

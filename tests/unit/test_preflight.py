@@ -1,0 +1,73 @@
+"""What is wrong with a worker, from what it found of itself."""
+
+from dataclasses import replace
+
+import pytest
+
+from flows.preflight import Work, faults_seen, words
+from overlap.catalog import list_data
+from overlap.config import ClusterConfig, RunConfig
+from overlap.provenance import software
+from overlap.storage import Location
+from tasks.on_worker import Look, look
+
+OUTSIDE = ClusterConfig(address="tcp://scheduler:8786")
+
+
+@pytest.fixture
+def token(workspace: Location) -> Location:
+    file = workspace / ".seen"
+    file.write_bytes(b"overlap")
+    return file
+
+
+@pytest.fixture
+def seen(token: Location) -> Look:
+    return look(token, None)
+
+
+def test_a_worker_without_fault_leaves_nothing(token: Location, seen: Look) -> None:
+    assert len(list(token.parent.files())) == 2
+    assert list(faults_seen(seen, token, None)) == []
+    assert [entry.name for entry in token.parent.files()] == [token.name]
+
+
+def test_versions_that_shape_a_result_are_equal(token: Location, seen: Look) -> None:
+    here = software()
+    other = here | {"keras": "3.0.0", "python": "3.9.1", "torch": "9"}
+    other.pop("numba")
+    (said,) = faults_seen(replace(seen, software=other), token, None)
+    assert said.split("; ") == [
+        f"python 3.9.1, here {here['python']}",
+        f"numba none, here {here['numba']}",
+        f"keras 3.0.0, here {here['keras']}",
+    ]
+    patch = here | {"python": here["python"].rpartition(".")[0] + ".99"}
+    assert list(faults_seen(replace(look(token, None), software=patch), token, None)) == []
+
+
+def test_a_workspace_that_is_another_or_cannot_be_written(token: Location, seen: Look) -> None:
+    place = token.parent
+    read_only = replace(seen, answer="", why="Read-only file system")
+    assert list(faults_seen(read_only, token, None)) == [
+        f"cannot write into the workspace {place} (Read-only file system)"
+    ]
+    assert list(faults_seen(replace(seen, answer="elsewhere"), token, None)) == [
+        f"writes into another workspace than {place} here"
+    ]
+
+
+def test_what_is_said_of_the_memory_for_training(config: RunConfig) -> None:
+    """100 clips take 5.2 MB."""
+    small = {"t": {"memory_limit": 8_000_000, "resources": {"GPU": 1}}}
+    work = Work(training=True, run=config, files=list_data(config.data), members=True)
+    (said,) = words(small, OUTSIDE, work)
+    assert "take 0.0052 GB and a training worker has 0.008 GB" in said
+    told = config.model_copy(
+        update={"training": config.training.model_copy(update={"memory_gb": 1})}
+    )
+    (said,) = words(small, OUTSIDE, replace(work, run=told))
+    assert "training.memory_gb is 1, but a training worker has 0.008 GB in all" in said
+    large = {"t": {"memory_limit": 8_000_000_000, "resources": {"GPU": 1}}}
+    for workers, where in ((large, OUTSIDE), (small, ClusterConfig())):
+        assert list(words(workers, where, work)) == []
