@@ -29,8 +29,8 @@ def plan(config: RunConfig, as_json: bool) -> None:
     from overlap.plan import plan_run
 
     find_other(config)  # a run would refuse a wrong address too
-    bounds = config.cluster.adaptive
-    workers = (bounds and bounds.maximum) or config.cluster.cpu_workers or os.cpu_count() or 1
+    cluster = config.cluster
+    workers = cluster.adaptive.maximum or cluster.cpu_workers or os.cpu_count() or 1
     planned = plan_run(config, workers)
     if as_json:
         print_json({"cpu_workers": workers, **asdict(planned)})

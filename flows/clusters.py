@@ -99,7 +99,7 @@ class NamedCluster:
 
     def ask_for_workers(self) -> None:
         """Ask for the workers of a fixed number, or for the first of each kind."""
-        config, bounds, cluster = self._config, self._config.adaptive, self._cluster
+        config, bounds, cluster = self._config, self._config.bounds, self._cluster
         first = max(1, bounds.minimum) if bounds else config.cpu_workers
         least = max(1, bounds.training_minimum) if bounds else config.training_workers or 1
         if not isinstance(cluster, SpecCluster):
@@ -118,7 +118,7 @@ class NamedCluster:
 
     def adapt(self, client: Client) -> None:
         """From now on start and stop workers as there is work, where that is wanted."""
-        bounds = self._config.adaptive
+        bounds = self._config.bounds
         if bounds is None:
             return
         cluster, minimum, maximum = self._cluster, bounds.minimum, bounds.maximum

@@ -13,12 +13,12 @@ class AdaptiveConfig(Section):
     minimum: int = Field(
         0, ge=0, le=4096, description="Workers that stay when there is nothing to do."
     )
-    maximum: int = Field(ge=1, le=4096, description="Workers at most.")
+    maximum: int = Field(0, ge=0, le=4096, description="Workers at most; 0: their number is fixed.")
     training_minimum: int = Field(
-        0, ge=0, le=4096, description="The same for the workers of cluster.training."
+        0, ge=0, le=4096, description="Workers of cluster.training that stay."
     )
     training_maximum: int = Field(
-        1, ge=1, le=4096, description="The same for the workers of cluster.training."
+        1, ge=1, le=4096, description="Workers of cluster.training at most."
     )
 
     @model_validator(mode="after")
@@ -59,10 +59,9 @@ class ClusterConfig(Section):
     training_workers: int | None = Field(
         None, ge=1, le=4096, description="Training workers; none: one per accelerator, at least 1."
     )
-    adaptive: AdaptiveConfig | None = Field(
-        None,
-        description="Start and stop workers of a cluster class as there is work for them; none: "
-        "as many as cpu_workers and training_workers say.",
+    adaptive: AdaptiveConfig = Field(
+        default_factory=AdaptiveConfig,
+        description="Workers of a cluster class that are started and stopped as there is work.",
     )
     members_per_gpu: int = Field(
         1,
@@ -87,14 +86,20 @@ class ClusterConfig(Section):
     def _belongs_together(self) -> Self:
         if self.address is not None:
             return self  # the rest says what would be started without one
-        given = [name for name in ("arguments", "training", "adaptive") if getattr(self, name)]
+        given = [name for name in ("arguments", "training") if getattr(self, name)]
+        given += ["adaptive"] if self.bounds else []
         if self.kind == "local" and given:
             raise ValueError(
                 f"cluster.{given[0]} belongs to a cluster class: name it in cluster.kind"
             )
         counts = [n for n in ("cpu_workers", "training_workers") if getattr(self, n) is not None]
-        if self.adaptive and counts:
+        if self.bounds and counts:
             raise ValueError(
                 f"cluster.{counts[0]} is a fixed number, cluster.adaptive is not: give one of them"
             )
         return self
+
+    @property
+    def bounds(self) -> AdaptiveConfig | None:
+        """Between which the number of workers moves; None where it is fixed."""
+        return self.adaptive if self.adaptive.maximum else None

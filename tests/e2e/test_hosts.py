@@ -16,6 +16,7 @@ import pytest
 import yaml
 from clusters import GPU, dask_process
 from processes import OVERLAP, stop
+from running import missing
 from steps import TINY
 
 from overlap.storage import Location
@@ -87,14 +88,14 @@ class Network:
 def network() -> Iterator[Network]:
     """The hosts."""
     if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
+        missing("network namespaces need root")
     if shutil.which("ip") is None:
-        pytest.skip("network namespaces need ip, of iproute2")
+        missing("network namespaces need ip, of iproute2")
     made = Network(f"overlap-{secrets.token_hex(3)}-")
     try:
         ip("netns", "add", made.prefix + "switch")
     except OSError as error:
-        pytest.skip(f"network namespaces cannot be made here: {error}")
+        missing(f"network namespaces cannot be made here: {error}")
     try:
         ip("-n", made.prefix + "switch", "link", "add", "bridge", "type", "bridge")
         ip("-n", made.prefix + "switch", "link", "set", "bridge", "up")

@@ -24,8 +24,9 @@ def test_a_number_of_workers_is_fixed_or_adaptive() -> None:
         cluster(**kind, adaptive={"maximum": 8, "training_minimum": 2})
     with pytest.raises(ConfigError, match="cluster.cpu_workers is a fixed number"):
         cluster(**kind, adaptive={"maximum": 8}, cpu_workers=4)
-    with pytest.raises(ConfigError, match="cluster.adaptive.maximum: is missing"):
-        cluster(**kind, adaptive={})
+    with pytest.raises(ConfigError, match="minimum 1 is more than maximum 0"):
+        cluster(**kind, adaptive={"minimum": 1})
+    assert cluster(**kind, cpu_workers=4).cluster.bounds is None
 
 
 @pytest.mark.parametrize("given", [{"arguments": {"cores": 1}}, {"adaptive": {"maximum": 2}}])
