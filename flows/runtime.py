@@ -108,7 +108,13 @@ def local_workers(
 
 def _local(config: ClusterConfig, *, training: bool) -> SpecCluster:
     # Scheduler and nannies listen on the machine's outer address unless they are told a host.
-    options = {"host": LOOPBACK, "protocol": _protocol(), "port": 0, "dashboard": False}
+    options = {
+        "host": LOOPBACK,
+        "protocol": _protocol(),
+        "port": 0,
+        "dashboard": False,
+        "dashboard_address": f"{LOOPBACK}:0",  # of health and metrics
+    }
     return SpecCluster(
         scheduler={"cls": Scheduler, "options": options},
         workers=local_workers(config, visible_accelerators(), training=training),
