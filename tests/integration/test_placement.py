@@ -41,7 +41,7 @@ def test_every_member_trained_with_gpu_and_never_two_at_once_on_one(
         client = opened.enter_context(Client(address, set_as_default=False))
         client.get_task_stream()  # from now on the scheduler keeps who did what
         overlap(
-            "run", "--data", data, "--workspace", workspace, "--config", tiny, "--members", 6,
+            "run", "--data", data, "--workspace", workspace, "--config", tiny, "--members", 5,
             "--cluster", address,
         )  # fmt: skip
         known = client.scheduler_info(n_workers=-1)["workers"]
@@ -50,7 +50,7 @@ def test_every_member_trained_with_gpu_and_never_two_at_once_on_one(
     assert features == {"cpu-a", "cpu-b"}
     assert {name for name, key in done if key.startswith("member ")} == {"gpu-a", "gpu-b"}
     members, held = records(workspace), all_placements(workspace)
-    assert len(members) == len(held) == 6
+    assert len(members) == len(held) == 5
     for place in [*held, *(member.placement for member in members)]:
         there = known[place.worker]
         assert place.resources == there["resources"] == {"GPU": 1.0}
