@@ -1,6 +1,7 @@
 """Clusters of a class that a person names: one or two kinds of workers, a fixed number or not."""
 
 import importlib
+import itertools
 import math
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -91,6 +92,7 @@ class NamedCluster:
         self._cluster, self._config = cluster, config
         self._two_kinds = training and config.training is not None
         self._adaptives: list[Adaptive] = []
+        self._numbers = itertools.count()
 
     @property
     def address(self) -> str:
@@ -111,9 +113,9 @@ class NamedCluster:
         if first is not None and len(cluster.worker_spec) > first:
             cluster.scale(first)
         if first is not None or not cluster.worker_spec:
-            Group(cluster, ("others",), cluster.new_spec).plan_for(first or 1)
+            self._group("others").plan_for(first or 1)
         if self._two_kinds:
-            Group(cluster, ("training",), self._training_spec()).plan_for(least)
+            self._group("training").plan_for(least)
         cluster.sync(_started, cluster)
 
     def adapt(self, client: Client) -> None:
@@ -126,19 +128,24 @@ class NamedCluster:
             client.register_plugin(KeepTrainers())
             cluster.adapt(minimum=minimum, maximum=maximum)
         elif not self._two_kinds:
-            group = Group(cluster, ("training", "others"), cluster.new_spec)
-            self._adaptives = [ByJobs(group, minimum, maximum)]
+            self._adaptives = [ByJobs(self._group("training", "others"), minimum, maximum)]
         else:
-            others = Group(cluster, ("others",), cluster.new_spec)
-            training = Group(cluster, ("training",), self._training_spec())
             least, most = bounds.training_minimum, bounds.training_maximum
-            self._adaptives = [ByJobs(others, minimum, maximum), ByJobs(training, least, most)]
+            self._adaptives = [
+                ByJobs(self._group("others"), minimum, maximum),
+                ByJobs(self._group("training"), least, most),
+            ]
 
     def close(self) -> None:
         """Stop all that was started."""
         for adaptive in self._adaptives:
             self._cluster.loop.add_callback(adaptive.stop)
         self._cluster.close()
+
+    def _group(self, *sorts: Sort) -> "Group":
+        alone = sorts == ("training",)
+        spec = self._training_spec() if alone else self._cluster.new_spec
+        return Group(self._cluster, sorts, spec, self._numbers)
 
     def _add_group(self, count: int) -> None:
         arguments = {"name": TRAINING, "n_workers": count, **(self._config.training or {})}
@@ -178,12 +185,19 @@ class Group:
         cluster: The cluster.
         sorts: The jobs that the workers are for.
         spec: How one of its workers is started, or several in one job.
+        numbers: For their names. Dask looks some seconds after the end of a worker whether one of
+            its name is back, and if not, ends what is being started under that name.
     """
 
     def __init__(
-        self, cluster: SpecCluster, sorts: tuple[Sort, ...], spec: Mapping[str, Any]
+        self,
+        cluster: SpecCluster,
+        sorts: tuple[Sort, ...],
+        spec: Mapping[str, Any],
+        numbers: Iterator[int],
     ) -> None:
-        self.cluster, self.sorts, self._spec = cluster, sorts, spec
+        self.cluster, self.sorts = cluster, sorts
+        self._spec, self._numbers = spec, numbers
         self.loop, self.scheduler_comm = cluster.loop, cluster.scheduler_comm
 
     def __await__(self) -> Generator[Any, Any, SpecCluster]:
@@ -225,8 +239,8 @@ class Group:
     def plan_for(self, n: int) -> None:
         """Plan more workers, until there are so many; `await` starts them."""
         entries = math.ceil(n / len(self._spec.get("group", "1")))
-        for number in range(len(self._entries()), entries):
-            self.cluster.worker_spec.update(self._new(number))
+        for _ in range(len(self._entries()), entries):
+            self.cluster.worker_spec.update(self._new())
 
     def scale(self, n: int) -> None:
         """Have more workers started, until there are so many."""
@@ -235,12 +249,13 @@ class Group:
             # The class's own `scale` may count in something else than entries.
             SpecCluster.scale(self.cluster, len(self.cluster.worker_spec))
 
-    def _new(self, number: int) -> Mapping[Any, Any]:
-        if self.sorts != ("training",):
-            return self.cluster.new_worker_spec()  # type: ignore[no-any-return]
-        while f"{TRAINING}-{number}" in self.cluster.worker_spec:
-            number += 1
-        return {f"{TRAINING}-{number}": self._spec}
+    def _new(self) -> Mapping[Any, Any]:
+        if self.sorts == ("training",):
+            return {f"{TRAINING}-{next(self._numbers)}": self._spec}
+        if type(self.cluster).new_worker_spec is SpecCluster.new_worker_spec:
+            return {f"worker-{next(self._numbers)}": self._spec}
+        own: Mapping[Any, Any] = self.cluster.new_worker_spec()  # names that mean something
+        return own
 
     async def scale_down(self, workers: list[Any]) -> None:
         """Stop workers."""
