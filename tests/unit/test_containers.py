@@ -211,7 +211,7 @@ def test_flow_runs_of_the_worker_come_from_the_pool_of_the_deployments(
 
 
 def test_trainers_offer_what_training_asks_for(services: dict[str, Any]) -> None:
-    from tasks.cluster import TRAINING_RESOURCE
+    from tasks.on_worker import TRAINING_RESOURCE
 
     offered = {
         name: options(service).get("--resources") for name, service in ours(services).items()
