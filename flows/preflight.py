@@ -28,6 +28,7 @@ from tasks.workers import (
     feature_workers,
     offers_training,
     other_versions,
+    slots_of,
     version_fault,
     workers_of,
 )
@@ -230,24 +231,41 @@ def _memory_fault(worker: Worker, run: RunConfig) -> str:
 
 
 def words(workers: Workers, config: ClusterConfig, work: Work) -> Iterator[str]:
-    """What training should know of the memory; of a local cluster, where the limit binds nobody."""
-    if not work.members or work.run is None or work.files is None:
-        return
-    if config.address is None and config.kind == "local":
-        return
-    clips = int((work.files.files["split"] == "train").sum())
-    needed = 2 * int(np.prod(work.run.features.shape)) * clips
-    limits = [w["memory_limit"] for w in _trainers(workers).values() if w["memory_limit"]]
+    """What a person should know of the workers that train, though it stops nothing."""
+    if work.training and (config.address is not None or config.kind != "local"):
+        trainers = _trainers(workers)
+        yield from _words_on_threads(trainers)
+        if work.members and work.run is not None:
+            yield from _words_on_memory(trainers, work.run, work.files)
+
+
+def _words_on_threads(trainers: Workers) -> Iterator[str]:
+    # Dask moves waiting jobs to a worker that comes only from one with more jobs than threads.
+    wide = {a: w for a, w in trainers.items() if w["nthreads"] > slots_of(w, "training")}
+    if wide:
+        address, worker = min(wide.items())
+        yield (
+            "workers that train have more threads than places for members, such as "
+            f"{address}: members may wait on one while another that came later is idle; start it "
+            f"with --nthreads {slots_of(worker, 'training')}"
+        )
+
+
+def _words_on_memory(trainers: Workers, run: RunConfig, files: Listing | None) -> Iterator[str]:
+    limits = [worker["memory_limit"] for worker in trainers.values() if worker["memory_limit"]]
     if not limits:
         return
-    least, told = min(limits), work.run.training.memory_gb
+    least, told = min(limits), run.training.memory_gb
     if told is not None and 1e9 * told > least:
         yield (
             f"training.memory_gb is {told:g}, but a training worker has {least / 1e9:.2g} GB in all"
         )
-    elif told is None and needed > least / 2:
-        yield (
-            f"a member's features take {needed / 1e9:.2g} GB and a training worker has "
-            f"{least / 1e9:.2g} GB; where the machine has more, set training.memory_gb, or a "
-            "member takes what is free there"
-        )
+    elif told is None and files is not None:
+        clips = int((files.files["split"] == "train").sum())
+        needed = 2 * int(np.prod(run.features.shape)) * clips
+        if needed > least / 2:
+            yield (
+                f"a member's features take {needed / 1e9:.2g} GB and a training worker has "
+                f"{least / 1e9:.2g} GB; where the machine has more, set training.memory_gb, or a "
+                "member takes what is free there"
+            )
