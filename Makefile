@@ -41,7 +41,7 @@ else
 endif
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 -m "not long"
 
 # The demo and the run on real speech with their real sizes, the service as a whole (in a browser
 # where Chromium is, on PostgreSQL where that is), and what takes long: some forty minutes.

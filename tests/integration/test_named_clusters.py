@@ -105,6 +105,7 @@ def training(cluster: Cluster, file: Path, seconds: list[float]):
         thread.join()
 
 
+@pytest.mark.long
 def test_two_kinds_of_workers_each_with_its_own_jobs(tmp_path: Path) -> None:
     kinds = {"training": {"resources": {"GPU": 1}}, "cpu_workers": 1, "training_workers": 1}
     with opened(tmp_path, LOCAL, **kinds) as (cluster, client):

@@ -92,7 +92,7 @@ def outer_cluster(folder: Path) -> Iterator[tuple[str, dict[str, subprocess.Pope
         yield address, started
 
 
-@pytest.mark.parametrize("what", ["scheduler", "run"])
+@pytest.mark.parametrize("what", [pytest.param("scheduler", marks=pytest.mark.long), "run"])
 def test_no_training_goes_on_for_nobody(
     environment, data: Path, tiny: Path, tmp_path: Path, what: str
 ) -> None:
