@@ -47,7 +47,7 @@ test: setup
 # where Chromium is, on PostgreSQL where that is), and what takes long: some forty minutes.
 test-e2e: setup
 	$(BIN)/python -m pytest tests/e2e
-	OVERLAP_E2E=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/service
+	OVERLAP_E2E=1 $(BIN)/python -m pytest -n 2 --dist loadfile -o faulthandler_timeout=900 tests/service
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
 # The same tests of networks and training on another backend; its package must be installed.

@@ -13,9 +13,10 @@ from flows.retrain import MEMBER_THREADS
 from overlap.bench.scale import mark_block, write_catalogue
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.storage import Location
-from tasks.cluster import report
+from tasks.cluster import Cluster
 from tasks.features import compute_missing
 from tasks.members import TrainingJob, _epoch_shown_on, on_training_worker, stopped_on_error
+from tasks.on_worker import report
 from tasks.progress import stage
 
 BLOCKS, BLOCK_CLIPS = 2000, 16
@@ -30,7 +31,7 @@ def pretend(topic: str) -> None:
 
 
 @task
-def features(scheduler: str, workspace: Location) -> int:
+def features(scheduler: Cluster, workspace: Location) -> int:
     """The feature stage."""
     write_catalogue(workspace, BLOCKS * BLOCK_CLIPS)
     cut = StoreConfig(chunk_clips=8, block_clips=BLOCK_CLIPS)
@@ -38,7 +39,7 @@ def features(scheduler: str, workspace: Location) -> int:
 
 
 @task(task_run_name="member {number}")
-def member(scheduler: str, number: int, stop: object) -> None:
+def member(scheduler: Cluster, number: int, stop: object) -> None:
     """One member, as `tasks.members.train_member` follows it."""
     with stage(f"member {number} (epochs)", EPOCHS, keep=False) as progress:
         job = TrainingJob(pretend, (), f"member {number}", number)
@@ -46,8 +47,9 @@ def member(scheduler: str, number: int, stop: object) -> None:
 
 
 @flow(task_runner=MEMBER_THREADS)
-def large(scheduler: str, folder: str) -> None:
+def large(address: str, folder: str) -> None:
     """Blocks, then members."""
+    scheduler = Cluster(address=address)
     assert features(scheduler, Location.of(folder)) == BLOCKS
     with stopped_on_error() as stop:
         for future in [member.submit(scheduler, n, stop) for n in range(1, MEMBERS + 1)]:
