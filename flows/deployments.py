@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -21,6 +22,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
@@ -109,10 +111,10 @@ def deploy(wanted: Wanted) -> Deployed:
     """Create or renew pools, automations and deployments on the server at PREFECT_API_URL.
 
     Raises:
-        UserError: the server does not answer.
+        UserError: the server does not answer, or wants a password.
         OverlapError: Prefect refuses; the message is Prefect's.
     """
-    with get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client, _refusals_told():
         if client.api_healthcheck() is not None:
             raise UserError(f"the Prefect server at {server_address()} does not answer")
         for file in sorted((FOLDER / "pools").glob("*.json")):
@@ -136,6 +138,19 @@ def deploy(wanted: Wanted) -> Deployed:
         raise OverlapError(f"Prefect does not take the deployments:\n{done.stdout}{done.stderr}")
     names = tuple(entry["name"] for entry in content["deployments"])
     return Deployed(pools=pools(), deployments=names, automations=automations)
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    try:
+        yield
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code not in (401, 403):
+            raise OverlapError(f"the Prefect server at {server_address()}: {error}") from error
+        raise UserError(
+            f"the Prefect server at {server_address()} wants a password: set "
+            "PREFECT_API_AUTH_STRING=USER:PASSWORD"
+        ) from None
 
 
 def serve(wanted: Wanted) -> None:

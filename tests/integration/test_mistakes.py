@@ -205,3 +205,10 @@ def test_a_cluster_without_gpu_then_with_one(
         done = overlap(*run, "--set", "cluster.timeout_s=120")
     assert "ensemble of 1" in done.stdout
     assert "clips were resampled: test/test_000000.wav" in done.stderr
+
+
+def test_deployments(overlap, data: Path) -> None:
+    options = ("deploy", "--data", data)
+    no_server = overlap(*options, code=2, PREFECT_API_URL="http://127.0.0.1:1/api").stderr
+    assert no_server == "error: the Prefect server at http://127.0.0.1:1/api does not answer\n"
+    assert "Invalid cron" in overlap(*options, "--cron", "at night", code=2).stderr

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import psutil
-from running import Service
+import pytest
+from running import Service, serving
 
 
 def test_a_silent_run_is_marked_crashed_and_a_new_one_finishes_the_work(
@@ -31,3 +32,14 @@ def test_a_silent_run_is_marked_crashed_and_a_new_one_finishes_the_work(
     state, message = service.ended(service.start_run("retrain/retrain"), 300)
     assert state == "COMPLETED", message
     assert "of 2 members" in message
+
+
+def test_a_server_that_wants_a_password_says_so(
+    tmp_path_factory: pytest.TempPathFactory, data: Path
+) -> None:
+    folder = tmp_path_factory.mktemp("protected")
+    with serving(folder, PREFECT_SERVER_API_AUTH_STRING="user:secret") as service:
+        deploy = ("deploy", "--data", data)
+        assert "PREFECT_API_AUTH_STRING=USER:PASSWORD" in service.overlap(*deploy, code=2)
+        known = service.overlap(*deploy, PREFECT_API_AUTH_STRING="user:secret")
+        assert "retrain, nightly-retrain, predict" in known
