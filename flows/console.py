@@ -84,8 +84,7 @@ def print_ensemble(
     submission = registry.submission_of(place, record)
     if submission.exists():
         lines.append(("submission", str(submission)))
-    state = "promoted" if promotion.promoted else "not promoted"
-    lines.append(("champion", f"{state}: {promotion.reason}"))
+    lines.append(("champion", f"{promotion.state}: {promotion.reason}"))
     if record.imputed:
         lines.append(("mean prediction", f"{len(record.imputed)} unusable clips"))
     for name, value in lines:

@@ -24,11 +24,12 @@ def nightly_retrain(config: RunConfig) -> RunReport | None:
     workspace = Location.of(config.workspace)
     try:
         with only_run_on(workspace, wait=False):
-            pending = pending_work(config, list_data(config.data))
+            listing = list_data(config.data)
+            pending = pending_work(config, listing)
             if pending.published and not pending.anything:
                 since = f"nothing changed since ensemble {pending.published}"
                 return concluded(f"skipped: {since}", None)
-            report = run_stages(config, pending)
+            report = run_stages(config, listing, pending)
     except TakenError as error:
         return concluded(f"skipped: {error}", None)
     return concluded(report.headline, report)

@@ -6,7 +6,7 @@ and what is missing is read from the files there, never from Prefect's state.
 
 from typing import Any, NamedTuple, TypeVar, cast
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -15,7 +15,7 @@ from flows.champion import settle_champion
 from flows.exclusive import only_run_on
 from flows.preflight import Work
 from flows.runtime import open_cluster
-from overlap.catalog import Catalog, list_data
+from overlap.catalog import Catalog, Listing, list_data
 from overlap.config import RunConfig
 from overlap.ensemble.champion import Promotion
 from overlap.ensemble.members import Members, look_at_members
@@ -33,7 +33,7 @@ from tasks.dispatch import dispatched
 from tasks.features import FeatureReport, extract_features, measure_drift
 from tasks.gather import pool_members
 from tasks.members import stopped_on_error, train_member
-from tasks.progress import TERMINAL, stage
+from tasks.progress import note, stage
 
 MEMBER_THREADS: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
 """A thread per member that waits for a worker; more members than threads wait for a thread."""
@@ -54,10 +54,9 @@ class RunReport(NamedTuple):
         """One line that says it all."""
         record = self.ensemble
         score = "nothing held out" if record.kl is None else f"KL {record.kl:.4f}"
-        state = "promoted" if self.promotion.promoted else "not promoted"
         return (
             f"ensemble {record.version} of {len(record.members)} members, {score}; "
-            f"{state}: {self.promotion.reason}"
+            f"{self.promotion.state}: {self.promotion.reason}"
         )
 
 
@@ -76,21 +75,23 @@ class TrainReport(NamedTuple):
 def retrain(config: RunConfig) -> RunReport:
     """From sound files to a published ensemble."""
     with only_run_on(Location.of(config.workspace), wait=True):
-        report = run_stages(config, pending_work(config, list_data(config.data)))
+        listing = list_data(config.data)
+        report = run_stages(config, listing, pending_work(config, listing))
     return concluded(report.headline, report)
 
 
-def run_stages(config: RunConfig, pending: Pending) -> RunReport:
+def run_stages(config: RunConfig, listing: Listing, pending: Pending) -> RunReport:
     """The stages of a run, one after the other; within a flow.
 
     Args:
         config: The run.
+        listing: Its data.
         pending: What it has to do.
     """
     workspace = Location.of(config.workspace)
     find_other(config)  # a wrong address is said before a cluster is opened
     scheduler = None if pending.anything else NO_CLUSTER
-    files = list_data(config.data) if pending.features else None
+    files = listing if pending.features else None
     work = Work(training=True, run=config, files=files, members=True)
     with open_cluster(config.cluster, workspace, work, scheduler) as scheduler:
         report = features(config, scheduler)
@@ -185,9 +186,7 @@ def _judge_failures(failed: list[str], members: Members) -> None:
             f"{what}: {failed[0]}\nThe others are kept, and a new run trains only what is missing."
             + "".join(f"\n{failure}" for failure in failed[1:])
         )
-    warning = "\n".join([f"{what}; the run goes on with {len(members.complete)}", *failed])
-    get_run_logger().warning(warning)
-    TERMINAL.line(f"note: {warning}")
+    note("\n".join([f"{what}; the run goes on with {len(members.complete)}", *failed]))
 
 
 @flow(

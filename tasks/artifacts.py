@@ -59,7 +59,7 @@ def show_run(
         f"- workspace `{workspace}`",
         f"- data `{record.data}`: "
         + ", ".join(f"{count} {name}" for name, count in record.clips.items()),
-        f"- champion: {'promoted' if promotion.promoted else 'not promoted'}, {promotion.reason}",
+        f"- champion: {promotion.state}, {promotion.reason}",
     ]
     create_markdown_artifact("\n".join(lines), key="run", description=headline)
     folder = folder_of(workspace, record)

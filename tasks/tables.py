@@ -79,8 +79,7 @@ def duel_table(promotion: Promotion) -> list[dict[str, str]]:
                 f"{duel.gain:.4f}, {100 * duel.confidence:g} % interval {ends}, over {duel.drawn}",
             ),
         ]
-    became = "promoted" if promotion.promoted else "not promoted"
-    rows += [("decision", became), ("reason", promotion.reason)]
+    rows += [("decision", promotion.state), ("reason", promotion.reason)]
     return [{"what": what, "": value} for what, value in rows]
 
 

@@ -40,6 +40,11 @@ class Promotion(Section):
     """How it was compared with the champion."""
 
     @property
+    def state(self) -> str:
+        """What became of it, in words."""
+        return "promoted" if self.promoted else "not promoted"
+
+    @property
     def why(self) -> str:
         """The reason in a few words."""
         if self.duel is None or str(self.duel) not in self.reason:
