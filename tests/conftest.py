@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from hypothesis import HealthCheck, settings
 from steps import TINY, computed
 
@@ -56,6 +57,14 @@ def spoken(data: Path) -> np.ndarray:
     """(24, 16000) float32: mixed speech."""
     files = sorted((data / "train").iterdir())[:24]
     return np.stack([soundfile.read(file, dtype="float32")[0] for file in files])
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny network and training as a configuration file."""
+    file = tmp_path_factory.mktemp("configuration") / "tiny.yaml"
+    file.write_text(yaml.safe_dump(TINY))
+    return file
 
 
 @pytest.fixture

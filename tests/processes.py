@@ -5,7 +5,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 OVERLAP = str(Path(sys.executable).with_name("overlap"))
 
@@ -38,3 +42,59 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def prefect_server(folder: Path, environment: Mapping[str, str], *options: str) -> Iterator[str]:
+    """The address of a Prefect server on a free port; its output is server.log in a folder."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "PREFECT_API_URL": f"{url}/api",  # the UI asks there
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [*command, "--port", str(port), *options],
+            env={**environment, **settings}, stdout=log, stderr=log,
+        )  # fmt: skip
+        try:
+            wait_for(f"{url}/api/health", server, 180)
+            yield url
+        finally:
+            stop(server)
+
+
+@contextmanager
+def object_store(secret: str = "test") -> Iterator[dict[str, str]]:
+    """A server with the API of S3; the environment in which s3:// is that server."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for(url, server)
+        yield {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+    finally:
+        stop(server)
+
+
+def members_of(workspace: Path) -> list[psutil.Process]:
+    """Processes that train in a workspace."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "status"])
+        if str(workspace) in (process.info["cmdline"] or ())
+        and "overlap.training.member" in process.info["cmdline"]
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import OVERLAP, free_port, stop, wait_for
+from clusters import GPU, HERE, dask_process
+from processes import OVERLAP, free_port, prefect_server, stop
 
 BIN = Path(sys.executable).parent
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -55,13 +56,12 @@ class Service:
                 time.sleep(2)
         return None
 
-    def start(self, *command: object, name: str, **more: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: object, name: str) -> subprocess.Popen[bytes]:
         """Start a process that ends with the service; its output is NAME.log."""
         log = self.stack.enter_context((self.folder / f"{name}.log").open("wb"))
         process = subprocess.Popen(
-            [*map(str, command)], cwd=self.folder, env=self.environment | more, stdout=log,
-            stderr=log,
-        )  # fmt: skip
+            [*map(str, command)], cwd=self.folder, env=self.environment, stdout=log, stderr=log
+        )
         self.stack.callback(stop, process)
         return process
 
@@ -74,32 +74,35 @@ class Service:
         assert done.returncode == code, f"{done.args}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
-    def worker(self, name: str = "worker", **more: str) -> subprocess.Popen[bytes]:
+    def worker(self, name: str = "worker") -> subprocess.Popen[bytes]:
         """A process worker of the pool."""
-        command = (BIN / "prefect", "worker", "start", "--pool", "overlap-process")
-        return self.start(*command, name=name, **more)
+        return self.start(
+            BIN / "prefect", "worker", "start", "--pool", "overlap-process", name=name
+        )
 
-    def dask(self, *resources: str, name: str = "dask", **more: str) -> str:
-        """A scheduler with a worker process per entry; its address.
+    def deploy(
+        self, data: object, workspace: object, config: Path, *options: object, cpu_workers: int = 1
+    ) -> None:
+        """Deployments whose runs go to a Dask cluster: CPU workers, and one that trains."""
+        self.overlap(
+            "deploy", "--data", data, "--workspace", workspace, "--config", config,
+            "--cluster", self.dask(cpu_workers), *options,
+        )  # fmt: skip
 
-        Args:
-            *resources: What each worker offers, such as GPU=1; empty for none.
-            name: Of the log files.
-            **more: Variables of the workers' environment.
-        """
+    def dask(self, cpu_workers: int = 1) -> str:
+        """A scheduler, CPU workers and one worker that trains; the scheduler's address."""
         port = free_port()
         address = f"tcp://127.0.0.1:{port}"
-        common = ("--host", "127.0.0.1")
-        self.start(
-            BIN / "dask", "scheduler", *common, "--port", port, "--no-dashboard",
-            name=f"{name}-scheduler",
-        )  # fmt: skip
-        for index, offered in enumerate(resources):
-            self.start(
-                BIN / "dask", "worker", address, *common, "--nthreads", 1, "--no-dashboard",
-                "--name", f"{name}-{index}", *(["--resources", offered] if offered else []),
-                name=f"{name}-{index}", **more,
+        started = {"scheduler": ("scheduler", "--port", str(port))}
+        for index, options in enumerate([*[()] * cpu_workers, GPU]):
+            named = ("--nthreads", "1", "--name", f"dask-{index}", *options)
+            started[f"dask-{index}"] = ("worker", address, *named)
+        for name, (kind, *arguments) in started.items():
+            process = dask_process(
+                kind, *arguments, *HERE, log=self.folder / f"{name}.log",
+                environment=self.environment, folder=self.folder,
             )  # fmt: skip
+            self.stack.enter_context(process)
         return address
 
     def deployment(self, name: str) -> dict[str, Any]:
@@ -145,26 +148,13 @@ class Service:
 @contextmanager
 def serving(folder: Path, **more: str) -> Iterator[Service]:
     """A Prefect server with its UI, on a free port of the loopback."""
-    folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
     environment = os.environ | {
         "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": f"{url}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_V2_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "COLUMNS": "200",
         "NO_COLOR": "1",
         **more,
     }
-    with ExitStack() as stack:
-        service = Service(url, folder, environment, stack)
-        server = service.start(
-            BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port,
-            name="server",
-        )  # fmt: skip
-        wait_for(f"{url}/api/health", server, 180)
-        yield service
+    with prefect_server(folder, environment) as url, ExitStack() as stack:
+        yield Service(url, folder, {**environment, "PREFECT_API_URL": f"{url}/api"}, stack)

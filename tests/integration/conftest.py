@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from processes import OVERLAP, free_port, stop, wait_for
-from steps import TINY, Finished
+from processes import OVERLAP, prefect_server
+from steps import Finished
 
 
 @dataclass(frozen=True)
@@ -36,23 +34,9 @@ class Api:
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One Prefect server for all tests of this session."""
-    port, home = free_port(), tmp_path_factory.mktemp("prefect")
-    environment = os.environ | {
-        "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start"]
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
-            env=environment, stdout=log, stderr=log,
-        )  # fmt: skip
-        try:
-            wait_for(f"http://127.0.0.1:{port}/api/health", server)
-            yield Api(f"http://127.0.0.1:{port}/api")
-        finally:
-            stop(server)
+    home = tmp_path_factory.mktemp("prefect")
+    with prefect_server(home, os.environ | {"PREFECT_HOME": str(home)}, "--no-ui") as url:
+        yield Api(f"{url}/api")
 
 
 @pytest.fixture(scope="session")
@@ -86,14 +70,6 @@ def overlap(environment: dict[str, str]) -> Command:
         return done
 
     return run
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny network and training as a configuration file."""
-    file = tmp_path_factory.mktemp("configuration") / "tiny.yaml"
-    file.write_text(yaml.safe_dump(TINY))
-    return file
 
 
 def submission(workspace: Path) -> bytes:

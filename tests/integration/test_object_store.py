@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from botocore.exceptions import ClientError
-from processes import free_port, stop, wait_for
+from processes import object_store
 from steps import publish_record, published
 
 from overlap import exchange
@@ -29,30 +27,17 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Environment in which s3:// is a server of this test's."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    found = {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    before = dict(os.environ)
-    os.environ.update(found)
-    try:
-        wait_for(url, server)
-        import s3fs
+    with object_store() as found:
+        before = dict(os.environ)
+        os.environ.update(found)
+        try:
+            import s3fs
 
-        s3fs.S3FileSystem().mkdir("bucket")
-        yield found
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        stop(server)
+            s3fs.S3FileSystem().mkdir("bucket")
+            yield found
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 @pytest.mark.long

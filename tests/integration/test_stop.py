@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import OVERLAP, free_port, stop
+from clusters import GPU, HERE, dask_process
+from processes import OVERLAP, free_port, members_of
 
 pytestmark = pytest.mark.slow
 
@@ -41,17 +41,6 @@ def wait_until(condition, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def members_of(workspace: Path) -> list[psutil.Process]:
-    """Processes that train in a workspace."""
-    return [
-        process
-        for process in psutil.process_iter(["cmdline", "status"])
-        if str(workspace) in (process.info["cmdline"] or ())
-        and "overlap.training.member" in process.info["cmdline"]
-        and process.info["status"] != psutil.STATUS_ZOMBIE
-    ]
-
-
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_ends_with_all_that_it_started(
     environment, data: Path, tiny: Path, tmp_path: Path, sent: signal.Signals, code: int
@@ -72,23 +61,19 @@ def test_a_stopped_run_ends_with_all_that_it_started(
 @contextmanager
 def outer_cluster(folder: Path) -> Iterator[tuple[str, dict[str, subprocess.Popen[bytes]]]]:
     """A scheduler, a CPU worker and a training worker, as separate processes."""
-    address = f"tcp://127.0.0.1:{free_port()}"
-    shared = ("--host", "127.0.0.1", "--no-dashboard")
-    worker = ("dask_worker", address, "--nthreads", "1", "--no-nanny")
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    worker = ("worker", address, *HERE, "--nthreads", "1", "--no-nanny")
     worker += ("--local-directory", str(folder))
     commands = {
-        "scheduler": ("dask_scheduler", "--port", address.rpartition(":")[2]),
+        "scheduler": ("scheduler", *HERE, "--port", str(port)),
         "cpu": worker,
-        "training": (*worker, "--resources", "GPU=1"),
+        "training": (*worker, *GPU),
     }
-    with ExitStack() as processes:
-        started = {}
-        for name, (module, *arguments) in commands.items():
-            command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments, *shared]
-            started[name] = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            processes.callback(stop, started[name])
+    with ExitStack() as opened:
+        started = {
+            name: opened.enter_context(dask_process(*command)) for name, command in commands.items()
+        }
         yield address, started
 
 

@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from running import Service, serving
-from steps import TINY
 
 HERE = Path(__file__).parent
 
@@ -29,14 +27,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A server on SQLite for the tests of one file."""
     with serving(tmp_path_factory.mktemp("service")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny network and training as a configuration file."""
-    file = tmp_path_factory.mktemp("configuration") / "tiny.yaml"
-    file.write_text(yaml.safe_dump(TINY))
-    return file
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,7 @@ def test_a_silent_run_is_marked_crashed_and_a_new_one_finishes_the_work(
     service: Service, data: Path, tiny: Path
 ) -> None:
     workspace = service.folder / "w"
-    address = service.dask("", "GPU=1")
-    service.overlap(
-        "deploy", "--data", data, "--workspace", workspace, "--config", tiny,
-        "--cluster", address,
-    )  # fmt: skip
+    service.deploy(data, workspace, tiny)
     worker = service.worker("worker-that-dies")
     run = service.start_run("retrain/retrain", {"training": {"epochs": 100000, "batch_size": 16}})
     service.until(lambda: any(workspace.glob("members/*/checkpoint.npz")), 240, "an epoch")

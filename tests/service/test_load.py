@@ -12,7 +12,7 @@ QUERY_SECONDS = 1.0
 
 
 def test_the_server_answers_while_a_large_run_works(service: Service) -> None:
-    address = service.dask("", "GPU=1")
+    address = service.dask()
     large = service.start(sys.executable, FLOW, address, service.folder / "w", name="large")
     service.until(service.runs, 120, "the run to begin")
     run = service.runs()[0]["id"]

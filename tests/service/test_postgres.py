@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import s3fs
-from processes import free_port, stop, wait_for
+from processes import free_port, object_store, stop
 from running import Service, missing, serving
 
 MEMBERS = 15
@@ -52,20 +51,8 @@ def database() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def store() -> Iterator[dict[str, str]]:
     """Environment in which s3:// is a server of this test's."""
-    url = f"http://127.0.0.1:{free_port()}"
-    host, _, port = url.removeprefix("http://").partition(":")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", host, "-p", port],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        wait_for(url, server)
-        yield {
-            "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": KEYS["key"],
-            "AWS_SECRET_ACCESS_KEY": KEYS["secret"], "AWS_DEFAULT_REGION": "us-east-1",
-        }  # fmt: skip
-    finally:
-        stop(server)
+    with object_store(SECRET) as environment:
+        yield environment
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +71,8 @@ def test_fifteen_members_on_postgresql_and_an_object_store(
     store = s3fs.S3FileSystem(endpoint_url=service.environment["AWS_ENDPOINT_URL"], **KEYS)
     store.mkdir("bucket")
     store.put(str(data), "bucket/data", recursive=True)
-    address = service.dask("", "", "GPU=1")
-    service.overlap(
-        "deploy", "--data", "s3://bucket/data", "--workspace", "s3://bucket/w", "--config", tiny,
-        "--members", MEMBERS, "--cluster", address,
-    )  # fmt: skip
+    members = ("--members", MEMBERS)
+    service.deploy("s3://bucket/data", "s3://bucket/w", tiny, *members, cpu_workers=2)
     service.worker()
     run = service.start_run("retrain/retrain")
     state, message = service.ended(run, 900)

@@ -21,11 +21,7 @@ def test_a_scheduled_run_retrains_on_changed_data_and_skips_on_unchanged(
     service: Service, clips: Path, tiny: Path
 ) -> None:
     workspace = service.folder / "w"
-    address = service.dask("", "GPU=1")
-    service.overlap(
-        "deploy", "--data", clips, "--workspace", workspace, "--config", tiny, "--members", 1,
-        "--cluster", address, "--cron", EVERY_15_SECONDS,
-    )  # fmt: skip
+    service.deploy(clips, workspace, tiny, "--members", 1, "--cron", EVERY_15_SECONDS)
     service.worker()
 
     def ended_with(pattern: str, times: int) -> list[str]:

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+from processes import members_of
 from running import Service, missing
 
 from overlap.ensemble.registry import list_ensembles
@@ -52,16 +52,6 @@ def field(page: "playwright.Page", title: str) -> "playwright.Locator":
     return page.locator(".schema-form-property", has=label).last.locator("input, textarea").first
 
 
-def training_in(workspace: Path) -> list[int]:
-    """Processes that train members in a workspace."""
-    return [
-        process.pid
-        for process in psutil.process_iter(["cmdline", "status"])
-        if str(workspace) in (process.info["cmdline"] or ())
-        and process.info["status"] != psutil.STATUS_ZOMBIE
-    ]
-
-
 def keep(page: "playwright.Page", name: str) -> None:
     page.wait_for_timeout(1500)  # drawings move into place
     page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
@@ -70,11 +60,7 @@ def keep(page: "playwright.Page", name: str) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def deployed(service: Service, tiny: Path) -> None:
     """Deployments, a worker, and a Dask cluster of two CPU workers and a training worker."""
-    address = service.dask("", "", "GPU=1")
-    service.overlap(
-        "deploy", "--data", "nowhere", "--workspace", "workspace", "--config", tiny,
-        "--cluster", address,
-    )  # fmt: skip
+    service.deploy("nowhere", "workspace", tiny, cpu_workers=2)
     service.worker()
 
 
@@ -147,14 +133,14 @@ def test_a_run_that_is_cancelled_ends_with_all_that_it_started(
     where = {"data": str(data), "workspace": str(workspace)}
     run = service.start_run("retrain/retrain", where | endless)
     service.until(lambda: any(workspace.glob("members/*/checkpoint.npz")), 240, "an epoch")
-    assert training_in(workspace)
+    assert members_of(workspace)
     nightly = service.start_run("nightly-retrain/nightly-retrain", where)
     assert service.ended(nightly) == ("COMPLETED", f"skipped: another run works on {workspace}")
 
     page.goto(f"{service.url}/runs/flow-run/{run}")
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Confirm").click()
-    service.until(lambda: not training_in(workspace), 30, "the members' processes to end")
+    service.until(lambda: not members_of(workspace), 30, "the members' processes to end")
     assert service.ended(run, 60)[0] == "CANCELLED"
     keep(page, "cancelled")
     tasks = service.call("POST", "/task_runs/filter", {
