@@ -21,6 +21,10 @@ Result = TypeVar("Result")
 
 LOOK_SECONDS = 1.0
 """How often a job that is waited for looks whether to go on."""
+GREETINGS = 10
+"""How often a client tries to be greeted by the scheduler."""
+GREETING_SECONDS = 0.05
+"""How long it waits in between."""
 LOST_SECONDS = 60.0
 """How long a job waits when no worker is left that could take it."""
 
@@ -63,7 +67,7 @@ def connect(cluster: Cluster, timeout_s: float = 30.0) -> Iterator[Client]:
         raise ClusterError("the data changed while the run was starting; start it again")
     _refuse_wrong_security(address)
     try:
-        client = Client(address, set_as_default=False, timeout=timeout_s)
+        client = _client(address, timeout_s)
     except (OSError, ValueError) as error:
         tls = address.startswith("tls://")
         raise ClusterError(
@@ -75,6 +79,31 @@ def connect(cluster: Cluster, timeout_s: float = 30.0) -> Iterator[Client]:
         yield client
     finally:
         client.close()
+
+
+class ClosedOnErrorClient(Client):
+    """A client that leaves nothing open where it cannot start."""
+
+    def start(self, **options: object) -> None:
+        """Connect to the scheduler."""
+        try:
+            super().start(**options)  # type: ignore[no-untyped-call]
+        except BaseException:
+            self.close()
+            raise
+
+
+def _client(address: str, timeout_s: float) -> Client:
+    """A client of a scheduler, asked for again where Dask mistakes the answer.
+
+    A scheduler tells every client which jobs another has cancelled. Where it says so within 2 ms
+    of its greeting both come as one message, and Dask's client fails by an assertion.
+    """
+    for _ in range(GREETINGS - 1):
+        with suppress(AssertionError):
+            return ClosedOnErrorClient(address, set_as_default=False, timeout=timeout_s)
+        time.sleep(GREETING_SECONDS)
+    return ClosedOnErrorClient(address, set_as_default=False, timeout=timeout_s)
 
 
 def _refuse_wrong_security(address: str) -> None:

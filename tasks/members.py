@@ -141,7 +141,8 @@ def on_training_worker(
                     note(f"a worker that came later gets no member: {address}: {found[address]}")
                 unfit |= found
             finally:
-                future.cancel()
+                if not future.done():  # every client of the scheduler is told of this
+                    future.cancel()
 
 
 def _epoch_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:

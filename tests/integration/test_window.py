@@ -1,5 +1,6 @@
 """Jobs are made as they are submitted, a window ahead of the results."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from clusters import GPU, scheduler, worker
-from distributed import Client
+from distributed import Client, SchedulerPlugin
 from processes import stop
 
 from flows.preflight import Work
@@ -65,6 +66,35 @@ def test_jobs_are_asked_for_in_a_window(opened: Opened) -> None:
     assert results == list(range(JOBS))
     assert sorted(seen) == results
     assert max(ahead) < window
+
+
+class TellsEveryone(SchedulerPlugin):
+    """Sends word of another client's jobs right after the greeting, to the next few clients."""
+
+    name = "tells-everyone"
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def add_client(self, scheduler, client: str) -> None:  # noqa: ARG002  Dask gives both
+        if self.left:
+            self.left -= 1
+            told = {"op": "cancelled-keys", "keys": ["of-another"]}
+            asyncio.get_running_loop().call_soon(scheduler.report, told)
+
+
+def test_a_client_comes_in_while_another_cancels(opened: Opened) -> None:
+    client, cluster = opened
+    client.register_plugin(TellsEveryone(3))
+    with pytest.raises(AssertionError):  # what Dask's own client makes of it
+        Client(cluster.address, set_as_default=False)
+    with connect(cluster) as another:
+        assert fan_out(another, cluster, abs, range(3)) == [0, 1, 2]
+    assert client.run_on_scheduler(interruptions_left) == 0
+
+
+def interruptions_left(dask_scheduler) -> int:
+    return dask_scheduler.plugins["tells-everyone"].left
 
 
 def test_no_jobs_are_no_work(opened: Opened) -> None:
