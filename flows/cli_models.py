@@ -1,4 +1,4 @@
-"""Commands about published ensembles: list, promote, rollback, prune, export."""
+"""Commands about published ensembles: list, promote, rollback, prune, export, report."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -16,6 +16,7 @@ models = typer.Typer(help="Published ensembles and the champion.", no_args_is_he
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.add_typer(models, name="models")
+    app.command()(report)
 
 
 @models.command("list")
@@ -145,3 +146,28 @@ def export(
         print_json(asdict(done))
     else:
         print_export(done)
+
+
+def report(
+    version: Annotated[
+        str, typer.Argument(help="champion, a version, or an ensemble's folder.")
+    ] = "champion",
+    *,
+    workspace: Workspace = "workspace",
+    as_json: Json = False,
+) -> None:
+    """Write the report of an ensemble anew: one HTML file with figures, charts and clips.
+
+    A run writes it too; this one says who is champion now.
+    """
+    from flows.console import OUT, print_json
+    from overlap.ensemble.champion import find_ensemble
+    from overlap.report import write_report
+    from overlap.storage import Location
+
+    place, record = find_ensemble(Location.of(workspace), version)
+    written = write_report(place, record)
+    if as_json:
+        print_json({"version": record.version, "report": str(written)})
+    else:
+        OUT.print(f"{'report':<16}{written}", highlight=False, soft_wrap=True)

@@ -15,9 +15,10 @@ from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
+from overlap.report import report_of
 from overlap.storage import Location
+from overlap.tables import DRIFT_LEGEND, drift_table, kl_table
 from tasks.features import FeatureReport
-from tasks.tables import DRIFT_LEGEND, drift_table, kl_table
 
 OUT = Console()
 ERR = Console(stderr=True)
@@ -81,9 +82,11 @@ def print_ensemble(
         lines.append(("KL of n members", f"{law.a:.4f} + {law.b:.4f} n^-{law.c:.2f}"))
     if record.fewer:
         lines.append(("members", record.fewer))
-    submission = registry.submission_of(place, record)
-    if submission.exists():
-        lines.append(("submission", str(submission)))
+    files = {
+        "submission": registry.submission_of(place, record),
+        "report": report_of(place, record),
+    }
+    lines += [(name, str(file)) for name, file in files.items() if file.exists()]
     lines.append(("champion", f"{promotion.state}: {promotion.reason}"))
     if record.imputed:
         lines.append(("mean prediction", f"{len(record.imputed)} unusable clips"))

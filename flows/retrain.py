@@ -34,6 +34,7 @@ from tasks.features import FeatureReport, extract_features, measure_drift
 from tasks.gather import pool_members
 from tasks.members import stopped_on_error, train_member
 from tasks.progress import note, stage
+from tasks.report import make_report
 
 MEMBER_THREADS: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
 """A thread per member that waits for a worker; more members than threads wait for a thread."""
@@ -195,11 +196,13 @@ def _judge_failures(failed: list[str], members: Members) -> None:
     task_runner=MEMBER_THREADS,
 )
 def pool(config: RunConfig, scheduler: Cluster | None = None) -> tuple[EnsembleRecord, Promotion]:
-    """Pool, score and publish the members."""
+    """Pool, score and publish the members, and write the report."""
     workspace = Location.of(config.workspace)
     ready_features(config)
     record = pool_members(config, workspace)
-    return record, settle_champion(config, record, scheduler)
+    promotion = settle_champion(config, record, scheduler)
+    make_report(workspace, record, promotion)
+    return record, promotion
 
 
 def ready_features(config: RunConfig) -> tuple[Catalog, FeatureStore]:

@@ -1,4 +1,7 @@
-"""Pictures of a run as PNG: members' training curves, and the score as members are added."""
+"""Pictures of a run: members' training curves, and the score as members are added.
+
+They are drawn once; `png` makes a picture of a drawing for Prefect, the report one of its own.
+"""
 
 import io
 from collections.abc import Sequence
@@ -12,6 +15,7 @@ from overlap.training.spec import MemberRecord
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
 INCHES: Final = (7.2, 3.6)
 DOTS_PER_INCH: Final = 110
@@ -19,9 +23,10 @@ MEMBER, ENSEMBLE, TRIVIAL = "#8a8f98", "#0072b2", "#d55e00"
 """Grey, blue and vermilion of Okabe and Ito, told apart by colour-blind people too."""
 
 
-def training_picture(members: Sequence[MemberRecord]) -> bytes:
-    """Held-out KL per epoch of each member, or the loss where nothing is held out; PNG."""
-    figure, axes = _drawing()
+def draw_training(members: Sequence[MemberRecord]) -> "Figure":
+    """Held-out KL per epoch of each member, or the loss where nothing is held out."""
+    figure, axes = drawing()
+    axes.xaxis.set_major_locator(_whole_numbers())
     key = "held_out_kl" if all("held_out_kl" in m.history[-1] for m in members) else "loss"
     for member in members:
         epochs = np.arange(1, len(member.history) + 1)
@@ -31,18 +36,19 @@ def training_picture(members: Sequence[MemberRecord]) -> bytes:
         axes.plot(kept, values[kept - 1], "o", color=ENSEMBLE, markersize=4)
     axes.set_xlabel("epoch (the dot is the one that was kept)")
     axes.set_ylabel("held-out KL, nats" if key == "held_out_kl" else "training loss")
-    return _png(figure)
+    return figure
 
 
-def ensemble_picture(record: EnsembleRecord) -> bytes | None:
-    """KL of the ensemble as members are added, of each member, and of the trivial prediction; PNG.
+def draw_growth(record: EnsembleRecord) -> "Figure | None":
+    """KL of the ensemble as members are added, of each member, and of the trivial prediction.
 
     Returns:
         None where nothing was held out.
     """
     if not record.curve or record.trivial_kl is None:
         return None
-    figure, axes = _drawing()
+    figure, axes = drawing()
+    axes.xaxis.set_major_locator(_whole_numbers())
     sizes = np.array([point.members * record.per_round for point in record.curve])
     score = np.array([point.kl for point in record.curve])
     bounds = np.array([[point.low, point.high] for point in record.curve]).T
@@ -61,23 +67,30 @@ def ensemble_picture(record: EnsembleRecord) -> bytes | None:
     axes.set_xlabel("members")
     axes.set_ylabel("held-out KL, nats")
     axes.legend(frameon=False, fontsize=8)
-    return _png(figure)
+    return figure
 
 
-def _drawing() -> "tuple[Figure, Axes]":
+def drawing(inches: tuple[float, float] = INCHES) -> "tuple[Figure, Axes]":
+    """An empty drawing in the style of all of them."""
     # Figure itself, without pyplot: no global state, no window, safe in a flow's threads.
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=inches, dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # epochs and members are counted
     return figure, axes
 
 
-def _png(figure: "Figure") -> bytes:
+def png(figure: "Figure") -> bytes:
+    """A drawing as PNG."""
     target = io.BytesIO()
     figure.savefig(target, format="png", metadata={"Software": None})
     return target.getvalue()
+
+
+def _whole_numbers() -> "MaxNLocator":
+    """Marks for what is counted: epochs and members."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(integer=True)

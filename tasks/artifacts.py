@@ -11,17 +11,18 @@ from prefect.artifacts import (
 
 from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord, folder_of, submission_of
-from overlap.pictures import ensemble_picture, training_picture
+from overlap.pictures import draw_growth, draw_training, png
+from overlap.report import report_of
 from overlap.storage import Location
+from overlap.tables import duel_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
-from tasks.tables import duel_table, kl_table, members_table
 
 
 def show_members(members: Sequence[MemberRecord]) -> None:
     """The members' curves, and what each of them took."""
     if not members:
         return
-    picture = _picture("training curves of the members", training_picture(members))
+    picture = _picture("training curves of the members", png(draw_training(members)))
     create_markdown_artifact(
         "\n".join(["# Members", "", picture, "", *_markdown_table(members_table(members))]),
         key="members",
@@ -50,9 +51,9 @@ def show_run(
 ) -> None:
     """The run's picture and where its results are."""
     lines = ["# Ensemble", ""]
-    drawn = ensemble_picture(record)
+    drawn = draw_growth(record)
     if drawn is not None:
-        lines += [_picture("KL of the ensemble as members are added", drawn), ""]
+        lines += [_picture("KL of the ensemble as members are added", png(drawn)), ""]
     if record.kl is not None:
         lines += [*_markdown_table(kl_table(record)), ""]
     lines += [
@@ -62,6 +63,10 @@ def show_run(
         f"- champion: {promotion.state}, {promotion.reason}",
     ]
     create_markdown_artifact("\n".join(lines), key="run", description=headline)
+    create_link_artifact(
+        _link(report_of(workspace, record)), link_text=f"report of {record.version}",
+        key="report", description="Figures, charts and clips to listen to, in one HTML file",
+    )  # fmt: skip
     folder = folder_of(workspace, record)
     create_link_artifact(
         _link(folder), link_text=f"ensemble {record.version}", key="ensemble",

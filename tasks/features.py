@@ -13,10 +13,10 @@ from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extr
 from overlap.features.compare import DriftRow, OtherSet, compare
 from overlap.features.compute import Way, fallback, warm_up, way
 from overlap.storage import Location
+from overlap.tables import DRIFT_LEGEND, drift_table
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker
 from tasks.progress import note, stage
-from tasks.tables import DRIFT_LEGEND, drift_table
 from tasks.workers import Places
 
 

@@ -36,7 +36,8 @@ def test_a_run_ends_with_the_table_and_the_paths(finished, data: Path) -> None:
     for expected in (
         "member 1", "member 2", "ensemble of 1", "ensemble of 2", "trivial (mean training label)",
         "the trivial prediction.",
-        str(finished.workspace), "submission.csv", "promoted: it is the first champion",
+        str(finished.workspace), "submission.csv", "report.html",
+        "promoted: it is the first champion",
     ):  # fmt: skip
         assert expected in finished.said
     record = registry.list_ensembles(Location.of(finished.workspace))[0]
@@ -87,6 +88,23 @@ def test_a_second_run_does_nothing_and_says_the_same(overlap, copy, data, tiny, 
     assert "it is the champion already" in done.stdout
     table = [line for line in finished.said.splitlines() if "│" in line]
     assert [line for line in done.stdout.splitlines() if "│" in line] == table
+
+
+def test_the_report_is_there_and_is_written_anew_when_asked_for(overlap, copy, finished) -> None:
+    (report,) = copy.glob("ensembles/*/report.html")
+    page = report.read_text()
+    assert "It was the champion when this report was written: it is the first champion." in page
+    assert page.count("<audio ") == 16
+    report.unlink()
+    said = json.loads(overlap("report", "--workspace", copy, "--json").stdout)
+    assert said["report"] == str(report)
+    assert report.read_text() == page
+    assert str(report) in overlap("report", said["version"], "--workspace", copy).stdout
+    wrong = overlap("report", "20200101-000000-00000000", "--workspace", copy, code=2).stderr
+    assert f"there are: {said['version']}" in wrong
+    for file in copy.glob("ensembles/*/ensemble.json"):
+        file.unlink()
+    assert "no ensemble" in overlap("report", "--workspace", copy, code=2).stderr
 
 
 def test_status_and_plan_tell_what_is_there(overlap, finished, data: Path, tiny: Path) -> None:

@@ -1,48 +1,29 @@
 """A person in front of the UI: fills in the form, starts a run, sees what it does and found."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import browser
 import pytest
+from browser import keep, playwright
 from processes import members_of
-from running import Service, missing
+from running import Service
 
 from overlap.ensemble.registry import list_ensembles
+from overlap.report import report_of
 from overlap.storage import Location
 from overlap.training.spec import load_record
 
-playwright = pytest.importorskip("playwright.sync_api")
-
 MEMBERS = 15
-CHROMIUM = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
-PICTURES = Path(os.environ.get("OVERLAP_PICTURES", "build/pictures"))
-"""Where screenshots are kept."""
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator["playwright.Page"]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        missing("no Chromium on this machine (Debian's package chromium)")
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=CHROMIUM)
-        page = browser.new_page(viewport={"width": 1300, "height": 1000})
-        outside: list[str] = []
-        page.on("request", lambda r: outside.append(r.url) if leaves(r.url) else None)
-        yield page
-        browser.close()
-    assert outside == []
-
-
-def leaves(url: str) -> bool:
-    return not url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
+def page() -> Iterator["playwright.Page"]:
+    with browser.browser() as opened:
+        size = {"width": 1300, "height": 1000}
+        with browser.page(opened, viewport=size) as page:
+            yield page
 
 
 def field(page: "playwright.Page", title: str) -> "playwright.Locator":
@@ -50,11 +31,6 @@ def field(page: "playwright.Page", title: str) -> "playwright.Locator":
     named = re.compile(rf"^{title}( \(Optional\))?$")
     label = page.locator(".schema-form-property__label", has_text=named)
     return page.locator(".schema-form-property", has=label).last.locator("input, textarea").first
-
-
-def keep(page: "playwright.Page", name: str) -> None:
-    page.wait_for_timeout(1500)  # drawings move into place
-    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -97,7 +73,7 @@ def test_a_run_from_the_form_to_its_artifacts(
         page.get_by_text(tab, exact=True).first.click()
         keep(page, f"run-{tab.split()[0].lower()}")
     found = service.call("POST", "/artifacts/latest/filter", {})
-    assert {"run", "members", "kl", "ensemble", "submission"} <= {a["key"] for a in found}
+    assert {"run", "members", "kl", "report", "ensemble", "submission"} <= {a["key"] for a in found}
     for key in ("run", "members", "kl"):
         (artifact,) = (a for a in found if a["key"] == key)
         page.goto(f"{service.url}/artifacts/artifact/{artifact['latest_id']}")
@@ -121,6 +97,7 @@ def test_a_run_from_the_form_to_its_artifacts(
     workspace = Location.of(service.folder / "from-the-form")
     (record,) = list_ensembles(workspace)
     assert len(record.members) == MEMBERS
+    assert report_of(workspace, record).exists()
     for member in record.members:
         assert load_record(workspace / "members" / member) is not None
 

@@ -13,8 +13,8 @@ from overlap.features.compare import compare, find_other, read_other
 from overlap.features.drift import drift
 from overlap.features.statistics import count_codes
 from overlap.storage import Location
+from overlap.tables import drift_table
 from overlap.training.spec import plan_members
-from tasks.tables import drift_table
 
 Ready = tuple[Catalog, FeatureStore]
 

@@ -1,4 +1,4 @@
-"""Tables that the terminal and Prefect's artifacts share."""
+"""Tables that the terminal, Prefect's artifacts and the report share."""
 
 from collections.abc import Sequence
 
@@ -80,7 +80,7 @@ def duel_table(promotion: Promotion) -> list[dict[str, str]]:
             ),
         ]
     rows += [("decision", promotion.state), ("reason", promotion.reason)]
-    return [{"what": what, "": value} for what, value in rows]
+    return [{"what": what, "outcome": value} for what, value in rows]
 
 
 def drift_table(rows: Sequence[DriftRow]) -> list[dict[str, str]]:

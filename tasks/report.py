@@ -1,0 +1,18 @@
+"""The report of a published ensemble."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from overlap.ensemble.champion import Promotion
+from overlap.ensemble.registry import EnsembleRecord
+from overlap.report import report_of, write_report
+from overlap.storage import Location
+
+
+@task(name="report", cache_policy=NO_CACHE)
+def make_report(workspace: Location, record: EnsembleRecord, promotion: Promotion) -> Location:
+    """Write the report, unless it is there and nothing was decided since."""
+    decided = promotion.promoted or promotion.duel is not None
+    if not decided and (target := report_of(workspace, record)).exists():
+        return target
+    return write_report(workspace, record)

@@ -1,0 +1,58 @@
+"""Members whose predictions no network made."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from pooled import noisy
+
+from overlap.catalog import Catalog, partition
+from overlap.config import RunConfig
+from overlap.ensemble.scoring import kl
+from overlap.features import FeatureStore
+from overlap.storage import Location
+from overlap.training.spec import (
+    PREDICTIONS_FILE,
+    RECORD_FILE,
+    MemberRecord,
+    MemberSpec,
+    plan_members,
+)
+from overlap.training.spec import test_key as key_of_tests
+
+Ready = tuple[Catalog, FeatureStore]
+
+
+def with_ensemble(config: RunConfig, validation: dict | None = None, **ensemble) -> RunConfig:
+    values = config.model_dump() | {"ensemble": ensemble}
+    return RunConfig.model_validate(values | ({"validation": validation} if validation else {}))
+
+
+def predicted(spec: MemberSpec, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What the member says: the same of a clip whatever others it predicts with it."""
+    found = [noisy(labels[i : i + 1] + 0.02, 1, 1.0, spec.seed * 1000 + row)[0, 0]
+             for i, row in enumerate(rows)]  # fmt: skip
+    return np.array(found, np.float32).reshape(len(rows), labels.shape[1])
+
+
+def complete(config: RunConfig, ready: Ready, numbers: Iterable[int], *, tests: str = "") -> None:
+    """Make members complete, by numbers from 1, with predictions that no network made."""
+    (catalog, store), workspace = ready, Location.of(config.workspace)
+    specs = plan_members(config, catalog, store)
+    for spec in (specs[number - 1] for number in numbers):
+        folder, test = spec.folder(workspace), catalog.rows("test")
+        held_out = partition(catalog, config.validation, spec.fold).held_out
+        says = predicted(spec, held_out, catalog.labels[held_out])
+        score = kl(catalog.labels[held_out], says) if len(held_out) else None
+        flat = np.full((len(test), len(catalog.words)), 1 / len(catalog.words))
+        (folder / PREDICTIONS_FILE).write_arrays(
+            {"test_rows": test, "test": predicted(spec, test, flat),
+             "held_out_rows": held_out, "held_out": says}
+        )  # fmt: skip
+        history = [{"loss": 1.0} | ({} if score is None else {"held_out_kl": score})]
+        record = MemberRecord(
+            fingerprint=spec.fingerprint, spec=spec, test_key=tests or key_of_tests(catalog),
+            parameters=1, history=history, held_out_kl=score,
+            clips=1, seconds=1, clips_per_second=1, device="", peak_memory_mb=1, software={},
+            files={PREDICTIONS_FILE: str((folder / PREDICTIONS_FILE).digest())},
+        )  # fmt: skip
+        (folder / RECORD_FILE).write_json(record.model_dump(mode="json"))
