@@ -49,7 +49,6 @@ FAST: dict[str, Any] = {
         "schedule": "cosine",
         "warmup_epochs": 1.0,
         "weight_decay": 0.01,
-        "average_epochs": 0.5,
         "keep": "best",
         "augment": {"shift_frames": 6},
     },
