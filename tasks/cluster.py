@@ -82,7 +82,11 @@ def connect(cluster: Cluster, timeout_s: float = 30.0) -> Iterator[Client]:
 
 
 class ClosedOnErrorClient(Client):
-    """A client that leaves nothing open where it cannot start."""
+    """A client that leaves nothing open where it cannot start.
+
+    One of Dask's is then left to the garbage collector, which closes it wherever the collector
+    happens to run: in the start of another client it waits for ever for the lock that this holds.
+    """
 
     def start(self, **options: object) -> None:
         """Connect to the scheduler."""

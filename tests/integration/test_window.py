@@ -19,7 +19,7 @@ from flows.runtime import open_cluster
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterLostError
 from overlap.storage import Location
-from tasks.cluster import Cluster, connect
+from tasks.cluster import ClosedOnErrorClient, Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker
 from tasks.workers import JOBS_AHEAD
 
@@ -86,8 +86,8 @@ class TellsEveryone(SchedulerPlugin):
 def test_a_client_comes_in_while_another_cancels(opened: Opened) -> None:
     client, cluster = opened
     client.register_plugin(TellsEveryone(3))
-    with pytest.raises(AssertionError):  # what Dask's own client makes of it
-        Client(cluster.address, set_as_default=False)
+    with pytest.raises(AssertionError):  # what Dask makes of it
+        ClosedOnErrorClient(cluster.address, set_as_default=False)
     with connect(cluster) as another:
         assert fan_out(another, cluster, abs, range(3)) == [0, 1, 2]
     assert client.run_on_scheduler(interruptions_left) == 0
