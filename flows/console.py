@@ -15,7 +15,6 @@ from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
-from overlap.report import report_of
 from overlap.storage import Location
 from overlap.tables import DRIFT_LEGEND, drift_table, kl_table
 from tasks.features import FeatureReport
@@ -84,7 +83,7 @@ def print_ensemble(
         lines.append(("members", record.fewer))
     files = {
         "submission": registry.submission_of(place, record),
-        "report": report_of(place, record),
+        "report": registry.report_of(place, record),
     }
     lines += [(name, str(file)) for name, file in files.items() if file.exists()]
     lines.append(("champion", f"{promotion.state}: {promotion.reason}"))

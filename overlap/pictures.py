@@ -3,6 +3,7 @@
 They are drawn once; `png` makes a picture of a drawing for Prefect, the report one of its own.
 """
 
+import base64
 import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,6 @@ from overlap.training.spec import MemberRecord
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
 INCHES: Final = (7.2, 3.6)
 DOTS_PER_INCH: Final = 110
@@ -25,14 +25,11 @@ MEMBER, ENSEMBLE, TRIVIAL = "#8a8f98", "#0072b2", "#d55e00"
 
 def draw_training(members: Sequence[MemberRecord]) -> "Figure":
     """Held-out KL per epoch of each member, or the loss where nothing is held out."""
-    figure, axes = drawing()
-    axes.xaxis.set_major_locator(_whole_numbers())
-    key = "held_out_kl" if all("held_out_kl" in m.history[-1] for m in members) else "loss"
-    for member in members:
-        epochs = np.arange(1, len(member.history) + 1)
-        values = [epoch.get(key, np.nan) for epoch in member.history]
-        axes.plot(epochs, values, color=MEMBER, linewidth=1, alpha=0.8)
-        kept = member.kept_epoch or len(member.history)
+    figure, axes = drawing(counted=True)
+    key, curves = learning_curves(members)
+    for member, values in zip(members, curves, strict=True):
+        axes.plot(np.arange(1, len(values) + 1), values, color=MEMBER, linewidth=1, alpha=0.8)
+        kept = member.kept_epoch or len(values)
         axes.plot(kept, values[kept - 1], "o", color=ENSEMBLE, markersize=4)
     axes.set_xlabel("epoch (the dot is the one that was kept)")
     axes.set_ylabel("held-out KL, nats" if key == "held_out_kl" else "training loss")
@@ -47,8 +44,7 @@ def draw_growth(record: EnsembleRecord) -> "Figure | None":
     """
     if not record.curve or record.trivial_kl is None:
         return None
-    figure, axes = drawing()
-    axes.xaxis.set_major_locator(_whole_numbers())
+    figure, axes = drawing(counted=True)
     sizes = np.array([point.members * record.per_round for point in record.curve])
     score = np.array([point.kl for point in record.curve])
     bounds = np.array([[point.low, point.high] for point in record.curve]).T
@@ -70,15 +66,31 @@ def draw_growth(record: EnsembleRecord) -> "Figure | None":
     return figure
 
 
-def drawing(inches: tuple[float, float] = INCHES) -> "tuple[Figure, Axes]":
-    """An empty drawing in the style of all of them."""
+def learning_curves(members: Sequence[MemberRecord]) -> tuple[str, list[list[float]]]:
+    """What is shown of each epoch, `held_out_kl` or `loss`, and its values for each member."""
+    key = "held_out_kl" if all("held_out_kl" in m.history[-1] for m in members) else "loss"
+    return key, [[epoch.get(key, np.nan) for epoch in member.history] for member in members]
+
+
+def drawing(
+    inches: tuple[float, float] = INCHES, *, counted: bool = False
+) -> "tuple[Figure, Axes]":
+    """An empty drawing in the style of all of them.
+
+    Args:
+        inches: Its width and height.
+        counted: Whether the horizontal axis counts something, such as epochs or members.
+    """
     # Figure itself, without pyplot: no global state, no window, safe in a flow's threads.
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=inches, dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
+    if counted:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure, axes
 
 
@@ -89,8 +101,11 @@ def png(figure: "Figure") -> bytes:
     return target.getvalue()
 
 
-def _whole_numbers() -> "MaxNLocator":
-    """Marks for what is counted: epochs and members."""
-    from matplotlib.ticker import MaxNLocator
+def data_address(kind: str, content: bytes) -> str:
+    """A file as an address that holds all of it, for a page that asks no host.
 
-    return MaxNLocator(integer=True)
+    Args:
+        kind: Media type, such as image/png.
+        content: The file.
+    """
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,7 +1,7 @@
 """What a person sees of a run in Prefect beside its progress: tables, pictures and links."""
 
-import base64
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from prefect.artifacts import (
     create_link_artifact,
@@ -10,19 +10,21 @@ from prefect.artifacts import (
 )
 
 from overlap.ensemble.champion import Promotion
-from overlap.ensemble.registry import EnsembleRecord, folder_of, submission_of
-from overlap.pictures import draw_growth, draw_training, png
-from overlap.report import report_of
+from overlap.ensemble.registry import EnsembleRecord, folder_of, report_of, submission_of
+from overlap.pictures import data_address, draw_growth, draw_training, png
 from overlap.storage import Location
 from overlap.tables import duel_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def show_members(members: Sequence[MemberRecord]) -> None:
     """The members' curves, and what each of them took."""
     if not members:
         return
-    picture = _picture("training curves of the members", png(draw_training(members)))
+    picture = _picture("training curves of the members", draw_training(members))
     create_markdown_artifact(
         "\n".join(["# Members", "", picture, "", *_markdown_table(members_table(members))]),
         key="members",
@@ -53,7 +55,7 @@ def show_run(
     lines = ["# Ensemble", ""]
     drawn = draw_growth(record)
     if drawn is not None:
-        lines += [_picture("KL of the ensemble as members are added", png(drawn)), ""]
+        lines += [_picture("KL of the ensemble as members are added", drawn), ""]
     if record.kl is not None:
         lines += [*_markdown_table(kl_table(record)), ""]
     lines += [
@@ -86,9 +88,9 @@ def _markdown_table(rows: Sequence[Mapping[str, str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def _picture(alternative: str, png: bytes) -> str:
+def _picture(alternative: str, drawn: "Figure") -> str:
     # Inside a markdown artifact: an image artifact prints its whole address beneath the picture.
-    return f"![{alternative}](data:image/png;base64,{base64.b64encode(png).decode()})"
+    return f"![{alternative}]({data_address('image/png', png(drawn))})"
 
 
 def _link(place: Location) -> str:

@@ -4,8 +4,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from overlap.ensemble.champion import Promotion
-from overlap.ensemble.registry import EnsembleRecord
-from overlap.report import report_of, write_report
+from overlap.ensemble.registry import EnsembleRecord, report_of
+from overlap.report import write_report
 from overlap.storage import Location
 
 

@@ -7,6 +7,10 @@ from pooled import noisy
 
 from overlap.catalog import Catalog, partition
 from overlap.config import RunConfig
+from overlap.ensemble.champion import consider
+from overlap.ensemble.gather import publish
+from overlap.ensemble.members import look_at_members
+from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.scoring import kl
 from overlap.features import FeatureStore
 from overlap.storage import Location
@@ -56,3 +60,20 @@ def complete(config: RunConfig, ready: Ready, numbers: Iterable[int], *, tests: 
             files={PREDICTIONS_FILE: str((folder / PREDICTIONS_FILE).digest())},
         )  # fmt: skip
         (folder / RECORD_FILE).write_json(record.model_dump(mode="json"))
+
+
+def published(config: RunConfig, ready: Ready) -> EnsembleRecord:
+    """The members that are complete, as an ensemble."""
+    workspace = Location.of(config.workspace)
+    return publish(workspace, config, ready[0], look_at_members(workspace, config, *ready))
+
+
+def champion_of(
+    config: RunConfig, ready: Ready, members: int, validation: dict | None = None
+) -> tuple[Location, EnsembleRecord]:
+    """The first ensemble of a workspace, of so many members, and so its champion."""
+    config = with_ensemble(config, validation, members=members)
+    complete(config, ready, range(1, members + 1))
+    workspace, record = Location.of(config.workspace), published(config, ready)
+    consider(workspace, record, config.promotion)
+    return workspace, record

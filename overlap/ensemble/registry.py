@@ -13,6 +13,7 @@ ENSEMBLES = "ensembles"
 RECORD_FILE = "ensemble.json"
 SUBMISSION_FILE = "submission.csv"
 PREDICTIONS_FILE = "predictions.npz"
+REPORT_FILE = "report.html"
 
 
 class EnsembleRecord(Section):
@@ -93,6 +94,11 @@ def folder_of(workspace: Location, record: EnsembleRecord) -> Location:
 def submission_of(workspace: Location, record: EnsembleRecord) -> Location:
     """Where an ensemble's table of predictions is; not there when there were no test clips."""
     return folder_of(workspace, record) / SUBMISSION_FILE
+
+
+def report_of(workspace: Location, record: EnsembleRecord) -> Location:
+    """Where an ensemble's report is, if it was written."""
+    return folder_of(workspace, record) / REPORT_FILE
 
 
 def list_ensembles(workspace: Location) -> list[EnsembleRecord]:

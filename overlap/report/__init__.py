@@ -5,6 +5,6 @@
 the one scorer; nothing is worked out twice.
 """
 
-from overlap.report.page import REPORT_FILE, report_of, write_report
+from overlap.report.page import write_report
 
-__all__ = ["REPORT_FILE", "report_of", "write_report"]
+__all__ = ["write_report"]

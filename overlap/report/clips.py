@@ -1,6 +1,5 @@
 """Single clips of a report: their spectrograms, what was said of them, and their sound."""
 
-import base64
 import io
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from overlap.audio import decode
 from overlap.catalog import Catalog
 from overlap.errors import AudioError
 from overlap.features import FeatureStore
+from overlap.pictures import data_address
 from overlap.report.facts import HeldOutClips
 from overlap.storage import Location
 
@@ -75,7 +75,9 @@ def _highest(values: NDArray[np.float64], count: int) -> list[int]:
 def _spectrograms(store: FeatureStore, row: int) -> tuple[tuple[str, str], ...]:
     decibels = store.read_rows(row, row + 1)[0].astype(np.float32)
     names = [f"{one.n_fft}/{one.win_length}" for one in store.config.resolutions]
-    return tuple((name, _data("image/png", _png(decibels[..., n]))) for n, name in enumerate(names))
+    return tuple(
+        (name, data_address("image/png", _png(decibels[..., n]))) for n, name in enumerate(names)
+    )
 
 
 def _png(decibels: NDArray[np.float32]) -> bytes:
@@ -97,8 +99,4 @@ def _sound(file: Location, catalog: Catalog) -> str | None:
         return None
     target = io.BytesIO()
     soundfile.write(target, samples, catalog.wanted.rate_hz, format="WAV", subtype="PCM_16")
-    return _data("audio/wav", target.getvalue())
-
-
-def _data(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return data_address("audio/wav", target.getvalue())

@@ -12,7 +12,7 @@ from overlap.config import ValidationConfig
 from overlap.ensemble.champion import Promotion, read_aliases
 from overlap.ensemble.held_out import gather_held_out
 from overlap.ensemble.registry import PREDICTIONS_FILE, EnsembleRecord, folder_of, list_ensembles
-from overlap.ensemble.scoring import Score, kl_per_clip, score
+from overlap.ensemble.scoring import kl_per_clip
 from overlap.ensemble.spread import spread
 from overlap.errors import NotReadyError
 from overlap.features import FeatureStore
@@ -60,13 +60,6 @@ class Facts:
     """Their features, where they are complete."""
     held_out: HeldOutClips | None
     """None where nothing was held out, or where the clips are others now."""
-
-    @property
-    def score(self) -> Score | None:
-        """All figures of the held-out clips."""
-        if self.held_out is None:
-            return None
-        return score(self.held_out.labels, self.held_out.pooled, self.record.words)
 
     @property
     def missing(self) -> str:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from overlap.catalog.rows import OK, QUARANTINED, REMOVED
-from overlap.ensemble.registry import EnsembleRecord, folder_of
+from overlap.ensemble.registry import EnsembleRecord, report_of
+from overlap.ensemble.scoring import calibration_error
 from overlap.features.compare import compare
-from overlap.pictures import draw_growth, draw_training
+from overlap.pictures import draw_growth, draw_training, learning_curves
 from overlap.report import charts, clips
 from overlap.report.facts import Facts, HeldOutClips, gather_facts
 from overlap.report.words import find_mistakes, words_told
 from overlap.storage import Location
 from overlap.tables import DRIFT_LEGEND, drift_table, duel_table, kl_table, members_table
 
-REPORT_FILE = "report.html"
 CLIPS_SHOWN = 8
 """Clips shown of each kind."""
 PAIRS_SHOWN = 12
@@ -45,11 +45,6 @@ class Chart:
     says: str
     svg: str
     rows: Rows = ()
-
-
-def report_of(workspace: Location, record: EnsembleRecord) -> Location:
-    """Where the report of an ensemble is, if it was written."""
-    return folder_of(workspace, record) / REPORT_FILE
 
 
 def write_report(workspace: Location, record: EnsembleRecord) -> Location:
@@ -127,8 +122,8 @@ def _tiles(facts: Facts) -> list[Tile]:
     if record.trivial_kl and record.kl is not None:
         below = f"the ensemble is {1 - record.kl / record.trivial_kl:.1%} below"
         tiles.append(Tile("KL of the trivial prediction", f"{record.trivial_kl:.4f}", below))
-    if facts.score:
-        error = f"{facts.score.calibration_error:.4f}"
+    if facts.held_out is not None:
+        error = f"{calibration_error(facts.held_out.labels, facts.held_out.pooled):.4f}"
         tiles.append(Tile("Calibration error", error, "mean distance of predicted and true share"))
     return tiles
 
@@ -159,16 +154,14 @@ def _training(facts: Facts) -> Chart | None:
 
 def _epochs(facts: Facts) -> Rows:
     """The figures of the curves: a row per epoch, a column per member."""
-    histories = [member.history for member in facts.members]
-    longest = max(len(history) for history in histories)
-    key = "held_out_kl" if all("held_out_kl" in h[-1] for h in histories) else "loss"
+    _, curves = learning_curves(facts.members)
     return [
         {"epoch": str(n + 1)}
         | {
-            f"member {m}": f"{history[n].get(key, math.nan):.4f}" if n < len(history) else ""
-            for m, history in enumerate(histories, 1)
+            f"member {m}": f"{curve[n]:.4f}" if n < len(curve) else ""
+            for m, curve in enumerate(curves, 1)
         }
-        for n in range(longest)
+        for n in range(max(len(curve) for curve in curves))
     ]
 
 

@@ -5,12 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 from browser import browser, keep, page, playwright
-from untrained import Ready, complete, with_ensemble
+from untrained import Ready, champion_of
 
 from overlap.config import RunConfig
-from overlap.ensemble.champion import consider
-from overlap.ensemble.gather import publish
-from overlap.ensemble.members import look_at_members
 from overlap.report import write_report
 from overlap.storage import Location
 
@@ -26,11 +23,7 @@ LOOKS = {
 @pytest.fixture
 def report(config: RunConfig, ready: Ready) -> Location:
     """The report of an ensemble of six members."""
-    config, workspace = with_ensemble(config, members=6), Location.of(config.workspace)
-    complete(config, ready, range(1, 7))
-    record = publish(workspace, config, ready[0], look_at_members(workspace, config, *ready))
-    consider(workspace, record, config.promotion)
-    return write_report(workspace, record)
+    return write_report(*champion_of(config, ready, 6))
 
 
 @contextmanager

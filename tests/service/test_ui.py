@@ -11,8 +11,7 @@ from browser import keep, playwright
 from processes import members_of
 from running import Service
 
-from overlap.ensemble.registry import list_ensembles
-from overlap.report import report_of
+from overlap.ensemble.registry import list_ensembles, report_of
 from overlap.storage import Location
 from overlap.training.spec import load_record
 

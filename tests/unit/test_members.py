@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from untrained import Ready, complete, with_ensemble
+from untrained import Ready, complete, published, with_ensemble
 
 from overlap.catalog import list_data
 from overlap.config import RunConfig
 from overlap.ensemble import registry
 from overlap.ensemble.champion import consider
-from overlap.ensemble.gather import publish
 from overlap.ensemble.members import Members, look_at_members
 from overlap.ensemble.pools import Pool
 from overlap.ensemble.registry import EnsembleRecord
@@ -28,10 +27,6 @@ FOLDS = {"holdout": 0, "folds": 2}
 
 def look(config: RunConfig, ready: Ready) -> Members:
     return look_at_members(Location.of(config.workspace), config, *ready)
-
-
-def published(config: RunConfig, ready: Ready) -> EnsembleRecord:
-    return publish(Location.of(config.workspace), config, ready[0], look(config, ready))
 
 
 def numbers(members: Members) -> list[int]:

@@ -8,18 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pooled import noisy
-from untrained import Ready, complete, with_ensemble
+from untrained import Ready, champion_of
 
 from overlap.config import RunConfig
-from overlap.ensemble.champion import consider
-from overlap.ensemble.gather import publish
-from overlap.ensemble.members import look_at_members
-from overlap.ensemble.registry import EnsembleRecord
-from overlap.report import report_of, write_report
+from overlap.ensemble.registry import EnsembleRecord, report_of
+from overlap.report import write_report
 from overlap.report.facts import gather_facts
 from overlap.report.page import CLIPS_SHOWN, render
 from overlap.report.words import find_mistakes, likeliest, words_told
-from overlap.storage import Location
 
 FOLDS = {"holdout": 0, "folds": 2}
 NOTHING = {"holdout": 0, "folds": 0}
@@ -57,27 +53,16 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def made(config: RunConfig, ready: Ready, members: int = 4) -> tuple[Location, EnsembleRecord]:
-    """A published and considered ensemble of so many members."""
-    workspace = Location.of(config.workspace)
-    config = config.model_copy(
-        update={"ensemble": config.ensemble.model_copy(update={"members": members})}
-    )
-    complete(config, ready, range(1, members + 1))
-    planned = look_at_members(workspace, config, *ready)
-    record = publish(workspace, config, ready[0], planned)
-    consider(workspace, record, config.promotion)
-    return workspace, record
-
-
-def page_of(config: RunConfig, ready: Ready) -> tuple[EnsembleRecord, Page]:
-    workspace, record = made(config, ready)
+def page_of(
+    config: RunConfig, ready: Ready, validation: dict | None = None
+) -> tuple[EnsembleRecord, Page]:
+    workspace, record = champion_of(config, ready, 4, validation)
     return record, Page(write_report(workspace, record).read_bytes().decode())
 
 
 @pytest.mark.parametrize("validation", [None, FOLDS], ids=["hold-out", "folds"])
 def test_figures_are_those_of_the_records(config, ready: Ready, validation) -> None:
-    record, page = page_of(with_ensemble(config, validation, members=4), ready)
+    record, page = page_of(config, ready, validation)
     values = page.text
     assert f"{record.kl:.4f}" in values
     assert f"{record.trivial_kl:.4f}" in values
@@ -117,7 +102,7 @@ def test_identifiers_are_unique_and_links_lead_somewhere(config, ready: Ready) -
 
 
 def test_what_comes_from_tables_and_names_is_escaped(config, ready: Ready) -> None:
-    workspace, record = made(config, ready)
+    workspace, record = champion_of(config, ready, 4)
     facts = gather_facts(workspace, record)
     evil = "<script>alert('x')</script>"
     words = (evil, *record.words[1:])
@@ -134,14 +119,14 @@ def test_what_comes_from_tables_and_names_is_escaped(config, ready: Ready) -> No
 
 
 def test_without_held_out_clips_it_says_so(config, ready: Ready) -> None:
-    record, page = page_of(with_ensemble(config, NOTHING, members=4), ready)
+    record, page = page_of(config, ready, NOTHING)
     assert record.kl is None
     assert "No clips were held out, so nothing can be said of single clips." in page.text
     assert page.all("audio") == []
 
 
 def test_a_clip_whose_sound_is_gone_is_shown_without_it(config, ready: Ready) -> None:
-    workspace, record = made(config, ready)
+    workspace, record = champion_of(config, ready, 4)
     facts = gather_facts(workspace, record)
     elsewhere = replace(facts.catalog, data=str(Path(str(workspace)) / "gone"))
     page = Page(render(replace(facts, catalog=elsewhere)))
@@ -150,7 +135,7 @@ def test_a_clip_whose_sound_is_gone_is_shown_without_it(config, ready: Ready) ->
 
 
 def test_members_that_are_gone_and_other_clips_leave_the_rest(config, ready: Ready) -> None:
-    workspace, record = made(config, ready)
+    workspace, record = champion_of(config, ready, 4)
     other = record.model_copy(update={"held_out_key": "0" * 32})
     assert gather_facts(workspace, other).held_out is None
     (workspace / "members" / record.members[0]).remove()
@@ -162,7 +147,7 @@ def test_members_that_are_gone_and_other_clips_leave_the_rest(config, ready: Rea
 
 
 def test_the_same_facts_give_the_same_bytes(config, ready: Ready) -> None:
-    workspace, record = made(config, ready)
+    workspace, record = champion_of(config, ready, 4)
     first = write_report(workspace, record).read_bytes()
     assert write_report(workspace, record).read_bytes() == first
     assert report_of(workspace, record).read_bytes() == first
