@@ -13,12 +13,13 @@ DATA ?=
 WORKSPACE ?= workspace
 PRESET ?= demo
 
-.PHONY: setup run test test-e2e test-image test-backend lint format lock bench clean help
+.PHONY: setup run test test-e2e test-faults test-image test-backend lint format lock bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
 	@echo "make run DATA=folder  runs it on your data (PRESET=demo|baseline|fast WORKSPACE=folder)"
 	@echo "make test             the test suite; make test-e2e: the demo and real speech"
+	@echo "make test-faults      kills and broken storage by the hundred (SEED=1 KILLS=100)"
 	@echo "make test-image       builds the image of docker/ and runs the service in it (podman, root)"
 	@echo "make test-backend     networks and training on another Keras backend (BACKEND=jax)"
 	@echo "make lint bench lock setup clean"
@@ -41,14 +42,22 @@ else
 endif
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 -m "not long"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 -m "not long and not faults"
 
 # The demo and the run on real speech with their real sizes, the service as a whole (in a browser
 # where Chromium is, on PostgreSQL where that is), and what takes long: some forty minutes.
 test-e2e: setup
 	$(BIN)/python -m pytest tests/e2e
 	OVERLAP_E2E=1 $(BIN)/python -m pytest -n 2 --dist loadfile -o faulthandler_timeout=900 tests/service
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "long and not faults"
+
+# The long part of tests/faults; the quick one is in `make test`. What was injected and what came of it
+# is written to build/faults/, from where docs/reliability.md has its tables.
+SEED ?= 1
+KILLS ?= 100
+test-faults: setup
+	OVERLAP_SEED=$(SEED) OVERLAP_KILLS=$(KILLS) $(BIN)/python -m pytest -o faulthandler_timeout=0 \
+		-m faults tests/faults
 
 # The same tests of networks and training on another backend; its package must be installed.
 BACKEND ?= jax

@@ -1,0 +1,1 @@
+"""Faults on purpose: a quick part in `make test`, the long one marked `faults`."""
