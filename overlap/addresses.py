@@ -4,9 +4,29 @@ A chain is links joined by `::`; each says how to read what the links behind it 
 a chain stands in its first link that has one.
 """
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from overlap.errors import UserError
 
 ZIP = "zip"
+
+
+def resolved(text: str) -> str:
+    """A path made absolute, or a URL without its final slash.
+
+    Raises:
+        UserError: fsspec does not know the URL's protocol, or lacks a package for it.
+    """
+    try:
+        filesystem, path = fsspec.core.url_to_fs(text)
+    except (ValueError, ImportError, OSError) as error:
+        raise UserError(f"{text}: this kind of address cannot be opened here ({error})") from error
+    if isinstance(filesystem, LocalFileSystem):
+        return str(Path(path).absolute())
+    return text.rstrip("/")
 
 
 def joined(url: str, name: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import fsspec
 from pydantic import BaseModel
 
+from overlap.documents import record_bytes
 from overlap.errors import CorruptError
 from overlap.storage import Location
 
@@ -75,10 +76,10 @@ def _changed(
     change: Callable[[Model], tuple[Model, Result]],
     write: Callable[[bytes], object],
 ) -> Result:
-    before = location.read_model(kind) if location.exists() else kind()
+    before = location.read_record(kind) if location.exists() else kind()
     after, result = change(before)
     if after != before:
-        write(after.model_dump_json(indent=2).encode() + b"\n")
+        write(record_bytes(after))
     return result
 
 

@@ -7,7 +7,6 @@ temporary file and a rename; on an object store one upload.
 
 import hashlib
 import io
-import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,14 +17,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
 import fsspec
-import numpy as np
 import zarr.storage
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from zarr.abc.store import Store
 
-from overlap import addresses
+from overlap import addresses, documents
 from overlap.archives import open_archive
 from overlap.entries import Entry
 from overlap.errors import CorruptError, UserError
@@ -69,8 +67,8 @@ class Location:
         if (member := addresses.in_archive(text)) is not None:
             if not member[1].strip():
                 raise UserError(f"{text}: names no archive; write zip://folder::/path/data.zip")
-            return cls(f"zip://{member[0]}::{_resolved(member[1])}")
-        url = _resolved(text)
+            return cls(f"zip://{member[0]}::{addresses.resolved(member[1])}")
+        url = addresses.resolved(text)
         if url.startswith("/") and url.lower().endswith(".zip") and Path(url).is_file():
             return cls(f"zip://::{url}")
         return cls(url)
@@ -177,6 +175,23 @@ class Location:
             raise content
         return content
 
+    def read_intact(self, digest: str) -> bytes:
+        """The whole file, as it was written.
+
+        Args:
+            digest: What `digest` gave then.
+
+        Raises:
+            CorruptError: it is gone, or has another content.
+        """
+        try:
+            data = self.read_bytes()
+        except FileNotFoundError:
+            raise CorruptError(f"{self}: is gone") from None
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise CorruptError(f"{self}: is damaged: its SHA-256 is not the one that was noted")
+        return data
+
     def read_many(self, names: Sequence[str]) -> list[Read]:
         """Files of this folder; on object stores and in archives on them, all at once.
 
@@ -261,39 +276,35 @@ class Location:
         Raises:
             CorruptError: it is not JSON.
         """
-        try:
-            return json.loads(self.read_bytes())
-        except ValueError as error:
-            raise CorruptError(f"{self}: is damaged: no JSON ({error})") from None
-
-    def read_model(self, kind: type[Model]) -> Model:
-        """The file's content as a pydantic model.
-
-        Raises:
-            CorruptError: it is not JSON, or not of this kind.
-        """
-        content = self.read_json()
-        try:
-            return kind.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise CorruptError(f"{self}: is damaged: {where}: {first['msg']}") from None
+        return documents.from_json(self.read_bytes(), self.url)
 
     def write_json(self, content: object) -> None:
         """Replace the file by this content, indented and with a final newline."""
-        self.write_bytes((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        self.write_bytes(documents.json_bytes(content))
+
+    def read_record(self, kind: type[Model]) -> Model:
+        """What `write_record` wrote, as a pydantic model.
+
+        Raises:
+            CorruptError: it is not what was written.
+        """
+        return documents.from_record(self.read_bytes(), kind, self.url)
+
+    def write_record(self, record: BaseModel) -> None:
+        """Replace the file by a record, sealed; see `overlap.documents`."""
+        self.write_bytes(documents.record_bytes(record))
 
     def read_arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays of an npz file; never runs code from it."""
-        with np.load(io.BytesIO(self.read_bytes()), allow_pickle=False) as saved:
-            return {name: saved[name] for name in saved.files}
+        """The arrays of an npz file; never runs code from it.
+
+        Raises:
+            CorruptError: it is not what was written.
+        """
+        return documents.from_arrays(self.read_bytes(), self.url)
 
     def write_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Replace the file by these arrays, as npz."""
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        self.write_bytes(buffer.getvalue())
+        self.write_bytes(documents.array_bytes(arrays))
 
     def remove(self) -> None:
         """Remove a file or a whole folder; nothing happens when nothing is there."""
@@ -307,14 +318,3 @@ class Location:
         if self.local is not None:
             return zarr.storage.LocalStore(self.local, read_only=read_only)
         return zarr.storage.FsspecStore.from_url(self.url, read_only=read_only)
-
-
-def _resolved(text: str) -> str:
-    """A path made absolute, or a URL without its final slash."""
-    try:
-        filesystem, path = fsspec.core.url_to_fs(text)
-    except (ValueError, ImportError, OSError) as error:
-        raise UserError(f"{text}: this kind of address cannot be opened here ({error})") from error
-    if isinstance(filesystem, LocalFileSystem):
-        return str(Path(path).absolute())
-    return text.rstrip("/")

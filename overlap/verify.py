@@ -7,16 +7,13 @@ import numpy as np
 from overlap.catalog import Catalog
 from overlap.ensemble import registry
 from overlap.ensemble.champion import champion
-from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import CorruptError, OverlapError
 from overlap.features import Block, FeatureStore, block_job
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.layout import SPLITS
 from overlap.features.statistics import count_codes
 from overlap.storage import Location
-from overlap.training.spec import MEMBERS, PREDICTIONS_FILE, MemberRecord, load_record
-
-AGAIN = "a run with its configuration publishes it again"
+from overlap.training.spec import MEMBERS, PREDICTIONS_FILE, MemberRecord, load_record, test_key
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,7 @@ def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int =
     for block in done:
         faults += _block_faults(workspace, catalog, store, block, again=block.index in chosen)
     members: dict[str, MemberRecord] = {}
+    tests = test_key(catalog)
     for name in (workspace / MEMBERS).folders():
         try:
             record = load_record(workspace / MEMBERS / name)
@@ -85,7 +83,7 @@ def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int =
             continue
         if record is not None:
             members[name] = record
-            faults += _member_faults(workspace, record)
+            faults += _member_faults(workspace, record, tests)
     ensembles = (workspace / registry.ENSEMBLES).folders()
     for version in ensembles:
         faults += _ensemble_faults(workspace, version, members)
@@ -128,13 +126,14 @@ def _block_faults(
     digest = store.stored_digest(block)
     try:
         stored = store.read_rows(block.start, block.stop)
-    except Exception as error:  # noqa: BLE001  a damaged chunk can fail in any codec
-        return [Fault(f"{where}: cannot be read ({error})", block=block.index)]
+        counted = store.stored_histogram(block)
+    except CorruptError as error:
+        return [Fault(f"{where}: {error}", block=block.index)]
     if block_digest(stored) != digest:
         return [Fault(f"{where}: is not what was written", block=block.index)]
     job = block_job(workspace, catalog, block)
     counts = count_codes(stored, np.array(job.splits), len(SPLITS))
-    if not np.array_equal(counts, store.stored_histogram(block)):
+    if not np.array_equal(counts, counted):
         return [Fault(f"{where}: its counts are not those of its values", block=block.index)]
     if again:
         try:
@@ -147,9 +146,11 @@ def _block_faults(
     return []
 
 
-def _member_faults(workspace: Location, member: MemberRecord) -> list[Fault]:
-    folder = workspace / MEMBERS / member.fingerprint
-    wrong = folder.changed(member.files)
+def _member_faults(workspace: Location, member: MemberRecord, tests: str) -> list[Fault]:
+    folder, files = workspace / MEMBERS / member.fingerprint, {**member.files}
+    if member.test_key != tests:  # it predicts anew, and writes the record last
+        del files[PREDICTIONS_FILE]
+    wrong = folder.changed(files)
     what = f"member {member.fingerprint}: {wrong} is not what was written"
     return [Fault(what, member=member.fingerprint)] if wrong else []
 
@@ -162,12 +163,12 @@ def _ensemble_faults(
     if not stored.exists():
         return []  # it was never published
     try:
-        ensemble = stored.read_model(EnsembleRecord)
+        ensemble = registry.load_ensemble(stored)
     except CorruptError as error:
-        return [Fault(f"{error}; remove {folder}, and {AGAIN}")]
+        return [Fault(str(error))]
     wrong = folder.changed(ensemble.files)
     if wrong:
-        return [Fault(f"{where}: {wrong} is not what was written; {AGAIN}")]
+        return [Fault(f"{where}: {wrong} is not what was written; {registry.AGAIN}")]
     if not set(ensemble.members) <= set(members):
         return [Fault(f"{where}: some of its members are no longer there; it cannot predict")]
     parts = [members[name].files[PREDICTIONS_FILE] for name in ensemble.members]
@@ -179,6 +180,6 @@ def _ensemble_faults(
         saved = (folder / registry.PREDICTIONS_FILE).read_arrays()["test"]
         # Logarithms may differ in the last bit between kinds of processor.
         if not np.allclose(ensemble.fitted(np.stack(tests)), saved, rtol=0, atol=1e-12):
-            what = f"{where}: is not what its members give; remove it, and {AGAIN}"
+            what = f"{where}: is not what its members give; remove it, and {registry.AGAIN}"
             return [Fault(what)]
     return []

@@ -40,7 +40,7 @@ from tasks.workers import trainers, unfit_workers
 def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
     """On a worker: make a member complete in a process of its own."""
     folder, here = spec.folder(workspace), placement()
-    (folder / SPEC_FILE).write_json(spec.model_dump(mode="json"))
+    (folder / SPEC_FILE).write_record(spec)
     with written_down(folder, here):
         run_child(
             "overlap.training.member",
@@ -158,5 +158,7 @@ def _epoch_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
         elif event["event"] == "diverged":
             logger.warning("%s; it begins again with another seed", event["reason"])
             progress.advance(-progress.done, "begins again with another seed")
+        elif event["event"] == "again":
+            logger.warning("%s", event["reason"])
 
     return on_event

@@ -37,7 +37,7 @@ def apply_on_worker(job: PredictionJob, topic: str) -> None:
     """On a worker: predict files with an ensemble, in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="overlap-predict-") as folder:
         location = Location(f"{folder}/job.json")
-        location.write_json(job.model_dump(mode="json"))
+        location.write_record(job)
         run_child(
             "overlap.training.apply",
             [str(location)],

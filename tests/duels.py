@@ -13,7 +13,7 @@ from overlap.catalog import Catalog
 from overlap.catalog.rows import OK
 from overlap.config import AudioFormat
 from overlap.ensemble.knowledge import Knowledge, naming
-from overlap.ensemble.registry import PREDICTIONS_FILE, EnsembleRecord, folder_of
+from overlap.ensemble.registry import PREDICTIONS_FILE, EnsembleRecord, folder_of, read_predictions
 from overlap.ensemble.scoring import kl
 from overlap.storage import Location
 
@@ -79,19 +79,29 @@ def publish_knowing(
             "held_out_key": catalog.key(np.flatnonzero(held), labels=True),
         }
     )
-    (folder_of(workspace, record) / PREDICTIONS_FILE).write_arrays(
+    return _publish_saying(
+        workspace,
+        record,
         knowledge.arrays(naming(catalog))
-        | {"held_out_rows": np.flatnonzero(held), "held_out": held_out}
+        | {"held_out_rows": np.flatnonzero(held), "held_out": held_out},
     )
+
+
+def without_names(workspace: Location, record: EnsembleRecord) -> EnsembleRecord:
+    """Make a published ensemble one of before clips were named."""
+    arrays = read_predictions(workspace, record)
+    old = {name: arrays[name] for name in ("held_out_rows", "held_out")}
+    return _publish_saying(workspace, record, old)
+
+
+def _publish_saying(
+    workspace: Location, record: EnsembleRecord, arrays: dict[str, np.ndarray]
+) -> EnsembleRecord:
+    file = folder_of(workspace, record) / PREDICTIONS_FILE
+    file.write_arrays(arrays)
+    record = record.model_copy(update={"files": {PREDICTIONS_FILE: str(file.digest())}})
     publish_record(workspace, record)
     return record
-
-
-def without_names(workspace: Location, record: EnsembleRecord) -> None:
-    """Make a published ensemble one of before clips were named."""
-    file = folder_of(workspace, record) / PREDICTIONS_FILE
-    arrays = file.read_arrays()
-    file.write_arrays({name: arrays[name] for name in ("held_out_rows", "held_out")})
 
 
 def relabelled(catalog: Catalog, seed: int) -> Catalog:

@@ -65,5 +65,5 @@ def published(version: str, words: str = "abcd", members: tuple[str, ...] = ()) 
 def publish_record(workspace: Location, record: EnsembleRecord) -> Location:
     """Write a record where a published ensemble's stands."""
     place = registry.folder_of(workspace, record) / registry.RECORD_FILE
-    place.write_json(record.model_dump(mode="json"))
+    place.write_record(record)
     return place

@@ -59,7 +59,7 @@ def complete(config: RunConfig, ready: Ready, numbers: Iterable[int], *, tests: 
             clips=1, seconds=1, clips_per_second=1, device="", peak_memory_mb=1, software={},
             files={PREDICTIONS_FILE: str((folder / PREDICTIONS_FILE).digest())},
         )  # fmt: skip
-        (folder / RECORD_FILE).write_json(record.model_dump(mode="json"))
+        (folder / RECORD_FILE).write_record(record)
 
 
 def published(config: RunConfig, ready: Ready) -> EnsembleRecord:

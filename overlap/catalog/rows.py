@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from overlap.catalog.sealing import check_footer, sealed_parquet
 from overlap.config import AudioFormat
 from overlap.errors import CorruptError, NotReadyError
 from overlap.storage import Location
@@ -79,7 +80,8 @@ class StoredRows(ClipRows):
     def __init__(self, location: Location, file: IO[bytes]) -> None:
         self._location = location
         with _damage_named(location):
-            self._file = pq.ParquetFile(file)
+            check_footer(file)
+            self._file = pq.ParquetFile(file, page_checksum_verification=True)
         metadata = self._file.schema_arrow.metadata or {}
         about = {k.decode(): v.decode() for k, v in metadata.items()}
         if not about.keys() >= {"data", "rate_hz", "samples"}:
@@ -154,7 +156,7 @@ def write_rows(location: Location, frames: Iterable[pd.DataFrame], about: dict[s
     first = next(waiting)
     schema = pa.Table.from_pandas(first, preserve_index=False).schema
     schema = schema.with_metadata({**(schema.metadata or {}), **about})
-    with location.writing() as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with location.writing() as file, sealed_parquet(file, schema) as writer:
         for frame in chain([first], waiting):
             table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
             writer.write_table(table, row_group_size=GROUP_ROWS)
@@ -178,7 +180,7 @@ def content_hash(part: pd.DataFrame, *more: str) -> xxhash.xxh3_128:
 def _damage_named(location: Location) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(location, str(error)) from None
 
 

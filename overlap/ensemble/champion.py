@@ -13,7 +13,14 @@ from pydantic import Field
 from overlap.config import PromotionConfig, Section
 from overlap.ensemble.duel import Duel
 from overlap.ensemble.newcomers import DuelPlan
-from overlap.ensemble.registry import ENSEMBLES, RECORD_FILE, EnsembleRecord, list_ensembles, now
+from overlap.ensemble.registry import (
+    ENSEMBLES,
+    RECORD_FILE,
+    EnsembleRecord,
+    list_ensembles,
+    load_ensemble,
+    now,
+)
 from overlap.ensemble.rule import Verdict, in_hand, judge_duel
 from overlap.errors import NotReadyError, UserError
 from overlap.exchange import update
@@ -109,7 +116,7 @@ class Aliases(Section):
 def read_aliases(workspace: Location) -> Aliases:
     """What `champion.json` says now."""
     location = workspace / CHAMPION_FILE
-    return location.read_model(Aliases) if location.exists() else Aliases()
+    return location.read_record(Aliases) if location.exists() else Aliases()
 
 
 def champion(workspace: Location) -> str | None:
@@ -133,13 +140,13 @@ def find_ensemble(workspace: Location, name: str) -> tuple[Location, EnsembleRec
         folder = Location.of(version)
         record = folder / RECORD_FILE
         if record.exists():
-            return folder.parent.parent, record.read_model(EnsembleRecord)
+            return folder.parent.parent, load_ensemble(record)
         raise NotReadyError(f"{folder}: no {RECORD_FILE} there, so no ensemble")
     record = workspace / ENSEMBLES / version / RECORD_FILE
     if not record.exists():
         known = ", ".join(r.version for r in list_ensembles(workspace)) or "none"
         raise NotReadyError(f"{workspace}: no ensemble {version}; there are: {known}")
-    return workspace, record.read_model(EnsembleRecord)
+    return workspace, load_ensemble(record)
 
 
 def promote(workspace: Location, version: str) -> Promotion:

@@ -11,7 +11,6 @@ interval comes from drawing clips again, whole groups together where there are e
 """
 
 from dataclasses import dataclass
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,9 @@ from numpy.typing import NDArray
 from overlap.catalog import Catalog, are_grouped
 from overlap.config import Section
 from overlap.ensemble.knowledge import UNKNOWN, Knowledge, audio_of, naming
-from overlap.ensemble.registry import PREDICTIONS_FILE, EnsembleRecord, folder_of
+from overlap.ensemble.registry import EnsembleRecord, read_predictions
 from overlap.ensemble.resampling import FEWEST_GROUPS, interval, resampled_means
-from overlap.errors import NotReadyError
+from overlap.errors import CorruptError, NotReadyError
 from overlap.storage import Location
 
 DRAWS = 2000
@@ -128,8 +127,8 @@ def read_contender(workspace: Location, record: EnsembleRecord, catalog: Catalog
     if other:
         raise NotReadyError(f"{record.version} has other words: {', '.join(other)}")
     try:
-        saved = (folder_of(workspace, record) / PREDICTIONS_FILE).read_arrays()
-    except (OSError, EOFError, ValueError, BadZipFile):
+        saved = read_predictions(workspace, record)
+    except (OSError, CorruptError):
         raise NotReadyError(f"the predictions of {record.version} cannot be read") from None
     knowledge = Knowledge.of(saved, naming(catalog)) or _of_same_rows(catalog, record, saved)
     if knowledge is None:

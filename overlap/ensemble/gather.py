@@ -20,7 +20,7 @@ from overlap.ensemble.selection import select_pool
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.provenance import git_revision, software
 from overlap.storage import Location
-from overlap.training.spec import PREDICTIONS_FILE, MemberRecord, test_key
+from overlap.training.spec import PREDICTIONS_FILE, MemberRecord, read_predictions, test_key
 
 
 def ensemble_name(
@@ -65,7 +65,7 @@ def publish(
     existing = registry.published(workspace, name)
     if existing is not None and not registry.folder_of(workspace, existing).changed(existing.files):
         return existing
-    saved = [(m.spec.folder(workspace) / PREDICTIONS_FILE).read_arrays() for m in members]
+    saved = [read_predictions(m.spec.folder(workspace), m) for m in members]
     held_out = gather_held_out(
         catalog,
         config.validation,
@@ -125,5 +125,5 @@ def publish(
         fewer=fewer,
         kl_interval=ends,
     )
-    (folder / registry.RECORD_FILE).write_json(record.model_dump(mode="json"))
+    (folder / registry.RECORD_FILE).write_record(record)
     return record

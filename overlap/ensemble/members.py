@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from overlap.features import FeatureStore
 from overlap.storage import Location
 from overlap.training.spec import (
     PREDICTIONS_FILE,
+    REMEDY,
     MemberRecord,
     MemberSpec,
     load_record,
@@ -155,13 +155,10 @@ def _first_trained(
     parts = []
     for spec in specs[:count]:
         location = spec.folder(workspace) / PREDICTIONS_FILE
-        try:
+        try:  # not by the record's digest: predictions are written before the record is
             saved = location.read_arrays()
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
-            raise CorruptError(
-                f"{location}: cannot be read ({error}); `overlap verify --repair` lets the next "
-                "run make the member again"
-            ) from None
+        except (OSError, CorruptError) as error:
+            raise CorruptError(f"{location}: cannot be read ({error}); {REMEDY}") from None
         rows = partition(catalog, config.validation, spec.fold).held_out
         if not np.array_equal(saved["held_out_rows"], rows):
             break  # the rows moved since: it has to predict again first

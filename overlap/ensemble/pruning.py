@@ -99,7 +99,7 @@ def prune(workspace: Location, keep: int, *, dry_run: bool = False) -> Pruned:
 def _left_over(workspace: Location) -> dict[str, Left]:
     """Versions whose removal was interrupted."""
     folders = [workspace / ENSEMBLES / name for name in (workspace / ENSEMBLES).folders()]
-    return {f.name: (f / LEFT_FILE).read_model(Left) for f in folders if (f / LEFT_FILE).exists()}
+    return {f.name: (f / LEFT_FILE).read_record(Left) for f in folders if (f / LEFT_FILE).exists()}
 
 
 def _goes(folder: Location, key: str) -> bool:
@@ -117,7 +117,7 @@ def _goes(folder: Location, key: str) -> bool:
 def _remove(workspace: Location, left: Mapping[str, Left], members: Sequence[str]) -> None:
     for version, what in left.items():
         folder = workspace / ENSEMBLES / version
-        (folder / LEFT_FILE).write_json(what.model_dump(mode="json"))
+        (folder / LEFT_FILE).write_record(what)
         (folder / RECORD_FILE).remove()
     for name in members:
         (workspace / MEMBERS / name / MEMBER_FILE).remove()

@@ -3,10 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from numpy.typing import NDArray
+
 from overlap.config import Section
+from overlap.documents import from_arrays
 from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
 from overlap.ensemble.pools import Pool
 from overlap.ensemble.selection import PoolChoice
+from overlap.errors import CorruptError
 from overlap.storage import Location
 
 ENSEMBLES = "ensembles"
@@ -14,6 +18,7 @@ RECORD_FILE = "ensemble.json"
 SUBMISSION_FILE = "submission.csv"
 PREDICTIONS_FILE = "predictions.npz"
 REPORT_FILE = "report.html"
+AGAIN = "a run with its configuration publishes it again"
 
 
 class EnsembleRecord(Section):
@@ -81,6 +86,16 @@ def version_name(created: datetime, fingerprint: str) -> str:
     return f"{created:%Y%m%d-%H%M%S}-{fingerprint[:8]}"
 
 
+def read_predictions(workspace: Location, record: EnsembleRecord) -> dict[str, NDArray[Any]]:
+    """The arrays that a published ensemble keeps; see `overlap.ensemble.gather`.
+
+    Raises:
+        CorruptError: they are gone, or not what was written.
+    """
+    location = folder_of(workspace, record) / PREDICTIONS_FILE
+    return from_arrays(location.read_intact(record.files.get(PREDICTIONS_FILE, "")), str(location))
+
+
 def now() -> datetime:
     """The time of publication."""
     return datetime.now(UTC).replace(microsecond=0)
@@ -105,7 +120,22 @@ def list_ensembles(workspace: Location) -> list[EnsembleRecord]:
     """All published ensembles, oldest first."""
     folder = workspace / ENSEMBLES
     found = [folder / name / RECORD_FILE for name in folder.folders()]
-    return [f.read_model(EnsembleRecord) for f in found if f.exists()]
+    return [load_ensemble(f) for f in found if f.exists()]
+
+
+def load_ensemble(location: Location) -> EnsembleRecord:
+    """The record of a published ensemble.
+
+    Args:
+        location: The record's file.
+
+    Raises:
+        CorruptError: it is not what was written.
+    """
+    try:
+        return location.read_record(EnsembleRecord)
+    except CorruptError as error:
+        raise CorruptError(f"{error}; remove {location.parent}, and {AGAIN}") from None
 
 
 def published(workspace: Location, fingerprint: str) -> EnsembleRecord | None:

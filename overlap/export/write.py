@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.child import work_as_child
-from overlap.ensemble.registry import EnsembleRecord
+from overlap.ensemble.registry import load_ensemble
 from overlap.errors import CorruptError
 from overlap.export.request import KINDS, Kind
 from overlap.storage import Location
-from overlap.training.spec import MEMBERS, MODEL_FILE, RECORD_FILE, MemberRecord
+from overlap.training.spec import MEMBERS, records_of
 
 TOLERANCE = 1e-3
 """A file whose probabilities differ by more is not written."""
@@ -41,13 +41,13 @@ def write_export(location: Location, kind: Kind, out: Location) -> dict[str, flo
         CorruptError: the file does not give what the pipeline gives; it is not written.
     """
     from overlap.export import network as networks  # not before the backend is chosen
-    from overlap.training.member import load_model
+    from overlap.training.saved import load_network
 
-    record = location.read_model(EnsembleRecord)
+    record = load_ensemble(location)
     owner = location.parent.parent.parent
-    folders = [owner / MEMBERS / name for name in record.members]
-    features = (folders[0] / RECORD_FILE).read_model(MemberRecord).spec.features
-    members = [load_model(folder / MODEL_FILE) for folder in folders]
+    trained = records_of(owner, record.members)
+    features = trained[0].spec.features
+    members = [load_network(owner / MEMBERS / m.fingerprint, m) for m in trained]
     clips = networks.check_clips(features)
     expected = networks.pipeline_shares(features, members, record.fitted, clips)
     network = networks.ensemble_network(record, features, members)

@@ -26,7 +26,15 @@ from overlap.catalog.rows import OK, ClipRows
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.errors import NotReadyError, UserError
 from overlap.features.blocks import Block, cut
-from overlap.features.layout import COLUMN_ROWS, COLUMNS, KEY_BYTES, SPLITS, create_arrays
+from overlap.features.damage import ANEW, damage_named, holds, read_each, seal_of
+from overlap.features.layout import (
+    COLUMN_ROWS,
+    COLUMNS,
+    KEY_BYTES,
+    NEVER_WRITTEN,
+    SPLITS,
+    create_arrays,
+)
 from overlap.features.statistics import Normalisation, normalisation
 from overlap.provenance import git_revision, software
 from overlap.storage import Location
@@ -49,9 +57,12 @@ class FeatureStore:
     def __init__(self, location: Location, group: zarr.Group) -> None:
         self.location = location
         self._group, self._arrays = group, dict[str, zarr.Array[Any]]()
-        attributes = group.attrs.asdict()
-        self.config = FeatureConfig.model_validate(attributes["features"])
-        self.block_clips = int(str(attributes["block_clips"]))
+        with damage_named(f"{location}/zarr.json", ANEW):
+            about = group.attrs.asdict()
+            if about.get("seal", seal_of(about)) != seal_of(about):
+                raise ValueError("its attributes do not fit their seal")
+            self.config = FeatureConfig.model_validate(about["features"])
+            self.block_clips = int(str(about["block_clips"]))
 
     @classmethod
     def open(cls, workspace: Location, *, read_only: bool = True) -> Self:
@@ -68,7 +79,8 @@ class FeatureStore:
                 f"{workspace}: no features there yet; `overlap features` makes them"
             )
         store = location.zarr_store(read_only=read_only)
-        group = zarr.open_group(store, mode="r" if read_only else "r+", zarr_format=3)
+        with damage_named(f"{location}/zarr.json", ANEW):
+            group = zarr.open_group(store, mode="r" if read_only else "r+", zarr_format=3)
         if found != FORMAT:
             raise UserError(
                 f"{location}: store format {found}, but this version reads {FORMAT}; "
@@ -109,18 +121,19 @@ class FeatureStore:
         if existing is not None:
             return existing
         location = workspace / NAME
+        about: dict[str, Any] = {
+            "features": config.model_dump(mode="json"),
+            "block_clips": store.block_clips,
+            "units": "dB relative to 1.0 (power)",
+            "splits": list(SPLITS),
+            "software": software(),
+            "git_revision": git_revision(),
+        }
         group = zarr.open_group(
             location.zarr_store(),
             mode="w",
             zarr_format=3,
-            attributes={
-                "features": config.model_dump(mode="json"),
-                "block_clips": store.block_clips,
-                "units": "dB relative to 1.0 (power)",
-                "splits": list(SPLITS),
-                "software": software(),
-                "git_revision": git_revision(),
-            },
+            attributes={**about, "seal": seal_of(about)},
         )
         create_arrays(group, config, store)
         group.attrs["format"] = FORMAT  # last: a store without it was never finished
@@ -132,7 +145,7 @@ class FeatureStore:
             self._resize(name, len(rows))
         columns = {name: self._array(name) for name in COLUMNS}
         for name, place, values in _columns(rows):
-            if not np.array_equal(columns[name][place], values):
+            if not holds(columns[name], place, values):
                 columns[name][place] = values
         blocks = self.blocks(rows)
         for name in ("key", "digest", "histogram"):
@@ -174,7 +187,7 @@ class FeatureStore:
 
     def mark_open(self, block: Block) -> None:
         """Take back a done marker of other clips, before the first row is overwritten."""
-        key = np.asarray(self._array("blocks/key")[block.index])
+        (key,) = read_each(self._array("blocks/key"), block.index, block.index + 1)
         if key.any() and key.tobytes().hex() != block.key:
             self.mark_missing(block.index)
 
@@ -189,33 +202,57 @@ class FeatureStore:
         self._array("blocks/key")[block.index] = np.frombuffer(bytes.fromhex(block.key), np.uint8)
 
     def read_rows(self, start: int, stop: int) -> NDArray[np.float16]:
-        """(rows, mel, frame, resolution) float16: stored decibels of a run of rows."""
-        return np.asarray(self._array("mel")[start:stop])
+        """(rows, mel, frame, resolution) float16: stored decibels of a run of rows.
+
+        Raises:
+            CorruptError: a chunk is damaged or gone.
+        """
+        with damage_named(f"{self.location}: rows {start} to {stop - 1}"):
+            values = np.asarray(self._array("mel")[start:stop])
+            chunk = self.chunk_clips()
+            heads = np.arange(start - start % chunk, stop, chunk).clip(start) - start
+            if np.isnan(values[heads, 0, 0, 0]).any():
+                raise ValueError("a chunk is gone")
+        return values
 
     def rows_as_in(self, rows: ClipRows) -> bool:
         """Whether ids, splits and states of the rows are those of the catalogue."""
         columns = {name: self._array(name) for name in COLUMNS}
         if any(array.shape != (len(rows),) for array in columns.values()):
             return False
-        return all(
-            np.array_equal(columns[name][place], values) for name, place, values in _columns(rows)
-        )
+        return all(holds(columns[name], place, values) for name, place, values in _columns(rows))
 
     def stored_histogram(self, block: Block) -> NDArray[np.int64]:
-        """(split, resolution, 65536) int64: the counts that were written with a block."""
-        return np.asarray(self._array("blocks/histogram")[block.index]).astype(np.int64)
+        """(split, resolution, 65536) int64: the counts that were written with a block.
+
+        Raises:
+            CorruptError: they are damaged or gone.
+        """
+        return self._histogram(block.index)
 
     def stored_digest(self, block: Block) -> bytes:
         """The digest that was written with a block."""
-        return np.asarray(self._array("blocks/digest")[block.index]).tobytes()
+        (digest,) = read_each(self._array("blocks/digest"), block.index, block.index + 1)
+        return bytes(digest)
 
     def histogram(self) -> NDArray[np.int64]:
-        """(split, resolution, 65536) int64: counts over all blocks."""
+        """(split, resolution, 65536) int64: counts over all blocks, each of which must be done.
+
+        Raises:
+            CorruptError: those of a block are damaged or gone.
+        """
         array = self._array("blocks/histogram")
         total = np.zeros(array.shape[1:], np.int64)
         for index in range(array.shape[0]):
-            total += np.asarray(array[index])
+            total += self._histogram(index)
         return total
+
+    def _histogram(self, index: int) -> NDArray[np.int64]:
+        with damage_named(f"{self.location}: counts of block {index}"):
+            counts = np.asarray(self._array("blocks/histogram")[index])
+            if counts[0, 0, 0] == NEVER_WRITTEN:
+                raise ValueError("they are gone")
+        return counts.astype(np.int64)
 
     def normalisation(self, mode: str, top_db: float) -> Normalisation:
         """Floor, mean and std of the stored clips.
@@ -228,10 +265,10 @@ class FeatureStore:
         return normalisation(counts[0] if mode == "train" else counts.sum(axis=0), top_db)
 
     def _keys(self) -> NDArray[np.uint8]:
-        """(block, 16) uint8: all done markers."""
+        """(block, 16) uint8: all done markers; one that is damaged marks nothing."""
         array = self._array("blocks/key")
         starts = range(0, array.shape[0], KEYS_AT_ONCE)
-        parts = [np.asarray(array[start : start + KEYS_AT_ONCE]) for start in starts]
+        parts = [read_each(array, start, start + KEYS_AT_ONCE) for start in starts]
         return np.concatenate(parts) if parts else np.empty((0, KEY_BYTES), np.uint8)
 
     def _array(self, name: str) -> zarr.Array[Any]:
@@ -241,10 +278,11 @@ class FeatureStore:
         thirds of the write speed.
         """
         if name not in self._arrays:
-            array = self._group[name]
-            if not isinstance(array, zarr.Array):
-                raise TypeError(f"{self.location}/{name} is not an array")
-            self._arrays[name] = array.with_config({"write_empty_chunks": True})
+            with damage_named(f"{self.location}/{name}", ANEW):
+                array = self._group[name]
+                if not isinstance(array, zarr.Array):
+                    raise TypeError("it is not an array")
+                self._arrays[name] = array.with_config({"write_empty_chunks": True})
         return self._arrays[name]
 
     def _resize(self, name: str, length: int) -> None:
@@ -257,7 +295,10 @@ class FeatureStore:
 def _format(location: Location) -> object:
     """Format version of a finished store; None where there is none."""
     about = location / "zarr.json"
-    return about.read_json()["attributes"].get("format") if about.exists() else None
+    if not about.exists():
+        return None
+    with damage_named(str(about), ANEW):
+        return about.read_json()["attributes"].get("format")
 
 
 def _columns(rows: ClipRows) -> Iterator[tuple[str, slice, NDArray[Any]]]:

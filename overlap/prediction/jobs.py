@@ -5,7 +5,6 @@ clips and their versions, below a folder named by the ensemble: a run that was i
 the same clips again, only do what is not there.
 """
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +19,9 @@ from overlap.config import FeatureConfig, Section, fingerprint
 from overlap.ensemble.pools import Pool
 from overlap.ensemble.registry import RECORD_FILE, EnsembleRecord, folder_of
 from overlap.ensemble.spread import spread_column
-from overlap.errors import DataError, MemberError
+from overlap.errors import CorruptError, DataError, MemberError
 from overlap.storage import Location
-from overlap.training.spec import MEMBERS, MODEL_FILE, MemberRecord, load_record
+from overlap.training.spec import MODEL_FILE, MemberRecord, records_of
 
 PREDICTIONS = "predictions"
 JOB_CLIPS = 4096
@@ -123,11 +122,10 @@ def members_of(owner: Location, ensemble: EnsembleRecord) -> list[MemberRecord]:
     Raises:
         MemberError: some of them are no longer there.
     """
-    records = [load_record(owner / MEMBERS / name) for name in ensemble.members]
-    members = [record for record in records if record is not None]
-    if len(members) < len(records):
-        raise MemberError(f"{owner}: members of ensemble {ensemble.version} are no longer there")
-    return members
+    try:
+        return records_of(owner, ensemble.members)
+    except MemberError as error:
+        raise MemberError(f"ensemble {ensemble.version}: {error}") from None
 
 
 def jobs_for(
@@ -176,7 +174,7 @@ def read_found(job: PredictionJob) -> Found | None:
     """What a job found; None where its file is missing or damaged."""
     try:
         found = Found(**Location(job.out).read_arrays())
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):
+    except (OSError, TypeError, CorruptError):
         return None
     return found if len(found.shares) == len(job.files) else None
 

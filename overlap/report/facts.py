@@ -11,14 +11,15 @@ from overlap.catalog import Catalog
 from overlap.config import ValidationConfig
 from overlap.ensemble.champion import Promotion, read_aliases
 from overlap.ensemble.held_out import gather_held_out
-from overlap.ensemble.registry import PREDICTIONS_FILE, EnsembleRecord, folder_of, list_ensembles
+from overlap.ensemble.registry import EnsembleRecord, list_ensembles
+from overlap.ensemble.registry import read_predictions as read_ensemble
 from overlap.ensemble.scoring import kl_per_clip
 from overlap.ensemble.spread import spread
 from overlap.errors import NotReadyError
 from overlap.features import FeatureStore
 from overlap.storage import Location
 from overlap.training.spec import MEMBERS, MemberRecord, load_record
-from overlap.training.spec import PREDICTIONS_FILE as MEMBER_PREDICTIONS
+from overlap.training.spec import read_predictions as read_member
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,7 @@ def _held_out(
 ) -> HeldOutClips | None:
     if record.held_out_key is None or len(members) < len(record.members):
         return None
-    own = (folder_of(workspace, record) / PREDICTIONS_FILE).read_arrays()
+    own = read_ensemble(workspace, record)
     rows, pooled = own["held_out_rows"], own["held_out"]
     same_words = catalog.words == record.words
     if not same_words or rows.max(initial=-1) >= len(catalog):
@@ -138,7 +139,7 @@ def _held_out(
         return None
     parts = []
     for member in members:
-        saved = (workspace / MEMBERS / member.fingerprint / MEMBER_PREDICTIONS).read_arrays()
+        saved = read_member(workspace / MEMBERS / member.fingerprint, member)
         parts.append((member.spec.fold, saved["held_out_rows"], saved["held_out"]))
     validation = ValidationConfig.model_validate(record.config["validation"])
     together = gather_held_out(catalog, validation, parts)

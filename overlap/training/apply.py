@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from overlap.audio import Clip
 from overlap.child import work_as_child
-from overlap.ensemble.registry import EnsembleRecord
+from overlap.ensemble.registry import load_ensemble
 from overlap.ensemble.spread import spread
 from overlap.errors import AudioError
 from overlap.prediction.batches import Batch, batches, one_ahead
@@ -23,8 +23,8 @@ from overlap.prediction.jobs import Found, PredictionJob
 from overlap.storage import Location
 from overlap.training.device import prepare_device
 from overlap.training.fit import Emit
-from overlap.training.member import load_model
-from overlap.training.spec import MEMBERS, MODEL_FILE
+from overlap.training.saved import load_network
+from overlap.training.spec import MEMBERS, records_of
 
 
 def predict_files(
@@ -72,8 +72,9 @@ def _members_shares(networks: list[keras.Model], batch: Batch) -> NDArray[np.flo
 def apply_ensemble(job: PredictionJob, emit: Emit) -> None:
     """Do a job: what it finds is written last, as a whole."""
     location = Location(job.ensemble)
-    record, owner = location.read_model(EnsembleRecord), location.parent.parent.parent
-    networks = [load_model(owner / MEMBERS / name / MODEL_FILE) for name in job.members]
+    record, owner = load_ensemble(location), location.parent.parent.parent
+    members = records_of(owner, job.members)
+    networks = [load_network(owner / MEMBERS / m.fingerprint, m) for m in members]
     found = predict_files(job, networks, job.pool, len(record.words), emit)
     found.write(Location(job.out))
 
@@ -82,7 +83,7 @@ def main() -> int:
     """Do the job named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("job", type=Location.of)
-    job = parser.parse_args().job.read_model(PredictionJob)
+    job = parser.parse_args().job.read_record(PredictionJob)
     prepare_device()
     return work_as_child(lambda emit: apply_ensemble(job, emit))
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.ensemble.scoring import kl
-from overlap.errors import DivergedError
+from overlap.errors import CorruptError, DivergedError
 from overlap.storage import Location
 from overlap.training.data import Batch, TrainingData
 from overlap.training.energy import energy_joules
@@ -71,7 +71,7 @@ def train(
         DivergedError: weights are no longer finite, or nothing is learned.
     """
     training = data.training
-    progress, kept = _restore(learner, folder / CHECKPOINT_FILE)
+    progress, kept = _restore(learner, folder / CHECKPOINT_FILE, emit)
     ahead = Ahead(data.epoch, range(len(progress.history), training.epochs))
     try:
         for epoch in range(len(progress.history), training.epochs):
@@ -172,10 +172,17 @@ def _save(
     location.write_arrays({"about": np.frombuffer(about.encode(), np.uint8), **state, **best})
 
 
-def _restore(learner: Learner, location: Location) -> tuple[Progress, list[NDArray[Any]]]:
+def _restore(
+    learner: Learner, location: Location, emit: Emit
+) -> tuple[Progress, list[NDArray[Any]]]:
+    nothing = Progress(), learner.network.get_weights()
     if not location.exists():
-        return Progress(), learner.network.get_weights()
-    saved = location.read_arrays()
+        return nothing
+    try:
+        saved = location.read_arrays()
+    except CorruptError as error:
+        emit({"event": "again", "reason": f"{error}; the training begins again"})
+        return nothing
     for index, variable in enumerate(learner.state):
         variable.assign(saved[f"v{index}"])
     kept = [saved[f"k{index}"] for index in range(len(learner.network.weights))]

@@ -9,10 +9,8 @@ import argparse
 import json
 import math
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -43,6 +41,7 @@ from overlap.training.memory import MemoryPlan, plan_memory
 from overlap.training.network import build_network, precision
 from overlap.training.placement import placement_here
 from overlap.training.resident import Resident
+from overlap.training.saved import load_network, save_network
 from overlap.training.spec import (
     CHECKPOINT_FILE,
     FAILURES_FILE,
@@ -78,10 +77,10 @@ def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecor
     done = load_record(folder)
     if done is None:
         trained = train_member(spec, catalog, store, folder, emit)
-        _save_model(trained.network, folder / MODEL_FILE)
+        save_network(trained.network, folder)
         network, about = trained.network, trained.about
     else:
-        network = load_model(folder / MODEL_FILE)
+        network = load_network(folder, done)
         about = dict(done)  # another prediction keeps what the training gave
     emit({"event": "predict"})
     held_out_kl = _write_predictions(network, spec, catalog, store, folder)
@@ -94,7 +93,7 @@ def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecor
         "files": {n: str((folder / n).digest()) for n in (MODEL_FILE, PREDICTIONS_FILE)},
     }
     record = MemberRecord(**{**about, **predicted})
-    (folder / RECORD_FILE).write_json(record.model_dump(mode="json"))
+    (folder / RECORD_FILE).write_record(record)
     for name in (CHECKPOINT_FILE, FAILURES_FILE):
         (folder / name).remove()
     return record
@@ -142,14 +141,6 @@ def train_member(
         (folder / FAILURES_FILE).write_json(failures)
         emit({"event": "diverged", "reason": failures[-1]})
         keras.backend.clear_session()
-
-
-def load_model(location: Location) -> keras.Model:
-    """Load a saved network; never runs code from the file."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / MODEL_FILE
-        path.write_bytes(location.read_bytes())
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def _attempt(
@@ -241,13 +232,6 @@ def _trivial_loss(labels: NDArray[np.float64], spec: MemberSpec) -> float:
     return kl(labels, trivial_prediction(labels, len(labels)))
 
 
-def _save_model(network: keras.Model, location: Location) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / MODEL_FILE
-        network.save(path)
-        location.write_bytes(path.read_bytes())
-
-
 def _write_predictions(
     network: keras.Model,
     spec: MemberSpec,
@@ -280,7 +264,7 @@ def main() -> int:
     stored = workspace / MEMBERS / arguments.fingerprint / SPEC_FILE
 
     def work(emit: Emit) -> None:
-        run_member(workspace, stored.read_model(MemberSpec), emit)
+        run_member(workspace, stored.read_record(MemberSpec), emit)
 
     return work_as_child(work)
 

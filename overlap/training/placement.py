@@ -44,7 +44,7 @@ def written_down(folder: Location, placement: Placement) -> Iterator[None]:
     """Keep a record of the worker beside the member while it has it, and of the end."""
     begun = f"{placement.started:%Y%m%dT%H%M%S%f}"
     file = folder / PLACEMENTS / f"{begun}-{placement.process}.json"
-    file.write_json(placement.model_dump(mode="json"))
+    file.write_record(placement)
     fault = None
     try:
         yield
@@ -53,7 +53,7 @@ def written_down(folder: Location, placement: Placement) -> Iterator[None]:
         raise
     finally:
         done = {"ended": datetime.now(UTC), "fault": fault}
-        file.write_json(placement.model_copy(update=done).model_dump(mode="json"))
+        file.write_record(placement.model_copy(update=done))
 
 
 def placement_here() -> Placement | None:
@@ -70,4 +70,4 @@ def placements(folder: Location) -> list[Placement]:
     if not kept.is_folder():
         return []
     names = sorted(entry.name for entry in kept.files() if entry.name.endswith(".json"))
-    return [(kept / name).read_model(Placement) for name in names]
+    return [(kept / name).read_record(Placement) for name in names]

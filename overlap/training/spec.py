@@ -1,6 +1,9 @@
 """What a member is: everything its training depends on, and the record it leaves."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, equal_shares
 from overlap.config import (
@@ -12,7 +15,8 @@ from overlap.config import (
     ValidationConfig,
     fingerprint,
 )
-from overlap.errors import ConfigError, CorruptError
+from overlap.documents import from_arrays
+from overlap.errors import ConfigError, CorruptError, MemberError
 from overlap.features import FeatureStore, Normalisation
 from overlap.storage import Location
 from overlap.training.placement import Placement
@@ -25,6 +29,7 @@ PREDICTIONS_FILE = "predictions.npz"
 CHECKPOINT_FILE = "checkpoint.npz"
 FAILURES_FILE = "failures.json"
 LOG_FILE = "log.txt"
+REMEDY = "`overlap verify --repair` lets the next run make the member again"
 
 
 class MemberSpec(Section):
@@ -165,7 +170,7 @@ def load_spec(folder: Location) -> MemberSpec | None:
         CorruptError: there is one, but it cannot be read.
     """
     location = folder / SPEC_FILE
-    return location.read_model(MemberSpec) if location.exists() else None
+    return location.read_record(MemberSpec) if location.exists() else None
 
 
 def load_record(folder: Location) -> MemberRecord | None:
@@ -178,7 +183,41 @@ def load_record(folder: Location) -> MemberRecord | None:
     if not location.exists():
         return None
     try:
-        return location.read_model(MemberRecord)
+        return location.read_record(MemberRecord)
     except CorruptError as error:
-        hint = "`overlap verify --repair` lets the next run make the member again"
-        raise CorruptError(f"{error}; {hint}") from None
+        raise CorruptError(f"{error}; {REMEDY}") from None
+
+
+def records_of(workspace: Location, names: Sequence[str]) -> list[MemberRecord]:
+    """The records of complete members.
+
+    Raises:
+        MemberError: some are not there.
+        CorruptError: one cannot be read.
+    """
+    records = [load_record(workspace / MEMBERS / name) for name in names]
+    found = [record for record in records if record is not None]
+    if len(found) < len(records):
+        raise MemberError(f"{workspace}: {len(records) - len(found)} members are no longer there")
+    return found
+
+
+def read_kept(folder: Location, record: MemberRecord, name: str) -> bytes:
+    """A file that a complete member keeps.
+
+    Raises:
+        CorruptError: it is gone, or not what was written.
+    """
+    try:
+        return (folder / name).read_intact(record.files[name])
+    except CorruptError as error:
+        raise CorruptError(f"{error}; {REMEDY}") from None
+
+
+def read_predictions(folder: Location, record: MemberRecord) -> dict[str, NDArray[Any]]:
+    """test_rows and held_out_rows (clips,), test and held_out (clips, words) of a member.
+
+    Raises:
+        CorruptError: they are gone, or not what was written.
+    """
+    return from_arrays(read_kept(folder, record, PREDICTIONS_FILE), f"{folder / PREDICTIONS_FILE}")

@@ -18,7 +18,6 @@ from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.features import FeatureStore, block_job
 from overlap.storage import Location
 from overlap.training.spec import (
-    MODEL_FILE,
     PREDICTIONS_FILE,
     SPEC_FILE,
     MemberRecord,
@@ -59,7 +58,7 @@ def member_of(workspace: Location, **training: object) -> MemberSpec:
 
 
 def start(workspace: Location, spec: MemberSpec) -> list[str]:
-    (spec.folder(workspace) / SPEC_FILE).write_json(spec.model_dump(mode="json"))
+    (spec.folder(workspace) / SPEC_FILE).write_record(spec)
     return [str(workspace), spec.fingerprint]
 
 
@@ -83,11 +82,11 @@ def test_the_whole_task_trains_within_its_memory(
 
 
 def weights(workspace: Location, spec: MemberSpec) -> tuple[MemberRecord, list[np.ndarray]]:
-    from overlap.training.member import load_model
+    from overlap.training.saved import load_network
 
     record = load_record(spec.folder(workspace))
     assert record is not None
-    return record, load_model(spec.folder(workspace) / MODEL_FILE).get_weights()
+    return record, load_network(spec.folder(workspace), record).get_weights()
 
 
 def test_killed_ten_times_a_member_ends_with_the_same_weights(

@@ -78,7 +78,7 @@ def test_a_member_trains_on_another_backend(
     spec, workspace = plan_members(wanted, *ready)[0], Location.of(config.workspace)
     assert spec.subset == 2
     folder = spec.folder(workspace)
-    (folder / SPEC_FILE).write_json(spec.model_dump(mode="json"))
+    (folder / SPEC_FILE).write_record(spec)
     events: list[dict[str, Any]] = []
     run_child(
         "overlap.training.member",

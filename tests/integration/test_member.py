@@ -46,7 +46,7 @@ def train(
 ) -> tuple[MemberRecord, dict[str, np.ndarray]]:
     workspace = Location.of(config.workspace)
     folder = spec.folder(workspace)
-    (folder / SPEC_FILE).write_json(spec.model_dump(mode="json"))
+    (folder / SPEC_FILE).write_record(spec)
     arguments = [str(workspace), spec.fingerprint]
     run_child("overlap.training.member", arguments, on_event, log=folder / LOG_FILE)
     record = load_record(folder)
@@ -190,7 +190,7 @@ def test_a_member_leaves_with_its_parent(config: RunConfig, ready: Ready) -> Non
     )
     spec, workspace = first_member(long, ready), Location.of(config.workspace)
     folder = spec.folder(workspace)
-    (folder / SPEC_FILE).write_json(spec.model_dump(mode="json"))
+    (folder / SPEC_FILE).write_record(spec)
     code = (
         "import json, sys; from overlap.child import run_child\n"
         "def say(event): print(json.dumps(event), flush=True)\n"

@@ -124,8 +124,9 @@ def test_what_was_removed_and_is_published_again_was_considered(workspace: Locat
     publish(workspace, "20260101-000000-aaaaaaaa", "20260102-000000-bbbbbbbb")
     again, other = publish(workspace, "20260103-000000-bbbbbbbb", "20260103-000000-cccccccc")
     champion.promote(workspace, "20260101-000000-aaaaaaaa")
-    file = workspace / CHAMPION_FILE
-    file.write_json(file.read_json() | {"considered": ["20260102-000000-bbbbbbbb"]})
+    before = champion.read_aliases(workspace)
+    after = before.model_copy(update={"considered": ("20260102-000000-bbbbbbbb",)})
+    (workspace / CHAMPION_FILE).write_record(after)
     assert champion.opponent(workspace, again) is None
     assert "was considered before" in consider(workspace, again).reason
     assert champion.opponent(workspace, other) is not None

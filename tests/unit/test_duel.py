@@ -25,8 +25,8 @@ from overlap.storage import Location
 from overlap.training.apply import apply_ensemble
 from overlap.training.feed import ChunkedSource
 from overlap.training.fit import predict
-from overlap.training.member import _save_model as save_model
 from overlap.training.network import SCORES, build_network
+from overlap.training.saved import save_network
 from overlap.training.spec import (
     MODEL_FILE,
     PREDICTIONS_FILE,
@@ -127,8 +127,7 @@ def test_a_record_of_before_is_compared_where_its_rows_are_what_they_were(
     workspace: Location,
 ) -> None:
     before = catalog_of(range(20))
-    old = publish_on(workspace, "v1", before, [0] * 20)
-    without_names(workspace, old)
+    old = without_names(workspace, publish_on(workspace, "v1", before, [0] * 20))
     now = catalog_of(range(25))
     now.save(workspace)
     new = publish_on(workspace, "v2", now, [0] * 25, 0.01)
@@ -225,7 +224,7 @@ def complete_with(
     folder, source = spec.folder(workspace), ChunkedSource(store)
     rows = partition(catalog, spec.validation, spec.fold).held_out
     said, test = predict(network, source, rows), catalog.rows("test")
-    save_model(network, folder / MODEL_FILE)
+    save_network(network, folder)
     (folder / PREDICTIONS_FILE).write_arrays(
         {"test_rows": test, "test": predict(network, source, test),
          "held_out_rows": rows, "held_out": said}
@@ -236,7 +235,7 @@ def complete_with(
         clips_per_second=1, device="", peak_memory_mb=1, software={},
         files={n: str((folder / n).digest()) for n in (MODEL_FILE, PREDICTIONS_FILE)},
     )  # fmt: skip
-    (folder / RECORD_FILE).write_json(record.model_dump(mode="json"))
+    (folder / RECORD_FILE).write_record(record)
 
 
 def settle(workspace: Location, challenger: EnsembleRecord) -> tuple[DuelPlan, Promotion]:

@@ -34,7 +34,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
 
 def test_what_is_changed_is_what_was_there(file: Location) -> None:
     assert [update(file, Numbers, adding(number)) for number in (5, 7)] == [0, 1]
-    assert file.read_model(Numbers).known == (5, 7)
+    assert file.read_record(Numbers).known == (5, 7)
 
 
 def test_an_error_changes_nothing(file: Location) -> None:
@@ -68,5 +68,5 @@ def test_processes_wait_for_each_other(tmp_path: Path) -> None:
     )
     running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait(120) for process in running] == [0, 0]
-    known = Location.of(tmp_path / "n.json").read_model(Numbers).known
+    known = Location.of(tmp_path / "n.json").read_record(Numbers).known
     assert sorted(known) == sorted([*range(30)] * 2)

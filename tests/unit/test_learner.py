@@ -155,6 +155,23 @@ def test_an_interrupted_training_ends_where_another_ends(
     assert max(values.size for values in saved.values()) < CLIPS * 8 * 9 * 2  # not the features
 
 
+def test_a_damaged_checkpoint_is_no_end(tmp_path: Path) -> None:
+    """The training begins again, and says so; it ends where an undisturbed one ends."""
+    place, data = Location(str(tmp_path)), data_of(epochs=2)
+    undisturbed = learner_of(data)
+    train(undisturbed, data, place, nothing)
+    file, events = tmp_path / CHECKPOINT_FILE, []
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    again = learner_of(data)
+    train(again, data, place, events.append)
+    assert [event["event"] for event in events] == ["again", "epoch", "epoch"]
+    assert f"{file}: is damaged" in events[0]["reason"]
+    for one, other in zip(undisturbed.network.weights, again.network.weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     data = data_of(epochs=6, learning_rate=0.02, keep="best")
     learner, progress = trained(tmp_path, data)

@@ -1,13 +1,18 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
 from overlap.config import NetworkConfig, RunConfig, Stage
+from overlap.errors import CorruptError
 from overlap.features import Normalisation
+from overlap.storage import Location
 from overlap.training.layers import Normalise
 from overlap.training.network import build_network
+from overlap.training.saved import load_network, save_network
+from overlap.training.spec import MODEL_FILE
 
 CONSTANTS = Normalisation((-60.0, -50.0), (-30.0, -20.0), (10.0, 5.0))
 
@@ -54,6 +59,23 @@ def test_a_saved_network_needs_nothing_beside_it(tmp_path: Path) -> None:
     network.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     assert np.array_equal(loaded.predict(decibels, verbose=0), network.predict(decibels, verbose=0))
+
+
+def test_a_flipped_bit_in_the_weights_is_found(tmp_path: Path) -> None:
+    config = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
+    network, folder = build_network(config, (8, 9, 2), 5, CONSTANTS), Location(str(tmp_path))
+    save_network(network, folder)
+    file = tmp_path / MODEL_FILE
+    record = SimpleNamespace(files={MODEL_FILE: (folder / MODEL_FILE).digest()})
+    assert load_network(folder, record).count_params() == network.count_params()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CorruptError, match=r"model.keras: is damaged: .* verify --repair"):
+        load_network(folder, record)
+    file.unlink()
+    with pytest.raises(CorruptError, match=r"model.keras: is gone; .* verify --repair"):
+        load_network(folder, record)
 
 
 @pytest.mark.parametrize("kind", ["plain", "bottleneck"])

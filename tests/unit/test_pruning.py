@@ -37,13 +37,13 @@ def member(workspace: Location, name: str, spec: MemberSpec, key: str | None = N
     """A complete member, of other clips where a key is given."""
     folder = workspace / MEMBERS / name
     spec = spec.model_copy(update={"training_key": key} if key else {})
-    (folder / SPEC_FILE).write_json(spec.model_dump(mode="json"))
+    (folder / SPEC_FILE).write_record(spec)
     (folder / MODEL_FILE).write_bytes(b"network")
     record = MemberRecord(
         fingerprint=name, spec=spec, test_key="t", parameters=1, history=[], held_out_kl=None,
         clips=1, seconds=1, clips_per_second=1, device="", peak_memory_mb=1, software={}, files={},
     )  # fmt: skip
-    (folder / RECORD_FILE).write_json(record.model_dump(mode="json"))
+    (folder / RECORD_FILE).write_record(record)
 
 
 def publish(workspace: Location, version: str, *members: str) -> None:
@@ -116,7 +116,7 @@ def test_a_removal_may_be_cut_off_anywhere(
     champion.promote(workspace, "v1")
     champion.promote(workspace, "v3")
     aliases = read_aliases(workspace).model_copy(update={"earlier": ()})
-    (workspace / champion.CHAMPION_FILE).write_json(aliases.model_dump(mode="json"))
+    (workspace / champion.CHAMPION_FILE).write_record(aliases)
     left = [steps]
 
     def counted(whole):
@@ -130,7 +130,7 @@ def test_a_removal_may_be_cut_off_anywhere(
 
     with monkeypatch.context() as patched:
         patched.setattr(Location, "remove", counted(Location.remove))
-        patched.setattr(Location, "write_json", counted(Location.write_json))
+        patched.setattr(Location, "write_record", counted(Location.write_record))
         patched.setattr(pruning, "update", counted(pruning.update))
         with pytest.raises(CutError):
             prune(workspace, 1)

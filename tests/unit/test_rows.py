@@ -143,6 +143,39 @@ def test_a_damaged_catalogue_is_named(config: RunConfig, workspace: Location) ->
         rows.part(0, 10)
 
 
+def test_a_flipped_bit_anywhere_in_a_catalogue_is_found(workspace: Location) -> None:
+    """In pages, in the footer, or in the seal: the rows are those that were written, or refused."""
+    size = 60
+    names = [f"clip_{i}" for i in range(size)]
+    frame = pd.DataFrame({"clip_id": names, "label/up": np.linspace(0, 1, size)})
+    about = {"data": "D", "rate_hz": "16000", "samples": "16000"}
+    place = workspace / FILE
+    write_rows(place, [frame], about)
+    assert pd.read_parquet(str(place)).equals(frame)  # as any reader of Parquet sees it
+    content, refused = place.read_bytes(), 0
+    for byte in range(len(content)):
+        changed = bytearray(content)
+        changed[byte] ^= 1 << byte % 8
+        place.write_bytes(bytes(changed))
+        try:
+            with stored_rows(workspace) as rows:
+                assert rows.everything().equals(frame)
+                assert (rows.data, rows.words) == ("D", ("up",))
+        except CorruptError:
+            refused += 1
+    assert refused > 0.9 * len(content)
+
+
+def test_a_catalogue_without_a_seal_is_read(workspace: Location) -> None:
+    """One of an earlier version."""
+    frame = pd.DataFrame({"clip_id": ["a"]})
+    write_rows(workspace / FILE, [frame], {"data": "D", "rate_hz": "1", "samples": "1"})
+    table = pq.read_table(str(workspace / FILE))
+    pq.write_table(table, str(workspace / FILE))
+    with stored_rows(workspace) as rows:
+        assert rows.everything().equals(frame)
+
+
 def test_a_file_without_clips(workspace: Location) -> None:
     frame = pd.DataFrame({name: pd.Series([], dtype="str") for name in COLUMNS})
     about = {"data": "/data", "rate_hz": "16000", "samples": "16000"}

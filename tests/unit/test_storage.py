@@ -92,7 +92,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: bytes) -> None:
     place = Location.of(tmp_path) / "record.json"
     place.write_bytes(content)
     with pytest.raises(CorruptError, match=r"record.json: is damaged"):
-        place.read_model(Record)
+        place.read_record(Record)
 
 
 def test_a_location_can_be_shipped(folder: Location) -> None:

@@ -11,6 +11,7 @@ from steps import computed
 
 from overlap.catalog import Catalog, list_data
 from overlap.config import RunConfig
+from overlap.errors import CorruptError
 from overlap.features import FeatureStore
 from overlap.pending import pending_work
 from overlap.status import read_status
@@ -44,12 +45,13 @@ def test_a_changed_value(ready: Ready, config: RunConfig, arrays: zarr.Group) ->
 
 
 def test_lost_counts(ready: Ready, config: RunConfig, arrays: zarr.Group) -> None:
-    """A chunk that is not there reads as zeros, and the statistics would follow it."""
+    """A chunk that is not there must not read as a number: the statistics would follow it."""
     before = ready[1].normalisation("train", 80.0)
     shutil.rmtree(f"{config.workspace}/features.zarr/blocks/histogram/c/2")
-    assert ready[1].normalisation("train", 80.0) != before
+    with pytest.raises(CorruptError, match="counts of block 2: damaged .they are gone"):
+        ready[1].normalisation("train", 80.0)
     (fault,) = faults(config)
-    assert fault.endswith("block 2 (rows 32 to 47): its counts are not those of its values")
+    assert "block 2 (rows 32 to 47): " in fault
     catalog, store = computed(config)
     assert store.normalisation("train", 80.0) == before
     assert faults(config, None) == []

@@ -1,0 +1,64 @@
+"""Damage of a feature store: how it is found, and in what words it is told."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from overlap.config import fingerprint
+from overlap.errors import CorruptError
+
+AGAIN: Final = "`overlap verify --repair` marks what is damaged, and the next run computes it again"
+ANEW: Final = "remove the store, and the next run computes it anew"
+
+
+@contextmanager
+def damage_named(what: str, remedy: str = AGAIN) -> Iterator[None]:
+    """Around the reading of something: whatever fails but the disk itself is damage.
+
+    Args:
+        what: What is read.
+        remedy: What to do.
+
+    Raises:
+        CorruptError: it is damaged.
+    """
+    try:
+        yield
+    except (OSError, CorruptError):
+        raise
+    except Exception as error:  # noqa: BLE001  it can fail in any codec or parser
+        said = str(error) or type(error).__name__
+        raise CorruptError(f"{what}: damaged ({said}); {remedy}") from None
+
+
+def seal_of(attributes: Mapping[str, Any]) -> str:
+    """Name of the attributes that a store depends on: a flipped bit may leave valid ones."""
+    return fingerprint(attributes["features"], attributes["block_clips"])
+
+
+def read_or_none(array: zarr.Array[Any], place: slice | int) -> NDArray[Any] | None:
+    """What an array holds there; None where it is damaged."""
+    try:
+        return np.asarray(array[place])
+    except (ValueError, RuntimeError):
+        return None
+
+
+def holds(array: zarr.Array[Any], place: slice, values: NDArray[Any]) -> bool:
+    """Whether an array holds these values there; not, where it is damaged."""
+    found = read_or_none(array, place)
+    return found is not None and bool(np.array_equal(found, values))
+
+
+def read_each(array: zarr.Array[Any], start: int, stop: int) -> NDArray[Any]:
+    """Rows of an array whose chunks have one row each; zeros for what is damaged."""
+    together = read_or_none(array, slice(start, stop))
+    if together is not None:
+        return together
+    rows = [read_or_none(array, row) for row in range(start, min(stop, array.shape[0]))]
+    nothing = np.zeros(array.shape[1:], array.dtype)
+    return np.stack([nothing if row is None else row for row in rows])

@@ -1,0 +1,34 @@
+"""The network of a complete member.
+
+What was read is compared with its digest before Keras sees it: a flipped bit in the weights would
+be a wrong number that nobody sees.
+"""
+
+import tempfile
+from pathlib import Path
+
+import keras
+
+from overlap.storage import Location
+from overlap.training.spec import MODEL_FILE, MemberRecord, read_kept
+
+
+def save_network(network: keras.Model, folder: Location) -> None:
+    """Write the network of a member."""
+    with tempfile.TemporaryDirectory() as near:
+        path = Path(near) / MODEL_FILE
+        network.save(path)
+        (folder / MODEL_FILE).write_bytes(path.read_bytes())
+
+
+def load_network(folder: Location, record: MemberRecord) -> keras.Model:
+    """The network of a complete member; never runs code from the file.
+
+    Raises:
+        CorruptError: it is not what was written.
+    """
+    data = read_kept(folder, record, MODEL_FILE)
+    with tempfile.TemporaryDirectory() as near:
+        path = Path(near) / MODEL_FILE
+        path.write_bytes(data)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
