@@ -9,11 +9,14 @@ the same seed gives the same bytes, however many processes write.
 
 import io
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Final
 
@@ -112,8 +115,40 @@ def _run(jobs: Sequence[MixJob]) -> Iterator[Mixture]:
     if workers < 2 or len(jobs) <= 2:
         yield from map(write_clips, jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(write_clips, jobs)
+    with ProcessPoolExecutor(workers, get_context("spawn"), _belong_to_parent) as pool:
+        with _interrupts_held():
+            written = pool.map(write_clips, jobs)
+        try:
+            yield from written
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # those that have begun end first
+            raise
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes that are started meanwhile never receive Ctrl-C; this one does afterwards.
+
+    A terminal sends the signal to all of them. One that it meets in the pool's own bookkeeping
+    would wait for ever, and the parent for it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _belong_to_parent() -> None:
+    """In a process of the pool: end with the parent, however that ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def write_clips(job: MixJob) -> Mixture:
