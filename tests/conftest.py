@@ -8,6 +8,7 @@ import soundfile
 import yaml
 from hypothesis import HealthCheck, settings
 from steps import TINY, computed
+from whole import api, environment, finished, overlap  # noqa: F401  fixtures
 
 from overlap.catalog import Catalog
 from overlap.config import RunConfig

@@ -1,4 +1,4 @@
-"""Real servers and command lines for the tests of whole processes."""
+"""Fixtures of whole processes: a Prefect server, the command line, a run that is finished."""
 
 import json
 import os
