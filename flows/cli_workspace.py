@@ -129,6 +129,7 @@ def verify(
     from flows.console import OUT, print_json
     from overlap import verify as library
     from overlap.storage import Location
+    from overlap.turns import turn_on
 
     place = Location.of(workspace)
     result = library.verify_workspace(place, None if everything else recompute)
@@ -140,7 +141,10 @@ def verify(
             f"computed again, {result.members} members, {result.ensembles} ensembles",
             highlight=False,
         )
-    marked = library.repair(place, result.faults) if repair else 0
+    marked = 0
+    if repair and result.faults:
+        with turn_on(place):
+            marked = library.repair(place, result.faults)
     if result.faults:
         lines = "\n".join(f"  - {fault.what}" for fault in result.faults)
         if repair:

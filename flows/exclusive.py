@@ -1,7 +1,7 @@
 """One run at a time on a workspace: a concurrency limit of the Prefect server per workspace.
 
 A deployment has a limit of its own; this one is for several deployments on one workspace. It
-binds the runs that a server starts. A person at the command line knows what they start.
+binds the runs that a server starts; `overlap.turns` binds all that share a disk.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,18 @@ from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 
 from overlap.config import fingerprint
+from overlap.errors import TakenError
 from overlap.storage import Location
 
 LEASE_SECONDS: Final = 60.0
 """How long the place of a run whose process died stays taken."""
 
 
-class TakenError(TimeoutError):
-    """Another run works on the workspace."""
+def is_deployed() -> bool:
+    """Whether this flow run was started by a server, not by a person at the command line."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    return run is not None and run.deployment_id is not None
 
 
 @contextmanager
@@ -35,8 +39,7 @@ def only_run_on(workspace: Location, *, wait: bool) -> Iterator[None]:
     Raises:
         TakenError: there is one, and `wait` is false.
     """
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
+    if not is_deployed():
         yield
         return
     name = f"overlap-workspace-{fingerprint(str(workspace))}"

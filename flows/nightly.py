@@ -2,10 +2,11 @@
 
 from prefect import flow
 
-from flows.exclusive import TakenError, only_run_on
+from flows.exclusive import only_run_on
 from flows.retrain import RunReport, concluded, run_stages
 from overlap.catalog import list_data
 from overlap.config import RunConfig
+from overlap.errors import TakenError
 from overlap.pending import pending_work
 from overlap.storage import Location
 

@@ -12,7 +12,7 @@ from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.champion import settle_champion
-from flows.exclusive import only_run_on
+from flows.exclusive import is_deployed, only_run_on
 from flows.preflight import Work
 from flows.runtime import open_cluster
 from overlap.catalog import Catalog, Listing, list_data
@@ -26,6 +26,7 @@ from overlap.features.compare import find_other, read_other
 from overlap.pending import Pending, pending_work
 from overlap.storage import Location
 from overlap.training.spec import MemberRecord, MemberSpec
+from overlap.turns import turn_on
 from tasks.artifacts import show_members, show_run
 from tasks.catalog import catalogue
 from tasks.cluster import NO_CLUSTER, Cluster
@@ -77,24 +78,34 @@ def retrain(config: RunConfig) -> RunReport:
     """From sound files to a published ensemble."""
     with only_run_on(Location.of(config.workspace), wait=True):
         listing = list_data(config.data)
-        report = run_stages(config, listing, pending_work(config, listing))
+        pending = pending_work(config, listing)
+        report = run_stages(config, listing, pending, wait=is_deployed())
     return concluded(report.headline, report)
 
 
-def run_stages(config: RunConfig, listing: Listing, pending: Pending) -> RunReport:
+def run_stages(
+    config: RunConfig, listing: Listing, pending: Pending, *, wait: bool = False
+) -> RunReport:
     """The stages of a run, one after the other; within a flow.
 
     Args:
         config: The run.
         listing: Its data.
         pending: What it has to do.
+        wait: Whether to wait for another run on the workspace.
+
+    Raises:
+        TakenError: there is one, and `wait` is false.
     """
     workspace = Location.of(config.workspace)
-    find_other(config)  # a wrong address is said before a cluster is opened
+    find_other(config)  # a wrong address is said before anything is written
     scheduler = None if pending.anything else NO_CLUSTER
     files = listing if pending.features else None
     work = Work(training=True, run=config, files=files, members=True)
-    with open_cluster(config.cluster, workspace, work, scheduler) as scheduler:
+    with (
+        turn_on(workspace, wait=wait, on_wait=note),
+        open_cluster(config.cluster, workspace, work, scheduler) as scheduler,
+    ):
         report = features(config, scheduler)
         train(config, scheduler)
         made = RunReport(report, *pool(config, scheduler))
@@ -122,7 +133,10 @@ def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureRepo
     if scheduler is None and not pending_work(config, listing).features:
         scheduler = NO_CLUSTER
     work = Work(training=False, run=config, files=listing)
-    with open_cluster(config.cluster, workspace, work, scheduler) as cluster:
+    with (
+        turn_on(workspace, wait=is_deployed(), on_wait=note),
+        open_cluster(config.cluster, workspace, work, scheduler) as cluster,
+    ):
         catalogue(cluster, listing, workspace, config.features, config.checks)
         report = extract_features(cluster, workspace, config.features, config.store)
     drift = measure_drift(workspace, other, config.training.top_db)
@@ -149,6 +163,7 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
     records, failed = {}, {}
     work = Work(training=True, run=config, members=True)
     with (
+        turn_on(workspace, wait=is_deployed(), on_wait=note),
         open_cluster(config.cluster, workspace, work, scheduler) as cluster,
         stage("members", len(members.wanted)) as progress,
         stopped_on_error() as stop,
@@ -199,9 +214,10 @@ def pool(config: RunConfig, scheduler: Cluster | None = None) -> tuple[EnsembleR
     """Pool, score and publish the members, and write the report."""
     workspace = Location.of(config.workspace)
     ready_features(config)
-    record = pool_members(config, workspace)
-    promotion = settle_champion(config, record, scheduler)
-    make_report(workspace, record, promotion)
+    with turn_on(workspace, wait=is_deployed(), on_wait=note):
+        record = pool_members(config, workspace)
+        promotion = settle_champion(config, record, scheduler)
+        make_report(workspace, record, promotion)
     return record, promotion
 
 

@@ -26,6 +26,10 @@ class NotReadyError(UserError, LookupError):
     """What was asked for needs an earlier stage, or does not exist in this workspace."""
 
 
+class TakenError(UserError, TimeoutError):
+    """Another run works on the workspace."""
+
+
 class ClusterError(UserError, ConnectionError):
     """The Dask cluster does not answer, or cannot do the work."""
 
@@ -56,6 +60,10 @@ class AudioError(OverlapError, ValueError):
 
 class CorruptError(OverlapError, RuntimeError):
     """Something stored in the workspace is not what was written there."""
+
+
+class StorageError(OverlapError, OSError):
+    """A disk or an object store cannot be read or written."""
 
 
 class ChildError(OverlapError, RuntimeError):

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from overlap.documents import record_bytes
 from overlap.errors import CorruptError
 from overlap.storage import Location
+from overlap.trouble import storage_named
 
 Model = TypeVar("Model", bound=BaseModel)
 Result = TypeVar("Result")
@@ -50,7 +51,7 @@ def update(
     """
     location.check_writable()
     if location.local is not None:
-        with _locked(location.local):
+        with storage_named(location), _locked(location.local):
             return _changed(location, kind, change, location.write_bytes)
     filesystem, path = fsspec.core.url_to_fs(location.url)
     if "s3" not in filesystem.protocol:

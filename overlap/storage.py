@@ -8,7 +8,6 @@ temporary file and a rename; on an object store one upload.
 import hashlib
 import io
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from overlap.archives import open_archive
 from overlap.entries import Entry
 from overlap.errors import CorruptError, UserError
 from overlap.reading import Read, read_local, read_remote
+from overlap.replacing import replacing
+from overlap.trouble import storage_named
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -133,8 +134,9 @@ class Location:
 
     def _answers(self, question: str) -> bool:
         try:
-            self._filesystem.invalidate_cache()
-            return bool(getattr(self._filesystem, question)(self._path))
+            with storage_named(self):
+                self._filesystem.invalidate_cache()
+                return bool(getattr(self._filesystem, question)(self._path))
         except FileNotFoundError:  # not even the archive
             return False
 
@@ -146,8 +148,7 @@ class Location:
                     if item.is_file():
                         yield Entry.of_stat(item.name, item.stat())
             return
-        self._filesystem.invalidate_cache()
-        for info in self._filesystem.ls(self._path, detail=True):
+        for info in self._listed():
             if info["type"] == "file":
                 yield Entry.of_info(info)
 
@@ -157,8 +158,13 @@ class Location:
             return []
         if self.local is not None:
             return sorted(item.name for item in self.local.iterdir() if item.is_dir())
-        found = self._filesystem.ls(self._path, detail=True)
+        found = self._listed()
         return sorted(PurePosixPath(i["name"]).name for i in found if i["type"] == "directory")
+
+    def _listed(self) -> list[dict[str, Any]]:
+        with storage_named(self):
+            self._filesystem.invalidate_cache()
+            return list(self._filesystem.ls(self._path, detail=True))
 
     def read_bytes(self) -> bytes:
         """The whole file.
@@ -166,10 +172,11 @@ class Location:
         Raises:
             FileNotFoundError: nothing is there.
         """
-        if self.local is not None:
-            return self.local.read_bytes()
         if self._member is None:
-            return bytes(self._filesystem.cat_file(self._path))
+            with storage_named(self):
+                if self.local is not None:
+                    return self.local.read_bytes()
+                return bytes(self._filesystem.cat_file(self._path))
         (content,) = open_archive(self._member[1]).read_many([self._member[0]])
         if isinstance(content, OSError):
             raise content
@@ -240,23 +247,17 @@ class Location:
 
         Raises:
             UserError: this is in a zip archive, which can only be read.
+            StorageError: it cannot be written.
         """
         self.check_writable()
-        if self.local is None:
+        with storage_named(self):
+            if self.local is not None:
+                with replacing(self.local) as file:
+                    yield file
+                return
             buffer = io.BytesIO()
             yield buffer
             self._filesystem.pipe_file(self._path, buffer.getvalue())
-            return
-        self.local.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.local.with_name(f".{self.local.name}.{secrets.token_hex(4)}.part")
-        try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.local)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def digest(self) -> str | None:
         """SHA-256 of the file's content, in hexadecimal; None where there is no file."""
@@ -310,7 +311,8 @@ class Location:
         """Remove a file or a whole folder; nothing happens when nothing is there."""
         self.check_writable()
         if self.exists():
-            self._filesystem.rm(self._path, recursive=True)
+            with storage_named(self):
+                self._filesystem.rm(self._path, recursive=True)
 
     def zarr_store(self, *, read_only: bool = False) -> Store:
         """This folder as a Zarr store."""

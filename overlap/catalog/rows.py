@@ -180,7 +180,9 @@ def content_hash(part: pd.DataFrame, *more: str) -> xxhash.xxh3_128:
 def _damage_named(location: Location) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's; Arrow's own have no number
         raise _damaged(location, str(error)) from None
 
 

@@ -58,7 +58,7 @@ def check_footer(file: IO[bytes]) -> None:
     """Compare the footer of an open file with its seal; one without a seal is taken as it is.
 
     Raises:
-        OSError: it is not what was written.
+        ValueError: it is not what was written.
     """
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - _END))
@@ -68,5 +68,5 @@ def check_footer(file: IO[bytes]) -> None:
         file.seek(start)
         mark, digest = file.read(len(MARK)), file.read(DIGEST_BYTES)
         if mark == MARK and xxh3_128_digest(file.read()) != digest:
-            raise OSError("its footer does not fit its seal")
+            raise ValueError("its footer does not fit its seal")
     file.seek(0)

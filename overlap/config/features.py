@@ -85,6 +85,13 @@ class FeatureConfig(Section):
         """(mel, frame, resolution) of one clip's features."""
         return self.mels, self.frames, len(self.resolutions)
 
+    def difference(self, wanted: "FeatureConfig") -> str:
+        """The fields in which another configuration differs, with both values."""
+        names = [n for n in type(self).model_fields if getattr(self, n) != getattr(wanted, n)]
+        return ", ".join(
+            f"{n} {getattr(self, n)!r} there, {getattr(wanted, n)!r} asked" for n in names
+        )
+
 
 class StoreConfig(Section):
     """How the feature store is cut and written; none of it changes a value."""

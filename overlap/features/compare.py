@@ -10,7 +10,7 @@ from overlap.config import Resolution, RunConfig
 from overlap.errors import NotReadyError, UserError
 from overlap.features.drift import Drift, drift
 from overlap.features.layout import SPLITS
-from overlap.features.store import NAME, FeatureStore, difference
+from overlap.features.store import NAME, FeatureStore
 from overlap.storage import Location
 
 
@@ -66,7 +66,7 @@ def find_other(config: RunConfig) -> FeatureStore | None:
     if store.config != config.features:
         raise UserError(
             f"{place}: holds features of another configuration, which cannot be compared "
-            f"({difference(store.config, config.features)})"
+            f"({store.config.difference(config.features)})"
         )
     catalog = previous_catalog(workspace)
     missing = 0 if catalog is None else len(store.missing(catalog))

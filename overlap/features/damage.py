@@ -1,15 +1,30 @@
 """Damage of a feature store: how it is found, and in what words it is told."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from overlap.config import fingerprint
-from overlap.errors import CorruptError
+from overlap.errors import CorruptError, OverlapError
+from overlap.trouble import storage_named
+
+
+class Located(Protocol):
+    """What has an address."""
+
+    @property
+    def location(self) -> object:
+        """The address."""
+
+
+Owner = TypeVar("Owner", bound=Located)
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 AGAIN: Final = "`overlap verify --repair` marks what is damaged, and the next run computes it again"
 ANEW: Final = "remove the store, and the next run computes it anew"
@@ -17,7 +32,7 @@ ANEW: Final = "remove the store, and the next run computes it anew"
 
 @contextmanager
 def damage_named(what: str, remedy: str = AGAIN) -> Iterator[None]:
-    """Around the reading of something: whatever fails but the disk itself is damage.
+    """Around the reading of something: whatever fails but the storage itself is damage.
 
     Args:
         what: What is read.
@@ -25,14 +40,29 @@ def damage_named(what: str, remedy: str = AGAIN) -> Iterator[None]:
 
     Raises:
         CorruptError: it is damaged.
+        StorageError: the storage fails.
     """
     try:
-        yield
-    except (OSError, CorruptError):
+        with storage_named(what):
+            yield
+    except (FileNotFoundError, OverlapError):
         raise
     except Exception as error:  # noqa: BLE001  it can fail in any codec or parser
         said = str(error) or type(error).__name__
         raise CorruptError(f"{what}: damaged ({said}); {remedy}") from None
+
+
+def of_storage(
+    method: Callable[Concatenate[Owner, Given], Result],
+) -> Callable[Concatenate[Owner, Given], Result]:
+    """A method of a store that writes: where the storage fails, it is named."""
+
+    @wraps(method)
+    def named(self: Owner, *given: Given.args, **more: Given.kwargs) -> Result:
+        with storage_named(self.location):
+            return method(self, *given, **more)
+
+    return cast("Callable[Concatenate[Owner, Given], Result]", named)
 
 
 def seal_of(attributes: Mapping[str, Any]) -> str:

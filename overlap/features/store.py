@@ -26,7 +26,7 @@ from overlap.catalog.rows import OK, ClipRows
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.errors import NotReadyError, UserError
 from overlap.features.blocks import Block, cut
-from overlap.features.damage import ANEW, damage_named, holds, read_each, seal_of
+from overlap.features.damage import ANEW, damage_named, holds, of_storage, read_each, seal_of
 from overlap.features.layout import (
     COLUMN_ROWS,
     COLUMNS,
@@ -38,6 +38,7 @@ from overlap.features.layout import (
 from overlap.features.statistics import Normalisation, normalisation
 from overlap.provenance import git_revision, software
 from overlap.storage import Location
+from overlap.trouble import storage_named
 
 NAME = "features.zarr"
 FORMAT = 2
@@ -103,7 +104,7 @@ class FeatureStore:
         if existing.config != config:
             raise UserError(
                 f"{existing.location}: holds features of another configuration "
-                f"({difference(existing.config, config)}); use another --workspace, "
+                f"({existing.config.difference(config)}); use another --workspace, "
                 "or remove that folder to compute them anew"
             )
         return existing
@@ -129,16 +130,18 @@ class FeatureStore:
             "software": software(),
             "git_revision": git_revision(),
         }
-        group = zarr.open_group(
-            location.zarr_store(),
-            mode="w",
-            zarr_format=3,
-            attributes={**about, "seal": seal_of(about)},
-        )
-        create_arrays(group, config, store)
-        group.attrs["format"] = FORMAT  # last: a store without it was never finished
+        with storage_named(location):
+            group = zarr.open_group(
+                location.zarr_store(),
+                mode="w",
+                zarr_format=3,
+                attributes={**about, "seal": seal_of(about)},
+            )
+            create_arrays(group, config, store)
+            group.attrs["format"] = FORMAT  # last: a store without it was never finished
         return cls(location, group)
 
+    @of_storage
     def sync(self, rows: ClipRows) -> None:
         """Give every row a place; writes nothing when all have theirs."""
         for name in ("mel", *COLUMNS):
@@ -176,6 +179,7 @@ class FeatureStore:
         """Rows per chunk of `mel`."""
         return int(self._array("mel").chunks[0])
 
+    @of_storage
     def write_rows(self, start: int, values: NDArray[np.float16]) -> None:
         """Write the rows of one or more whole chunks."""
         if start % self.chunk_clips():
@@ -191,10 +195,12 @@ class FeatureStore:
         if key.any() and key.tobytes().hex() != block.key:
             self.mark_missing(block.index)
 
+    @of_storage
     def mark_missing(self, index: int) -> None:
         """Take back the done marker of a block, so that it is computed again."""
         self._array("blocks/key")[index] = 0
 
+    @of_storage
     def mark_done(self, block: Block, histogram: NDArray[np.uint32], digest: bytes) -> None:
         """Write a block's statistics, then its done marker."""
         self._array("blocks/histogram")[block.index] = histogram
@@ -310,11 +316,3 @@ def _columns(rows: ClipRows) -> Iterator[tuple[str, slice, NDArray[Any]]]:
         yield "split", place, (part["split"] == "test").to_numpy(np.uint8)
         yield "valid", place, (part["state"] == OK).to_numpy(np.bool_)
         start = place.stop
-
-
-def difference(there: FeatureConfig, wanted: FeatureConfig) -> str:
-    """The fields in which two configurations differ, with both values."""
-    names = [n for n in FeatureConfig.model_fields if getattr(there, n) != getattr(wanted, n)]
-    return ", ".join(
-        f"{n} {getattr(there, n)!r} there, {getattr(wanted, n)!r} asked" for n in names
-    )
