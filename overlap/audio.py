@@ -31,6 +31,14 @@ One such clip would raise the peak of the whole data set and put every other cli
 floor of the normalisation."""
 MARGIN_SECONDS = 0.1
 """Read beyond the end of the clip, so that resampling sees what follows it."""
+FATTEST_BYTES_PER_SECOND = 192_000 * 8 * 8
+"""The most that a second of any usual sound takes: 192 kHz, eight channels, 64 bits."""
+AROUND_BYTES = 16 << 20
+"""Bytes allowed beside that: texts, pictures, or what follows the clip and is trimmed."""
+HIGHEST_RATE_HZ = 1 << 20
+"""No recorder is faster, and the field for it in FLAC ends here; a header that says more lies."""
+LOWEST_RATE = 1 / 64
+"""As a part of the wanted rate; a file below that has nothing of the band that the features see."""
 SCALE = np.float32(2**-15)
 """Full scale of a 16-bit sample; a power of two, so that no bit of it is rounded."""
 
@@ -52,6 +60,20 @@ def is_audio(name: str) -> bool:
     return not name.startswith(".") and PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
+def most_bytes(wanted: AudioFormat) -> int:
+    """Largest file that is read for a clip, in bytes; decoded, what it needs is held to this too.
+
+    Longer sound is trimmed, but only as far as it may be meant as a clip: ten hours are a mistake,
+    and would take a worker's memory before they are known for one.
+
+    Examples:
+        >>> most_bytes(AudioFormat(16000, 16000)) / 1e6
+        30.294016
+    """
+    seconds = wanted.samples / wanted.rate_hz + MARGIN_SECONDS
+    return int(seconds * FATTEST_BYTES_PER_SECOND) + AROUND_BYTES
+
+
 def decode(data: bytes, wanted: AudioFormat, out: NDArray[np.float32] | None = None) -> Clip:
     """Decode a sound file and repair it.
 
@@ -65,8 +87,8 @@ def decode(data: bytes, wanted: AudioFormat, out: NDArray[np.float32] | None = N
             its content is undefined after an error.
 
     Raises:
-        AudioError: no audio can be read, it has no samples, is not finite, is silent, or reaches
-            beyond `LOUDEST`.
+        AudioError: no audio can be read, it has no samples, is not finite, is silent, reaches
+            beyond `LOUDEST`, or has a rate or a number of channels that no clip has.
     """
     pcm = pcm16(data)
     if pcm is None:
@@ -105,17 +127,24 @@ def _scale(codes: NDArray[np.int16], out: NDArray[np.float32]) -> tuple[np.int16
 
 
 def _scaled(pcm: Pcm16, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, int]:
-    part = pcm.samples[: _frames(pcm.rate_hz, wanted)]
+    part = pcm.samples[: _frames(pcm.rate_hz, pcm.channels, len(pcm.samples), wanted)]
     return part.astype(np.float32) * SCALE, pcm.rate_hz, len(pcm.samples)
 
 
 def _read(data: bytes, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, int]:
     """(frames, channels) float32 that the clip needs, rate and frames of the whole file."""
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(_File(data)) as file:
             rate = file.samplerate
-            samples = file.read(_frames(rate, wanted), dtype="float32", always_2d=True)
-            length = max(file.frames, len(samples))
+            frames = _frames(rate, file.channels, file.frames, wanted)
+            samples = file.read(frames, dtype="float32", always_2d=True)
+            # A header may say more than there is: then the end is where reading ended.
+            length = len(samples) if len(samples) < frames else max(file.frames, frames)
+    except AudioError:  # is a ValueError too
+        raise
+    except soundfile.LibsndfileError as error:
+        # Without its prefix, which names the object in memory: equal faults have equal reasons.
+        raise AudioError(f"unreadable ({error.error_string.strip().rstrip('.')})") from None
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         raise AudioError(f"unreadable ({str(error).strip().rstrip('.')})") from None
     if not len(samples):
@@ -128,9 +157,32 @@ def _read(data: bytes, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, i
     return samples, rate, length
 
 
-def _frames(rate: int, wanted: AudioFormat) -> int:
-    """Frames at this rate that the clip needs, with the margin."""
-    return int(np.ceil((wanted.samples / wanted.rate_hz + MARGIN_SECONDS) * rate))
+class _File(io.BytesIO):
+    """Bytes as a file whose position is where it was after a seek to nowhere, as on a disk.
+
+    A damaged header makes libsndfile seek before the beginning. An exception cannot cross it: it
+    would be printed, with a traceback, and taken for position 0.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
+
+
+def _frames(rate: int, channels: int, length: int, wanted: AudioFormat) -> int:
+    """Frames that the clip needs of a file with `length` of them, with the margin.
+
+    Raises:
+        AudioError: the header says something that no clip has.
+    """
+    if not LOWEST_RATE * wanted.rate_hz <= rate <= HIGHEST_RATE_HZ:
+        raise AudioError(f"its header says a rate of {rate} Hz")
+    frames = int(np.ceil((wanted.samples / wanted.rate_hz + MARGIN_SECONDS) * rate))
+    if 4 * channels * min(frames, length) > most_bytes(wanted):
+        raise AudioError(f"its header says {channels} channels at {rate} Hz")
+    return frames
 
 
 def _repaired(

@@ -117,3 +117,36 @@ def test_one_sample_is_a_clip() -> None:
 )
 def test_what_is_taken_for_a_clip(name: str, expected: bool) -> None:
     assert is_audio(name) is expected
+
+
+@pytest.mark.parametrize("rate", [1, 249, 2**20 + 1, 2**31 - 1])
+def test_a_rate_that_no_recorder_has_is_said(rate: int) -> None:
+    with pytest.raises(AudioError, match=f"its header says a rate of {rate} Hz"):
+        decode(encoded(tone(1.0), rate), WANTED)
+
+
+def test_more_channels_than_memory_is_given_are_said() -> None:
+    many = np.full((RATE, 1000), 0.1)
+    with pytest.raises(AudioError, match="its header says 1000 channels at 16000 Hz"):
+        decode(encoded(many, subtype="PCM_U8"), WANTED)
+
+
+def test_equal_faults_have_equal_reasons() -> None:
+    """Without the object in memory that libsndfile was given."""
+    reasons = set()
+    for content in (b"no sound", b"nor is this a sound"):
+        with pytest.raises(AudioError) as error:
+            decode(content, WANTED)
+        reasons.add(str(error.value))
+    assert reasons == {"unreadable (Format not recognised)"}
+
+
+def test_a_header_that_says_more_than_there_is() -> None:
+    """An MP3 of half a second that says ten hours is padded, not trimmed."""
+    content = bytearray(encoded(tone(0.5), format="MP3", subtype="MPEG_LAYER_III"))
+    frames = content.index(b"Xing") + 8
+    content[frames : frames + 4] = (10**6).to_bytes(4, "big")
+    assert soundfile.info(io.BytesIO(content)).duration > 35000
+    clip = decode(bytes(content), WANTED)
+    assert clip.repairs == ("padded",)
+    assert not clip.samples[-RATE // 4 :].any()
