@@ -20,7 +20,7 @@ from fsspec.implementations.zip import ZipFileSystem
 
 from overlap.entries import Entry, tag_of
 from overlap.errors import UserError
-from overlap.reading import Read, as_read
+from overlap.reading import Read, TooLargeError, as_read
 
 KEPT_OPEN = 4
 """Archives that a process keeps open; their directories are held in memory."""
@@ -51,7 +51,7 @@ class Archive:
         starts = [member.header_offset for member in members]
         self._starts = sorted([*starts, self.filesystem.zip.start_dir])
 
-    def read_many(self, names: Sequence[str]) -> list[Read]:
+    def read_many(self, names: Sequence[str], most: int | None = None) -> list[Read]:
         """Members by their paths in the archive, in the order of `names`.
 
         What cannot be read, or is not what the archive's directory says, is an error in its
@@ -62,6 +62,9 @@ class Archive:
         for index, name in enumerate(names):
             member = self._members.get(name)
             if member is None:
+                continue
+            if most is not None and member.file_size > most:
+                found[index] = TooLargeError(member.file_size)
                 continue
             if _is_simple(member):
                 ranged.append((index, member))

@@ -2,9 +2,9 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 TAGS = (
@@ -47,3 +47,23 @@ def tag_of(info: Mapping[str, Any]) -> object | None:
     """What of fsspec's word on a file changes with its content; None where nothing does."""
     # The CRC of an empty file is 0, which is a tag like any other.
     return next((info[name] for name in TAGS if info.get(name) not in (None, "")), None)
+
+
+def local_entries(folder: Path, others: list[str] | None = None) -> Iterator[Entry]:
+    """Files directly in a folder of a local disk; links are followed, wherever they lead.
+
+    Args:
+        folder: The folder.
+        others: Receives the names of what is no file: folders, pipes, devices, and links that lead
+            nowhere, or to themselves.
+    """
+    with os.scandir(folder) as found:
+        for item in found:
+            try:
+                stat = item.stat() if item.is_file() else None
+            except OSError:  # a link that leads to itself; a file that was just removed
+                stat = None
+            if stat is not None:
+                yield Entry.of_stat(item.name, stat)
+            elif others is not None:
+                others.append(item.name)

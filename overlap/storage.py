@@ -24,7 +24,7 @@ from zarr.abc.store import Store
 
 from overlap import addresses, documents
 from overlap.archives import open_archive
-from overlap.entries import Entry
+from overlap.entries import Entry, local_entries
 from overlap.errors import CorruptError, UserError
 from overlap.reading import Read, read_local, read_remote
 from overlap.replacing import replacing
@@ -140,13 +140,18 @@ class Location:
         except FileNotFoundError:  # not even the archive
             return False
 
-    def files(self) -> Iterator[Entry]:
-        """Every file directly in this folder, in no particular order."""
+    def is_file(self) -> bool:
+        """Whether a file is there that can be read to its end: no folder, pipe or device."""
+        return self.local.is_file() if self.local is not None else self._answers("isfile")
+
+    def size(self) -> int:
+        """Bytes of the file, as its file system tells; 0 where that does not know."""
+        return int(self._filesystem.info(self._path)["size"] or 0)
+
+    def files(self, others: list[str] | None = None) -> Iterator[Entry]:
+        """Every file directly in this folder; `others` receives names of what is no file there."""
         if self.local is not None:
-            with os.scandir(self.local) as found:
-                for item in found:
-                    if item.is_file():
-                        yield Entry.of_stat(item.name, item.stat())
+            yield from local_entries(self.local, others)
             return
         for info in self._listed():
             if info["type"] == "file":
@@ -199,23 +204,27 @@ class Location:
             raise CorruptError(f"{self}: is damaged: its SHA-256 is not the one that was noted")
         return data
 
-    def read_many(self, names: Sequence[str]) -> list[Read]:
+    def read_many(self, names: Sequence[str], most: int | None = None) -> list[Read]:
         """Files of this folder; on object stores and in archives on them, all at once.
 
         Args:
             names: Files below it.
+            most: Bytes of a file, at most: a larger one is a `TooLargeError`, not read whole. None:
+                any number.
 
         Returns:
             The content of each, in the order of `names`; an `OSError` in the place of what
             cannot be read.
         """
         if self.local is not None:
-            return read_local(str(self.local), names)
+            return read_local(str(self.local), names, most)
         try:
-            if self._member is not None:
-                folder = f"{self._member[0]}/" if self._member[0] else ""
-                return open_archive(self._member[1]).read_many([folder + name for name in names])
-            return read_remote(self._filesystem, [f"{self._path}/{name}" for name in names])
+            if self._member is None:
+                paths = [f"{self._path}/{name}" for name in names]
+                return read_remote(self._filesystem, paths, most)
+            folder = f"{self._member[0]}/" if self._member[0] else ""
+            members = [folder + name for name in names]
+            return open_archive(self._member[1]).read_many(members, most)
         except OSError as error:  # not even the archive
             return [error] * len(names)
 

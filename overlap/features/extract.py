@@ -100,7 +100,7 @@ def _buffers(config: FeatureConfig, chunk: int) -> _Buffers:
 def _contents(job: BlockJob) -> Generator[Read]:
     """Contents of the files of a block, read while earlier ones are computed."""
     held = [file for file, split in zip(job.files, job.splits, strict=True) if split >= 0]
-    return read_ahead(job.data, held)
+    return read_ahead(job.data, held, job.wanted)
 
 
 def _compute(

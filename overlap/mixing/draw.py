@@ -25,12 +25,13 @@ import pandas as pd
 import soundfile
 from numpy.typing import NDArray
 
-from overlap.audio import decode
+from overlap.catalog.inspection import load_clip
 from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE, Split
 from overlap.config import AudioFormat
 from overlap.errors import AudioError, UserError
 from overlap.folders import new_folder
 from overlap.mixing.pools import MixConfig, Pool, plan_pools
+from overlap.storage import Location
 
 ANSWERS = "test_answer.csv"
 WORD_RMS = 0.05
@@ -229,9 +230,10 @@ class _Word:
 @lru_cache(maxsize=10000)
 def _word(file: str, wanted: AudioFormat) -> _Word:
     try:
-        samples = decode(Path(file).read_bytes(), wanted).samples.astype(np.float64)
+        recording = load_clip(Location(str(Path(file).parent)), Path(file).name, wanted)
     except AudioError as error:
         raise UserError(f"{file}: {error}; remove it from the words") from None
+    samples = recording.samples.astype(np.float64)
     loudness = np.abs(samples)
     spoken = np.flatnonzero(loudness > SPOKEN * loudness.max())
     return _Word(samples, int(spoken[0]), int(len(samples) - 1 - spoken[-1]))

@@ -60,7 +60,7 @@ def batches(
         compute_features(samples[:waiting], features, decibels[end - waiting : end])
         waiting = 0
 
-    with closing(read_ahead(data, files)) as contents:
+    with closing(read_ahead(data, files, wanted)) as contents:
         for place, content in enumerate(contents):
             try:
                 clip = decoded(content, wanted, samples[waiting])

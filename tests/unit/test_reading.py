@@ -18,6 +18,7 @@ from overlap.catalog.inspection import decoded, digest, load_clip, read_ahead
 from overlap.config import AudioFormat, RunConfig
 from overlap.errors import AudioError, DataError, UserError
 from overlap.pending import pending_work
+from overlap.reading import TooLargeError
 from overlap.storage import Location
 
 WANTED = AudioFormat(100, 100)
@@ -251,11 +252,11 @@ def readers() -> list[threading.Thread]:
 
 def test_contents_come_in_order_and_so_do_errors(tmp_path: Path, clips: list[str]) -> None:
     data = Location.of(tmp_path)
-    found = [*read_ahead(data, clips)]
+    found = [*read_ahead(data, clips, WANTED)]
     assert [isinstance(content, OSError) for content in found] == [n == 5 for n in range(7)]
     for number in (0, 1, 2, 3, 4, 6):
         assert found[number] == (tmp_path / clips[number]).read_bytes()
-    assert [*read_ahead(data, [])] == []
+    assert [*read_ahead(data, [], WANTED)] == []
     assert not readers()
 
 
@@ -263,7 +264,7 @@ def test_what_is_read_quickly_needs_no_thread(
     tmp_path: Path, clips: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspection, "QUICK_SECONDS", 60)
-    some = read_ahead(Location.of(tmp_path), clips)
+    some = read_ahead(Location.of(tmp_path), clips, WANTED)
     assert next(some) == (tmp_path / clips[0]).read_bytes()
     assert not readers()
     assert len([*some]) == 6
@@ -272,7 +273,7 @@ def test_what_is_read_quickly_needs_no_thread(
 def test_a_content_gives_a_clip_or_the_reason(tmp_path: Path, clips: list[str]) -> None:
     out = np.full((7, 100), np.nan, np.float32)
     reasons = {}
-    for number, content in enumerate(read_ahead(Location.of(tmp_path), clips)):
+    for number, content in enumerate(read_ahead(Location.of(tmp_path), clips, WANTED)):
         try:
             clip = decoded(content, WANTED, out[number])
         except AudioError as error:
@@ -288,13 +289,49 @@ def test_a_content_gives_a_clip_or_the_reason(tmp_path: Path, clips: list[str]) 
     assert reasons[5] == "cannot be opened (No such file or directory)"
 
 
+def test_what_is_larger_than_asked_for_is_not_read(folder: Location) -> None:
+    first, large, missing, empty = folder.read_many(["a.wav", "large", "nothing", "empty"], 100)
+    assert (first, empty) == (b"first", b"")
+    assert isinstance(large, TooLargeError)
+    assert isinstance(missing, FileNotFoundError)
+    assert folder.read_many(["large"], len(FILES["large"])) == [FILES["large"]]
+    assert isinstance(folder.read_many(["large"], len(FILES["large"]) - 1)[0], TooLargeError)
+
+
+def test_a_file_that_tells_no_size_ends_where_asked(tmp_path: Path) -> None:
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    (endless,) = Location.of(tmp_path).read_many(["endless"], 1 << 20)
+    assert isinstance(endless, TooLargeError)
+
+
+@pytest.mark.parametrize("where", ["local", "memory"])
+def test_large_files_are_read_when_their_turn_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(inspection, "GROUP_BYTES", 1 << 16)
+    monkeypatch.setattr(inspection, "most_bytes", lambda _: 1 << 19)
+    monkeypatch.setattr(inspection, "QUICK_SECONDS", 0)
+    top = Location.of(tmp_path if where == "local" else f"memory://{tmp_path.name}")
+    contents = {str(n): bytes([n]) * (n % 3 * 100_000 + 10) for n in range(70)}
+    contents["9"] = bytes(1 << 20)
+    for name, content in contents.items():
+        (top / name).write_bytes(content)
+    found = dict(zip(contents, read_ahead(top, [*contents], WANTED), strict=True))
+    assert isinstance(found["9"], TooLargeError)
+    with pytest.raises(AudioError, match=r"too large \(.*; a file for 1 s may have 0.5 MB\)"):
+        decoded(found.pop("9"), WANTED)
+    assert all(found[name] == contents[name] for name in found)
+    if where == "memory":
+        fsspec.filesystem("memory").rm(f"/{tmp_path.name}", recursive=True)
+
+
 def test_no_thread_stays_behind(tmp_path: Path, clips: list[str]) -> None:
-    some = read_ahead(Location.of(tmp_path), clips)
+    some = read_ahead(Location.of(tmp_path), clips, WANTED)
     next(some)
     assert readers()
     some.close()
     assert not readers()
-    nowhere = read_ahead(Location.of("zip://::" + str(tmp_path / "0.wav")), clips)
+    nowhere = read_ahead(Location.of("zip://::" + str(tmp_path / "0.wav")), clips, WANTED)
     with pytest.raises(UserError, match="is no zip archive"):
         next(nowhere)
     assert not readers()
