@@ -7,6 +7,7 @@ import numpy as np
 from overlap.accelerators import usable_bytes
 from overlap.calibration import calibrate
 from overlap.catalog import list_data
+from overlap.catalog.build import check_tables
 from overlap.config import RunConfig
 from overlap.features.compute import Way, way
 from overlap.pending import pending_work
@@ -54,9 +55,10 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
         cpu_workers: CPU workers that will compute features.
 
     Raises:
-        DataError: there is no data.
+        DataError: there is no data, or its names and tables are wrong.
     """
     listing = list_data(config.data)
+    check_tables(listing)
     pending, rows = pending_work(config, listing), len(listing.files)
     measured = calibrate(listing, config.features, config.store)
     raw = 2 * int(np.prod(config.features.shape))

@@ -66,6 +66,17 @@ def named_clips(listing: Listing) -> pd.DataFrame:
     return _joined(listing, Problems())[0]
 
 
+def check_tables(listing: Listing) -> None:
+    """Refuse names and tables that do not fit together, as far as it shows without decoding.
+
+    Raises:
+        DataError: the message lists all of it.
+    """
+    problems = Problems([*listing.problems.found])
+    _joined(listing, problems)
+    problems.raise_if_fatal(str(listing.data))
+
+
 def clips_to_predict(listing: Listing) -> pd.DataFrame:
     """The clips of a folder that stand for a row of the output, in the order of its rows.
 
@@ -106,7 +117,8 @@ def _joined(listing: Listing, problems: Problems) -> tuple[pd.DataFrame, NDArray
             part["position"] = position
             part["table_id"] = pd.Series([table.ids[p] for p in position], dtype="str")
             if split == "train" and set(words) == set(table.words):
-                columns = [table.words.index(word) for word in words]
+                places = {word: place for place, word in enumerate(table.words)}
+                columns = [places[word] for word in words]
                 values = table.values[position][:, columns]
             else:
                 values = values[: len(part)]

@@ -7,6 +7,8 @@ from overlap.errors import DataError
 
 EXAMPLES = 5
 """How many cases of one problem are named."""
+LONGEST, LONGEST_SENTENCE = 400, 4000
+"""Letters of a name, and of a problem, that are shown."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,23 @@ class Problem:
         return f"{self.what}: {', '.join(self.cases)}{more}"
 
 
+def printable(name: str, longest: int = LONGEST) -> str:
+    r"""A name as it may stand in a terminal, a log, JSON and a page.
+
+    Names of files and cells of tables may hold line ends, a terminal's commands, or bytes that are
+    no text at all.
+
+    Examples:
+        >>> print(printable("two\nlines"))
+        two\nlines
+        >>> print(printable("\udcb0"))
+        \udcb0
+    """
+    letters = (x if x.isprintable() else repr(x)[1:-1] for x in name[:longest])
+    shown = "".join(letters)
+    return (shown or "(empty)") + "…" * (len(name) > longest)
+
+
 @dataclass
 class Problems:
     """The report of one data set."""
@@ -37,8 +56,9 @@ class Problems:
 
     def add(self, what: str, cases: Iterable[object] = (), *, fatal: bool = True) -> None:
         """Note a problem whatever the number of cases."""
-        named = [str(case) for case in cases]
-        self.found.append(Problem(what, tuple(named[:EXAMPLES]), len(named), fatal))
+        named = [*cases]
+        shown = tuple(printable(str(case)) for case in named[:EXAMPLES])
+        self.found.append(Problem(printable(what, LONGEST_SENTENCE), shown, len(named), fatal))
 
     def add_cases(self, what: str, cases: Iterable[object], *, fatal: bool = True) -> None:
         """Note a problem if there is any case of it."""

@@ -1,5 +1,7 @@
 """Scoring two CSV tables, joined by id and by word."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from overlap.catalog.listing import LABELS
@@ -42,12 +44,16 @@ def score_tables(labels: str, predictions: str, train_labels: str | None = None)
         raise DataError(f"{predictions}: cannot be scored")
     mean = None
     if known is not None and set(known.words) == set(truth.words):
-        columns = [known.words.index(word) for word in truth.words]
+        columns = _places(known.words, truth.words)
         mean = known.values.mean(axis=0)[columns]
-    place = {clip: row for row, clip in enumerate(predicted.ids)}
-    rows = [place[clip] for clip in truth.ids]
-    columns = [predicted.words.index(word) for word in truth.words]
+    rows = _places(predicted.ids, truth.ids)
+    columns = _places(predicted.words, truth.words)
     return score(truth.values, predicted.values[np.ix_(rows, columns)], truth.words, mean)
+
+
+def _places(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    place = {name: index for index, name in enumerate(names)}
+    return [place[name] for name in wanted]
 
 
 def _read(address: str, problems: Problems, beside: str = "") -> Table | None:

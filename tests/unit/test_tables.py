@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 
+from overlap.catalog import tables
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables import match_ids, read_table
 from overlap.storage import Location
@@ -51,11 +53,25 @@ def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
         ("id,yes\na,1\na,1\n", "table.csv has ids more than once: a"),
         ("id,yes,yes\na,1,0\n", "table.csv has columns more than once: yes"),
         ("name,yes\na,1\n", "table.csv has no column id; its columns are: name, yes"),
-        ("id;yes\na;1\n", "table.csv has no column id; its columns are: id;yes"),
+        (
+            "id;yes\na;1\n",
+            "table.csv has no column id (cells are divided by commas, not by ';')",
+        ),
         ("id\na\n", "table.csv has no column for a word"),
         ("", "table.csv cannot be read as a CSV table in UTF-8"),
         ('id,yes\n"a,1\n', "table.csv cannot be read as a CSV table in UTF-8"),
         (b"id,\xff\xfe\n", "table.csv cannot be read as a CSV table in UTF-8"),
+        (b"id,yes\n\xb0\xa1,1\n", "table.csv cannot be read as a CSV table in UTF-8 (line 2: byte"),
+        ("id,yes,\na,1,\n", "table.csv has columns without a name: column 3"),
+        ("id,yes\na,1,\n", "table.csv has rows with more or fewer cells than its header: line 2"),
+        ("yes,id\n1\n", "table.csv has rows with more or fewer cells than its header: line 2"),
+        ("id,yes\na,1_0\n", "table.csv has rows with a cell that is not a number: a"),
+        ("id,yes\na,٣\n", "table.csv has rows with a cell that is not a number: a"),
+        ("id,yes\na,18446744073709551616\n", "table.csv has rows that do not sum to 1: a"),
+        (
+            "id,yes\n" + "x" * (17 << 20),
+            "table.csv cannot be read as a CSV table in UTF-8 (line 2 has",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, text: str | bytes, message: str) -> None:
@@ -88,3 +104,34 @@ def test_match_by_stem_and_by_number() -> None:
 
 def test_an_exact_stem_wins_over_a_number() -> None:
     assert match_ids(["7", "clip_7"], ["7"]).tolist() == [0]
+
+
+def test_rows_are_never_shifted(tmp_path: Path) -> None:
+    """A comma at the end of every row made the first column an index, and the ids numbers."""
+    table, found = read(tmp_path, "id,yes,no\na,1,0,\nb,0,1,\n")
+    assert found == ["table.csv has rows with more or fewer cells than its header: line 2, line 3"]
+    assert table.ids == ()
+
+
+def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    table, found = read(tmp_path, "\nid,yes\r\n\r\na,1\r\n\n")
+    assert found == []
+    assert table.ids == ("a",)
+
+
+def test_names_cannot_command_a_terminal(tmp_path: Path) -> None:
+    _, found = read(tmp_path, 'id,yes\n"a\n\x1b[2J",2\n"' + "b" * 5000 + '",2\n,2\n')
+    assert found[0].startswith(r"table.csv has rows that do not sum to 1: a\n\x1b[2J, bbb")
+    assert found[0].endswith("b…, (empty)")
+    assert len(found[0]) < 600
+
+
+def test_a_table_in_a_store_is_held_to_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_BYTES", 15)
+    memory, problems = fsspec.filesystem("memory"), Problems()
+    for content in (b"id,yes\na,1\n", b"id,yes\na,1\nb,1\nc,1\n"):
+        memory.pipe_file("/hostile/table.csv", content)
+        table = read_table(Location.of("memory://hostile/table.csv"), problems, labels=True)
+        assert (table is None) == (len(content) > 15)
+    assert "the most" in str(problems.found[0])
+    memory.rm("/hostile", recursive=True)
