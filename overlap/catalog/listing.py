@@ -51,8 +51,10 @@ def list_data(address: str | Location) -> Listing:
             f"be predicted test/*.wav and {TEMPLATE}{_hint(data, folders)}"
         )
     splits: list[Split] = ["train", "test"] if "test" in folders else ["train"]
-    files = pd.concat([_files(data / s, s, f"{s}/") for s in splits], ignore_index=True)
+    parts = [_files(data / s, s, f"{s}/", problems) for s in splits]
+    files = pd.concat(parts, ignore_index=True)
     if not (files["split"] == "train").any():
+        problems.raise_if_fatal(str(data))
         raise _no_clips(data / "train")
     _check_ids(files, problems)
     labels = _table(data / LABELS, problems, labels=True)
@@ -74,10 +76,11 @@ def list_clips(address: str | Location) -> Listing:
         DataError: there is no such folder, or no clip directly in it.
     """
     data = _folder(address)
-    files = _files(data, "test", "")
-    if files.empty:
-        raise _no_clips(data)
     problems = Problems()
+    files = _files(data, "test", "", problems)
+    if files.empty:
+        problems.raise_if_fatal(str(data))
+        raise _no_clips(data)
     _check_ids(files, problems)
     template = _table(data / TEMPLATE, problems, labels=False)
     return Listing(data, files, None, template, None, problems)
@@ -104,8 +107,20 @@ def _no_clips(folder: Location) -> DataError:
     )
 
 
-def _files(folder: Location, split: Split, prefix: str) -> pd.DataFrame:
-    entries = [entry for entry in folder.files() if is_audio(entry.name)]
+def _files(folder: Location, split: Split, prefix: str, problems: Problems) -> pd.DataFrame:
+    others: list[str] = []
+    entries = [entry for entry in folder.files(others) if is_audio(entry.name)]
+    problems.add_cases(
+        "names of clips that are no files are left out (folders, pipes, links that lead nowhere)",
+        sorted(prefix + name for name in others if is_audio(name)),
+        fatal=False,
+    )
+    unnamed = {entry.name for entry in entries if not _is_text(entry.name)}
+    problems.add_cases(
+        "names are not UTF-8, so that no table can hold them; rename these files",
+        sorted(prefix + name for name in unnamed),
+    )
+    entries = [entry for entry in entries if entry.name not in unnamed]
     return pd.DataFrame(
         {
             "split": pd.Series([split] * len(entries), dtype="str"),
@@ -114,6 +129,15 @@ def _files(folder: Location, split: Split, prefix: str) -> pd.DataFrame:
             "version": pd.Series([e.version for e in entries], dtype="str"),
         }
     )
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is text: bytes that are none come from the system as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_ids(files: pd.DataFrame, problems: Problems) -> None:
@@ -125,11 +149,21 @@ def _check_ids(files: pd.DataFrame, problems: Problems) -> None:
 
 
 def _table(location: Location, problems: Problems, *, labels: bool) -> Table | None:
-    return read_table(location, problems, labels=labels) if location.exists() else None
+    return read_table(location, problems, labels=labels) if _readable(location, problems) else None
+
+
+def _readable(location: Location, problems: Problems) -> bool:
+    """Whether a table is there; a pipe or device, which might never end, is a problem."""
+    if not location.exists():
+        return False
+    readable = location.is_file() or location.is_folder()  # a folder has its own message
+    if not readable:
+        problems.add(f"{location.name} cannot be read: it is a pipe or device, not a file")
+    return readable
 
 
 def _groups(location: Location, problems: Problems) -> pd.DataFrame | None:
-    if not location.exists():
+    if not _readable(location, problems):
         return None
     frame = read_csv(location, ("id", "group"), problems)
     return None if frame is None else frame[["id", "group"]]
