@@ -19,8 +19,9 @@ from overlap.storage import Location
 from overlap.tables import DRIFT_LEGEND, drift_table, kl_table
 from tasks.features import FeatureReport
 
-OUT = Console()
-ERR = Console(stderr=True)
+OUT = Console(markup=False, emoji=False)
+ERR = Console(stderr=True, markup=False, emoji=False)
+"""What is printed names files and words: in them `[/b]` is no markup, and `:x:` no emoji."""
 
 
 def print_json(content: object) -> None:
@@ -118,7 +119,7 @@ def print_export(done: Exported) -> None:
         (done.kind, f"{done.out}, {done.bytes / 1e6:.1f} MB, {checked}"),
         ("to open it", opened),
     ):
-        OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True, markup=False)
+        OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

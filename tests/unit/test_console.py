@@ -1,0 +1,18 @@
+"""What is printed is printed as it is."""
+
+import pytest
+
+from flows.console import ERR, OUT, print_table
+from tasks.progress import TERMINAL
+
+
+@pytest.mark.parametrize("name", ["[/b]", "[bold]x", ":x:", "b[1]"])
+def test_a_name_is_no_markup(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A word `[/b]` ended the command that printed its table, and `[bold]` was not seen."""
+    with TERMINAL.shown(ERR):
+        TERMINAL.line(f"clips were padded: {name}.wav")
+    OUT.print(name)
+    print_table(name, (name, "x"), [(name, name)])
+    said = capsys.readouterr()
+    assert said.err == f"clips were padded: {name}.wav\n"
+    assert said.out.count(name) == 5
