@@ -9,6 +9,7 @@ import io
 import json
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
@@ -106,3 +107,51 @@ def from_arrays(data: bytes, where: str) -> dict[str, NDArray[Any]]:
         raise CorruptError(f"{where}: is damaged: {error}") from None
     except (NotImplementedError, RuntimeError) as error:  # a flag for compression or encryption
         raise CorruptError(f"{where}: is damaged: {error}") from None
+
+
+class Documents(ABC):
+    """A file whose content can be read and replaced as a whole, as JSON, a record or arrays."""
+
+    @abstractmethod
+    def read_bytes(self) -> bytes:
+        """The whole file."""
+
+    @abstractmethod
+    def write_bytes(self, data: bytes) -> None:
+        """Replace the file as a whole."""
+
+    def read_json(self) -> Any:  # noqa: ANN401  JSON is whatever was written
+        """The file's content, parsed.
+
+        Raises:
+            CorruptError: it is not JSON.
+        """
+        return from_json(self.read_bytes(), str(self))
+
+    def write_json(self, content: object) -> None:
+        """Replace the file by this content, indented and with a final newline."""
+        self.write_bytes(json_bytes(content))
+
+    def read_record(self, kind: type[Model]) -> Model:
+        """What `write_record` wrote, as a pydantic model.
+
+        Raises:
+            CorruptError: it is not what was written.
+        """
+        return from_record(self.read_bytes(), kind, str(self))
+
+    def write_record(self, record: BaseModel) -> None:
+        """Replace the file by a record, with its seal."""
+        self.write_bytes(record_bytes(record))
+
+    def read_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays of an npz file; never runs code from it.
+
+        Raises:
+            CorruptError: it is not what was written.
+        """
+        return from_arrays(self.read_bytes(), str(self))
+
+    def write_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Replace the file by these arrays, as npz."""
+        self.write_bytes(array_bytes(arrays))

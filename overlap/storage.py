@@ -13,28 +13,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import fsspec
 import zarr.storage
 from fsspec.implementations.local import LocalFileSystem
-from numpy.typing import NDArray
-from pydantic import BaseModel
 from zarr.abc.store import Store
 
-from overlap import addresses, documents
+from overlap import addresses
 from overlap.archives import open_archive
+from overlap.documents import Documents
 from overlap.entries import Entry, local_entries
 from overlap.errors import CorruptError, UserError
 from overlap.reading import Read, read_local, read_remote
 from overlap.replacing import replacing
 from overlap.trouble import storage_named
 
-Model = TypeVar("Model", bound=BaseModel)
-
 
 @dataclass(frozen=True)
-class Location:
+class Location(Documents):
     """An address on a local disk or on any file system that fsspec knows.
 
     A zip archive is a folder that can only be read: `zip://folder::/path/data.zip`.
@@ -279,42 +276,6 @@ class Location:
             files: What `digest` gave when each was written.
         """
         return " and ".join(n for n, known in files.items() if (self / n).digest() != known)
-
-    def read_json(self) -> Any:  # noqa: ANN401  JSON is whatever was written
-        """The file's content, parsed.
-
-        Raises:
-            CorruptError: it is not JSON.
-        """
-        return documents.from_json(self.read_bytes(), self.url)
-
-    def write_json(self, content: object) -> None:
-        """Replace the file by this content, indented and with a final newline."""
-        self.write_bytes(documents.json_bytes(content))
-
-    def read_record(self, kind: type[Model]) -> Model:
-        """What `write_record` wrote, as a pydantic model.
-
-        Raises:
-            CorruptError: it is not what was written.
-        """
-        return documents.from_record(self.read_bytes(), kind, self.url)
-
-    def write_record(self, record: BaseModel) -> None:
-        """Replace the file by a record, sealed; see `overlap.documents`."""
-        self.write_bytes(documents.record_bytes(record))
-
-    def read_arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays of an npz file; never runs code from it.
-
-        Raises:
-            CorruptError: it is not what was written.
-        """
-        return documents.from_arrays(self.read_bytes(), self.url)
-
-    def write_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Replace the file by these arrays, as npz."""
-        self.write_bytes(documents.array_bytes(arrays))
 
     def remove(self) -> None:
         """Remove a file or a whole folder; nothing happens when nothing is there."""
