@@ -215,6 +215,8 @@ def main() -> None:
     except SystemExit as end:
         if end.code not in (INTERRUPTED, TERMINATED):
             raise
+        for again in (signal.SIGINT, signal.SIGTERM):  # servers and processes are being ended
+            signal.signal(again, signal.SIG_IGN)
         _leave("stopped; what is complete is kept, and a new run goes on from there", end.code)
     except UserError as error:
         _leave(f"error: {error}", 2)

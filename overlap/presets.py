@@ -39,7 +39,7 @@ DEMO: dict[str, Any] = {
 
 FAST: dict[str, Any] = {
     # The best quality per pass over the clips that we can show: docs/experiments.md.
-    "network": {"dropout": 0.1, "head": "auto"},
+    "network": {"dropout": 0.05, "head": "auto"},
     "training": {
         "epochs": 40,
         "batch_size": 64,

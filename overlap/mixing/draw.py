@@ -11,11 +11,13 @@ import io
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Final
@@ -97,10 +99,12 @@ def mix(
             (folder / split).mkdir()
             chosen = tuple(pool for pool in pools if pool.split == split)
             table = Mixture(np.empty((0, config.words_per_clip), np.int64), ())
-            for mixture in _run(_jobs(config, folder, chosen, count)):
-                table += mixture
-                done += len(mixture.pools)
-                on_progress(done, config.train + config.test)
+            # Closed before the folder is removed: nobody writes there any more.
+            with closing(_run(_jobs(config, folder, chosen, count))) as written:
+                for mixture in written:
+                    table += mixture
+                    done += len(mixture.pools)
+                    on_progress(done, config.train + config.test)
             tables[split] = table
         _write_tables(folder, words, tables)
     return words
@@ -111,19 +115,20 @@ def _jobs(config: MixConfig, out: Path, pools: tuple[Pool, ...], count: int) -> 
     return [MixJob(config, out, pools, s, min(s + JOB_CLIPS, count)) for s in starts]
 
 
-def _run(jobs: Sequence[MixJob]) -> Iterator[Mixture]:
+def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
     workers = min(len(jobs), os.cpu_count() or 1)
     if workers < 2 or len(jobs) <= 2:
         yield from map(write_clips, jobs)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _belong_to_parent) as pool:
+        # It has only some at a time, so that none has to be cancelled where this ends early: a pool
+        # whose processes are killed meanwhile stumbles over those.
+        waiting = iter(jobs)
         with _interrupts_held():
-            written = pool.map(write_clips, jobs)
-        try:
-            yield from written
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # those that have begun end first
-            raise
+            written = deque(pool.submit(write_clips, job) for job in islice(waiting, 2 * workers))
+        while written:
+            yield written.popleft().result()
+            written.extend(pool.submit(write_clips, job) for job in islice(waiting, 1))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from steps import publish_record, published
 
 from overlap import exchange
 from overlap.catalog import list_clips, list_data
+from overlap.documents import from_record
 from overlap.ensemble import champion
 from overlap.ensemble.champion import CHAMPION_FILE, Aliases, read_aliases
 from overlap.errors import CorruptError
@@ -122,7 +123,7 @@ def test_who_reads_the_alias_sees_the_old_or_the_new_one(s3: dict[str, str], two
     def read() -> None:
         while not over.is_set():
             answer = client.get_object(Bucket="bucket", Key=key)
-            seen.append(Aliases.model_validate_json(answer["Body"].read()))
+            seen.append(from_record(answer["Body"].read(), Aliases, key))
 
     reader = threading.Thread(target=read)
     reader.start()
