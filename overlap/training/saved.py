@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+import overlap.training.network  # noqa: F401  registers the layers that a saved network names
 from overlap.storage import Location
 from overlap.training.spec import MODEL_FILE, MemberRecord, read_kept
 

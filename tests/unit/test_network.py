@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from overlap.training.network import build_network
 from overlap.training.saved import load_network, save_network
 from overlap.training.spec import MODEL_FILE
 
+TINY = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
 CONSTANTS = Normalisation((-60.0, -50.0), (-30.0, -20.0), (10.0, 5.0))
 
 
@@ -85,3 +88,23 @@ def test_width_scales_the_filters(kind: str) -> None:
         return build_network(config, (8, 9, 2), 5, CONSTANTS).count_params()
 
     assert size(0.5) < size(1) < size(2)
+
+
+def test_a_network_is_loaded_by_a_process_that_built_none(tmp_path: Path) -> None:
+    """Its layers are registered by what loads it."""
+    network, folder = build_network(TINY, (8, 9, 2), 5, CONSTANTS), Location(str(tmp_path))
+    save_network(network, folder)
+    load = (
+        "import sys\n"
+        "from types import SimpleNamespace\n"
+        "from overlap.storage import Location\n"
+        "from overlap.training.saved import load_network\n"
+        "record = SimpleNamespace(files={'model.keras': sys.argv[2]})\n"
+        "print(load_network(Location(sys.argv[1]), record).count_params())\n"
+    )
+    digest = str((folder / MODEL_FILE).digest())
+    done = subprocess.run(
+        [sys.executable, "-c", load, str(tmp_path), digest],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.split()[-1:] == [str(network.count_params())], done.stderr[-2000:]
