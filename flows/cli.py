@@ -12,8 +12,8 @@ from flows import interruptions
 
 def main() -> None:
     """Run the command line; a user's mistake is one message and exit code 2."""
-    interruptions.listen()
     try:
+        interruptions.listen()
         # Importing the commands takes a second, in which a person may press Ctrl-C.
         from flows.commands import app
 

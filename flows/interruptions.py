@@ -41,11 +41,11 @@ def listen() -> None:
     """From now on signals of this process are those of a person who wants it to end."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    for number in SIGNALS:
-        signal.signal(number, _unwind)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     os.register_at_fork(after_in_child=_forget)
     threading.Thread(target=_watch, args=(reader,), name="interruptions", daemon=True).start()
+    for number in SIGNALS:
+        signal.signal(number, _unwind)
 
 
 def received() -> int | None:
