@@ -76,7 +76,7 @@ def publish(
     )
     selected = select_pool(config.ensemble.pool, held_out, len(members))
     growth = grow(held_out) if held_out else Growth(())
-    created = existing.created if existing else registry.now()
+    created = existing.created if existing else registry.time_of_publication(workspace)
     version = existing.version if existing else registry.version_name(created, name)
     folder = workspace / registry.ENSEMBLES / version
     imputed: list[str] = []
