@@ -1,11 +1,14 @@
 """Secrets are planted where a run has them, and searched for wherever text goes."""
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
+import psutil
 import pytest
-from processes import OVERLAP, object_store, prefect_server
+from processes import OVERLAP, members_of, object_store, prefect_server
 
 from overlap.child import run_child
 from overlap.errors import ChildError
@@ -90,3 +93,34 @@ def test_no_secret_of_a_run_is_seen_anywhere(data: Path, tiny: Path, tmp_path: P
     everything = b"\n".join([*(text.encode() for text in outputs), *kept, *server])
     assert b"retrain" in everything
     assert [secret for secret in PLANTED if secret.encode() in everything] == []
+
+
+@pytest.mark.long
+def test_a_run_listens_on_the_loopback_only(
+    data: Path, tiny: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """API, scheduler, workers and whatever else it starts, while a member trains."""
+    alone = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
+    command = [OVERLAP, "run", "--data", str(data), "--workspace", str(tmp_path / "w")]
+    command += ["--config", str(tiny), "--set", "training.epochs=1000"]
+    with subprocess.Popen(
+        command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as run:
+        try:
+            deadline = time.monotonic() + 120
+            while not members_of(tmp_path / "w"):
+                assert run.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            below = psutil.Process(run.pid).children(recursive=True)
+            listening = [
+                (process.name(), connection.laddr.ip)
+                for process in (psutil.Process(run.pid), *below)
+                for connection in process.net_connections("inet")
+                if connection.status == psutil.CONN_LISTEN
+            ]
+        finally:
+            run.send_signal(signal.SIGINT)
+            run.wait(30)
+    assert len(listening) >= 4, listening  # API, scheduler, nannies, workers
+    assert {address for _, address in listening} <= {"127.0.0.1", "::1"}, listening
