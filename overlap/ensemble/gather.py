@@ -1,5 +1,6 @@
 """From complete members to a published ensemble."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,6 +59,7 @@ def publish(
     Raises:
         NotReadyError: more of them are wanted first.
     """
+    started = time.perf_counter()
     members, fewer = ready_members(workspace, planned), planned.fewer
     names, parts = _parts(members)
     listed = catalog.submission
@@ -124,6 +126,7 @@ def publish(
         more=growth.more,
         fewer=fewer,
         kl_interval=ends,
+        seconds=time.perf_counter() - started,
     )
     (folder / registry.RECORD_FILE).write_record(record)
     return record

@@ -74,6 +74,8 @@ class EnsembleRecord(Section):
     """Why there are fewer members than planned; None where there are not."""
     kl_interval: tuple[float, float] | None = None
     """Ends of the 95 % interval of `kl`, over clips."""
+    seconds: float | None = None
+    """Wall time of pooling, scoring and writing it."""
 
     @property
     def per_round(self) -> int:
