@@ -13,11 +13,16 @@ from flows.clusters import cluster_by_name
 from flows.preflight import Work, preflight, token_in
 from overlap.accelerators import visible_accelerators
 from overlap.config import ClusterConfig
+from overlap.errors import ClusterLostError
 from overlap.storage import Location
 from tasks.cluster import LOST_SECONDS, Cluster, connect
 from tasks.on_worker import TRAINING_RESOURCE
 from tasks.progress import note
 
+STARTS = 2
+"""Tries to start a local cluster."""
+FAILED_START = "failed to start"
+"""What distributed says of one that did not."""
 LOOPBACK = "127.0.0.1"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -65,7 +70,7 @@ def _scheduler(
     if config.address is not None:
         yield config.address, lambda _client: None
     elif config.kind == "local":
-        local = _local(config, training=training)
+        local = _started(config, training=training)
         try:
             yield local.scheduler_address, lambda _client: None
         finally:
@@ -104,6 +109,27 @@ def local_workers(
             "env": {"CUDA_VISIBLE_DEVICES": seen[index % len(seen)]},
         }
     return {name: {"cls": Nanny, "options": options} for name, options in workers.items()}
+
+
+def _started(config: ClusterConfig, *, training: bool) -> SpecCluster:
+    """A local cluster; one of its processes may be killed as it starts, so there is another try.
+
+    Raises:
+        ClusterLostError: it did not start again.
+    """
+    for left in reversed(range(STARTS)):
+        try:
+            return _local(config, training=training)
+        except RuntimeError as error:
+            if FAILED_START not in str(error):
+                raise
+            if not left:
+                raise ClusterLostError(
+                    f"the local Dask cluster did not start ({error}), {STARTS} times; what is "
+                    "complete is kept, and a new run goes on from there"
+                ) from error
+            note(f"the local Dask cluster did not start ({error}); it is started again")
+    raise AssertionError  # the last try returned or raised
 
 
 def _local(config: ClusterConfig, *, training: bool) -> SpecCluster:

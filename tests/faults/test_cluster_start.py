@@ -1,0 +1,68 @@
+"""A local cluster of which a process is killed while it starts."""
+
+import multiprocessing
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+import pytest
+
+from flows import runtime
+from overlap.config import ClusterConfig
+from overlap.errors import ClusterLostError
+
+
+@contextmanager
+def killed_as_they_start(most: int) -> Iterator[list[int]]:
+    """Kill the first processes of workers that this process starts, as soon as they are there."""
+    known = {child.pid for child in psutil.Process().children(recursive=True)}
+    killed: list[int] = []
+    over = threading.Event()
+
+    def hunt() -> None:
+        while len(killed) < most and not over.wait(0.005):
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    if child.pid not in known and "spawn_main" in " ".join(child.cmdline()):
+                        known.add(child.pid)
+                        child.kill()
+                        killed.append(child.pid)
+                        break
+
+    hunter = threading.Thread(target=hunt, daemon=True)
+    hunter.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        hunter.join(10)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a person was told."""
+    notes: list[str] = []
+    monkeypatch.setattr(runtime, "note", notes.append)
+    return notes
+
+
+def start() -> None:
+    with runtime._scheduler(ClusterConfig(cpu_workers=1), training=False) as (address, _):
+        assert address.startswith("tcp://127.0.0.1:")
+
+
+def test_it_is_started_again(said: list[str]) -> None:
+    with killed_as_they_start(1) as killed:
+        start()
+    assert len(killed) == 1
+    assert len(said) == 1
+    assert "it is started again" in said[0]
+    assert multiprocessing.active_children() == []
+
+
+def test_it_is_not_started_for_ever(said: list[str]) -> None:
+    with killed_as_they_start(10), pytest.raises(ClusterLostError, match="a new run goes on"):
+        start()
+    assert len(said) == 1
+    assert multiprocessing.active_children() == []
