@@ -13,7 +13,8 @@ DATA ?=
 WORKSPACE ?= workspace
 PRESET ?= demo
 
-.PHONY: setup run test test-e2e test-faults test-image test-backend test-minimum lint docs format lock bench clean help
+.PHONY: setup run test test-e2e test-faults test-image test-backend test-minimum lint docs format lock \
+	audit bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
@@ -24,6 +25,7 @@ help:
 	@echo "make test-backend     networks and training on another Keras backend (BACKEND=jax)"
 	@echo "make test-minimum     unit tests with the oldest versions that pyproject.toml allows"
 	@echo "make docs             the documentation as a site: build/site/index.html"
+	@echo "make audit            looks for known weaknesses in the packages (asks PyPI)"
 	@echo "make lint bench lock setup clean"
 
 setup: $(READY)
@@ -118,6 +120,14 @@ lock: setup
 	$(COMPILE) $(BEYOND) --extra gpu pyproject.toml --output-file $(VENV)/gpu.lock
 	sed '/^$$/,$$d' $(VENV)/cpu.lock > docker/cpu.lock    # without the list of what was left out
 	sed '/^$$/,$$d' $(VENV)/gpu.lock > docker/gpu.lock
+
+# Known weaknesses of what is installed; asks PyPI, and fails where that cannot answer. Its own tool: it
+# would be forty packages more in .venv.
+AUDIT = $(UV) tool run --from 'pip-audit>=2.9,<3' pip-audit --strict --disable-pip --require-hashes
+audit: setup
+	$(AUDIT) --requirement requirements.lock
+	$(AUDIT) --requirement docker/cpu.lock
+	$(AUDIT) --requirement docker/gpu.lock
 
 bench: setup
 	$(BIN)/overlap bench features
