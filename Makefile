@@ -13,7 +13,8 @@ DATA ?=
 WORKSPACE ?= workspace
 PRESET ?= demo
 
-.PHONY: setup run test test-e2e test-faults test-image test-backend lint format lock audit bench clean help
+.PHONY: setup run test test-e2e test-faults test-image test-backend test-minimum lint docs format lock \
+	audit bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
@@ -22,6 +23,8 @@ help:
 	@echo "make test-faults      kills and broken storage by the hundred (SEED=1 KILLS=100)"
 	@echo "make test-image       builds the image of docker/ and runs the service in it (podman, root)"
 	@echo "make test-backend     networks and training on another Keras backend (BACKEND=jax)"
+	@echo "make test-minimum     unit tests with the oldest versions that pyproject.toml allows"
+	@echo "make docs             the documentation as a site: build/site/index.html"
 	@echo "make audit            looks for known weaknesses in the packages (asks PyPI)"
 	@echo "make lint bench lock setup clean"
 
@@ -67,6 +70,20 @@ test-backend: setup
 		tests/unit/test_learner.py tests/unit/test_subset.py tests/unit/test_augment.py \
 		tests/unit/test_export.py
 
+# Whether the floors in pyproject.toml are true: each direct dependency at its oldest allowed version,
+# in an environment of its own. What an old package says of a newer one that it uses is no fault here.
+MINIMUM := .venv-minimum
+EXTRAS := --extra synth --extra s3 --extra jax --extra onnx --extra docker --extra kubernetes --extra docs --extra dev
+test-minimum: setup
+	mkdir -p build
+	$(UV) pip compile --quiet --resolution lowest-direct --python $(BIN)/python $(EXTRAS) \
+		--no-header --no-annotate pyproject.toml --output-file build/minimum.txt
+	test -x $(MINIMUM)/bin/python || $(UV) venv --quiet --python $(BIN)/python $(MINIMUM)
+	$(UV) pip sync --quiet --python $(MINIMUM)/bin/python build/minimum.txt
+	$(UV) pip install --quiet --python $(MINIMUM)/bin/python --no-deps --no-build-isolation --editable .
+	$(MINIMUM)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" -W default::DeprecationWarning \
+		-W default::FutureWarning tests/unit
+
 # Builds the image and runs the service in it, where podman and buildah are: 4 to 14 minutes. Options for
 # the build, such as secrets, go into BUILD_OPTIONS; what else is needed: tests/e2e/test_image.py.
 test-image: setup
@@ -79,6 +96,11 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_layers_of_code.py
 
+# Without network. A dead link, a page that nobody finds or a wrong docstring ends it; not with --quiet,
+# which hides warnings from --strict too.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -89,8 +111,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 BEYOND = --constraints requirements.lock \
 	$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock)
 lock: setup
-	$(COMPILE) --extra synth --extra s3 --extra jax --extra onnx --extra docker --extra kubernetes \
-		--extra dev pyproject.toml --output-file requirements.lock
+	$(COMPILE) $(EXTRAS) pyproject.toml --output-file requirements.lock
 	sed -n "s/^tensorflow==\([^ ]*\).*/tensorflow-cpu==\1 ; platform_machine == 'x86_64'/p" \
 		requirements.lock > $(VENV)/cpu.in
 	sed -n "s/^tensorflow==\([^ ]*\).*/tensorflow==\1 ; platform_machine != 'x86_64'/p" \
@@ -112,4 +133,4 @@ bench: setup
 	$(BIN)/overlap bench features
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(MINIMUM) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -20,11 +20,13 @@ def refusal(command: Sequence[str]) -> str | None:
         if program == "prefect":
             module, name = PREFECT
             app = getattr(importlib.import_module(module), name)
+            if words[0] == "--no-prompt":  # read by what surrounds the commands
+                words = words[1:]
             app.parse_args(words, exit_on_error=False, print_error=False)
         elif program == "dask" and words and words[0] in DASK:
             _read(importlib.import_module(DASK[words[0]]).main, words[1:])
         elif program == "overlap":
-            from flows.cli import app as overlap
+            from flows.commands import app as overlap
 
             _read(typer.main.get_command(overlap), words)
         else:

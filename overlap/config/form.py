@@ -44,7 +44,7 @@ def without_defaults(model: type[BaseModel], schema: Mapping[str, Any]) -> dict[
 
     What no preset can change, the top of the configuration, keeps them.
     """
-    known = _defaults().get(model.__name__)
+    known = defaults_by_preset().get(model.__name__)
     if known is None:
         return dict(schema)
     properties = {}
@@ -61,8 +61,8 @@ def without_defaults(model: type[BaseModel], schema: Mapping[str, Any]) -> dict[
 
 
 @cache
-def _defaults() -> dict[str, dict[str, dict[str, JsonValue]]]:
-    """By class of section and by field: the value under each preset."""
+def defaults_by_preset() -> dict[str, dict[str, dict[str, JsonValue]]]:
+    """By class of section and by field: the value under each preset, as JSON has it."""
     from overlap.config.run import RunConfig  # it is made of sections, which ask for this
 
     found: dict[str, dict[str, dict[str, JsonValue]]] = {}
@@ -92,13 +92,19 @@ def _in_words(values: Mapping[str, JsonValue]) -> str:
     """
     if all(value in (None, {}) for value in values.values()):
         return ""  # the description says what none means
-    said = {preset: _value(value) for preset, value in values.items()}
+    said = {preset: value_in_words(value) for preset, value in values.items()}
     if len(set(said.values())) == 1:
         return f"Default: {next(iter(said.values()))}."
     return f"Default: {', '.join(f'{preset} {value}' for preset, value in said.items())}."
 
 
-def _value(value: JsonValue) -> str:
+def value_in_words(value: JsonValue) -> str:
+    """A value of the configuration as a person reads it.
+
+    Examples:
+        >>> value_in_words(None), value_in_words(True), value_in_words([4, 4])
+        ('none', 'on', '4x4')
+    """
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -106,8 +112,8 @@ def _value(value: JsonValue) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, dict):
-        return " ".join(_value(part) for part in value.values())
+        return " ".join(value_in_words(part) for part in value.values())
     if isinstance(value, list):
         separator = "; " if value and isinstance(value[0], dict) else "x"
-        return separator.join(_value(part) for part in value)
+        return separator.join(value_in_words(part) for part in value)
     return str(value)

@@ -1,0 +1,83 @@
+"""What surrounds the code: change notes, versions, and where the checks run."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import yaml
+from documents import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def notes() -> list[Path]:
+    return sorted((ROOT / "changes").glob("[!.]*"))
+
+
+def test_a_release_moves_the_notes_into_the_changelog(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "changes", tmp_path / "changes")
+    (tmp_path / "changes" / "7.fixed.md").write_text("A mistake of which only a test knows.\n")
+    options = ("--version", "9.9", "--date", "2030-01-02", "--dir", str(tmp_path), "--keep")
+    done = subprocess.run(
+        [sys.executable, "-m", "towncrier", "build", *options],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, after = (ROOT / "CHANGELOG.md").read_text(), (tmp_path / "CHANGELOG.md").read_text()
+    assert after.index("## 9.9 (2030-01-02)") < after.index("A mistake of which only a test knows.")
+    assert "(#7)" in after
+    for note in notes():
+        assert note.read_text().strip() in after, note
+    head, tail = before.split("## ", 1)
+    assert after.startswith(head)
+    assert after.endswith(tail)
+
+
+def test_every_note_is_of_a_kind_that_is_known() -> None:
+    kinds = {kind["directory"] for kind in PROJECT["tool"]["towncrier"]["type"]}
+    for note in notes():
+        name = re.fullmatch(r"(?:\d+|\+[\w-]+)\.(\w+)\.md", note.name)
+        assert name, note
+        assert name[1] in kinds, note
+
+
+def test_the_workflow_runs_what_ci_runs() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    run = {name: [s["run"] for s in job["steps"] if "run" in s] for name, job in jobs.items()}
+    assert run == {"all": [".ci/run"], "minimum-versions": ["make test-minimum"]}
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o100
+    supported = [
+        classifier.rpartition(" ")[2]
+        for classifier in PROJECT["project"]["classifiers"]
+        if re.search(r":: 3\.\d+$", classifier)
+    ]
+    assert jobs["all"]["strategy"]["matrix"]["python"] == supported
+    oldest = supported[0]
+    assert jobs["minimum-versions"]["container"].startswith(f"python:{oldest}-")
+    assert PROJECT["project"]["requires-python"].startswith(f">={oldest},")
+
+
+def test_ci_runs_targets_that_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    called = re.findall(r"(?m)^make ([\w-]+)$", (ROOT / ".ci" / "run").read_text())
+    assert called[:3] == ["lint", "docs", "test"]
+    for target in [*called, "test-minimum"]:
+        assert re.search(rf"(?m)^{target}:", makefile), target
+
+
+def test_what_make_locks_is_what_the_oldest_versions_are_made_for() -> None:
+    """One list of extras; each is in pyproject.toml, and each package of it is locked."""
+    (line,) = re.findall(r"(?m)^EXTRAS := (.+)$", (ROOT / "Makefile").read_text())
+    extras = re.findall(r"--extra (\S+)", line)
+    known = PROJECT["project"]["optional-dependencies"]
+    lock = (ROOT / "requirements.lock").read_text()
+    wanted = [*PROJECT["project"]["dependencies"], *(p for extra in extras for p in known[extra])]
+    for requirement in wanted:
+        name = re.match(r"[\w-]+", requirement)
+        assert name
+        assert re.search(rf"(?m)^{re.escape(name[0].lower())}==", lock), requirement

@@ -1,0 +1,39 @@
+"""Pages of the code: one for each package, filled by mkdocstrings from the docstrings."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGES: Final = ("overlap", "tasks", "flows")
+FOLDER: Final = "reference/library"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the site."""
+
+    path: str
+    """Where it is, from the site's root."""
+    title: str
+    text: str
+    """Markdown."""
+
+
+def library_pages() -> Iterator[Page]:
+    """A page for each package: what its modules are, and then each of them."""
+    for package in PACKAGES:
+        for init in sorted((ROOT / package).rglob("__init__.py")):
+            modules = sorted(file for file in init.parent.glob("*.py") if file != init)
+            name = ".".join(init.parent.relative_to(ROOT).parts)
+            parts = [f"# {name}\n", _about(init), "", "| module | |", "| --- | --- |"]
+            parts += [f"| [{m.stem}](#{m.stem}) | {_about(m).splitlines()[0]} |" for m in modules]
+            parts += [f"\n## {m.stem} {{#{m.stem}}}\n\n::: {name}.{m.stem}" for m in modules]
+            yield Page(f"{FOLDER}/{name}.md", name, "\n".join([*parts, ""]))
+
+
+def _about(file: Path) -> str:
+    """The docstring of a module."""
+    return ast.get_docstring(ast.parse(file.read_text())) or ""
