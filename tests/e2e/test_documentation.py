@@ -79,6 +79,18 @@ def said(output: str, number: int) -> str:
     return output.partition(f"--- {number}\n")[2].partition("\n--- ")[0]
 
 
+def test_the_demo_learns(tutorial: str, clone: Path) -> None:
+    """At least 30 % below the trivial prediction, on voices that are not in train."""
+    record = registry.list_ensembles(Location.of(clone / "demo" / "workspace"))[0]
+    assert record.kl is not None
+    assert record.trivial_kl is not None
+    assert len(record.member_kl) == len(record.curve) == 3
+    assert record.kl < 0.7 * record.trivial_kl
+    found = re.search(r"test clips\s+KL [\d.]+, ([\d.]+)% below", said(tutorial, 1))
+    assert found
+    assert float(found.group(1)) > 30
+
+
 def test_the_tutorial_ends_where_it_says(tutorial: str, clone: Path) -> None:
     workspace = Location.of(clone / "demo" / "workspace")
     first, larger = registry.list_ensembles(workspace)
