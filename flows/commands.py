@@ -1,9 +1,10 @@
 """The commands of `overlap`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from flows import cli_bench, cli_data, cli_models, cli_service, cli_workspace
 from flows.environment import prepare
@@ -11,8 +12,21 @@ from flows.options import Cluster, Json, Verbose, Workspace, run_command
 from overlap.config import RunConfig
 from overlap.errors import NotReadyError, UserError
 
+
+class Commands(TyperGroup):
+    """Typer takes an EOFError for a person who closed the input, and only says "Aborted!"."""
+
+    def invoke(self, ctx: Any) -> object:  # noqa: ANN401  a class that Typer keeps to itself
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:  # some process or connection of the work ended
+            raise RuntimeError("the other end is gone") from error
+
+
 app = typer.Typer(
     name="overlap",
+    cls=Commands,
     help="From clips of several words spoken at once to an averaged ensemble and its predictions.",
     no_args_is_help=True,
     add_completion=False,

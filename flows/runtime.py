@@ -8,12 +8,15 @@ from typing import Any
 
 import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed.utils import LoopRunner
+from tornado.ioloop import IOLoop
 
 from flows.clusters import cluster_by_name
 from flows.preflight import Work, preflight, token_in
 from overlap.accelerators import visible_accelerators
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterLostError
+from overlap.shielding import interrupts_held
 from overlap.storage import Location
 from tasks.cluster import LOST_SECONDS, Cluster, connect
 from tasks.on_worker import TRAINING_RESOURCE
@@ -70,11 +73,12 @@ def _scheduler(
     if config.address is not None:
         yield config.address, lambda _client: None
     elif config.kind == "local":
-        local = _started(config, training=training)
-        try:
-            yield local.scheduler_address, lambda _client: None
-        finally:
-            local.close()
+        with _loop() as loop:
+            local = _started(config, loop, training=training)
+            try:
+                yield local.scheduler_address, lambda _client: None
+            finally:
+                local.close()
     else:
         with cluster_by_name(config, training=training) as cluster:
             yield cluster.address, cluster.adapt
@@ -111,7 +115,19 @@ def local_workers(
     return {name: {"cls": Nanny, "options": options} for name, options in workers.items()}
 
 
-def _started(config: ClusterConfig, *, training: bool) -> SpecCluster:
+@contextmanager
+def _loop() -> Iterator[IOLoop]:
+    """An event loop in a thread whose processes, the workers, never receive Ctrl-C."""
+    runner = LoopRunner()
+    with interrupts_held():
+        runner.start()
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
+
+
+def _started(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecCluster:
     """A local cluster; one of its processes may be killed as it starts, so there is another try.
 
     Raises:
@@ -119,7 +135,7 @@ def _started(config: ClusterConfig, *, training: bool) -> SpecCluster:
     """
     for left in reversed(range(STARTS)):
         try:
-            return _local(config, training=training)
+            return _local(config, loop, training=training)
         except RuntimeError as error:
             if FAILED_START not in str(error):
                 raise
@@ -132,7 +148,7 @@ def _started(config: ClusterConfig, *, training: bool) -> SpecCluster:
     raise AssertionError  # the last try returned or raised
 
 
-def _local(config: ClusterConfig, *, training: bool) -> SpecCluster:
+def _local(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecCluster:
     # Scheduler and nannies listen on the machine's outer address unless they are told a host.
     options = {
         "host": LOOPBACK,
@@ -146,6 +162,7 @@ def _local(config: ClusterConfig, *, training: bool) -> SpecCluster:
         workers=local_workers(config, visible_accelerators(), training=training),
         silence_logs=logging.CRITICAL,
         name="overlap",
+        loop=loop,
     )
 
 

@@ -154,9 +154,9 @@ def database() -> Iterator[tuple[Program, str]]:
         def ready(program: Program) -> None:
             asked = [*other, f"{programs}/pg_isready", "-h", "127.0.0.1", "-p", str(port)]
             started = time.monotonic()
-            while subprocess.run(asked, capture_output=True, check=False).returncode:
-                assert program.runs, "PostgreSQL ended"
-                assert time.monotonic() - started < 60, "PostgreSQL does not answer"
+            while (said := subprocess.run(asked, capture_output=True, check=False)).returncode:
+                assert program.runs, f"PostgreSQL ended: {said}"
+                assert time.monotonic() - started < 60, f"PostgreSQL does not answer: {said}"
                 time.sleep(0.2)
 
         yield (

@@ -9,12 +9,11 @@ the same seed gives the same bytes, however many processes write.
 
 import io
 import os
-import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -33,6 +32,7 @@ from overlap.config import AudioFormat
 from overlap.errors import AudioError, UserError
 from overlap.folders import new_folder
 from overlap.mixing.pools import MixConfig, Pool, plan_pools
+from overlap.shielding import interrupts_held
 from overlap.storage import Location
 
 ANSWERS = "test_answer.csv"
@@ -124,25 +124,11 @@ def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
         # It has only some at a time, so that none has to be cancelled where this ends early: a pool
         # whose processes are killed meanwhile stumbles over those.
         waiting = iter(jobs)
-        with _interrupts_held():
+        with interrupts_held():
             written = deque(pool.submit(write_clips, job) for job in islice(waiting, 2 * workers))
         while written:
             yield written.popleft().result()
             written.extend(pool.submit(write_clips, job) for job in islice(waiting, 1))
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Processes that are started meanwhile never receive Ctrl-C; this one does afterwards.
-
-    A terminal sends the signal to all of them. One that it meets in the pool's own bookkeeping
-    would wait for ever, and the parent for it.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _belong_to_parent() -> None:

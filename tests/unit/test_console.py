@@ -1,7 +1,9 @@
 """What is printed is printed as it is."""
 
 import pytest
+import typer
 
+from flows.commands import Commands
 from flows.console import ERR, OUT, print_table
 from tasks.progress import TERMINAL
 
@@ -16,3 +18,16 @@ def test_a_name_is_no_markup(name: str, capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr()
     assert said.err == f"clips were padded: {name}.wav\n"
     assert said.out.count(name) == 5
+
+
+def test_an_end_of_file_in_the_work_is_no_wish_of_a_person() -> None:
+    """Typer would say "Aborted!", and nothing of what happened."""
+    app = typer.Typer(cls=Commands)
+    app.callback()(lambda: None)
+
+    @app.command()
+    def ends() -> None:
+        raise EOFError
+
+    with pytest.raises(RuntimeError, match="the other end is gone"):
+        app(["ends"])
