@@ -102,15 +102,18 @@ def coordinates_of(
     return found
 
 
-def write_coordinates(group: zarr.Group, config: FeatureConfig, words: Sequence[str]) -> None:
+def write_coordinates(
+    group: zarr.Group, mel: zarr.Array[Any], config: FeatureConfig, words: Sequence[str]
+) -> None:
     """Write the coordinates of a store that are not there, damaged, or others; else nothing.
 
     Args:
         group: The store, open for writing.
+        mel: Its features; their axes are what coordinates are of.
         config: Its features.
         words: The words of the data set.
     """
-    wanted = coordinates_of(config, words, _axes(group))
+    wanted = coordinates_of(config, words, _axes(mel))
     for one in wanted:
         if not _stands(group, one):
             _write(group, one)
@@ -119,16 +122,17 @@ def write_coordinates(group: zarr.Group, config: FeatureConfig, words: Sequence[
         group.attrs[ATTRIBUTE] = names
 
 
-def coordinates_stand(group: zarr.Group, config: FeatureConfig, words: Sequence[str]) -> bool:
+def coordinates_stand(
+    group: zarr.Group, mel: zarr.Array[Any], config: FeatureConfig, words: Sequence[str]
+) -> bool:
     """Whether the coordinates of a store are what they should be, if it was given any."""
     if ATTRIBUTE not in group.attrs:
         return True
-    return all(_stands(group, one) for one in coordinates_of(config, words, _axes(group)))
+    return all(_stands(group, one) for one in coordinates_of(config, words, _axes(mel)))
 
 
-def _axes(group: zarr.Group) -> Sequence[str]:
-    names = group["mel"].metadata.dimension_names  # type: ignore[union-attr]
-    return cast("Sequence[str]", names)
+def _axes(mel: zarr.Array[Any]) -> Sequence[str]:
+    return cast("Sequence[str]", mel.metadata.dimension_names)  # type: ignore[union-attr]
 
 
 def _stands(group: zarr.Group, wanted: Coordinate) -> bool:

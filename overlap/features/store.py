@@ -164,7 +164,7 @@ class FeatureStore:
         catalogue = xxhash.xxh3_128_hexdigest(keys.encode())
         if self._group.attrs.get("catalogue") != catalogue:
             self._group.attrs["catalogue"] = catalogue
-        write_coordinates(self._group, self.config, rows.words)
+        write_coordinates(self._group, self._array("mel"), self.config, rows.words)
 
     def blocks(self, rows: ClipRows) -> list[Block]:
         """The blocks of some clips, done or not."""
@@ -236,7 +236,7 @@ class FeatureStore:
             return False
         if not all(holds(columns[name], place, values) for name, place, values in columns_of(rows)):
             return False
-        return coordinates_stand(self._group, self.config, rows.words)
+        return coordinates_stand(self._group, self._array("mel"), self.config, rows.words)
 
     def stored_histogram(self, block: Block) -> NDArray[np.int64]:
         """(split, resolution, 65536) int64: the counts that were written with a block.

@@ -14,6 +14,7 @@ from steps import computed
 
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, RunConfig
+from overlap.errors import CorruptError
 from overlap.features import FeatureStore
 from overlap.features.coordinates import frame_times_s, mel_centres_hz
 from overlap.features.reference import mel_filters, reference_features
@@ -155,3 +156,10 @@ def test_other_words_take_the_place_of_the_words(ready: Ready, config: RunConfig
     store = FeatureStore.open(Location.of(config.workspace), read_only=False)
     store.sync(fewer)
     assert tuple(opened(config)["word"].values) == catalog.words[:4]
+
+
+def test_damaged_features_are_named(ready: Ready, config: RunConfig) -> None:
+    catalog, _ = ready
+    Path(config.workspace, "features.zarr", "mel", "zarr.json").write_text("{")
+    with pytest.raises(CorruptError, match="mel: damaged"):
+        FeatureStore.open(Location.of(config.workspace)).rows_as_in(catalog)
