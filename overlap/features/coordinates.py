@@ -47,7 +47,7 @@ def mel_centres_hz(config: FeatureConfig) -> NDArray[np.float64]:
 
     Examples:
         >>> mel_centres_hz(FeatureConfig())[[0, -1]].round(1).tolist()
-        [46.8, 7689.6]
+        [46.4, 7626.2]
     """
     top = config.rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
     edges = librosa.mel_frequencies(n_mels=config.mels + 2, fmin=config.fmin_hz, fmax=top)
