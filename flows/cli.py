@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_bench, cli_data, cli_models, cli_service, cli_workspace
+from flows import cli_bench, cli_data, cli_models, cli_service, cli_show, cli_workspace
 from flows.environment import prepare
 from flows.options import Cluster, Json, Verbose, Workspace, run_command
 from overlap.config import RunConfig
@@ -203,6 +203,7 @@ def predict(
 cli_workspace.register(app)
 cli_models.register(app)
 cli_data.register(app)
+cli_show.register(app)
 cli_bench.register(app)
 cli_service.register(app)
 

@@ -40,6 +40,7 @@ def create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) 
         fill_value=np.nan,
         compressors=(*_codec(store), Crc32cCodec()),
         dimension_names=AXES,
+        attributes={"long_name": "power relative to 1.0", "units": "dB"},
     )
     for name, dtype in COLUMNS.items():
         group.create_array(
