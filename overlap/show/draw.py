@@ -79,6 +79,9 @@ def frequency_ticks(centres_hz: NDArray[np.float64]) -> tuple[NDArray[np.float64
         ([0.0, 1.0, 2.0, 2.5], ['250', '500', '1,000', '2,000'])
     """
     inside = [hz for hz in TICKS_HZ if centres_hz[0] <= hz <= centres_hz[-1]]
+    if len(inside) < 2:  # a narrow band: its ends, as they are
+        ends = sorted({0, len(centres_hz) - 1})
+        return np.array(ends, np.float64), [f"{centres_hz[end]:,.0f}" for end in ends]
     places = np.interp(inside, centres_hz, np.arange(len(centres_hz)))
     kept: list[int] = []
     for tick in reversed(range(len(inside))):  # from the top, where they are farthest apart
