@@ -52,10 +52,10 @@ def show(
     from overlap.show import draw_clip, look_at
     from overlap.storage import Location
 
-    target = None if out is None else _target(out)
-    _check_openable(target, asked=open_it)
+    target = None if out is None else picture_target(out)
+    check_openable(target, asked=open_it)
     shown = look_at(clip, Location.of(workspace), model)
-    target = target or _target(f"{shown.name}.png")
+    target = target or picture_target(f"{shown.name}.png")
     target.write_bytes(png(draw_clip(shown)))
     if as_json:
         print_json(_as_json(shown, target))
@@ -65,7 +65,7 @@ def show(
         _open(target)
 
 
-def _target(out: str) -> "Location":
+def picture_target(out: str) -> "Location":
     """Where the picture goes.
 
     Raises:
@@ -84,7 +84,12 @@ def _target(out: str) -> "Location":
     return target
 
 
-def _check_openable(target: "Location | None", *, asked: bool) -> None:
+def check_openable(target: "Location | None", *, asked: bool) -> None:
+    """Refuse to open what no browser of this machine can read.
+
+    Raises:
+        UserError: it is not on this machine, and `asked` for.
+    """
     if asked and target is not None and target.local is None:
         raise UserError(f"--open {target}: only a file of this machine can be opened")
 

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -17,7 +17,9 @@ from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
 from overlap.storage import Location
 from overlap.tables import DRIFT_LEGEND, drift_table, kl_table
-from tasks.features import FeatureReport
+
+if TYPE_CHECKING:  # it brings Prefect, which a command that only looks has no use for
+    from tasks.features import FeatureReport
 
 OUT = Console(markup=False, emoji=False)
 ERR = Console(stderr=True, markup=False, emoji=False)
@@ -55,7 +57,7 @@ def print_ensemble(
     workspace: str,
     record: EnsembleRecord,
     promotion: Promotion,
-    features: FeatureReport | None = None,
+    features: "FeatureReport | None" = None,
     *,
     as_json: bool,
 ) -> None:

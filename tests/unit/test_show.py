@@ -1,7 +1,10 @@
 """One clip as a picture: which clip is meant, what is known of it, and what stands where."""
 
 import io
+import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 import soundfile
 from untrained import Ready
 
+from flows.cli_show import check_openable, picture_target
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, Resolution, RunConfig
 from overlap.errors import DataError, NotReadyError, UserError
@@ -259,3 +263,35 @@ def test_labels_need_a_catalogue_with_words(ready: Ready) -> None:
 
     assert _labels(bare, 0) is None
     assert _labels(catalog, 0) is not None
+
+
+# --- where the picture goes --------------------------------------------------------------------
+
+
+def test_places_that_no_picture_can_go_to(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    for out, why in (
+        (tmp_path / "no" / "x.png", f"there is no folder {tmp_path}/no"),
+        (tmp_path, "name a file that ends in .png"),
+        (tmp_path / "folder.png", "is a folder; name a file in it"),
+        (tmp_path / "x.pdf", "the picture is a PNG"),
+        ("zip://x.png::a.zip", "is in a zip archive"),
+    ):
+        with pytest.raises(UserError, match=re.escape(why)):
+            picture_target(str(out))
+    assert picture_target(str(tmp_path / "x.PNG")).name == "x.PNG"
+
+
+def test_only_a_file_of_this_machine_is_opened(tmp_path: Path) -> None:
+    check_openable(Location.of(tmp_path / "x.png"), asked=True)
+    check_openable(Location.of("memory://x.png"), asked=False)
+    with pytest.raises(UserError, match="only a file of this machine can be opened"):
+        check_openable(Location.of("memory://x.png"), asked=True)
+
+
+def test_what_only_looks_loads_no_prefect() -> None:
+    said = (
+        "import sys, flows.console, flows.cli_show, overlap.show; print('prefect' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
