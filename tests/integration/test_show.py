@@ -9,36 +9,30 @@ import matplotlib.image
 import pandas as pd
 import pytest
 
+import overlap as library
+
 pytestmark = pytest.mark.slow
 
 
 def test_a_clip_of_the_data_set_with_the_champions_words(
     overlap, finished, data: Path, tmp_path: Path
 ) -> None:
-    """By its id and by a copy of its file; the words are those of `overlap predict`."""
-    copy = shutil.copy(data / "train" / "train_000004.wav", tmp_path / "copy.wav")
-    told = {}
-    for clip in ("train_000004", copy):
-        out = tmp_path / f"{Path(clip).stem}.png"
-        said = overlap("show", clip, "--workspace", finished.workspace, "--out", out, "--json")
-        told[clip] = json.loads(said.stdout)
-        image = matplotlib.image.imread(out)
-        assert image.shape[0] > 600
-        assert image.shape[1] > 1200
-        assert image.std() > 0.1
-    first, second = told.values()
-    assert (first["clip"], second["clip"]) == ("train_000004", "copy")
-    assert (first["split"], second["split"]) == ("train", "train")
+    out = tmp_path / "clip.png"
+    typed = ("show", "train_000004", "--workspace", finished.workspace, "--out", out, "--json")
+    told = json.loads(overlap(*typed).stdout)
+    image = matplotlib.image.imread(out)
+    assert image.shape[0] > 600
+    assert image.shape[1] > 1200
+    assert image.std() > 0.1
+    assert (told["clip"], told["split"], told["picture"]) == ("train_000004", "train", str(out))
     answers = pd.read_csv(data / "train_answer.csv", index_col="id").loc["train_000004"]
-    assert first["true"] == second["true"] == answers.to_dict()
-    assert first["kl"] == second["kl"] > 0
-    preds = tmp_path / "preds.csv"
-    (tmp_path / "clips").mkdir()
-    shutil.copy(copy, tmp_path / "clips")
-    overlap("predict", tmp_path / "clips", "--workspace", finished.workspace, "--out", preds)
-    row = pd.read_csv(preds, index_col="id").loc["copy"]
-    assert row.drop("spread").to_dict() == pytest.approx(first["predicted"]["shares"], abs=1e-5)
-    assert row["spread"] == pytest.approx(first["predicted"]["spread"], abs=1e-5)
+    assert told["true"] == answers.to_dict()
+    assert told["kl"] > 0
+    ensemble = library.load_ensemble(finished.workspace)
+    assert told["predicted"]["version"] == ensemble.version
+    row = ensemble.predict(data / "train" / "train_000004.wav").loc["train_000004"]
+    assert row.drop("spread").to_dict() == pytest.approx(told["predicted"]["shares"], abs=1e-5)
+    assert row["spread"] == pytest.approx(told["predicted"]["spread"], abs=1e-5)
 
 
 def test_it_is_opened_only_when_asked(overlap, data: Path, tmp_path: Path) -> None:
