@@ -1,5 +1,6 @@
 """The `overlap` command. Exit codes: 0 done, 1 the work failed, 2 the user's mistake."""
 
+import os
 import signal
 import sys
 import traceback
@@ -14,6 +15,7 @@ from flows.options import Cluster, Json, Verbose, Workspace, run_command
 from overlap.config import RunConfig
 from overlap.errors import NotReadyError, OverlapError, UserError
 
+NO_COLOR = "--no-color"
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Exit codes after Ctrl-C (set by Typer) and after SIGTERM."""
 
@@ -26,6 +28,15 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def everywhere(
+    no_color: Annotated[
+        bool, typer.Option(NO_COLOR, help="No colours, as with NO_COLOR=1; at any place.")
+    ] = False,
+) -> None:
+    """From clips of several words spoken at once to an averaged ensemble and its predictions."""
+
+
 # Modules that import Prefect, Dask or Zarr are imported where they are used: Prefect reads the
 # settings of `flows.environment` when it is imported, and `overlap --help` stays quick.
 
@@ -34,6 +45,10 @@ app = typer.Typer(
 def run(config: RunConfig, as_json: bool) -> None:
     """The whole service: check the data, compute features, train, average, publish."""
     _retrain(config, as_json=as_json)
+    if not as_json:
+        from flows.console import predict_next
+
+        predict_next(config.workspace)
 
 
 def _retrain(config: RunConfig, *, as_json: bool) -> str:
@@ -64,7 +79,7 @@ def demo(
 ) -> None:
     """Make a small data set with espeak-ng and run the whole service on it."""
     prepare(verbose=verbose)
-    from flows.console import OUT, bar
+    from flows.console import OUT, bar, predict_next
     from flows.demo import make_data
     from overlap.ensemble.tables import score_tables
     from overlap.mixing import ANSWERS
@@ -78,6 +93,7 @@ def demo(
         "on voices that are not in train",
         highlight=False,
     )
+    predict_next(config.workspace)
 
 
 @run_command(app)
@@ -86,7 +102,7 @@ def features(config: RunConfig, as_json: bool) -> None:
     from overlap.features.compare import find_other
 
     find_other(config)
-    from flows.console import ERR, OUT, print_drift, print_json
+    from flows.console import ERR, OUT, print_drift, print_json, print_next
     from flows.retrain import features as features_flow
     from tasks.progress import TERMINAL
 
@@ -101,13 +117,14 @@ def features(config: RunConfig, as_json: bool) -> None:
         highlight=False,
     )
     print_drift(report.drift)
+    print_next("`overlap run` with the same options trains and publishes")
 
 
 @run_command(app)
 def train(config: RunConfig, as_json: bool) -> None:
     """One stage: train the members that are missing, on features that are complete."""
     _refuse_changed_data(config)
-    from flows.console import ERR, OUT, print_json
+    from flows.console import ERR, OUT, print_json, print_next
     from flows.retrain import train as train_flow
     from tasks.progress import TERMINAL
 
@@ -124,19 +141,22 @@ def train(config: RunConfig, as_json: bool) -> None:
     )
     if report.fewer:
         OUT.print(report.fewer, highlight=False)
+    print_next("`overlap pool` with the same options averages, scores and publishes")
 
 
 @run_command(app)
 def pool(config: RunConfig, as_json: bool) -> None:
     """One stage: average, score and publish members that are complete."""
     _refuse_changed_data(config)
-    from flows.console import ERR, print_ensemble
+    from flows.console import ERR, predict_next, print_ensemble
     from flows.retrain import pool as pool_flow
     from tasks.progress import TERMINAL
 
     with TERMINAL.shown(ERR):
         record, promotion = pool_flow(config)
     print_ensemble(config.workspace, record, promotion, as_json=as_json)
+    if not as_json:
+        predict_next(config.workspace)
 
 
 def _refuse_changed_data(config: RunConfig) -> None:
@@ -211,6 +231,9 @@ cli_service.register(app)
 def main() -> None:
     """Run the command line; a user's mistake is one message and exit code 2."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    if NO_COLOR in sys.argv[1:]:  # before any console is made, and for the children too
+        os.environ["NO_COLOR"] = "1"
+        sys.argv[1:] = [word for word in sys.argv[1:] if word != NO_COLOR]
     try:
         app()
     except SystemExit as end:

@@ -1,8 +1,11 @@
 """What is printed is printed as it is."""
 
-import pytest
+import shlex
 
-from flows.console import ERR, OUT, print_table
+import pytest
+from commands import refusal
+
+from flows.console import ERR, OUT, predict_next, print_table
 from tasks.progress import TERMINAL
 
 
@@ -16,3 +19,11 @@ def test_a_name_is_no_markup(name: str, capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr()
     assert said.err == f"clips were padded: {name}.wav\n"
     assert said.out.count(name) == 5
+
+
+def test_the_next_command_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    predict_next("my work")
+    said = capsys.readouterr().out.split(maxsplit=1)
+    assert said[0] == "next"
+    assert shlex.split(said[1])[-2:] == ["--workspace", "my work"]
+    assert refusal(shlex.split(said[1])) is None
