@@ -13,7 +13,7 @@ DATA ?=
 WORKSPACE ?= workspace
 PRESET ?= demo
 
-.PHONY: setup run test test-e2e test-faults test-image test-backend lint format lock bench clean help
+.PHONY: setup run test test-e2e test-faults test-image test-backend lint format lock audit bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-faults      kills and broken storage by the hundred (SEED=1 KILLS=100)"
 	@echo "make test-image       builds the image of docker/ and runs the service in it (podman, root)"
 	@echo "make test-backend     networks and training on another Keras backend (BACKEND=jax)"
+	@echo "make audit            looks for known weaknesses in the packages (asks PyPI)"
 	@echo "make lint bench lock setup clean"
 
 setup: $(READY)
@@ -98,6 +99,14 @@ lock: setup
 	$(COMPILE) $(BEYOND) --extra gpu pyproject.toml --output-file $(VENV)/gpu.lock
 	sed '/^$$/,$$d' $(VENV)/cpu.lock > docker/cpu.lock    # without the list of what was left out
 	sed '/^$$/,$$d' $(VENV)/gpu.lock > docker/gpu.lock
+
+# Known weaknesses of what is installed; asks PyPI, and fails where that cannot answer. Its own tool: it
+# would be forty packages more in .venv.
+AUDIT = $(UV) tool run --from 'pip-audit>=2.9,<3' pip-audit --strict --disable-pip --require-hashes
+audit: setup
+	$(AUDIT) --requirement requirements.lock
+	$(AUDIT) --requirement docker/cpu.lock
+	$(AUDIT) --requirement docker/gpu.lock
 
 bench: setup
 	$(BIN)/overlap bench features

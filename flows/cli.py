@@ -1,254 +1,52 @@
-"""The `overlap` command. Exit codes: 0 done, 1 the work failed, 2 the user's mistake."""
+"""The `overlap` command as a process: its exit codes, and the last word to a person.
+
+Exit codes: 0 done, 1 the work failed, 2 the user's mistake, 130 and 143 after SIGINT and SIGTERM.
+"""
 
 import os
 import signal
 import sys
 import traceback
-from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from flows import cli_bench, cli_data, cli_models, cli_service, cli_show, cli_workspace
-from flows.environment import prepare
-from flows.options import Cluster, Json, Verbose, Workspace, run_command
-from overlap.config import RunConfig
-from overlap.errors import NotReadyError, OverlapError, UserError
-
-NO_COLOR = "--no-color"
-INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
-"""Exit codes after Ctrl-C (set by Typer) and after SIGTERM."""
-
-app = typer.Typer(
-    name="overlap",
-    help="From clips of several words spoken at once to an averaged ensemble and its predictions.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-@app.callback()
-def everywhere(
-    no_color: Annotated[
-        bool, typer.Option(NO_COLOR, help="No colours, as with NO_COLOR=1; at any place.")
-    ] = False,
-) -> None:
-    """From clips of several words spoken at once to an averaged ensemble and its predictions."""
-
-
-# Modules that import Prefect, Dask or Zarr are imported where they are used: Prefect reads the
-# settings of `flows.environment` when it is imported, and `overlap --help` stays quick.
-
-
-@run_command(app)
-def run(config: RunConfig, as_json: bool) -> None:
-    """The whole service: check the data, compute features, train, average, publish."""
-    _retrain(config, as_json=as_json)
-    if not as_json:
-        from flows.console import predict_next
-
-        predict_next(config.workspace)
-
-
-def _retrain(config: RunConfig, *, as_json: bool) -> str:
-    """Run the main flow and print its result; the address of the submission."""
-    from overlap.catalog import list_data
-    from overlap.features.compare import find_other
-
-    list_data(config.data)  # a wrong folder is said at once, before Prefect starts
-    find_other(config)
-    from flows.console import ERR, print_ensemble
-    from flows.retrain import retrain
-    from overlap.ensemble.registry import submission_of
-    from overlap.storage import Location
-    from tasks.progress import TERMINAL
-
-    with TERMINAL.shown(ERR):
-        report = retrain(config)
-    print_ensemble(
-        config.workspace, report.ensemble, report.promotion, report.features, as_json=as_json
-    )
-    return submission_of(Location.of(config.workspace), report.ensemble).url
-
-
-@app.command()
-def demo(
-    folder: Annotated[Path, typer.Argument(help="Where data and results go.")] = Path("demo"),
-    verbose: Verbose = False,
-) -> None:
-    """Make a small data set with espeak-ng and run the whole service on it."""
-    prepare(verbose=verbose)
-    from flows.console import OUT, bar, predict_next
-    from flows.demo import make_data
-    from overlap.ensemble.tables import score_tables
-    from overlap.mixing import ANSWERS
-
-    data = make_data(folder, bar)
-    config = RunConfig(data=str(data), workspace=str(folder / "workspace"))
-    submission = _retrain(config, as_json=False)
-    judged = score_tables(str(data / ANSWERS), submission)
-    OUT.print(
-        f"{'test clips':<16}KL {judged.kl:.4f}, {judged.gain:.1%} below the trivial prediction, "
-        "on voices that are not in train",
-        highlight=False,
-    )
-    predict_next(config.workspace)
-
-
-@run_command(app)
-def features(config: RunConfig, as_json: bool) -> None:
-    """One stage: check the data and compute the features that are missing."""
-    from overlap.features.compare import find_other
-
-    find_other(config)
-    from flows.console import ERR, OUT, print_drift, print_json, print_next
-    from flows.retrain import features as features_flow
-    from tasks.progress import TERMINAL
-
-    with TERMINAL.shown(ERR):
-        report = features_flow(config)
-    if as_json:
-        print_json(report.model_dump())
-        return
-    OUT.print(
-        f"{report.written} of {report.blocks} blocks computed, {report.clips} clips in "
-        f"{report.seconds:.1f} s, in {config.workspace}",
-        highlight=False,
-    )
-    print_drift(report.drift)
-    print_next("`overlap run` with the same options trains and publishes")
-
-
-@run_command(app)
-def train(config: RunConfig, as_json: bool) -> None:
-    """One stage: train the members that are missing, on features that are complete."""
-    _refuse_changed_data(config)
-    from flows.console import ERR, OUT, print_json, print_next
-    from flows.retrain import train as train_flow
-    from tasks.progress import TERMINAL
-
-    with TERMINAL.shown(ERR):
-        report = train_flow(config)
-    if as_json:
-        trained = [record.model_dump(mode="json") for record in report.trained]
-        print_json({"trained": trained, "complete": report.complete, "fewer": report.fewer})
-        return
-    OUT.print(
-        f"{len(report.trained)} of {config.ensemble.members} members trained, "
-        f"{report.complete - len(report.trained)} were complete, in {config.workspace}",
-        highlight=False,
-    )
-    if report.fewer:
-        OUT.print(report.fewer, highlight=False)
-    print_next("`overlap pool` with the same options averages, scores and publishes")
-
-
-@run_command(app)
-def pool(config: RunConfig, as_json: bool) -> None:
-    """One stage: average, score and publish members that are complete."""
-    _refuse_changed_data(config)
-    from flows.console import ERR, predict_next, print_ensemble
-    from flows.retrain import pool as pool_flow
-    from tasks.progress import TERMINAL
-
-    with TERMINAL.shown(ERR):
-        record, promotion = pool_flow(config)
-    print_ensemble(config.workspace, record, promotion, as_json=as_json)
-    if not as_json:
-        predict_next(config.workspace)
-
-
-def _refuse_changed_data(config: RunConfig) -> None:
-    """A stage on its own works on complete features of the data as it is now."""
-    from overlap.catalog import list_data
-    from overlap.pending import pending_work
-
-    pending = pending_work(config, list_data(config.data))
-    if pending.features:
-        raise NotReadyError(
-            f"{config.workspace}: {pending.clips} clips are new or changed and {pending.blocks} "
-            "blocks of features are missing; `overlap features` computes them"
-        )
-
-
-@app.command()
-def predict(
-    clips: Annotated[str, typer.Argument(help="Folder or URL with audio files.")],
-    *,
-    out: Annotated[str, typer.Option(help="CSV file to write.")],
-    model: Annotated[
-        str, typer.Option(help="champion, a version, or an ensemble's folder.")
-    ] = "champion",
-    workspace: Workspace = "workspace",
-    cluster: Cluster = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Predict new clips with a published ensemble.
-
-    The table has id, one column per word, and `spread`: how far the members are apart over that
-    clip, the mean over members of KL(member || ensemble) in nats. A clip that cannot be used gets
-    the mean prediction and an empty spread.
-    """
-    prepare(verbose=verbose)
-    from flows.console import ERR, OUT, print_json
-    from overlap.catalog import list_clips
-    from overlap.config import ClusterConfig
-    from overlap.ensemble.champion import find_ensemble
-    from overlap.storage import Location
-
-    find_ensemble(Location.of(workspace), model)
-    list_clips(clips)
-    if Location.of(out).is_folder():
-        raise UserError(f"--out {out}: is a folder; name a file in it, such as {out}/preds.csv")
-    from flows.predict import predict as predict_flow
-    from tasks.progress import TERMINAL
-
-    with TERMINAL.shown(ERR):
-        done = predict_flow(clips, out, model, workspace, ClusterConfig(address=cluster))
-    if as_json:
-        print_json(done.model_dump())
-        return
-    known = f", {done.clips - done.computed} of them before" if done.computed < done.clips else ""
-    OUT.print(f"{done.clips} clips predicted{known}, in {out}", highlight=False, soft_wrap=True)
-    if done.imputed:
-        named = ", ".join(done.imputed[:5]) + (", …" if len(done.imputed) > 5 else "")
-        OUT.print(
-            f"{len(done.imputed)} of them cannot be used and got the mean prediction: {named}",
-            highlight=False,
-        )
-
-
-cli_workspace.register(app)
-cli_models.register(app)
-cli_data.register(app)
-cli_show.register(app)
-cli_bench.register(app)
-cli_service.register(app)
+from flows import interruptions
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one message and exit code 2."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    if NO_COLOR in sys.argv[1:]:  # before any console is made, and for the children too
-        os.environ["NO_COLOR"] = "1"
-        sys.argv[1:] = [word for word in sys.argv[1:] if word != NO_COLOR]
     try:
+        interruptions.listen()
+        # Importing the commands takes a second, in which a person may press Ctrl-C.
+        from flows.commands import NO_COLOR, app
+
+        if NO_COLOR in sys.argv[1:]:  # before any console is made, and for the children too
+            os.environ["NO_COLOR"] = "1"
+            sys.argv[1:] = [word for word in sys.argv[1:] if word != NO_COLOR]
         app()
+    except KeyboardInterrupt:
+        interruptions.leave(signal.SIGINT)
     except SystemExit as end:
-        if end.code not in (INTERRUPTED, TERMINATED):
-            raise
-        for again in (signal.SIGINT, signal.SIGTERM):  # servers and processes are being ended
-            signal.signal(again, signal.SIG_IGN)
-        _leave("stopped; what is complete is kept, and a new run goes on from there", end.code)
-    except UserError as error:
+        if end.code and (sent := interruptions.received()):
+            interruptions.leave(sent)
+        raise
+    except Exception as error:  # noqa: BLE001  the last resort
+        if sent := interruptions.received():  # it is what became of the work that was stopped
+            interruptions.leave(sent)
+        _fail(error)
+
+
+def _fail(error: Exception) -> None:
+    from flows.servers import unreachable
+    from overlap.credentials import masked
+    from overlap.errors import OverlapError, UserError
+
+    if isinstance(error, UserError):
         _leave(f"error: {error}", 2)
-    except OverlapError as error:
+    if isinstance(error, OverlapError):
         _leave(f"failed: {error}", 1)
-    except Exception:  # noqa: BLE001  the last resort: tell where it happened
-        traceback.print_exc()
-        _leave("failed: this is a fault of overlap itself; the lines above say where", 1)
+    if named := unreachable(error):
+        _leave(f"failed: {named}", 1)
+    sys.stderr.write(masked("".join(traceback.format_exception(error))))
+    _leave("failed: this is a fault of overlap itself; the lines above say where", 1)
 
 
 def _leave(message: str, code: int) -> None:

@@ -67,7 +67,7 @@ def bars(values: Sequence[float], width: int = 16) -> list[str]:
 
     Examples:
         >>> bars([1, 2, 0.1], 4)
-        ['██', '████', '▏']
+        ['██', '████', '▎']
     """
     largest = max(values, default=0)
     eighths = [max(1, round(8 * width * value / largest)) if largest else 0 for value in values]

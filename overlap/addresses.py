@@ -9,17 +9,25 @@ from pathlib import Path, PurePosixPath
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from overlap.credentials import in_address, masked
 from overlap.errors import UserError
 
 ZIP = "zip"
+NO_PASSWORDS = (
+    "holds a password or key, and addresses are kept with every run and shown; give it in the "
+    "environment instead, for s3:// as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+)
 
 
 def resolved(text: str) -> str:
     """A path made absolute, or a URL without its final slash.
 
     Raises:
-        UserError: fsspec does not know the URL's protocol, or lacks a package for it.
+        UserError: fsspec does not know the URL's protocol, or lacks a package for it; or the URL
+            holds a password.
     """
+    if in_address(text):
+        raise UserError(f"{masked(text)}: {NO_PASSWORDS}")
     try:
         filesystem, path = fsspec.core.url_to_fs(text)
     except (ValueError, ImportError, OSError) as error:

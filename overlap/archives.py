@@ -2,17 +2,19 @@
 
 Members are not read through Python's `zipfile`, which has one file position and a lock around
 it, but as ranges of the archive: on an object store a block's clips come at once, and on a local
-disk threads do not wait for each other.
+disk threads do not wait for each other. Members are never written anywhere, so a name with `..`
+leads nowhere, and none is unpacked beyond the size that the archive's directory says.
 """
 
+import bz2
 import os
 import struct
 import threading
 import zlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipInfo
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipInfo
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -24,10 +26,19 @@ from overlap.reading import Read, TooLargeError, as_read
 
 KEPT_OPEN = 4
 """Archives that a process keeps open; their directories are held in memory."""
-ENCRYPTED_OR_PATCHED = 0x01 | 0x20 | 0x40
-"""Flags of members that are left to `zipfile`, which says what is wrong with them."""
+ENCRYPTED = 0x01 | 0x40
+PATCHED = 0x20
+"""Flags of members that are not read."""
 HEADER = struct.Struct("<4s22xHH")
 """A member's own header: signature, and the lengths of the name and extra field behind it."""
+LONGEST_HEADER = 30 + 2 * 0xFFFF
+UNPACK: dict[int, Callable[[bytes, int], bytes]] = {
+    # From packed bytes to at most so many.
+    ZIP_STORED: lambda data, most: data[:most],
+    ZIP_DEFLATED: lambda data, most: zlib.decompressobj(-15).decompress(data, most),
+    ZIP_BZIP2: lambda data, most: bz2.BZ2Decompressor().decompress(data, most),
+}
+"""Methods of packing that are read."""
 
 
 class Archive:
@@ -66,10 +77,11 @@ class Archive:
             if most is not None and member.file_size > most:
                 found[index] = TooLargeError(member.file_size)
                 continue
-            if _is_simple(member):
+            refusal = _refusal(member)
+            if refusal is None:
                 ranged.append((index, member))
             else:
-                found[index] = self._by_zipfile(member)
+                found[index] = OSError(f"{member.filename}: {refusal}")
         ranges = [self._range(member) for _, member in ranged]
         for (index, member), data in zip(ranged, self._read_ranges(ranges), strict=True):
             found[index] = data if isinstance(data, OSError) else _unpacked(member, data)
@@ -80,7 +92,8 @@ class Archive:
         start = member.header_offset
         following = bisect_right(self._starts, start)
         # A damaged directory may say that it begins behind the last one: then it is empty.
-        return start, self._starts[following] if following < len(self._starts) else start
+        end = self._starts[following] if following < len(self._starts) else start
+        return start, min(end, start + LONGEST_HEADER + member.compress_size)
 
     def _read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[Read]:
         if not isinstance(self._container, LocalFileSystem):
@@ -93,16 +106,17 @@ class Archive:
         finally:
             os.close(file)
 
-    def _by_zipfile(self, member: ZipInfo) -> Read:
-        try:
-            return bytes(self.filesystem.zip.read(member))
-        except Exception as error:  # noqa: BLE001  encrypted, unknown or broken: each its own kind
-            return as_read(error)
 
-
-def _is_simple(member: ZipInfo) -> bool:
-    known = member.compress_type in (ZIP_STORED, ZIP_DEFLATED)
-    return known and not member.flag_bits & ENCRYPTED_OR_PATCHED
+def _refusal(member: ZipInfo) -> str | None:
+    """Why a member is not read; None if it is."""
+    if member.flag_bits & ENCRYPTED:
+        return "is encrypted"
+    if member.flag_bits & PATCHED or member.compress_type not in UNPACK:
+        return f"is packed by a method that is not read ({member.compress_type}); deflate is"
+    # No method makes what cannot be packed much larger.
+    if member.compress_size > member.file_size + member.file_size // 8 + 1024:
+        return "is damaged in the archive: it is larger packed than unpacked"
+    return None
 
 
 def _unpacked(member: ZipInfo, data: bytes) -> Read:
@@ -112,11 +126,10 @@ def _unpacked(member: ZipInfo, data: bytes) -> Read:
         return broken
     _, name, extra = HEADER.unpack_from(data)
     content = data[30 + name + extra :][: member.compress_size]
-    if member.compress_type == ZIP_DEFLATED:
-        try:
-            content = zlib.decompressobj(-15).decompress(content, member.file_size + 1)
-        except zlib.error:
-            return broken
+    try:
+        content = UNPACK[member.compress_type](content, member.file_size + 1)
+    except (zlib.error, OSError, EOFError):
+        return broken
     if len(content) != member.file_size or zlib.crc32(content) != member.CRC:
         return broken
     return content

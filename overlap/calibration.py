@@ -75,7 +75,7 @@ def calibrate(
             "seconds": SECONDS if seconds is None else seconds,
         }
         (Location(folder) / "job.json").write_json(job)
-        started = time.time()
+        started = time.monotonic()  # of the machine, not of a process
         run_child(__name__, [folder, str(started)], reports.append)
     if "error" in reports[0]:
         raise DataError(reports[0]["error"])
@@ -86,7 +86,7 @@ def _measure(folder: Path, started: float) -> Calibration:
     job = json.loads((folder / "job.json").read_bytes())
     features, cut = FeatureConfig(**job["features"]), StoreConfig(**job["store"])
     warm_up(features)
-    start_seconds = time.time() - started
+    start_seconds = time.monotonic() - started
     listing = Listing(Location(job["data"]), pd.DataFrame(job["files"]), None, None, None)
     workspace, any_clip = Location(str(folder / "workspace")), ChecksConfig(max_bad_fraction=1.0)
 

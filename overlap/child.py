@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
+from overlap.credentials import masked
 from overlap.errors import ChildError, OverlapError
 from overlap.storage import Location
 
@@ -78,7 +79,7 @@ def run_child(
         arguments: Its arguments.
         on_event: Receives every report.
         wanted: Asked once a second; the child is killed when it says no.
-        log: Where the child's standard error is kept, whatever happens.
+        log: Where the child's standard error is kept, whatever happens; without secrets.
         extra: Added to its environment.
 
     Raises:
@@ -110,7 +111,7 @@ def run_child(
             child.kill()
             reader.join(timeout=5)
             if log is not None:
-                log.write_bytes("".join(lines).encode())
+                log.write_bytes(masked("".join(lines)).encode())
     if code:
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         end = "".join(deque(lines, TAIL_LINES)).strip()

@@ -2,12 +2,17 @@
 
 `UserError` and what derives from it is a mistake of the person who started the work: the
 command line prints it without a traceback and exits with 2. Everything else means that the
-work itself failed (exit code 1).
+work itself failed (exit code 1). No message holds a secret.
 """
+
+from overlap.credentials import masked
 
 
 class OverlapError(Exception):
     """Base of every error that overlap raises on purpose."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(masked(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class UserError(OverlapError, ValueError):
@@ -48,7 +53,7 @@ class UnfitWorkerError(OverlapError, RuntimeError):
 
     def __init__(self, address: str, fault: str) -> None:
         super().__init__(address, fault)
-        self.address, self.fault = address, fault
+        self.address, self.fault = address, masked(fault)
 
     def __str__(self) -> str:
         return f"{self.address}: {self.fault}"

@@ -50,7 +50,8 @@ def _row(what: str, kl: str, interval: str = "") -> dict[str, str]:
 
 
 def members_table(members: Sequence[MemberRecord]) -> list[dict[str, str]]:
-    """What each member reached, and what it took."""
+    """What each member reached, and what it took; energy only where a device tells of it."""
+    told = any(member.energy_joules is not None for member in members)
     return [
         {
             "seed": str(member.spec.seed if member.seed is None else member.seed),
@@ -59,10 +60,15 @@ def members_table(members: Sequence[MemberRecord]) -> list[dict[str, str]]:
             "epoch kept": f"{member.kept_epoch or len(member.history)} of {len(member.history)}",
             "clips/s": f"{member.clips_per_second:,.0f}",
             "seconds": f"{member.seconds:,.0f}",
+            **({"energy": _energy(member.energy_joules)} if told else {}),
             "device": member.device,
         }
         for member in members
     ]
+
+
+def _energy(joules: float | None) -> str:
+    return "" if joules is None else f"{joules / 3600:,.1f} Wh"
 
 
 def duel_table(promotion: Promotion) -> list[dict[str, str]]:

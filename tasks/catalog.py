@@ -1,5 +1,6 @@
 """The catalogue of a data set, made with the cluster's help."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import Listing, build_catalog, previous_catalog
 from overlap.config import ChecksConfig, FeatureConfig
+from overlap.costs import StageCost, add_cost
 from overlap.features import FeatureStore
 from overlap.storage import Location
 from tasks.cluster import NO_CLUSTER, Cluster, connect
@@ -29,7 +31,7 @@ def catalogue(
 ) -> dict[str, int]:
     """Check every clip and give it a row; counts of clips by split and state."""
     FeatureStore.find(workspace, features)  # refuses other features before anything is replaced
-    wanted = features.clip_format
+    started, wanted = time.perf_counter(), features.clip_format
 
     def run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterable[Result]:
         if len(jobs) == 1 or scheduler == NO_CLUSTER:  # not worth the way to a worker
@@ -39,6 +41,9 @@ def catalogue(
 
     built = build_catalog(listing, wanted, checks, previous_catalog(workspace), run)
     built.catalog.save(workspace)
+    if built.inspected:
+        cost = StageCost(clips=built.inspected, seconds=time.perf_counter() - started)
+        add_cost(workspace, features, "check", cost)
     for warning in built.warnings:
         note(warning)
     if built.warnings:

@@ -9,6 +9,8 @@ from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import stored_rows
 from overlap.config import FeatureConfig, Section, StoreConfig
+from overlap.costs import StageCost, add_cost
+from overlap.energy import Readings, joules_of
 from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extract_block
 from overlap.features.compare import DriftRow, OtherSet, compare
 from overlap.features.compute import Way, fallback, warm_up, way
@@ -31,6 +33,8 @@ class FeatureReport(Section):
     """Clips computed now."""
     seconds: float
     """Wall time."""
+    joules: float | None = None
+    """Energy of the workers' machines meanwhile; None where they do not tell."""
     busy: float | None = None
     """Part of the workers' time, from the first job to the last result, spent in blocks."""
     way: Way = "kernel"
@@ -63,6 +67,7 @@ def compute_missing(
     """
     started = time.perf_counter()
     clips, busy = 0, None
+    energy: list[Readings | None] = []
     with stored_rows(workspace) as rows:
         store = FeatureStore.create(workspace, features, cut)
         store.sync(rows)
@@ -78,6 +83,7 @@ def compute_missing(
                 def on_block(done: BlockDone) -> None:
                     nonlocal clips, in_blocks
                     clips, in_blocks = clips + done.clips, in_blocks + done.seconds
+                    energy.append(done.energy)
                     rate = clips / (time.perf_counter() - begun)
                     progress.advance(done.clips, f"{rate:,.0f} clips/s")
 
@@ -85,11 +91,20 @@ def compute_missing(
                 places.look()
                 threads = max(1, places.threads)
                 busy = in_blocks / (threads * (time.perf_counter() - begun))
+        known = [readings for readings in energy if readings is not None]
+        cost = StageCost(
+            clips=clips,
+            seconds=time.perf_counter() - started,
+            joules=joules_of(known) if len(known) == len(energy) else None,
+        )
+        if missing:
+            add_cost(workspace, features, "features", cost)
         return FeatureReport(
             blocks=store.block_count(rows),
             written=len(missing),
             clips=clips,
-            seconds=time.perf_counter() - started,
+            seconds=cost.seconds,
+            joules=cost.joules,
             busy=busy,
             way=way(features),
         )

@@ -162,7 +162,7 @@ NAMES = [
     Case("a name with commas and quotes", GOOD, USED, file='a,"b",\'c\'.wav'),
     Case("a name that clears the terminal", GOOD, USED, file="\x1b[2J\x1b[Hclear.wav"),
     Case("a name of a terminal's markup", GOOD, USED, file="[red]:x:.wav"),
-    Case("a name that is a formula", GOOD, USED, file="=HYPERLINK(1).wav"),
+    Case("a name that begins with a minus", GOOD, USED, file="-0Gj8-vB_q4.wav"),
     Case("a name with `..`", GOOD, USED, file="a..b...wav"),
     Case("a name with `..\\..`", GOOD, USED, file="..\\..\\x.wav".lstrip(".")),
     Case("a name with `*`, `?` and `[`", GOOD, USED, file="b*?[1].wav"),
@@ -188,6 +188,8 @@ NO_FILES = [
 NOT_LISTED = [
     Case("a name that is no UTF-8 (CP949)", GOOD, REFUSED, "names are not UTF-8",
          file=os.fsdecode("한국어".encode("cp949")) + ".wav"),
+    Case("a name that is a formula", GOOD, REFUSED,
+         "names would be run as formulas by a spreadsheet", file="=HYPERLINK(1).wav"),
     Case("two files with one id", two_of_one_id, REFUSED, "several files have one id",
          file="x.wav"),
 ]  # fmt: skip

@@ -103,6 +103,8 @@ SHAPES = [
     table("words with a comma, a quote and a line end", holds(
         GOOD.replace("yes", '"y,e""s"').replace("no", '"n\no"'))),
     table("words of a terminal's markup", holds(GOOD.replace("yes", "[/b]").replace("no", ":x:"))),
+    table("a word that is a formula", holds(GOOD.replace("yes", "@SUM(1+1)*cmd|' /C calc'!A0")),
+          "would run as formulas: @SUM(1+1)*cmd|"),
     table("one word", holds("id,yes\na,1\nb,1\nc,1\nd,1\n")),
     table("30,001 columns", holds(columns(30_000))),
     table("two gigabytes without a line end", endless, f"{NO_CSV} (line 1 has more than 16 MiB)"),

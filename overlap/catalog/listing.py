@@ -6,6 +6,7 @@ from typing import Literal
 import pandas as pd
 
 from overlap.audio import SUFFIXES, is_audio
+from overlap.catalog.formulas import is_formula
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables import Table, read_csv, read_table
 from overlap.errors import DataError
@@ -121,6 +122,11 @@ def _files(folder: Location, split: Split, prefix: str, problems: Problems) -> p
         sorted(prefix + name for name in unnamed),
     )
     entries = [entry for entry in entries if entry.name not in unnamed]
+    problems.add_cases(
+        "names would be run as formulas by a spreadsheet that opens the predictions; rename these "
+        "files",
+        sorted(prefix + entry.name for entry in entries if is_formula(entry.name)),
+    )
     return pd.DataFrame(
         {
             "split": pd.Series([split] * len(entries), dtype="str"),

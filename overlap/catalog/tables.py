@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overlap.catalog.formulas import is_formula
 from overlap.catalog.problems import Problems
 from overlap.storage import Location
 
@@ -83,6 +84,10 @@ def read_table(
     if not words:
         problems.add(f"{name} has no column for a word")
         return None
+    problems.add_cases(
+        f"{name} has columns that a spreadsheet which opens the predictions would run as formulas",
+        [word for word in words if is_formula(word)],
+    )
     repeated = [clip for clip, times in Counter(ids).items() if times > 1]
     problems.add_cases(f"{name} has ids more than once", repeated)
     values = np.array(cells, np.float64).reshape(len(ids), len(words))

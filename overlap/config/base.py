@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
 from overlap.config.form import title, without_defaults
+
+Address = Annotated[str, Field(json_schema_extra={"pattern": "^(?!.*://[^/@]*:[^/@]*@)"})]
+"""Of data, a workspace or a scheduler. A server refuses one with a password before it keeps it."""
 
 
 def fingerprint(*parts: object) -> str:

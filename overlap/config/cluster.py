@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from overlap.config.base import Section
+from overlap.config.base import Address, Section
 
 
 class AdaptiveConfig(Section):
@@ -37,7 +37,7 @@ class AdaptiveConfig(Section):
 class ClusterConfig(Section):
     """Where the work is computed."""
 
-    address: str | None = Field(
+    address: Address | None = Field(
         None, description="A running Dask scheduler, such as tcp://host:8786; none: start one."
     )
     kind: str = Field(

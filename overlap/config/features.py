@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from overlap.config.base import Section
+from overlap.config.base import Address, Section
 
 
 class Resolution(Section):
@@ -120,7 +120,7 @@ class ChecksConfig(Section):
     max_bad_fraction: float = Field(
         0.01, ge=0, le=1, description="Largest fraction of clips that may be quarantined."
     )
-    compare_with: str | None = Field(
+    compare_with: Address | None = Field(
         None,
         description="Workspace, or features.zarr, of another data set: how far the decibels are "
         "from its are reported with the features; none: only test from train.",

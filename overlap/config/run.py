@@ -6,22 +6,23 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from overlap.addresses import name_of
-from overlap.config.base import Section
+from overlap.config.base import Address, Section
 from overlap.config.cluster import ClusterConfig
 from overlap.config.ensemble import EnsembleConfig
 from overlap.config.features import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.config.promotion import PromotionConfig
 from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
+from overlap.credentials import secret_keys
 from overlap.presets import DEFAULT_PRESET, PRESETS, merged
 
 
 class RunConfig(Section):
     """Everything that a run depends on, apart from the code."""
 
-    data: str = Field(
+    data: Address = Field(
         min_length=1, description="Folder or URL with train/, train_answer.csv, test/, …"
     )
-    workspace: str = Field(
+    workspace: Address = Field(
         "workspace", min_length=1, description="Folder or URL that holds all results."
     )
     preset: Literal["demo", "baseline", "fast"] = Field(
@@ -43,6 +44,16 @@ class RunConfig(Section):
     def data_name(self) -> str:
         """What a person calls the data set: the last part of its address."""
         return name_of(self.data.rstrip("/")) or self.data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_secrets(cls, values: Any) -> Any:  # noqa: ANN401  whatever the caller gave
+        if isinstance(values, Mapping) and (found := secret_keys(values)):
+            raise ValueError(
+                f"{', '.join(found)}: a password or key, and a configuration is kept with every "
+                "run and shown; give it in the environment of the processes that need it instead"
+            )
+        return values
 
     @model_validator(mode="before")
     @classmethod

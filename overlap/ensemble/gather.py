@@ -1,5 +1,6 @@
 """From complete members to a published ensemble."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,6 +59,7 @@ def publish(
     Raises:
         NotReadyError: more of them are wanted first.
     """
+    started = time.perf_counter()
     members, fewer = ready_members(workspace, planned), planned.fewer
     names, parts = _parts(members)
     listed = catalog.submission
@@ -76,7 +78,7 @@ def publish(
     )
     selected = select_pool(config.ensemble.pool, held_out, len(members))
     growth = grow(held_out) if held_out else Growth(())
-    created = existing.created if existing else registry.now()
+    created = existing.created if existing else registry.time_of_publication(workspace)
     version = existing.version if existing else registry.version_name(created, name)
     folder = workspace / registry.ENSEMBLES / version
     imputed: list[str] = []
@@ -124,6 +126,7 @@ def publish(
         more=growth.more,
         fewer=fewer,
         kl_interval=ends,
+        seconds=time.perf_counter() - started,
     )
     (folder / registry.RECORD_FILE).write_record(record)
     return record

@@ -1,6 +1,6 @@
 """Published ensembles under their versions; which of them is champion says `champion.json`."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from numpy.typing import NDArray
@@ -74,6 +74,8 @@ class EnsembleRecord(Section):
     """Why there are fewer members than planned; None where there are not."""
     kl_interval: tuple[float, float] | None = None
     """Ends of the 95 % interval of `kl`, over clips."""
+    seconds: float | None = None
+    """Wall time of pooling, scoring and writing it."""
 
     @property
     def per_round(self) -> int:
@@ -97,8 +99,16 @@ def read_predictions(workspace: Location, record: EnsembleRecord) -> dict[str, N
 
 
 def now() -> datetime:
-    """The time of publication."""
+    """The time of a decision."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def time_of_publication(workspace: Location) -> datetime:
+    """Now, or just after the newest version: a clock that was set back must not make this one old.
+
+    Versions are pruned, listed and given their names in this order.
+    """
+    return max([now(), *(r.created + timedelta(seconds=1) for r in list_ensembles(workspace))])
 
 
 def folder_of(workspace: Location, record: EnsembleRecord) -> Location:

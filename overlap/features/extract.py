@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from overlap.catalog.inspection import decoded, digest, read_ahead
 from overlap.config import FeatureConfig
+from overlap.energy import Readings, processor_joules
 from overlap.errors import AudioError, DataError
 from overlap.features.compute import compute_features
 from overlap.features.jobs import BlockDone, BlockJob
@@ -32,7 +33,7 @@ def extract_block(job: BlockJob) -> BlockDone:
     Raises:
         DataError: a file changed since the catalogue was made.
     """
-    started = time.perf_counter()
+    started, energy = time.perf_counter(), processor_joules()
     store = FeatureStore.open(job.workspace, read_only=False)
     named = xxhash.xxh3_128()
     chunk = store.chunk_clips()
@@ -48,7 +49,8 @@ def extract_block(job: BlockJob) -> BlockDone:
             store.write_rows(job.block.start + first, values)
     store.mark_done(job.block, buffers.counts, named.digest())
     clips = sum(split >= 0 for split in job.splits)
-    return BlockDone(job.block.index, clips, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return BlockDone(job.block.index, clips, seconds, Readings.since(energy))
 
 
 def compute_block(job: BlockJob, store: FeatureStore) -> tuple[NDArray[np.float16], bytes]:

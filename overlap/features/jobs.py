@@ -7,6 +7,7 @@ import numpy as np
 
 from overlap.catalog.rows import OK, ClipRows
 from overlap.config import AudioFormat
+from overlap.energy import Readings
 from overlap.features.blocks import Block
 from overlap.features.layout import SPLITS
 from overlap.storage import Location
@@ -42,6 +43,8 @@ class BlockDone:
     """Clips computed."""
     seconds: float
     """Wall time of the block."""
+    energy: Readings | None = None
+    """Of the machine that computed it."""
 
 
 def block_job(workspace: Location, rows: ClipRows, block: Block) -> BlockJob:

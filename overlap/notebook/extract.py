@@ -30,7 +30,7 @@ def extract_features(
         UserError: `sounds` are none.
 
     Examples:
-        >>> overlap.extract_features(np.random.default_rng(0).normal(size=16000) / 10).shape
+        >>> extract_features(np.random.default_rng(0).normal(size=16000) / 10).shape
         (1, 64, 101, 4)
     """
     features, clips, problems = config or FeatureConfig(), gathered(sounds, rate_hz), Problems()

@@ -34,7 +34,10 @@ def score(labels: Rows, predictions: Rows, train_labels: Rows | None = None) -> 
         DataError: a table cannot be read, a row is no distribution, or they do not fit together.
 
     Examples:
-        >>> overlap.score("test_answer.csv", ensemble.predict("test")).kl
+        >>> truth = pd.DataFrame({"id": ["a"], "up": [0.5], "down": [0.5]})
+        >>> said = pd.DataFrame({"id": ["a"], "up": [0.25], "down": [0.75]})
+        >>> round(score(truth, said).kl, 6)
+        0.143841
     """
     problems = Problems()
     truth = _table(labels, "labels", problems)

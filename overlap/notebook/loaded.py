@@ -59,8 +59,10 @@ class Ensemble:
             UserError: `sounds` are none.
 
         Examples:
-            >>> table = ensemble.predict("clips")
-            >>> table[[*ensemble.words]].idxmax(axis=1)  # the likeliest word of each
+            The likeliest word of each sound::
+
+                table = ensemble.predict("clips")
+                table[[*ensemble.words]].idxmax(axis=1)
         """
         from overlap.training.apply import predict_batches
 
@@ -92,9 +94,10 @@ def load_ensemble(workspace: Path = "workspace", version: str = "champion") -> E
         CorruptError: what is stored is not what was written.
 
     Examples:
-        >>> ensemble = overlap.load_ensemble("workspace")
-        >>> ensemble.words
-        ('bed', 'bird', 'cat')
+        The champion of the workspace in this folder::
+
+            ensemble = overlap.load_ensemble("workspace")
+            table = ensemble.predict("clips")
     """
     owner, record = find_ensemble(Location.of(workspace), version)
     members = members_of(owner, record)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog import Catalog
-from overlap.config import ValidationConfig
+from overlap.config import FeatureConfig, ValidationConfig
+from overlap.costs import StageCost, read_costs
 from overlap.ensemble.champion import Promotion, read_aliases
 from overlap.ensemble.held_out import gather_held_out
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles
@@ -59,6 +60,8 @@ class Facts:
     """The clips as they are now."""
     store: FeatureStore | None
     """Their features, where they are complete."""
+    costs: dict[str, StageCost]
+    """What the stages before the training took, as far as it is known."""
     held_out: HeldOutClips | None
     """None where nothing was held out, or where the clips are others now."""
 
@@ -94,6 +97,7 @@ def gather_facts(workspace: Location, record: EnsembleRecord) -> Facts:
         champion_member=_first_member(workspace, before or aliases.version, record),
         catalog=catalog,
         store=_store(workspace, catalog),
+        costs=_costs(workspace, record),
         held_out=_held_out(workspace, record, catalog, members),
     )
 
@@ -115,6 +119,10 @@ def _first_member(
         return None
     others = [other for other in list_ensembles(workspace) if other.version == version]
     return next(iter(_members(workspace, others[0])), None) if others else None
+
+
+def _costs(workspace: Location, record: EnsembleRecord) -> dict[str, StageCost]:
+    return read_costs(workspace, FeatureConfig.model_validate(record.config["features"]))
 
 
 def _store(workspace: Location, catalog: Catalog) -> FeatureStore | None:

@@ -3,8 +3,6 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from overlap.catalog.rows import OK, QUARANTINED, REMOVED
@@ -13,7 +11,9 @@ from overlap.ensemble.scoring import calibration_error
 from overlap.features.compare import compare
 from overlap.pictures import draw_growth, draw_training, learning_curves
 from overlap.report import charts, clips
+from overlap.report.costs import cost_tiles, stages_table
 from overlap.report.facts import Facts, HeldOutClips, gather_facts
+from overlap.report.parts import Chart, Rows, Tile
 from overlap.report.words import find_mistakes, words_told
 from overlap.storage import Location
 from overlap.tables import DRIFT_LEGEND, drift_table, duel_table, kl_table, members_table
@@ -24,27 +24,6 @@ PAIRS_SHOWN = 12
 """Pairs of words listed of each kind."""
 REASONS_SHOWN = 20
 """Reasons listed of clips that cannot be used."""
-
-Rows = Sequence[dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One figure of the headline."""
-
-    name: str
-    value: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A drawing with what it says in words, and its figures as a table."""
-
-    title: str
-    says: str
-    svg: str
-    rows: Rows = ()
 
 
 def write_report(workspace: Location, record: EnsembleRecord) -> Location:
@@ -84,7 +63,8 @@ def render(facts: Facts) -> str:
         "missing": facts.missing,
         "duel": duel_table(facts.promotion) if facts.promotion and facts.promotion.duel else (),
         "members": members_table(facts.members),
-        "cost": _cost(facts),
+        "cost": cost_tiles(facts),
+        "stages": stages_table(facts),
         "quality": _quality(facts),
         "drift": _drift(facts),
         "drift_legend": DRIFT_LEGEND,
@@ -223,25 +203,6 @@ def _percent(value: float) -> str:
 
 def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4f}"
-
-
-def _cost(facts: Facts) -> list[Tile]:
-    """What the members took together."""
-    members = facts.members
-    if not members:
-        return []
-    seconds = sum(member.seconds for member in members)
-    rate = sum(member.clips * len(member.history) for member in members) / max(seconds, 1e-9)
-    energy = [m.energy_joules for m in members if m.energy_joules is not None]
-    waited = sum(m.host_wait_fraction * m.seconds for m in members) / max(seconds, 1e-9)
-    tiles = [
-        Tile("Training", f"{seconds / 3600:.2f} h", f"{len(members)} members, {rate:,.0f} clips/s"),
-        Tile("Waited for data", f"{waited:.1%}", "of the training time"),
-        Tile("Largest memory", f"{max(m.peak_memory_mb for m in members) / 1000:.1f} GB"),
-    ]
-    if energy:
-        tiles.append(Tile("Energy", f"{sum(energy) / 3.6e6:.3f} kWh", "as the devices tell"))
-    return tiles
 
 
 def _quality(facts: Facts) -> dict[str, Rows]:

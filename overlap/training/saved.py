@@ -12,6 +12,7 @@ import keras
 import overlap.training.network  # noqa: F401  registers the layers that a saved network names
 from overlap.storage import Location
 from overlap.training.spec import MODEL_FILE, MemberRecord, read_kept
+from overlap.training.trusted import check_trusted
 
 
 def save_network(network: keras.Model, folder: Location) -> None:
@@ -26,9 +27,10 @@ def load_network(folder: Location, record: MemberRecord) -> keras.Model:
     """The network of a complete member; never runs code from the file.
 
     Raises:
-        CorruptError: it is not what was written.
+        CorruptError: it is not what was written, or names what overlap builds no network of.
     """
     data = read_kept(folder, record, MODEL_FILE)
+    check_trusted(data, f"{folder / MODEL_FILE}")
     with tempfile.TemporaryDirectory() as near:
         path = Path(near) / MODEL_FILE
         path.write_bytes(data)

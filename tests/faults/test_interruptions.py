@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -46,6 +47,98 @@ def interrupt(
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == [], f"processes are left: {alive}"
     return process.returncode, said, took
+
+
+def listens(process: subprocess.Popen[str]) -> bool:
+    """Whether a process handles SIGTERM by now."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc on this system")
+@pytest.mark.parametrize("sent", [*CODES])
+@pytest.mark.parametrize("seconds", [0.0, 0.4])
+def test_a_command_that_is_still_loading_says_the_same(
+    environment: dict[str, str], tmp_path: Path, sent: signal.Signals, seconds: float
+) -> None:
+    command = [OVERLAP, "run", "--data", str(tmp_path), "--workspace", str(tmp_path / "w")]
+    with subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            while not listens(process):
+                time.sleep(0.005)
+            time.sleep(seconds)
+            process.send_signal(sent)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    if process.returncode != 2:  # it was faster: there is no data
+        assert (process.returncode, said) == (CODES[sent], STOPPED)
+
+
+HANGING = """
+import subprocess, sys, time
+from flows import interruptions
+interruptions.GRACE_SECONDS = 1.0
+interruptions.listen()
+{setup}
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+while True:
+    try:
+        print("ready", flush=True)
+        time.sleep(600)
+    except (KeyboardInterrupt, SystemExit):
+        pass
+"""
+
+
+@pytest.mark.parametrize("sent", [*CODES])
+@pytest.mark.parametrize(
+    "setup",
+    ["", "import signal; signal.signal(signal.SIGTERM, lambda *_: None)"],
+    ids=["", "handled by another"],
+)
+def test_what_hangs_is_ended_with_what_it_started(
+    environment: dict[str, str], sent: signal.Signals, setup: str
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING.format(setup=setup)], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            below = psutil.Process(process.pid).children()
+            assert len(below) == 1
+            process.send_signal(sent)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, said) == (CODES[sent], STOPPED)
+    assert psutil.wait_procs(below, timeout=5)[1] == []
+
+
+def test_a_signal_of_a_child_is_its_own(environment: dict[str, str]) -> None:
+    """A forked child that is ended tells its parent nothing."""
+    program = (
+        "import multiprocessing, time\n"
+        "from flows import interruptions\n"
+        "interruptions.GRACE_SECONDS = 0.5\n"
+        "interruptions.listen()\n"
+        "child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,))\n"
+        "child.start()\n"
+        "time.sleep(0.5)\n"
+        "child.terminate()\n"
+        "child.join()\n"
+        "time.sleep(1.5)\n"
+        "print(child.exitcode, interruptions.received())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "-15 None\n"
 
 
 @pytest.mark.parametrize("sent", [*CODES])

@@ -37,6 +37,20 @@ def left(config: RunConfig) -> int:
     return pending_work(config, list_data(config.data)).members
 
 
+def test_a_clock_that_was_set_back_makes_no_version_old(config: RunConfig, ready: Ready) -> None:
+    complete(config, ready, [1, 2])
+    workspace = Location.of(config.workspace)
+    ahead = published(with_ensemble(config, members=1), ready)
+    moved = ahead.model_copy(
+        update={"created": ahead.created.replace(year=2999), "version": "29990102-000000-aaaaaaaa"}
+    )
+    registry.folder_of(workspace, ahead).remove()
+    (registry.folder_of(workspace, moved) / registry.RECORD_FILE).write_record(moved)
+    later = published(with_ensemble(config, members=2), ready)
+    assert later.created > moved.created
+    assert [r.version for r in registry.list_ensembles(workspace)] == [moved.version, later.version]
+
+
 # --- fewer members than planned --------------------------------------------------------------
 
 

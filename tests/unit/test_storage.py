@@ -144,3 +144,19 @@ def test_a_new_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     with new_folder(tmp_path / "c") as part:
         (part / "x").write_text("1")
     assert (tmp_path / "c" / "x").exists()
+
+
+def test_python_objects_are_never_read(tmp_path: Path) -> None:
+    """Unpickling would run what they say."""
+    planted = tmp_path / "planted"
+
+    class Runs:
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+            return os.mkdir, (str(planted),)
+
+    np.savez(tmp_path / "arrays.npz", allow_pickle=True, v=np.array([Runs()], dtype=object))
+    with pytest.raises(CorruptError, match=r"arrays\.npz: is damaged"):
+        (Location.of(tmp_path) / "arrays.npz").read_arrays()
+    assert not planted.exists()
+    np.load(tmp_path / "arrays.npz", allow_pickle=True)["v"]
+    assert planted.exists()  # it would have

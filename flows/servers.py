@@ -1,0 +1,33 @@
+"""What a Prefect server that cannot be asked means to a person."""
+
+from collections.abc import Iterator
+
+
+def unreachable(error: BaseException) -> str | None:
+    """What to say if a Prefect server that does not answer is behind an error; else None."""
+    for cause in _causes(error):
+        # Nothing else here speaks through httpx.
+        if type(cause).__module__.startswith("httpx") and not _refuses(cause):
+            from prefect.settings import PREFECT_API_URL
+
+            where = PREFECT_API_URL.value() or "that the run started for itself"
+            said = str(cause) or type(cause).__name__
+            return (
+                f"the Prefect server {where} does not answer ({said}); "
+                "what is complete is kept, and a new run goes on from there"
+            )
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _refuses(error: BaseException) -> bool:
+    """Whether a server did answer: that the request was wrong."""
+    response = getattr(error, "response", None) if hasattr(error, "response") else None
+    return response is not None and response.status_code < 500

@@ -1,0 +1,70 @@
+"""What an ensemble cost: time and energy of its stages and members."""
+
+from overlap.costs import StageCost
+from overlap.report.facts import Facts
+from overlap.report.parts import Rows, Tile
+
+STAGES = {"check": "checking the clips", "features": "features"}
+
+
+def cost_tiles(facts: Facts) -> list[Tile]:
+    """What the members took together."""
+    members = facts.members
+    if not members:
+        return []
+    seconds = sum(member.seconds for member in members)
+    rate = sum(member.clips * len(member.history) for member in members) / max(seconds, 1e-9)
+    energy = [m.energy_joules for m in members if m.energy_joules is not None]
+    waited = sum(m.host_wait_fraction * m.seconds for m in members) / max(seconds, 1e-9)
+    tiles = [
+        Tile("Training", _duration(seconds), f"{len(members)} members, {rate:,.0f} clips/s"),
+        Tile("Waited for data", f"{waited:.1%}", "of the training time"),
+        Tile("Largest memory", f"{max(m.peak_memory_mb for m in members) / 1000:.1f} GB"),
+    ]
+    if energy:
+        tiles.append(Tile("Energy", f"{sum(energy) / 3.6e6:.3f} kWh", "as the devices tell"))
+    return tiles
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    Examples:
+        >>> _duration(5.84), _duration(1000), _duration(1e6)
+        ('5.8 s', '16.7 min', '277.8 h')
+    """
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def stages_table(facts: Facts) -> Rows:
+    """Clips, seconds and energy of each stage; a row for each of which something is known.
+
+    Checking and features are what all runs of the workspace took together, because all its
+    ensembles stand on them; the training is that of this ensemble's members.
+    """
+    paid = {name: facts.costs[stage] for stage, name in STAGES.items() if stage in facts.costs}
+    members = facts.members
+    if members:
+        joules = [member.energy_joules for member in members]
+        paid[f"training {len(members)} members"] = StageCost(
+            clips=sum(member.clips * len(member.history) for member in members),
+            seconds=sum(member.seconds for member in members),
+            joules=sum(j for j in joules if j is not None) if None not in joules else None,
+        )
+    if facts.record.seconds is not None:
+        paid["pooling and scoring"] = StageCost(clips=0, seconds=facts.record.seconds)
+    return [_row(name, cost) for name, cost in paid.items()]
+
+
+def _row(name: str, cost: StageCost) -> dict[str, str]:
+    rate = cost.clips / cost.seconds if cost.clips and cost.seconds else None
+    return {
+        "stage": name,
+        "clips": f"{cost.clips:,}" if cost.clips else "",
+        "seconds": f"{cost.seconds:,.1f}",
+        "clips/s": "" if rate is None else f"{rate:,.0f}",
+        "energy": "not told" if cost.joules is None else f"{cost.joules / 3600:,.1f} Wh",
+    }

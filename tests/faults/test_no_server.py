@@ -1,0 +1,36 @@
+"""A Prefect server that is not there, or goes away: one line, and how to go on."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from processes import free_port
+
+from flows.servers import unreachable
+from overlap.errors import MemberError
+
+
+def test_a_server_that_does_not_answer_is_named(
+    overlap, data: Path, tiny: Path, tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}/api"
+    run = ("run", "--data", data, "--workspace", tmp_path / "w", "--config", tiny)
+    said = overlap(*run, code=1, PREFECT_API_URL=url).stderr
+    assert f"failed: the Prefect server {url} does not answer (" in said
+    assert said.endswith("; what is complete is kept, and a new run goes on from there\n")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("behind", ["cause", "context"])
+def test_it_is_found_behind_what_others_make_of_it(behind: str) -> None:
+    error = RuntimeError("Failed to reach API")
+    setattr(error, f"__{behind}__", httpx.ConnectError("refused"))
+    assert "does not answer (refused)" in str(unreachable(error))
+
+
+def test_what_a_server_refuses_is_no_missing_server() -> None:
+    request = httpx.Request("POST", "http://127.0.0.1:1/api")
+    for status, missing in ((409, False), (503, True)):
+        error = httpx.HTTPStatusError("no", request=request, response=httpx.Response(status))
+        assert bool(unreachable(error)) is missing
+    assert unreachable(MemberError("no")) is None

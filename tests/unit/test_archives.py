@@ -1,0 +1,84 @@
+"""Zip archives that were made to do harm."""
+
+import struct
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from overlap.reading import TooLargeError
+from overlap.storage import Location
+
+MOST = 1 << 20
+"""Bytes of a file, for these tests."""
+BOMB = 200 << 20
+
+
+def archive(path: Path, files: dict[str, bytes], how: int = zipfile.ZIP_DEFLATED) -> Location:
+    with zipfile.ZipFile(path, "w", how) as made:
+        for name, content in files.items():
+            made.writestr(name, content)
+    return Location.of(path)
+
+
+def say_smaller(path: Path, size: int) -> None:
+    """Let the directory say that the first member unpacks to so many bytes."""
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"PK\1\2") + 24, size)
+    path.write_bytes(content)
+
+
+def test_names_that_lead_out_lead_nowhere(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.wav"
+    outside.write_bytes(b"outside")
+    names = ["../outside.wav", "train/../../outside.wav", str(outside), "..\\outside.wav", "a.wav"]
+    (tmp_path / "in").mkdir()
+    folder = archive(tmp_path / "in" / "data.zip", dict.fromkeys(names, b"inside"))
+    for name in [*names, "../../outside.wav"]:
+        (content,) = folder.read_many([name], MOST)
+        assert content == b"inside" or isinstance(content, OSError), name
+    assert {entry.name for entry in folder.files()} >= {"a.wav"}
+    assert outside.read_bytes() == b"outside"
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "outside.wav"}
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_a_bomb_is_not_unpacked(tmp_path: Path, how: int) -> None:
+    """Neither one that says its size nor one that lies."""
+    path = tmp_path / "data.zip"
+    folder = archive(path, {"bomb.wav": bytes(BOMB)}, how)
+    assert path.stat().st_size < MOST
+    tracemalloc.start()
+    try:
+        (said,) = folder.read_many(["bomb.wav"], MOST)
+        say_smaller(path, 1000)
+        (lies,) = Location.of(path).read_many(["bomb.wav"], MOST)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(said, TooLargeError)
+    assert isinstance(lies, OSError)
+    assert "is damaged in the archive" in str(lies)
+    assert peak < 4 * MOST
+
+
+def test_a_member_that_swells_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "data.zip"
+    archive(path, {"a.wav": bytes(range(256)) * 400}, zipfile.ZIP_STORED)
+    say_smaller(path, 10)
+    (found,) = Location.of(path).read_many(["a.wav"], MOST)
+    assert "it is larger packed than unpacked" in str(found)
+
+
+def test_what_is_not_read_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "data.zip"
+    archive(path, {"a.wav": b"content"}, zipfile.ZIP_LZMA)
+    (found,) = Location.of(path).read_many(["a.wav"])
+    assert "is packed by a method that is not read (14); deflate is" in str(found)
+    archive(path, {"a.wav": b"content"})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+    (found,) = Location.of(path).read_many(["a.wav"])
+    assert "is encrypted" in str(found)
