@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 the work failed, 2 the user's mistake, 130 and 143 after SIGINT and SIGTERM.
 """
 
+import os
 import signal
 import sys
 import traceback
@@ -15,8 +16,11 @@ def main() -> None:
     try:
         interruptions.listen()
         # Importing the commands takes a second, in which a person may press Ctrl-C.
-        from flows.commands import app
+        from flows.commands import NO_COLOR, app
 
+        if NO_COLOR in sys.argv[1:]:  # before any console is made, and for the children too
+            os.environ["NO_COLOR"] = "1"
+            sys.argv[1:] = [word for word in sys.argv[1:] if word != NO_COLOR]
         app()
     except KeyboardInterrupt:
         interruptions.leave(signal.SIGINT)

@@ -3,13 +3,16 @@
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.options import Json, Workspace, run_command
 from overlap.config import RunConfig
 from overlap.errors import CorruptError
+
+if TYPE_CHECKING:
+    from overlap.plan import RunPlan
 
 RUNS = 20
 """Runs of missing blocks that `status` names; `--json` names all."""
@@ -24,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def plan(config: RunConfig, as_json: bool) -> None:
     """What a run would do: work, bytes, memory and time; it measures for two seconds."""
-    from flows.console import print_json, print_table
+    from flows.console import print_json, print_next, print_table
     from overlap.features.compare import find_other
     from overlap.plan import plan_run
 
@@ -64,13 +67,15 @@ def plan(config: RunConfig, as_json: bool) -> None:
                 "" if per_member is None else f"{_duration(per_member)} each",
             ),
             ("features in memory per member", _size(feed.bytes), f"{feed.mode} mode"),
+            ("all of it, time", _total(planned), ""),
         ],
     )
+    print_next("`overlap run` with the same options does it")
 
 
 def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
     """What a workspace holds."""
-    from flows.console import OUT, print_json, print_table
+    from flows.console import predict_next, print_json, print_next, print_table
     from overlap.status import read_status
     from overlap.storage import Location
 
@@ -109,8 +114,10 @@ def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
                 for m in found.members
             ],
         )
-    if found.blocks_done < found.blocks or complete < len(found.members):
-        OUT.print("not complete: `overlap run` with the same options goes on from here")
+    if found.blocks_done < found.blocks or complete < len(found.members) or not found.ensembles:
+        print_next("not complete: `overlap run` with the same options goes on from here")
+    else:
+        predict_next(found.workspace)
 
 
 def verify(
@@ -154,6 +161,14 @@ def verify(
         raise CorruptError(f"{len(result.faults)} faults in {place}\n{lines}\n{end}")
     if not as_json:
         OUT.print("all is as it was written")
+
+
+def _total(planned: "RunPlan") -> str:
+    """Time of features and members, where that of a member is known."""
+    if planned.member_seconds is None and planned.members_to_train:
+        return "known after the first member"
+    members = (planned.member_seconds or 0.0) * planned.members_to_train
+    return _duration(planned.feature_seconds + members)
 
 
 def _missing_rows(runs: Sequence[tuple[int, int]], clips: int) -> list[tuple[str, str]]:

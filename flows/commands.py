@@ -6,11 +6,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from flows import cli_bench, cli_data, cli_models, cli_service, cli_workspace
+from flows import cli_bench, cli_data, cli_models, cli_service, cli_show, cli_workspace
 from flows.environment import prepare
 from flows.options import Cluster, Json, Verbose, Workspace, run_command
 from overlap.config import RunConfig
 from overlap.errors import NotReadyError, UserError
+
+NO_COLOR = "--no-color"
 
 
 class Commands(TyperGroup):
@@ -34,6 +36,15 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def everywhere(
+    no_color: Annotated[
+        bool, typer.Option(NO_COLOR, help="No colours, as with NO_COLOR=1; at any place.")
+    ] = False,
+) -> None:
+    """From clips of several words spoken at once to an averaged ensemble and its predictions."""
+
+
 # Modules that import Prefect, Dask or Zarr are imported where they are used: Prefect reads the
 # settings of `flows.environment` when it is imported, and `overlap --help` stays quick.
 
@@ -42,6 +53,10 @@ app = typer.Typer(
 def run(config: RunConfig, as_json: bool) -> None:
     """The whole service: check the data, compute features, train, average, publish."""
     _retrain(config, as_json=as_json)
+    if not as_json:
+        from flows.console import predict_next
+
+        predict_next(config.workspace)
 
 
 def _retrain(config: RunConfig, *, as_json: bool) -> str:
@@ -72,7 +87,7 @@ def demo(
 ) -> None:
     """Make a small data set with espeak-ng and run the whole service on it."""
     prepare(verbose=verbose)
-    from flows.console import OUT, bar
+    from flows.console import OUT, bar, predict_next
     from flows.demo import make_data
     from overlap.ensemble.tables import score_tables
     from overlap.mixing import ANSWERS
@@ -86,6 +101,7 @@ def demo(
         "on voices that are not in train",
         highlight=False,
     )
+    predict_next(config.workspace)
 
 
 @run_command(app)
@@ -94,7 +110,7 @@ def features(config: RunConfig, as_json: bool) -> None:
     from overlap.features.compare import find_other
 
     find_other(config)
-    from flows.console import ERR, OUT, print_drift, print_json
+    from flows.console import ERR, OUT, print_drift, print_json, print_next
     from flows.retrain import features as features_flow
     from tasks.progress import TERMINAL
 
@@ -109,13 +125,14 @@ def features(config: RunConfig, as_json: bool) -> None:
         highlight=False,
     )
     print_drift(report.drift)
+    print_next("`overlap run` with the same options trains and publishes")
 
 
 @run_command(app)
 def train(config: RunConfig, as_json: bool) -> None:
     """One stage: train the members that are missing, on features that are complete."""
     _refuse_changed_data(config)
-    from flows.console import ERR, OUT, print_json
+    from flows.console import ERR, OUT, print_json, print_next
     from flows.retrain import train as train_flow
     from tasks.progress import TERMINAL
 
@@ -132,19 +149,22 @@ def train(config: RunConfig, as_json: bool) -> None:
     )
     if report.fewer:
         OUT.print(report.fewer, highlight=False)
+    print_next("`overlap pool` with the same options averages, scores and publishes")
 
 
 @run_command(app)
 def pool(config: RunConfig, as_json: bool) -> None:
     """One stage: average, score and publish members that are complete."""
     _refuse_changed_data(config)
-    from flows.console import ERR, print_ensemble
+    from flows.console import ERR, predict_next, print_ensemble
     from flows.retrain import pool as pool_flow
     from tasks.progress import TERMINAL
 
     with TERMINAL.shown(ERR):
         record, promotion = pool_flow(config)
     print_ensemble(config.workspace, record, promotion, as_json=as_json)
+    if not as_json:
+        predict_next(config.workspace)
 
 
 def _refuse_changed_data(config: RunConfig) -> None:
@@ -211,5 +231,6 @@ def predict(
 cli_workspace.register(app)
 cli_models.register(app)
 cli_data.register(app)
+cli_show.register(app)
 cli_bench.register(app)
 cli_service.register(app)

@@ -1,10 +1,11 @@
 """What a person reads in the terminal: tables, and one clear message for an error."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -17,7 +18,9 @@ from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
 from overlap.storage import Location
 from overlap.tables import DRIFT_LEGEND, drift_table, kl_table
-from tasks.features import FeatureReport
+
+if TYPE_CHECKING:  # it brings Prefect, which a command that only looks has no use for
+    from tasks.features import FeatureReport
 
 OUT = Console(markup=False, emoji=False)
 ERR = Console(stderr=True, markup=False, emoji=False)
@@ -27,6 +30,26 @@ ERR = Console(stderr=True, markup=False, emoji=False)
 def print_json(content: object) -> None:
     """One JSON object on standard output."""
     sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def print_next(what: str) -> None:
+    """The last line of a command: what to do next."""
+    OUT.print(f"{'next':<16}{what}", highlight=False, soft_wrap=True)
+
+
+def predict_next(workspace: object) -> None:
+    """After an ensemble: it is there to predict."""
+    print_next(in_workspace("predict CLIPS --out preds.csv", workspace))
+
+
+def in_workspace(command: str, workspace: object) -> str:
+    """A command about a workspace, as it is typed.
+
+    Examples:
+        >>> in_workspace("predict CLIPS", "my work")
+        "overlap predict CLIPS --workspace 'my work'"
+    """
+    return f"overlap {command} --workspace {shlex.quote(str(workspace))}"
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -55,7 +78,7 @@ def print_ensemble(
     workspace: str,
     record: EnsembleRecord,
     promotion: Promotion,
-    features: FeatureReport | None = None,
+    features: "FeatureReport | None" = None,
     *,
     as_json: bool,
 ) -> None:

@@ -1,8 +1,49 @@
 """The library behind the service: clips of overlapping words in, an averaged ensemble out.
 
-No Prefect and no Dask in here: every function can be called from a notebook.
+No Prefect and no Dask in here: every function can be called from a notebook. For that, the package
+itself has the names below; each is imported when it is first used, so that `import overlap` takes
+no time, and TensorFlow is loaded with an ensemble and not before.
+
+    features = overlap.extract_features("clips")      # a file, files, a folder, or samples
+    ensemble = overlap.load_ensemble("workspace")     # the champion of a workspace
+    table = ensemble.predict("clips")                 # a pandas.DataFrame
+    overlap.score("labels.csv", table).kl             # nats
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from overlap.config import FeatureConfig
+    from overlap.ensemble.scoring import Score
+    from overlap.notebook.extract import extract_features
+    from overlap.notebook.judge import score
+    from overlap.notebook.loaded import Ensemble, load_ensemble
 
 __version__ = version("overlap")
+__all__ = ["Ensemble", "FeatureConfig", "Score", "extract_features", "load_ensemble", "score"]
+
+_HOME = {
+    "Ensemble": "overlap.notebook.loaded",
+    "FeatureConfig": "overlap.config",
+    "Score": "overlap.ensemble.scoring",
+    "extract_features": "overlap.notebook.extract",
+    "load_ensemble": "overlap.notebook.loaded",
+    "score": "overlap.notebook.judge",
+}
+"""Where each name is."""
+
+
+def __getattr__(name: str) -> object:
+    """A name of the package, imported when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """What a person may complete."""
+    return sorted({*globals(), *__all__})

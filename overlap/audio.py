@@ -100,6 +100,29 @@ def decode(data: bytes, wanted: AudioFormat, out: NDArray[np.float32] | None = N
     return _repaired(samples, rate, length, wanted, out)
 
 
+def clip_of(
+    samples: NDArray[np.generic],
+    rate_hz: int,
+    wanted: AudioFormat,
+    out: NDArray[np.float32] | None = None,
+) -> Clip:
+    """Samples that are in memory, checked and repaired as those of a file.
+
+    Args:
+        samples: (samples,) int16, or floating with full scale 1.0, of any length.
+        rate_hz: Their rate.
+        wanted: Rate and length of the result.
+        out: (samples,) float32, contiguous: where the clip goes; undefined after an error.
+
+    Raises:
+        AudioError: as `decode`.
+    """
+    part = samples[: _frames(rate_hz, 1, len(samples), wanted)].astype(np.float32)
+    if samples.dtype == np.int16:
+        part *= SCALE
+    return _repaired(_usable(part[:, None]), rate_hz, len(samples), wanted, out)
+
+
 def _plain(codes: NDArray[np.int16], out: NDArray[np.float32] | None) -> Clip:
     """The clip of (samples,) int16 that need no repair.
 
@@ -147,6 +170,11 @@ def _read(data: bytes, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, i
         raise AudioError(f"unreadable ({error.error_string.strip().rstrip('.')})") from None
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         raise AudioError(f"unreadable ({str(error).strip().rstrip('.')})") from None
+    return _usable(samples), rate, length
+
+
+def _usable(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same samples, where there are any, and all are sound."""
     if not len(samples):
         raise AudioError("empty")
     if not np.isfinite(samples).all():
@@ -154,7 +182,7 @@ def _read(data: bytes, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, i
     peak = float(np.abs(samples).max())
     if peak > LOUDEST:
         raise AudioError(f"too loud (reaches {peak:.3g}; full scale is 1)")
-    return samples, rate, length
+    return samples
 
 
 class _File(io.BytesIO):

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
@@ -41,7 +42,7 @@ class Terminal:
     def shown(self, console: Console) -> Iterator[None]:
         """Show the stages that run meanwhile."""
         self._console = console
-        if not console.is_terminal:
+        if not console.is_terminal or console.is_dumb_terminal:  # TERM=dumb moves no cursor
             yield
             self._console = None
             return
@@ -104,11 +105,11 @@ class Stage:
         self._last_artifact = self._last_line = self._begun = time.monotonic()
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        """Say that more is done."""
+        """Say that more is done; without a note the pace is one."""
         with self._lock:
             self.done += amount
-            self._note = note
-            TERMINAL.move(self._bar, self.done, note)
+            self._note = note or (pace(self.rate()) if self.done > 0 else "")
+            TERMINAL.move(self._bar, self.done, self._note)
             now = time.monotonic()
             if now - self._last_line >= LINE_SECONDS:
                 self._last_line = now
@@ -130,10 +131,27 @@ class Stage:
     def _print(self) -> None:
         if self._text() != self._printed:
             self._printed = self._text()
-            TERMINAL.line(self._printed)
+            TERMINAL.line(self._printed + self._left())
+
+    def _left(self) -> str:
+        """The time left at the pace so far, where that can be told."""
+        if not 0 < self.done < self.total:
+            return ""
+        seconds = round((self.total - self.done) / self.rate())
+        return f", {timedelta(seconds=seconds)} left"
 
     def _text(self) -> str:
         return f"{self._name}: {self.done} of {self.total} {self._note}".rstrip()
+
+
+def pace(per_second: float) -> str:
+    """How fast something is done, for a person.
+
+    Examples:
+        >>> pace(12.34), pace(0.005)
+        ('12.3/s', '200 s each')
+    """
+    return f"{per_second:,.1f}/s" if per_second >= 1 else f"{1 / per_second:,.0f} s each"
 
 
 @contextmanager

@@ -45,6 +45,8 @@ class ClipRows(ABC):
     """Address of the data folder."""
     wanted: AudioFormat
     """The clip format that the inspection was made for."""
+    words: tuple[str, ...]
+    """The words, in the order of every prediction."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -73,7 +75,6 @@ class StoredRows(ClipRows):
     """The clips of a catalogue's file.
 
     Attributes:
-        words: The words, in the order of every prediction.
         digest: What the clips' digests are made by.
     """
 

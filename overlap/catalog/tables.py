@@ -92,7 +92,7 @@ def read_table(
     problems.add_cases(f"{name} has ids more than once", repeated)
     values = np.array(cells, np.float64).reshape(len(ids), len(words))
     if labels:
-        _check_distributions(name, np.array(ids, object), values, problems)
+        check_distributions(name, np.array(ids, object), values, problems)
     return Table(name, tuple(ids), tuple(words), values)
 
 
@@ -222,9 +222,17 @@ def _lines(file: IO[bytes]) -> Iterator[str]:
             raise _NoTableError(f"line {number}: byte 0x{wrong:02x} is not UTF-8") from None
 
 
-def _check_distributions(
+def check_distributions(
     name: str, ids: NDArray[np.object_], values: NDArray[np.float64], problems: Problems
 ) -> None:
+    """Note rows that are no distributions.
+
+    Args:
+        name: Of the table, for messages.
+        ids: (rows,).
+        values: (rows, words).
+        problems: Receives what is wrong.
+    """
     finite = np.isfinite(values).all(axis=1)
     negative = finite & (values < 0).any(axis=1)
     with np.errstate(over="ignore", invalid="ignore"):  # 1e308 twice; infinities of both signs

@@ -103,7 +103,7 @@ def score(
     cells = kl_per_cell(labels, predictions)
     clips = cells.sum(axis=1)
     mean = float(clips.mean())
-    margin = 1.96 * float(clips.std(ddof=1)) / np.sqrt(len(clips)) if len(clips) > 1 else 0.0
+    margin = 1.96 * float(clips.std(ddof=1) / np.sqrt(len(clips))) if len(clips) > 1 else 0.0
     entropy = max(0.0, -kl(labels, np.ones_like(labels)))
     trivial = None
     if mean_label is not None:

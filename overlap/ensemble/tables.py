@@ -42,6 +42,17 @@ def score_tables(labels: str, predictions: str, train_labels: str | None = None)
     problems.raise_if_fatal(predictions)
     if truth is None or predicted is None:
         raise DataError(f"{predictions}: cannot be scored")
+    return score_joined(truth, predicted, known)
+
+
+def score_joined(truth: Table, predicted: Table, known: Table | None) -> Score:
+    """Score predictions of the ids and words of a table of labels, in whatever order.
+
+    Args:
+        truth: The labels.
+        predicted: The predictions.
+        known: The training labels, for the trivial prediction; of other words: not used.
+    """
     mean = None
     if known is not None and set(known.words) == set(truth.words):
         columns = _places(known.words, truth.words)

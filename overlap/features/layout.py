@@ -1,14 +1,17 @@
 """The arrays of a feature store: names, types, chunks and codecs; see `overlap.features.store`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from overlap.catalog import Split
+from overlap.catalog import ClipRows, Split
+from overlap.catalog.rows import OK
 from overlap.config import FeatureConfig, StoreConfig
+from overlap.features.coordinates import AXES
 from overlap.features.statistics import CODES
 
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -36,7 +39,8 @@ def create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) 
         dtype="float16",
         fill_value=np.nan,
         compressors=(*_codec(store), Crc32cCodec()),
-        dimension_names=("clip", "mel", "frame", "resolution"),
+        dimension_names=AXES,
+        attributes={"long_name": "power relative to 1.0", "units": "dB"},
     )
     for name, dtype in COLUMNS.items():
         group.create_array(
@@ -61,6 +65,17 @@ def create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) 
         compressors=(BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()),
         dimension_names=("block", "split", "resolution", "code"),
     )
+
+
+def columns_of(rows: ClipRows) -> Iterator[tuple[str, slice, NDArray[Any]]]:
+    """Name, rows and values of every chunk of the columns."""
+    start = 0
+    for part in rows.parts(COLUMN_ROWS):
+        place = slice(start, start + len(part))
+        yield "clip_id", place, part["clip_id"].to_numpy(object)
+        yield "split", place, (part["split"] == "test").to_numpy(np.uint8)
+        yield "valid", place, (part["state"] == OK).to_numpy(np.bool_)
+        start = place.stop
 
 
 def _codec(store: StoreConfig) -> tuple[BloscCodec, ...]:

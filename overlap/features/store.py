@@ -1,6 +1,6 @@
 """The feature store: one Zarr v3 group, written block by block and readable by anything.
 
-    mel         (clip, mel, frame, resolution) float16: decibels relative to 1.0
+    mel         (clip, frequency, time, resolution) float16: decibels relative to 1.0
     clip_id     (clip,) str
     split       (clip,) uint8: 0 train, 1 test
     valid       (clip,) bool: whether the row holds a clip's features
@@ -9,12 +9,18 @@
         digest     (block, 16) uint8: XXH3-128 of the block's values
         histogram  (block, split, resolution, 65536) uint32: counts of the float16 codes
 
+and for those who read it with xarray (see `overlap.features.coordinates`)
+
+    frequency          (frequency,) float64: centres of the mel bands, Hz
+    time               (time,) float64: middles of the frames, s
+    n_fft, win_length  (resolution,) int64: samples
+    word               (word,) str: the words of the data set
+
 Row i is row i of the catalogue. A block is a run of whole chunks of `mel` and, in the three
 arrays of `blocks`, one chunk each, so that two workers never write one chunk. Only the driver
 calls `create` and `sync`, which touch metadata; workers write rows and marks.
 """
 
-from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -22,17 +28,18 @@ import xxhash
 import zarr
 from numpy.typing import NDArray
 
-from overlap.catalog.rows import OK, ClipRows
+from overlap.catalog.rows import ClipRows
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.errors import NotReadyError, UserError
 from overlap.features.blocks import Block, cut
+from overlap.features.coordinates import coordinates_stand, write_coordinates
 from overlap.features.damage import ANEW, damage_named, holds, of_storage, read_each, seal_of
 from overlap.features.layout import (
-    COLUMN_ROWS,
     COLUMNS,
     KEY_BYTES,
     NEVER_WRITTEN,
     SPLITS,
+    columns_of,
     create_arrays,
 )
 from overlap.features.statistics import Normalisation, normalisation
@@ -147,7 +154,7 @@ class FeatureStore:
         for name in ("mel", *COLUMNS):
             self._resize(name, len(rows))
         columns = {name: self._array(name) for name in COLUMNS}
-        for name, place, values in _columns(rows):
+        for name, place, values in columns_of(rows):
             if not holds(columns[name], place, values):
                 columns[name][place] = values
         blocks = self.blocks(rows)
@@ -157,6 +164,7 @@ class FeatureStore:
         catalogue = xxhash.xxh3_128_hexdigest(keys.encode())
         if self._group.attrs.get("catalogue") != catalogue:
             self._group.attrs["catalogue"] = catalogue
+        write_coordinates(self._group, self._array("mel"), self.config, rows.words)
 
     def blocks(self, rows: ClipRows) -> list[Block]:
         """The blocks of some clips, done or not."""
@@ -222,11 +230,13 @@ class FeatureStore:
         return values
 
     def rows_as_in(self, rows: ClipRows) -> bool:
-        """Whether ids, splits and states of the rows are those of the catalogue."""
+        """Whether ids, splits and states of the rows, and the words, are the catalogue's."""
         columns = {name: self._array(name) for name in COLUMNS}
         if any(array.shape != (len(rows),) for array in columns.values()):
             return False
-        return all(holds(columns[name], place, values) for name, place, values in _columns(rows))
+        if not all(holds(columns[name], place, values) for name, place, values in columns_of(rows)):
+            return False
+        return coordinates_stand(self._group, self._array("mel"), self.config, rows.words)
 
     def stored_histogram(self, block: Block) -> NDArray[np.int64]:
         """(split, resolution, 65536) int64: the counts that were written with a block.
@@ -305,14 +315,3 @@ def _format(location: Location) -> object:
         return None
     with damage_named(str(about), ANEW):
         return about.read_json()["attributes"].get("format")
-
-
-def _columns(rows: ClipRows) -> Iterator[tuple[str, slice, NDArray[Any]]]:
-    """Name, rows and values of every chunk of the columns."""
-    start = 0
-    for part in rows.parts(COLUMN_ROWS):
-        place = slice(start, start + len(part))
-        yield "clip_id", place, part["clip_id"].to_numpy(object)
-        yield "split", place, (part["split"] == "test").to_numpy(np.uint8)
-        yield "valid", place, (part["state"] == OK).to_numpy(np.bool_)
-        start = place.stop

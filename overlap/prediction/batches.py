@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +24,8 @@ BATCH_BYTES = 64e6
 """Decibels per batch, at most: longer clips make smaller batches. Two are held at once."""
 
 Item = TypeVar("Item")
+Decode = Callable[[NDArray[np.float32]], Clip]
+"""Puts the samples of a clip into (samples,) float32; raises `AudioError` where it cannot."""
 Heard = Callable[[int, Clip | AudioError], None]
 """Is told of every file, by its place: the clip, or why there is none."""
 
@@ -48,8 +51,24 @@ def batches(
     data: Location, files: tuple[str, ...], features: FeatureConfig, heard: Heard
 ) -> Iterator[Batch]:
     """Decibels of the usable clips among some files, in their order."""
-    size, wanted = batch_clips(features, len(files)), features.clip_format
-    samples = np.empty((GROUP, wanted.samples), np.float32)
+    wanted = features.clip_format
+    with closing(read_ahead(data, files, wanted)) as contents:
+        clips = (partial(decoded, content, wanted) for content in contents)
+        yield from clip_batches(clips, batch_clips(features, len(files)), features, heard)
+
+
+def clip_batches(
+    clips: Iterable[Decode], size: int, features: FeatureConfig, heard: Heard
+) -> Iterator[Batch]:
+    """Decibels of the usable ones among some clips, in their order.
+
+    Args:
+        clips: Each puts its samples where it is told.
+        size: Clips of a batch.
+        features: The features.
+        heard: Is told of every clip.
+    """
+    samples = np.empty((GROUP, features.clip_samples), np.float32)
     places: list[int] = []
     decibels = np.zeros((size, *features.shape), np.float16)
     waiting = 0
@@ -60,21 +79,20 @@ def batches(
         compute_features(samples[:waiting], features, decibels[end - waiting : end])
         waiting = 0
 
-    with closing(read_ahead(data, files, wanted)) as contents:
-        for place, content in enumerate(contents):
-            try:
-                clip = decoded(content, wanted, samples[waiting])
-            except AudioError as error:
-                heard(place, error)
-                continue
-            heard(place, clip)
-            places.append(place)
-            waiting += 1
-            if waiting == GROUP or len(places) == size:
-                compute()
-            if len(places) == size:
-                yield Batch(np.array(places), decibels)
-                places, decibels = [], np.zeros_like(decibels)
+    for place, decode in enumerate(clips):
+        try:
+            clip = decode(samples[waiting])
+        except AudioError as error:
+            heard(place, error)
+            continue
+        heard(place, clip)
+        places.append(place)
+        waiting += 1
+        if waiting == GROUP or len(places) == size:
+            compute()
+        if len(places) == size:
+            yield Batch(np.array(places), decibels)
+            places, decibels = [], np.zeros_like(decibels)
     if places:
         compute()
         yield Batch(np.array(places), decibels)

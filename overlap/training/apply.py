@@ -7,7 +7,7 @@ the reasons given in `overlap.training.member`.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ from overlap.child import work_as_child
 from overlap.ensemble.registry import load_ensemble
 from overlap.ensemble.spread import spread
 from overlap.errors import AudioError
-from overlap.prediction.batches import Batch, batches, one_ahead
+from overlap.prediction.batches import Batch, Heard, batches, one_ahead
 from overlap.prediction.jobs import Found, PredictionJob
 from overlap.storage import Location
 from overlap.training.device import prepare_device
@@ -29,7 +29,7 @@ from overlap.training.spec import MEMBERS, records_of
 
 def predict_files(
     job: PredictionJob,
-    networks: list[keras.Model],
+    networks: Sequence[keras.Model],
     pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     words: int,
     emit: Emit,
@@ -43,8 +43,31 @@ def predict_files(
         words: Number of words.
         emit: Told how many files are done, as often as a batch is.
     """
-    count = len(job.files)
-    shares = np.full((count, words), np.nan, np.float32)
+
+    def made(heard: Heard) -> Iterator[Batch]:
+        return batches(Location(job.data), job.files, job.features, heard)
+
+    return predict_batches(made, (len(job.files), words), networks, pool, emit)
+
+
+def predict_batches(
+    made: Callable[[Heard], Iterator[Batch]],
+    shape: tuple[int, int],
+    networks: Sequence[keras.Model],
+    pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    emit: Emit,
+) -> Found:
+    """Predict batches of clips, one made ahead.
+
+    Args:
+        made: The batches; given what is to be told of every clip.
+        shape: Clips, also those that cannot be used, and words.
+        networks: The members' networks, from decibels to probabilities.
+        pool: (members, clips, words) to (clips, words).
+        emit: Told how many clips are done, as often as a batch is.
+    """
+    count, _ = shape
+    shares = np.full(shape, np.nan, np.float32)
     apart = np.full(count, np.nan, np.float32)
     reasons, repairs, clipped = [""] * count, [""] * count, np.zeros(count, np.bool_)
 
@@ -54,7 +77,7 @@ def predict_files(
         else:
             repairs[place], clipped[place] = " ".join(clip.repairs), clip.clipped
 
-    for batch in one_ahead(batches(Location(job.data), job.files, job.features, heard)):
+    for batch in one_ahead(made(heard)):
         members = _members_shares(networks, batch)
         pooled = pool(members)
         shares[batch.places], apart[batch.places] = pooled, spread(members, pooled)
@@ -63,7 +86,7 @@ def predict_files(
     return Found(shares, apart, np.array(reasons), np.array(repairs), clipped)
 
 
-def _members_shares(networks: list[keras.Model], batch: Batch) -> NDArray[np.float64]:
+def _members_shares(networks: Sequence[keras.Model], batch: Batch) -> NDArray[np.float64]:
     """(members, clips, words) float64."""
     found = [network.predict_on_batch(batch.decibels) for network in networks]
     return np.asarray(found, np.float64)[:, : len(batch.places)]

@@ -113,14 +113,20 @@ def test_status_and_plan_tell_what_is_there(overlap, finished, data: Path, tiny:
     assert (found["blocks"], found["blocks_done"]) == (8, 8)
     assert [member["state"] for member in found["members"]] == ["complete", "complete"]
     assert found["champion"] == found["ensembles"][0]["version"]
-    assert "feature blocks done" in overlap("status", "--workspace", finished.workspace).stdout
+    said = overlap("status", "--workspace", finished.workspace).stdout
+    assert "feature blocks done" in said
+    assert said.splitlines()[-1].startswith("next            overlap predict CLIPS")
+    assert finished.said.splitlines()[-1] == said.splitlines()[-1]
     options = ("--data", data, "--workspace", finished.workspace, "--config", tiny)
     plan = json.loads(overlap("plan", *options, "--members", 5, "--json").stdout)
     assert [plan[name] for name in ("clips_to_check", "blocks_to_compute")] == [0, 0]
     assert (plan["members_to_train"], plan["members"]) == (3, 5)
     assert plan["feature_bytes"] == 120 * 64 * 101 * 4 * 2
     assert plan["member_seconds"] > 0
-    assert "memory per member" in overlap("plan", *options).stdout
+    said = overlap("plan", *options).stdout
+    assert "memory per member" in said
+    assert "all of it, time" in said
+    assert said.splitlines()[-1].startswith("next            `overlap run`")
 
 
 def test_plan_of_a_new_workspace_writes_nothing(overlap, data: Path, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """What is printed is printed as it is."""
 
+import shlex
+
 import pytest
 import typer
+from commands import refusal
 
 from flows.commands import Commands
-from flows.console import ERR, OUT, print_table
+from flows.console import ERR, OUT, predict_next, print_table
 from tasks.progress import TERMINAL
 
 
@@ -31,3 +34,11 @@ def test_an_end_of_file_in_the_work_is_no_wish_of_a_person() -> None:
 
     with pytest.raises(RuntimeError, match="the other end is gone"):
         app(["ends"])
+
+
+def test_the_next_command_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    predict_next("my work")
+    said = capsys.readouterr().out.split(maxsplit=1)
+    assert said[0] == "next"
+    assert shlex.split(said[1])[-2:] == ["--workspace", "my work"]
+    assert refusal(shlex.split(said[1])) is None

@@ -1,6 +1,7 @@
 """What a plan promises, what is pending, and what a benchmark measures."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from steps import catalogue
 
+from flows.cli_workspace import _total
 from overlap import calibration
 from overlap.bench import features as bench
 from overlap.catalog import Catalog, list_data
@@ -51,6 +53,13 @@ def test_a_plan_follows_the_cut_of_the_store(ready: Ready, config: RunConfig) ->
     plan = plan_run(whole, 1)
     assert (plan.blocks_to_compute, plan.blocks) == (1, 8)
     assert plan.bytes_to_write * 15 == plan.feature_bytes
+
+
+def test_the_time_of_all_of_it(ready: Ready, config: RunConfig) -> None:
+    plan = plan_run(config, 1)
+    assert _total(plan) == "known after the first member"
+    assert _total(replace(plan, feature_seconds=5.0, member_seconds=60.0)) == "2 min 05 s"
+    assert _total(replace(plan, feature_seconds=5.0, members_to_train=0)) == "5 s"
 
 
 def test_what_a_workspace_cannot_hold_is_refused(ready: Ready, config: RunConfig) -> None:

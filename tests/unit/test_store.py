@@ -39,7 +39,7 @@ def test_plain_zarr_and_xarray_read_it(ready: Ready, config: RunConfig) -> None:
     assert group["mel"].dtype == np.float16
     assert group["mel"].shape == (120, 64, 101, 4)
     opened = xarray.open_zarr(path, consolidated=False)
-    assert opened["mel"].dims == ("clip", "mel", "frame", "resolution")
+    assert opened["mel"].dims == ("clip", "frequency", "time", "resolution")
     assert opened["clip_id"].values.tolist() == catalog.clips["clip_id"].tolist()
     assert opened["split"].values.tolist() == [0] * 100 + [1] * 20
     assert opened["valid"].values.all()

@@ -1,0 +1,134 @@
+"""The command that draws one clip: show."""
+
+from dataclasses import asdict
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.environment import prepare
+from flows.options import Json, Workspace
+from overlap.errors import UserError
+
+if TYPE_CHECKING:
+    from overlap.show import ShownClip
+    from overlap.storage import Location
+
+SAID = 5
+"""Words of a prediction that are printed; the picture has more, `--json` all."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command()(show)
+
+
+def show(
+    clip: Annotated[
+        str, typer.Argument(help="A sound file, or the id of a clip in the workspace.")
+    ],
+    *,
+    out: Annotated[
+        str | None, typer.Option(help="PNG file to write; none: ID.png in this folder.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="champion, a version, or an ensemble's folder; else the champion if any."
+        ),
+    ] = None,
+    workspace: Workspace = "workspace",
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Draw a clip: waveform, spectrograms, predicted and true words.
+
+    The words are predicted by the champion of the workspace, where there is one; the true ones are
+    known where the same sound is in its data set.
+    """
+    prepare(verbose=False)
+    from flows.console import print_json
+    from overlap.pictures import png
+    from overlap.show import draw_clip, look_at
+    from overlap.storage import Location
+
+    target = None if out is None else picture_target(out)
+    check_openable(target, asked=open_it)
+    shown = look_at(clip, Location.of(workspace), model)
+    target = target or picture_target(f"{shown.name}.png")
+    target.write_bytes(png(draw_clip(shown)))
+    if as_json:
+        print_json(_as_json(shown, target))
+    else:
+        _tell(shown, target)
+    if open_it:
+        _open(target)
+
+
+def picture_target(out: str) -> "Location":
+    """Where the picture goes.
+
+    Raises:
+        UserError: it cannot go there.
+    """
+    from overlap.storage import Location
+
+    target = Location.of(out)
+    target.check_writable()
+    if PurePosixPath(out).suffix.lower() != ".png":
+        raise UserError(f"--out {out}: the picture is a PNG; name a file that ends in .png")
+    if target.is_folder():
+        raise UserError(f"--out {out}: is a folder; name a file in it, such as {out}/clip.png")
+    if target.local is not None and not target.parent.is_folder():
+        raise UserError(f"--out {out}: there is no folder {target.parent}")
+    return target
+
+
+def check_openable(target: "Location | None", *, asked: bool) -> None:
+    """Refuse to open what no browser of this machine can read.
+
+    Raises:
+        UserError: it is not on this machine, and `asked` for.
+    """
+    if asked and target is not None and target.local is None:
+        raise UserError(f"--open {target}: only a file of this machine can be opened")
+
+
+def _tell(shown: "ShownClip", target: "Location") -> None:
+    from flows.console import OUT
+    from overlap.show.draw import title
+
+    lines = [("picture", str(target)), ("clip", title(shown))]
+    if shown.said is not None:
+        likeliest = sorted(shown.said.shares.items(), key=lambda item: -item[1])[:SAID]
+        said = ", ".join(f"{word} {share:.2f}" for word, share in likeliest)
+        lines.append(("predicted", f"{said} ({shown.said.version})"))
+    else:
+        lines.append(("predicted", f"nothing: {shown.silent_because}"))
+    if shown.labels is not None:
+        there = ", ".join(word for word, share in shown.labels.items() if share > 0)
+        lines.append(("true", there if shown.kl is None else f"{there} (KL {shown.kl:.4f} nats)"))
+    for name, value in lines:
+        OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True)
+
+
+def _as_json(shown: "ShownClip", target: "Location") -> dict[str, object]:
+    return {
+        "picture": str(target),
+        "clip": shown.name,
+        "file": shown.file,
+        "split": shown.split,
+        "repairs": shown.repairs,
+        "predicted": None if shown.said is None else asdict(shown.said),
+        "true": shown.labels,
+        "kl": shown.kl,
+    }
+
+
+def _open(target: "Location") -> None:
+    import webbrowser
+
+    from flows.console import ERR
+
+    if target.local is None or not webbrowser.open(target.local.as_uri()):
+        ERR.print(f"no browser could be started; the picture is in {target}", highlight=False)

@@ -1,0 +1,177 @@
+"""The picture of one clip: waveform, spectrograms with their axes, and the words."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overlap.config import Resolution
+from overlap.features.coordinates import frame_times_s, mel_centres_hz
+from overlap.pictures import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL
+from overlap.report.clips import RANGE_DB
+from overlap.show.look import ShownClip
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+WORDS_SHOWN = 10
+"""Words of a prediction, the likeliest; those that are there come in any case."""
+LONGEST_WORD, LONGEST_TITLE = 16, 60
+"""Letters."""
+TICKS_HZ: Final = (125, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 128000)
+TICKS_APART = 1 / 15
+"""Least distance of two ticks, as a part of the axis."""
+COLUMNS = 2
+WAVEFORM, ROW, WORDS, WIDTH = 1.4, 2.4, 3.4, 8.4
+"""Inches: heights of the waveform and of a row of spectrograms, width of the words and the rest."""
+
+
+def draw_clip(shown: ShownClip) -> "Figure":
+    """Draw all that is known of a clip."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(shown.config.resolutions) // COLUMNS)
+    worded = shown.said is not None or shown.labels is not None
+    size = (WIDTH + WORDS * worded, 0.6 + WAVEFORM + ROW * rows)
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    by = f", predicted by {shown.said.version}" if shown.said else ""
+    figure.suptitle(_short(title(shown), LONGEST_TITLE) + by, parse_math=False, fontsize=12)
+    heights, widths = [WAVEFORM, *[ROW] * rows], [WIDTH / 2] * COLUMNS + [WORDS] * worded
+    grid = figure.add_gridspec(
+        rows + 1, COLUMNS + worded, height_ratios=heights, width_ratios=widths
+    )
+    _waveform(figure.add_subplot(grid[0, :COLUMNS]), shown)
+    panels, image = [], None
+    for number, resolution in enumerate(shown.config.resolutions):
+        axes = figure.add_subplot(grid[1 + number // COLUMNS, number % COLUMNS])
+        image = _spectrogram(axes, shown, number, resolution)
+        if number % COLUMNS == 0:
+            axes.set_ylabel("centre of the mel band, Hz")
+        if number + COLUMNS >= len(shown.config.resolutions):
+            axes.set_xlabel("time, s")
+        panels.append(axes)
+    if image is not None:
+        bar = figure.colorbar(image, ax=panels, pad=0.01, fraction=0.04)
+        bar.set_label("dB below the loudest")
+    if worded:
+        _words(figure.add_subplot(grid[:, COLUMNS]), shown)
+    return figure
+
+
+def title(shown: ShownClip) -> str:
+    """What the clip is, in a line."""
+    kind = {"train": "a training clip", "test": "a test clip"}.get(shown.split or "")
+    return ", ".join(part for part in (shown.name, kind, *shown.repairs) if part)
+
+
+def frequency_ticks(centres_hz: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[str]]:
+    """Where round frequencies stand among mel bands, in bands, and how they are written.
+
+    Args:
+        centres_hz: (mel,) centres of the bands, Hz, ascending.
+
+    Examples:
+        >>> places, names = frequency_ticks(np.array([250.0, 500, 1000, 3000]))
+        >>> places.tolist(), names
+        ([0.0, 1.0, 2.0, 2.5], ['250', '500', '1,000', '2,000'])
+    """
+    inside = [hz for hz in TICKS_HZ if centres_hz[0] <= hz <= centres_hz[-1]]
+    if len(inside) < 2:  # a narrow band: its ends, as they are
+        ends = sorted({0, len(centres_hz) - 1})
+        return np.array(ends, np.float64), [f"{centres_hz[end]:,.0f}" for end in ends]
+    places = np.interp(inside, centres_hz, np.arange(len(centres_hz)))
+    kept: list[int] = []
+    for tick in reversed(range(len(inside))):  # from the top, where they are farthest apart
+        if not kept or places[kept[0]] - places[tick] >= TICKS_APART * len(centres_hz):
+            kept.insert(0, tick)
+    return places[kept], [f"{inside[tick]:,}" for tick in kept]
+
+
+def words_shown(shown: ShownClip) -> list[str]:
+    """The likeliest words and those that are there; the likeliest first."""
+    labels = shown.labels or {}
+    shares = shown.said.shares if shown.said else {}
+    order = sorted(
+        {**labels, **shares}, key=lambda word: (-shares.get(word, 0), -labels.get(word, 0))
+    )
+    there = [word for word in order if labels.get(word, 0) > 0]
+    if not shares:
+        return there
+    kept = {*order[: max(0, WORDS_SHOWN - len(there))], *there}
+    more = [word for word in order if word not in kept][: max(0, WORDS_SHOWN - len(kept))]
+    return [word for word in order if word in kept or word in more]
+
+
+def _waveform(axes: "Axes", shown: ShownClip) -> None:
+    seconds = np.arange(len(shown.samples)) / shown.config.rate_hz
+    axes.plot(seconds, shown.samples, color=ENSEMBLE, linewidth=0.5)
+    axes.set_xlim(0, shown.config.clip_seconds)
+    axes.set_ylabel("amplitude")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _spectrogram(
+    axes: "Axes", shown: ShownClip, number: int, resolution: Resolution
+) -> "AxesImage":
+    config, decibels = shown.config, shown.decibels[..., number]
+    times, half = frame_times_s(config), config.hop / config.rate_hz / 2
+    image = axes.imshow(
+        decibels - decibels.max(), vmin=-RANGE_DB, vmax=0, cmap="magma", origin="lower",
+        aspect="auto", interpolation="nearest",
+        extent=(times[0] - half, times[-1] + half, -0.5, config.mels - 0.5),
+    )  # fmt: skip
+    axes.set_xlim(0, config.clip_seconds)
+    places, names = frequency_ticks(mel_centres_hz(config))
+    axes.set_yticks(places, names)
+    milliseconds = 1000 * resolution.win_length / config.rate_hz
+    axes.set_title(
+        f"{resolution.n_fft}/{resolution.win_length}: windows of {milliseconds:g} ms", fontsize=10
+    )
+    return image
+
+
+def _words(axes: "Axes", shown: ShownClip) -> None:
+    """Predicted shares as bars, true ones as marks."""
+    words, labels = words_shown(shown), shown.labels
+    if shown.said is not None:
+        shares = [shown.said.shares.get(word, 0.0) for word in words]
+        _bars(axes, shares, [labels is None or labels.get(word, 0) > 0 for word in words])
+    if labels is not None:
+        true = {place: labels[word] for place, word in enumerate(words) if labels.get(word, 0) > 0}
+        axes.plot([*true.values()], [*true], "d", color=TRIVIAL, markersize=7, label="true share")
+        axes.legend(
+            frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.4, -0.08), ncols=3,
+            handletextpad=0.4, columnspacing=1.0, handlelength=1.0,
+        )  # fmt: skip
+    names = [_short(word, LONGEST_WORD) for word in words]
+    axes.set_yticks(range(len(words)), names, parse_math=False)
+    axes.set_ylim(max(len(words), 8) - 0.4, -0.6)
+    axes.set_xlim(0, 1.18 * max(axes.dataLim.x1, 1e-6))
+    axes.set_xlabel("share of the clip")
+    axes.set_title(_about_words(shown), fontsize=10, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _bars(axes: "Axes", shares: Sequence[float], there: Sequence[bool]) -> None:
+    for kind, colour, label in ((True, ENSEMBLE, "there"), (False, MEMBER, "not there")):
+        places = [place for place, one in enumerate(there) if one is kind]
+        if places:
+            some = [shares[place] for place in places]
+            axes.barh(places, some, height=0.62, color=colour, label=label)
+    for place, share in enumerate(shares):
+        axes.text(share, place, f" {share:.2f}", va="center", fontsize=9)
+
+
+def _about_words(shown: ShownClip) -> str:
+    if shown.said is None:
+        return "true words"
+    apart = f"members {shown.said.spread:.3f} nats apart"
+    return apart if shown.kl is None else f"KL {shown.kl:.3f} nats\n{apart}"
+
+
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,0 +1,165 @@
+"""Coordinates of a store: what xarray shows, earlier stores without them, and damage to them."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import xarray
+import zarr
+from steps import computed
+
+from overlap.catalog import Catalog
+from overlap.config import FeatureConfig, RunConfig
+from overlap.errors import CorruptError
+from overlap.features import FeatureStore
+from overlap.features.coordinates import frame_times_s, mel_centres_hz
+from overlap.features.reference import mel_filters, reference_features
+from overlap.storage import Location
+from overlap.verify import repair, verify_workspace
+
+Ready = tuple[Catalog, FeatureStore]
+OTHER = FeatureConfig(mels=40, hop=200, fmin_hz=300, fmax_hz=4000)
+EARLIER = ["clip", "mel", "frame", "resolution"]
+NAMES = ("frequency", "time", "n_fft", "win_length", "word")
+
+
+def opened(config: RunConfig) -> xarray.Dataset:
+    return xarray.open_zarr(f"{config.workspace}/features.zarr", consolidated=False)
+
+
+def files_of(workspace: str) -> dict[Path, tuple[int, bytes]]:
+    found = (file for file in Path(workspace, "features.zarr").rglob("*") if file.is_file())
+    return {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in found}
+
+
+@pytest.mark.parametrize("config", [FeatureConfig(), OTHER], ids=["default", "other"])
+def test_centres_are_where_the_filters_peak(config: FeatureConfig) -> None:
+    fine = config.resolutions[-1]
+    peaks = mel_filters(config, fine).argmax(axis=1) * config.rate_hz / fine.n_fft
+    step = config.rate_hz / fine.n_fft
+    assert np.abs(mel_centres_hz(config) - peaks).max() <= step / 2 + 1e-9
+    assert mel_centres_hz(config).shape == (config.mels,)
+
+
+def test_a_click_is_loudest_in_the_frame_of_its_time() -> None:
+    clip = np.zeros((1, OTHER.clip_samples), np.float32)
+    clip[0, 7000] = 1.0
+    loudness = reference_features(clip, OTHER)[0, :, :, 0].sum(axis=0)
+    times = frame_times_s(OTHER)
+    assert times.shape == (OTHER.frames,)
+    assert times[loudness.argmax()] == 7000 / 16000
+    assert np.array_equal(times, librosa.times_like(loudness, sr=16000, hop_length=OTHER.hop))
+
+
+def test_xarray_shows_frequencies_times_windows_words_and_clips(
+    ready: Ready, config: RunConfig
+) -> None:
+    catalog, store = ready
+    found = opened(config)
+    assert {*found.coords} == {*NAMES, "clip_id", "split", "valid"}
+    assert [*found.data_vars] == ["mel"]
+    assert {name: found[name].dims for name in NAMES} == {
+        "frequency": ("frequency",), "time": ("time",), "n_fft": ("resolution",),
+        "win_length": ("resolution",), "word": ("word",),
+    }  # fmt: skip
+    assert np.array_equal(found["frequency"], mel_centres_hz(store.config))
+    assert np.array_equal(found["time"], frame_times_s(store.config))
+    assert found["n_fft"].values.tolist() == [256, 512, 1024, 2048]
+    assert tuple(found["word"].values) == catalog.words
+    units = {name: found[name].attrs.get("units") for name in NAMES}
+    assert units == {"frequency": "Hz", "time": "s", "n_fft": "samples", "win_length": "samples",
+                     "word": None}  # fmt: skip
+    # A value by its frequency and time is the one that stands there.
+    by = found["mel"].set_xindex("clip_id").sel(clip_id="train_000007")
+    one = by.sel(frequency=1000, time=0.504, method="nearest")
+    band = np.abs(mel_centres_hz(store.config) - 1000).argmin()
+    assert np.array_equal(one.values, store.read_rows(7, 8)[0, band, 50])
+
+
+def test_every_array_names_its_axes(ready: Ready, config: RunConfig) -> None:
+    group = zarr.open_group(f"{config.workspace}/features.zarr", mode="r")
+    arrays = [item for _, item in group.members(max_depth=None) if isinstance(item, zarr.Array)]
+    assert len(arrays) == 12
+    for array in arrays:
+        assert len(array.metadata.dimension_names) == array.ndim
+        assert all(array.metadata.dimension_names)
+
+
+def make_earlier(config: RunConfig) -> None:
+    """Make a store what it was before there were coordinates."""
+    folder = Path(config.workspace, "features.zarr")
+    group = zarr.open_group(folder, mode="r+")
+    del group.attrs["coordinates"]
+    for name in NAMES:
+        shutil.rmtree(folder / name)
+    about = json.loads((folder / "mel" / "zarr.json").read_text())
+    about["dimension_names"] = EARLIER
+    (folder / "mel" / "zarr.json").write_text(json.dumps(about))
+
+
+def test_an_earlier_store_is_read_and_completed_by_the_next_sync(
+    ready: Ready, config: RunConfig
+) -> None:
+    catalog, store = ready
+    values = store.read_rows(0, len(catalog))
+    make_earlier(config)
+    place = Location.of(config.workspace)
+    earlier = FeatureStore.open(place)
+    assert earlier.missing(catalog) == []
+    assert np.array_equal(earlier.read_rows(0, len(catalog)), values)
+    assert verify_workspace(place, 0).faults == ()
+    again, store = computed(config)
+    found = opened(config)
+    assert {*NAMES} <= {*found.coords}
+    assert [*found["mel"].dims] == EARLIER
+    assert found["frequency"].dims == ("mel",)
+    assert np.array_equal(found["time"], frame_times_s(store.config))
+    assert store.missing(again) == []
+    before = files_of(config.workspace)
+    store.sync(again)
+    assert files_of(config.workspace) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("what", ["values", "metadata", "lost", "other"])
+def test_damage_is_found_and_repaired(
+    ready: Ready, config: RunConfig, name: str, what: str
+) -> None:
+    catalog, _ = ready
+    folder = Path(config.workspace, "features.zarr", name)
+    values = opened(config)[name].values.copy()
+    if what == "lost":
+        shutil.rmtree(folder)
+    elif what == "metadata":
+        (folder / "zarr.json").write_text("{")
+    elif what == "values":
+        (chunk,) = (file for file in (folder / "c").iterdir())
+        chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
+    else:
+        array = zarr.open_array(folder, mode="r+")
+        array[0] = "nothing" if name == "word" else 12345
+    place = Location.of(config.workspace)
+    faults = verify_workspace(place, 0).faults
+    assert [fault.columns for fault in faults] == [True]
+    assert repair(place, faults) == 1
+    assert verify_workspace(place, 0).faults == ()
+    assert np.array_equal(opened(config)[name].values, values)
+
+
+def test_other_words_take_the_place_of_the_words(ready: Ready, config: RunConfig) -> None:
+    catalog, store = ready
+    fewer = replace(catalog, words=catalog.words[:4])
+    store = FeatureStore.open(Location.of(config.workspace), read_only=False)
+    store.sync(fewer)
+    assert tuple(opened(config)["word"].values) == catalog.words[:4]
+
+
+def test_damaged_features_are_named(ready: Ready, config: RunConfig) -> None:
+    catalog, _ = ready
+    Path(config.workspace, "features.zarr", "mel", "zarr.json").write_text("{")
+    with pytest.raises(CorruptError, match="mel: damaged"):
+        FeatureStore.open(Location.of(config.workspace)).rows_as_in(catalog)

@@ -1,0 +1,108 @@
+"""Progress as a person sees it: in a real pseudo-terminal, in a plain one, and in a file."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+from processes import OVERLAP
+from rich.console import Console
+
+from tasks import progress
+from tasks.progress import TERMINAL, stage
+
+WORK = """
+import time
+from flows.console import ERR
+from tasks.progress import TERMINAL, stage
+with TERMINAL.shown(ERR), stage("features (clips)", 4) as work:
+    for _ in range(3):
+        time.sleep(0.4)
+        work.advance()
+    time.sleep(0.6)
+"""
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9][;m]")
+
+
+def in_terminal(*command: str, **extra: str) -> str:
+    """What a command writes to a pseudo-terminal of 120 columns, which is all that it has."""
+    ours, theirs = pty.openpty()
+    plain = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "CI")}
+    environment: Mapping[str, str] = plain | {"TERM": "xterm-256color", "COLUMNS": "120"} | extra
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    ) as child:
+        os.close(theirs)
+        said = b""
+        while part := _read(ours):
+            said += part
+        assert child.wait(60) == 0, said.decode()
+    os.close(ours)
+    return said.decode()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # Linux tells the end of a pseudo-terminal so
+        return b""
+
+
+def test_a_bar_shows_how_much_how_fast_and_how_long() -> None:
+    said = in_terminal(sys.executable, "-c", WORK)
+    assert "features (clips)" in said
+    assert "━" in said
+    assert "3/4" in said
+    assert re.search(r"[12]\.\d/s", said)
+    assert re.search(r"0:00:01.*0:00:0[01]", said)  # so long, and the time left
+    assert COLOUR.search(said)
+
+
+@pytest.mark.parametrize("told", ["NO_COLOR", "TERM"])
+def test_without_colour_there_is_none(told: str) -> None:
+    said = in_terminal(sys.executable, "-c", WORK, **{told: "1" if told == "NO_COLOR" else "dumb"})
+    assert not COLOUR.search(said)
+    if told == "TERM":
+        assert "features (clips): 3 of 4" in said
+        assert "\x1b" not in said  # nothing but lines
+    else:
+        assert "3/4" in said
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_option_no_color_may_stand_anywhere(place: int) -> None:
+    options = ["models", "list", "--workspace", "nothing"]
+    plain = in_terminal(OVERLAP, *options[: place * 4], "--no-color", *options[place * 4 :])
+    assert "no ensembles in" in plain
+    helped = in_terminal(OVERLAP, "status", "--help")
+    bare = in_terminal(OVERLAP, *["--no-color"] * (1 - place), "status", "--help",
+                       *["--no-color"] * place)  # fmt: skip
+    assert COLOUR.search(helped)
+    assert not COLOUR.search(bare)
+
+
+def test_lines_tell_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[-1])
+    with TERMINAL.shown(Console(stderr=True, width=200)), stage("members", 8) as work:
+        for second in (10.0, 70.0, 80.0, 140.0):
+            clock.append(second)
+            work.advance()
+    assert capsys.readouterr().err.splitlines() == [
+        "members: 2 of 8 35 s each, 0:03:30 left",
+        "members: 4 of 8 35 s each, 0:02:20 left",
+    ]
+
+
+def test_what_ends_early_or_at_once_has_no_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    with TERMINAL.shown(Console(stderr=True, width=200)):
+        with stage("nothing", 0):
+            pass
+        with stage("all", 2) as work:
+            work.advance(2, "at once")
+    assert capsys.readouterr().err.splitlines() == ["nothing: 0 of 0", "all: 2 of 2 at once"]

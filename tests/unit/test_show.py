@@ -1,0 +1,297 @@
+"""One clip as a picture: which clip is meant, what is known of it, and what stands where."""
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+import soundfile
+from untrained import Ready
+
+from flows.cli_show import check_openable, picture_target
+from overlap.catalog import Catalog
+from overlap.config import FeatureConfig, Resolution, RunConfig
+from overlap.errors import DataError, NotReadyError, UserError
+from overlap.features.compute import compute_features
+from overlap.pictures import ENSEMBLE, MEMBER, TRIVIAL, png
+from overlap.show import Said, ShownClip, draw_clip, look_at
+from overlap.show.draw import WORDS_SHOWN, frequency_ticks, words_shown
+from overlap.show.find import find_clip
+from overlap.storage import Location
+
+NARROW = FeatureConfig(
+    rate_hz=8000, mels=20, fmin_hz=1100, fmax_hz=1900,
+    resolutions=(Resolution(n_fft=1024, win_length=800),),
+)  # fmt: skip
+
+
+def shown(
+    samples: np.ndarray | None = None, config: FeatureConfig | None = None, **more: object
+) -> ShownClip:
+    config = config or FeatureConfig()
+    if samples is None:
+        samples = np.random.default_rng(0).normal(size=config.clip_samples).astype(np.float32) / 9
+    values = {
+        "name": "clip", "file": "clip.wav", "split": None, "repairs": (), "labels": None,
+        "said": None, "silent_because": "", "config": config, "samples": samples,
+        "decibels": compute_features(samples[None], config)[0].astype(np.float32),
+    }  # fmt: skip
+    return ShownClip(**(values | more))
+
+
+# --- which clip ------------------------------------------------------------------------------
+
+
+def test_a_clip_is_named_by_path_id_or_its_file_in_the_data(ready: Ready, config) -> None:
+    (catalog, _), workspace = ready, Location.of(config.workspace)
+    file = Location.of(config.data) / "train/train_000004.wav"
+    for name in ("train_000004", "train/train_000004.wav"):
+        meant = find_clip(name, workspace, catalog)
+        assert (meant.file, meant.row) == (file, 4)
+    assert find_clip(str(file), workspace, catalog).row is None
+    numbered = replace(catalog, clips=catalog.clips.assign(table_id=[str(n) for n in range(120)]))
+    assert find_clip("7", workspace, numbered).row == 7
+
+
+def test_a_file_comes_before_an_id(
+    ready: Ready, config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (catalog, _), workspace = ready, Location.of(config.workspace)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train_000004").mkdir()
+    assert find_clip("train_000004", workspace, catalog).row == 4
+    (tmp_path / "train_000004").rmdir()
+    (tmp_path / "train_000004").write_bytes(b"mine")
+    assert find_clip("train_000004", workspace, catalog).file == Location.of("train_000004")
+
+
+def test_clips_that_are_not_there(ready: Ready, config, tmp_path: Path) -> None:
+    (catalog, _), workspace = ready, Location.of(config.workspace)
+    with pytest.raises(UserError, match=r"no clip of that id; did you mean test_000011\?"):
+        find_clip("tset_000011", workspace, catalog)
+    with pytest.raises(UserError, match="no such sound file, and .* has no catalogue"):
+        find_clip("nobody", workspace, None)
+    with pytest.raises(UserError, match="is a folder; name a file in it"):
+        find_clip(str(tmp_path), workspace, catalog)
+    twice = catalog.clips.assign(clip_id=["one", "one", *catalog.clips["clip_id"][2:]])
+    with pytest.raises(UserError, match=r"several clips; name one of train/train_000000.wav, tra"):
+        find_clip("one", workspace, replace(catalog, clips=twice))
+    gone = catalog.clips.assign(state="removed")
+    with pytest.raises(UserError, match="no clip of that id"):
+        find_clip("train_000004", workspace, replace(catalog, clips=gone))
+
+
+# --- what is known of it ---------------------------------------------------------------------
+
+
+def test_the_same_sound_has_its_label_whatever_it_is_called(
+    ready: Ready, config: RunConfig, tmp_path: Path
+) -> None:
+    (catalog, store), workspace = ready, Location.of(config.workspace)
+    by_id = look_at("train_000004", workspace)
+    copy = tmp_path / "other.wav"
+    shutil.copy(f"{config.data}/train/train_000004.wav", copy)
+    by_path = look_at(str(copy), workspace)
+    assert (by_id.name, by_path.name) == ("train_000004", "other")
+    for found in (by_id, by_path):
+        assert found.split == "train"
+        assert [*found.labels] == [*catalog.words]
+        assert [*found.labels.values()] == catalog.labels[4].tolist()
+        assert np.array_equal(found.decibels, store.read_rows(4, 5)[0].astype(np.float32))
+        assert found.said is None
+        assert "no champion there yet" in found.silent_because
+        assert found.kl is None
+    test = look_at("test_000001", workspace)
+    assert (test.split, test.labels) == ("test", None)
+    stranger, rate = soundfile.read(copy)
+    soundfile.write(copy, stranger * 0.5, rate)
+    assert look_at(str(copy), workspace).split is None
+
+
+def test_without_a_workspace_a_file_is_shown_alone(data: Path, tmp_path: Path) -> None:
+    found = look_at(str(data / "test" / "test_000001.wav"), Location.of(tmp_path / "none"))
+    assert (found.labels, found.said, found.split) == (None, None, None)
+    assert found.config == FeatureConfig()
+    assert not (tmp_path / "none").exists()
+
+
+def test_features_are_those_of_the_workspace(config: RunConfig) -> None:
+    from steps import computed
+
+    computed(config.model_copy(update={"features": NARROW}))
+    assert look_at("train_000001", Location.of(config.workspace)).config == NARROW
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"no sound", "unreadable"), (b"", "unreadable|empty"), (None, "silent")],
+)
+def test_files_that_cannot_be_used(tmp_path: Path, content: bytes | None, why: str) -> None:
+    file = tmp_path / "bad.wav"
+    if content is None:
+        soundfile.write(file, np.zeros(16000), 16000)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(DataError, match=rf"bad\.wav: ({why})"):
+        look_at(str(file), Location.of(tmp_path))
+
+
+def test_an_ensemble_that_is_asked_for_must_be_there(ready: Ready, config) -> None:
+    workspace = Location.of(config.workspace)
+    with pytest.raises(NotReadyError, match="no ensemble v7"):
+        look_at("train_000004", workspace, "v7")
+    with pytest.raises(NotReadyError, match="no champion"):
+        look_at("train_000004", workspace, "champion")
+
+
+def test_kl_is_that_of_label_and_prediction() -> None:
+    said = Said("v1", {"b": 0.25, "a": 0.75}, 0.1)
+    assert shown(said=said, labels={"a": 0.5, "b": 0.5}).kl == pytest.approx(0.143841, abs=1e-6)
+    assert shown(said=said, labels={"a": 0.5, "c": 0.5}).kl is None
+
+
+# --- what stands where -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hz", [260, 1000, 3000, 6500])
+def test_a_tone_is_brightest_at_its_frequency(hz: int) -> None:
+    seconds = np.arange(16000) / 16000
+    figure = draw_clip(shown((0.5 * np.sin(2 * np.pi * hz * seconds)).astype(np.float32)))
+    for axes in figure.axes[1:5]:
+        (image,) = axes.get_images()
+        left, right, bottom, top = image.get_extent()
+        rows, _ = image.get_array().shape
+        brightest = bottom + (image.get_array()[:, 50].argmax() + 0.5) * (top - bottom) / rows
+        names = [text.get_text().replace(",", "") for text in axes.get_yticklabels()]
+        told = np.interp(brightest, axes.get_yticks(), [float(name) for name in names])
+        assert names == ["250", "500", "1000", "2000", "4000"]
+        if hz < 4000:
+            assert told == pytest.approx(hz, rel=0.12)
+        assert (left, right) == pytest.approx((-0.005, 1.005))
+
+
+def test_a_click_stands_at_its_time() -> None:
+    samples = np.zeros(16000, np.float32)
+    samples[4800] = 1
+    figure = draw_clip(shown(samples))
+    (line,) = figure.axes[0].get_lines()
+    assert line.get_xdata()[np.argmax(line.get_ydata())] == 0.3
+    (image,) = figure.axes[1].get_images()
+    left, right, *_ = image.get_extent()
+    loudness = np.asarray(image.get_array()).sum(axis=0)
+    column = loudness.argmax()
+    assert left + (column + 0.5) * (right - left) / len(loudness) == pytest.approx(0.3)
+
+
+def test_ticks_of_any_band() -> None:
+    places, names = frequency_ticks(np.array([1200.0, 1500, 1800]))
+    assert (places.tolist(), names) == ([0, 2], ["1,200", "1,800"])
+    assert frequency_ticks(np.array([1500.0]))[1] == ["1,500"]
+    places, names = frequency_ticks(np.geomspace(60, 20000, 30))
+    assert names == ["125", "250", "500", "1,000", "2,000", "4,000", "8,000", "16,000"]
+    assert (np.diff(places) >= 2).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_any_number_of_spectrograms(count: int) -> None:
+    some = tuple(Resolution(n_fft=256 * 2**n, win_length=200) for n in range(count))
+    figure = draw_clip(shown(config=FeatureConfig(resolutions=some[:4] + some[:1] * (count - 4))))
+    assert sum(bool(axes.get_images()) for axes in figure.axes) == count
+    figure = draw_clip(shown(config=NARROW))
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def picture(clip: ShownClip) -> np.ndarray:
+    return matplotlib.image.imread(io.BytesIO(png(draw_clip(clip))), format="png")[..., :3]
+
+
+def coloured(image: np.ndarray, colour: str) -> int:
+    wanted = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return int((np.abs(image - wanted).max(axis=-1) < 0.02).sum())
+
+
+def test_words_that_are_there_are_told_from_others() -> None:
+    click = np.zeros(16000, np.float32)
+    click[8000] = 1  # hardly a line, whose colour is that of the bars
+    said = Said("v1", {"a": 0.75, "b": 0.25}, 0.1)
+    alone = picture(shown(click))
+    predicted = picture(shown(click, said=said))
+    judged = picture(shown(click, said=said, labels={"a": 0.0, "b": 1.0}))
+    known = picture(shown(click, labels={"a": 0.0, "b": 1.0}))
+    assert alone.shape[1] < predicted.shape[1] == judged.shape[1] == known.shape[1]
+    for colour, where in ((MEMBER, (judged,)), (TRIVIAL, (judged, known))):
+        counts = [coloured(image, colour) for image in (alone, predicted, judged, known)]
+        for image, count in zip((alone, predicted, judged, known), counts, strict=True):
+            assert (count > 50) == any(image is one for one in where), (colour, counts)
+    assert coloured(predicted, ENSEMBLE) > coloured(judged, ENSEMBLE) > coloured(alone, ENSEMBLE)
+
+
+def test_the_likeliest_words_and_those_that_are_there() -> None:
+    names = [f"w{n:02d}" for n in range(30)]
+    shares = dict(zip(names, np.linspace(0.06, 0.0, 30), strict=True))
+    labels = dict.fromkeys(names, 0.0) | {"w29": 0.5, "w00": 0.5}
+    found = words_shown(shown(said=Said("v", shares, 0.0), labels=labels))
+    assert found == [*names[: WORDS_SHOWN - 1], "w29"]
+    assert words_shown(shown(labels=labels)) == ["w00", "w29"]
+    assert words_shown(shown(said=Said("v", shares, 0.0))) == names[:WORDS_SHOWN]
+    many = dict.fromkeys(names, 1 / 30)
+    assert words_shown(shown(said=Said("v", shares, 0.0), labels=many)) == names
+
+
+@pytest.mark.parametrize("word", ["$x$", r"\frac{", "[bold]", "<b>", "w" * 300])
+def test_a_word_is_no_formula(word: str) -> None:
+    clip = shown(
+        said=Said(word, {word: 0.5, "b": 0.5}, 0.1), labels={word: 1.0, "b": 0.0}, name=word
+    )
+    assert len(png(draw_clip(clip))) > 10_000
+
+
+def test_equal_clips_give_equal_pictures() -> None:
+    assert png(draw_clip(shown())) == png(draw_clip(shown()))
+
+
+def test_labels_need_a_catalogue_with_words(ready: Ready) -> None:
+    catalog: Catalog = ready[0]
+    bare = replace(catalog, words=(), labels=np.empty((len(catalog), 0)))
+    from overlap.show.look import _labels
+
+    assert _labels(bare, 0) is None
+    assert _labels(catalog, 0) is not None
+
+
+# --- where the picture goes --------------------------------------------------------------------
+
+
+def test_places_that_no_picture_can_go_to(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    for out, why in (
+        (tmp_path / "no" / "x.png", f"there is no folder {tmp_path}/no"),
+        (tmp_path, "name a file that ends in .png"),
+        (tmp_path / "folder.png", "is a folder; name a file in it"),
+        (tmp_path / "x.pdf", "the picture is a PNG"),
+        ("zip://x.png::a.zip", "is in a zip archive"),
+    ):
+        with pytest.raises(UserError, match=re.escape(why)):
+            picture_target(str(out))
+    assert picture_target(str(tmp_path / "x.PNG")).name == "x.PNG"
+
+
+def test_only_a_file_of_this_machine_is_opened(tmp_path: Path) -> None:
+    check_openable(Location.of(tmp_path / "x.png"), asked=True)
+    check_openable(Location.of("memory://x.png"), asked=False)
+    with pytest.raises(UserError, match="only a file of this machine can be opened"):
+        check_openable(Location.of("memory://x.png"), asked=True)
+
+
+def test_what_only_looks_loads_no_prefect() -> None:
+    said = (
+        "import sys, flows.console, flows.cli_show, overlap.show; print('prefect' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
