@@ -128,7 +128,7 @@ def postgres() -> tuple[tuple[str, ...], str] | None:
     if found is None:
         return None
     other = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()  # never as root
-    return other, str(Path(found).parent)
+    return other, str(Path(found).resolve().parent)  # all of them are there
 
 
 @contextmanager

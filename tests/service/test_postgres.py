@@ -35,7 +35,7 @@ def database() -> Iterator[str]:
     made = [*other, found, "--auth=trust", "--username=overlap", f"--pgdata={files}"]
     subprocess.run(made, check=True, capture_output=True)
     server = subprocess.Popen(
-        [*other, str(Path(found).with_name("postgres")), "-D", files, "-p", str(port),
+        [*other, str(Path(found).resolve().with_name("postgres")), "-D", files, "-p", str(port),
          "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
