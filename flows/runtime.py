@@ -16,7 +16,7 @@ from flows.preflight import Work, preflight, token_in
 from overlap.accelerators import visible_accelerators
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterLostError
-from overlap.shielding import interrupts_held
+from overlap.shielding import interrupts_deferred, interrupts_held
 from overlap.storage import Location
 from tasks.cluster import LOST_SECONDS, Cluster, connect
 from tasks.on_worker import TRAINING_RESOURCE
@@ -73,12 +73,11 @@ def _scheduler(
     if config.address is not None:
         yield config.address, lambda _client: None
     elif config.kind == "local":
-        with _loop() as loop:
-            local = _started(config, loop, training=training)
-            try:
-                yield local.scheduler_address, lambda _client: None
-            finally:
-                local.close()
+        with _loop() as loop, ExitStack() as stack:
+            with interrupts_deferred():
+                local = _started(config, loop, training=training)
+                stack.callback(local.close)
+            yield local.scheduler_address, lambda _client: None
     else:
         with cluster_by_name(config, training=training) as cluster:
             yield cluster.address, cluster.adapt

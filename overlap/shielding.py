@@ -1,10 +1,12 @@
-"""Ctrl-C belongs to the process that a person started, not to those that it started itself.
+"""Ctrl-C and SIGTERM where and when they do no harm.
 
-A terminal sends SIGINT to all of them. Each would end in the middle of something, and say so with a
-traceback; they are ended by the one that started them.
+Ctrl-C belongs to the process that a person started, not to those that it started itself. A
+terminal sends it to all of them: each would end in the middle of something, and say so with a
+traceback. They are ended by the one that started them.
 """
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,3 +22,27 @@ def interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """What is begun is completed: SIGINT and SIGTERM that come meanwhile come when it is left.
+
+    For some seconds in which processes are started; one whose parent goes away in the middle of
+    that says so with a traceback. In any other thread than the main one this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    if came:
+        signal.raise_signal(came[0])

@@ -216,6 +216,7 @@ def options(data: Path, tmp_path: Path) -> tuple[object, ...]:
         "store": {"chunk_clips": 4, "block_clips": 4},
         "training": {"epochs": 12, "batch_size": 16},
         "ensemble": {"members": MEMBERS},
+        "cluster": {"timeout_s": 120},  # a killed worker comes again, however slow
     }
     file.write_text(yaml.safe_dump(config))
     return ("--data", data, "--config", file)

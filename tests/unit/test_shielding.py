@@ -1,0 +1,79 @@
+"""Signals that are held back, and come when it is time."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from overlap.shielding import interrupts_deferred, interrupts_held
+
+
+class Came(Exception):  # noqa: N818  it is the test's signal
+    """The handler ran."""
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def number(request: pytest.FixtureRequest):
+    """A signal whose handler raises `Came`."""
+
+    def handler(_number: int, _frame: object) -> None:
+        raise Came
+
+    before = signal.signal(request.param, handler)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_what_is_begun_is_completed(number: int) -> None:
+    done = []
+
+    def work() -> None:
+        with interrupts_deferred():
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            done.append(True)
+
+    with pytest.raises(Came):
+        work()
+    assert done == [True]
+    with pytest.raises(Came):  # as before
+        signal.raise_signal(number)
+
+
+def test_without_a_signal_nothing_comes(number: int) -> None:
+    with interrupts_deferred():
+        pass
+    assert signal.getsignal(number) is not signal.SIG_DFL
+
+
+def test_an_error_of_the_block_is_its_own(number: int) -> None:
+    with pytest.raises(KeyError), interrupts_deferred():
+        raise KeyError
+
+
+def test_in_another_thread_nothing_changes(number: int) -> None:
+    before = signal.getsignal(number)
+    found = []
+
+    def look() -> None:
+        with interrupts_deferred():
+            found.append(signal.getsignal(number))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [before]
+
+
+def test_a_process_started_meanwhile_never_receives_ctrl_c() -> None:
+    program = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('here')"
+    with interrupts_held():
+        held = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    free = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert held.stdout == b"here\n"
+    assert free.stdout == b""
