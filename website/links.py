@@ -20,7 +20,7 @@ PAGES: Final = {
 }
 """Pages that are files of the repository outside of docs/, and where they are on the site."""
 FILES: Final = "files"
-LINK: Final = re.compile(r"(?<!!)(\[[^\]]*\]\()([^)#\s:]+)(#[^)\s]*)?(\))")
+LINK: Final = re.compile(r"(\[[^\]]*\]\()([^)#\s:]+)(#[^)\s]*)?(\))")
 LANGUAGES: Final = {".sh": "bash", ".yml": "yaml"}
 
 
