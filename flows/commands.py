@@ -66,13 +66,12 @@ def _retrain(config: RunConfig, *, as_json: bool) -> str:
 
     list_data(config.data)  # a wrong folder is said at once, before Prefect starts
     find_other(config)
-    from flows.console import ERR, print_ensemble
+    from flows.console import flow_shown, print_ensemble
     from flows.retrain import retrain
     from overlap.ensemble.registry import submission_of
     from overlap.storage import Location
-    from tasks.progress import TERMINAL
 
-    with TERMINAL.shown(ERR):
+    with flow_shown():
         report = retrain(config)
     print_ensemble(
         config.workspace, report.ensemble, report.promotion, report.features, as_json=as_json
@@ -110,11 +109,10 @@ def features(config: RunConfig, as_json: bool) -> None:
     from overlap.features.compare import find_other
 
     find_other(config)
-    from flows.console import ERR, OUT, print_drift, print_json, print_next
+    from flows.console import OUT, flow_shown, print_drift, print_json, print_next
     from flows.retrain import features as features_flow
-    from tasks.progress import TERMINAL
 
-    with TERMINAL.shown(ERR):
+    with flow_shown():
         report = features_flow(config)
     if as_json:
         print_json(report.model_dump())
@@ -132,11 +130,10 @@ def features(config: RunConfig, as_json: bool) -> None:
 def train(config: RunConfig, as_json: bool) -> None:
     """One stage: train the members that are missing, on features that are complete."""
     _refuse_changed_data(config)
-    from flows.console import ERR, OUT, print_json, print_next
+    from flows.console import OUT, flow_shown, print_json, print_next
     from flows.retrain import train as train_flow
-    from tasks.progress import TERMINAL
 
-    with TERMINAL.shown(ERR):
+    with flow_shown():
         report = train_flow(config)
     if as_json:
         trained = [record.model_dump(mode="json") for record in report.trained]
@@ -156,11 +153,10 @@ def train(config: RunConfig, as_json: bool) -> None:
 def pool(config: RunConfig, as_json: bool) -> None:
     """One stage: average, score and publish members that are complete."""
     _refuse_changed_data(config)
-    from flows.console import ERR, predict_next, print_ensemble
+    from flows.console import flow_shown, predict_next, print_ensemble
     from flows.retrain import pool as pool_flow
-    from tasks.progress import TERMINAL
 
-    with TERMINAL.shown(ERR):
+    with flow_shown():
         record, promotion = pool_flow(config)
     print_ensemble(config.workspace, record, promotion, as_json=as_json)
     if not as_json:
@@ -200,7 +196,7 @@ def predict(
     the mean prediction and an empty spread.
     """
     prepare(verbose=verbose)
-    from flows.console import ERR, OUT, print_json
+    from flows.console import OUT, flow_shown, print_json
     from overlap.catalog import list_clips
     from overlap.config import ClusterConfig
     from overlap.ensemble.champion import find_ensemble
@@ -211,9 +207,8 @@ def predict(
     if Location.of(out).is_folder():
         raise UserError(f"--out {out}: is a folder; name a file in it, such as {out}/preds.csv")
     from flows.predict import predict as predict_flow
-    from tasks.progress import TERMINAL
 
-    with TERMINAL.shown(ERR):
+    with flow_shown():
         done = predict_flow(clips, out, model, workspace, ClusterConfig(address=cluster))
     if as_json:
         print_json(done.model_dump())

@@ -146,6 +146,17 @@ def print_export(done: Exported) -> None:
 
 
 @contextmanager
+def flow_shown() -> Iterator[None]:
+    """Around a flow of the command line: its server is started, its progress is shown."""
+    from flows.servers import start_embedded_server
+    from tasks.progress import TERMINAL
+
+    start_embedded_server()
+    with TERMINAL.shown(ERR):
+        yield
+
+
+@contextmanager
 def bar(name: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar for work in this process; yields what takes done and total."""
     with Progress(console=ERR, disable=not ERR.is_terminal) as progress:

@@ -1,6 +1,20 @@
-"""What a Prefect server that cannot be asked means to a person."""
+"""The Prefect server of a command: the embedded one is started, and one that is gone is named."""
 
 from collections.abc import Iterator
+
+from overlap.shielding import interrupts_held
+
+
+def start_embedded_server() -> None:
+    """Start the embedded server, where no other is named, out of the way of Ctrl-C.
+
+    It is ended with this process; one that a terminal ends first takes the last words of a run with
+    it, and says "Aborted!".
+    """
+    from prefect.client.orchestration import get_client
+
+    with interrupts_held(), get_client(sync_client=True):
+        pass  # whoever asks for a client first starts it
 
 
 def unreachable(error: BaseException) -> str | None:
