@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 
 @contextmanager
@@ -17,6 +18,8 @@ def interrupts_held() -> Iterator[None]:
 
     This thread does, afterwards. A thread hands this on to what it starts, for as long as it lives.
     """
+    # It comes with the first spawned process, and unblocks the signal where it is started.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,36 @@ def test_in_another_thread_nothing_changes(number: int) -> None:
     thread.start()
     thread.join()
     assert found == [before]
+
+
+SPAWNED = """
+import multiprocessing, os, signal, threading
+from overlap.shielding import interrupts_held
+
+def hit():
+    os.kill(os.getpid(), signal.SIGINT)
+    os._exit(7)
+
+def start():
+    child = multiprocessing.get_context("spawn").Process(target=hit)
+    child.start()
+    child.join()
+    print(child.exitcode)
+
+if __name__ == "__main__":
+    with interrupts_held():
+        thread = threading.Thread(target=start)
+        thread.start()
+    thread.join()
+"""
+
+
+def test_a_thread_started_meanwhile_spawns_such_processes(tmp_path: Path) -> None:
+    """In a fresh process, where nothing was spawned yet."""
+    program = tmp_path / "spawned.py"
+    program.write_text(SPAWNED)
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert done.stdout == "7\n"
 
 
 def test_a_process_started_meanwhile_never_receives_ctrl_c() -> None:
