@@ -173,7 +173,7 @@ def test_a_run_interrupted_anywhere_goes_on(
             if code == 0:  # it was faster
                 break
             assert code == CODES[sent], said
-            assert said.endswith(STOPPED)
+            assert said.endswith(STOPPED), said
             assert "Traceback" not in said, said
             assert took < END_SECONDS
         subprocess.run(command, env=environment, check=True, capture_output=True)

@@ -111,11 +111,12 @@ class Trial:
         try:
             if kind is not None:
                 where = self._strike(run, kind)
+            deadline = time.monotonic() + HANGS
+            while (code := run.poll()) is None:
+                hangs = f"a run hangs after {kind} was killed in {where}:\n{self.place.said}"
+                assert time.monotonic() < deadline, hangs
                 time.sleep(0.5)
-                self.place.mend()
-            code = run.wait(HANGS)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"a run hangs after {kind} was killed in {where}:\n{self.place.said}")
+                self.place.mend()  # workers, for instance, end some time after their scheduler
         finally:
             if run.poll() is None:
                 for child in psutil.Process(run.pid).children(recursive=True):
