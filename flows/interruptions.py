@@ -11,14 +11,18 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Final, NoReturn
 
 GRACE_SECONDS: Final = 7.0
 """For an orderly end, after the first signal."""
+AGAIN_SECONDS: Final = 0.05
+"""Until a signal comes again that was lost."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 STOPPED: Final = "stopped; what is complete is kept, and a new run goes on from there\n"
+Hook = Callable[["sys.UnraisableHookArgs"], object]
 
 
 class _Stop:
@@ -43,6 +47,7 @@ def listen() -> None:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     os.register_at_fork(after_in_child=_forget)
+    sys.unraisablehook = _swallowed
     threading.Thread(target=_watch, args=(reader,), name="interruptions", daemon=True).start()
     for number in SIGNALS:
         signal.signal(number, _unwind)
@@ -68,6 +73,17 @@ def _unwind(number: int, _frame: FrameType | None) -> None:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
+
+
+def _swallowed(lost: "sys.UnraisableHookArgs", hook: Hook = sys.unraisablehook) -> None:
+    """What came where nothing can be raised, in a destructor for instance, comes again."""
+    if _stop.number is None or isinstance(lost.exc_value, Exception):
+        hook(lost)
+        return
+    _stop.unwinding = False
+    again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), _stop.number))
+    again.daemon = True
+    again.start()
 
 
 def _forget() -> None:

@@ -120,6 +120,41 @@ def test_what_hangs_is_ended_with_what_it_started(
     assert psutil.wait_procs(below, timeout=5)[1] == []
 
 
+@pytest.mark.parametrize("sent", [*CODES])
+def test_a_signal_that_comes_in_a_destructor_is_not_lost(
+    environment: dict[str, str], sent: signal.Signals
+) -> None:
+    """Python prints what a destructor raises, and goes on."""
+    program = (
+        "import time\n"
+        "from flows import interruptions\n"
+        "interruptions.listen()\n"
+        "class Slow:\n"
+        "    def __del__(self):\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(3)\n"
+        "try:\n"
+        "    Slow()\n"
+        "    time.sleep(600)\n"
+        "except BaseException:\n"
+        "    interruptions.leave(interruptions.received())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            began = time.monotonic()
+            process.send_signal(sent)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, said) == (CODES[sent], STOPPED)
+    assert time.monotonic() - began < 5  # it did not wait to be ended
+
+
 def test_a_signal_of_a_child_is_its_own(environment: dict[str, str]) -> None:
     """A forked child that is ended tells its parent nothing."""
     program = (
