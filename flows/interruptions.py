@@ -60,6 +60,8 @@ def received() -> int | None:
 
 def leave(number: int) -> NoReturn:
     """Say how to go on, and end as a process does that a signal ended."""
+    for again in SIGNALS:  # Python puts its handlers away before the process is gone
+        signal.signal(again, signal.SIG_IGN)
     if _stop.says_last_word():
         sys.stderr.write(STOPPED)
     sys.exit(128 + number)

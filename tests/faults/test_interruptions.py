@@ -155,6 +155,30 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(
     assert time.monotonic() - began < 5  # it did not wait to be ended
 
 
+def test_a_signal_that_comes_again_at_the_end_changes_nothing(
+    environment: dict[str, str],
+) -> None:
+    program = (
+        "import atexit, os, signal, time\n"
+        "from flows import interruptions\n"
+        "interruptions.listen()\n"
+        "class Last:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "kept = Last()\n"  # is gone when the interpreter is
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(600)\n"
+        "except BaseException:\n"
+        "    interruptions.leave(interruptions.received())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True,
+        check=False, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (CODES[signal.SIGTERM], STOPPED)
+
+
 def test_a_signal_of_a_child_is_its_own(environment: dict[str, str]) -> None:
     """A forked child that is ended tells its parent nothing."""
     program = (
