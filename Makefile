@@ -48,12 +48,13 @@ endif
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 -m "not long and not faults"
 
-# The demo and the run on real speech with their real sizes, the service as a whole (in a browser
-# where Chromium is, on PostgreSQL where that is), and what takes long: some forty minutes.
+# Benchmarks, training and real speech with their real sizes, alone; the service as a whole (in a browser
+# where Chromium is, on PostgreSQL where that is); and what takes long, with every command of README and
+# tutorial: some forty minutes.
 test-e2e: setup
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest -m "not long" tests/e2e
 	OVERLAP_E2E=1 $(BIN)/python -m pytest -n 2 --dist loadfile -o faulthandler_timeout=900 tests/service
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "long and not faults"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -o faulthandler_timeout=900 -m "long and not faults" tests
 
 # The long part of tests/faults; the quick one is in `make test`. What was injected and what came of it
 # is written to build/faults/, from where docs/reliability.md has its tables.

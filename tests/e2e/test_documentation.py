@@ -17,7 +17,7 @@ from documents import ROOT, Block, block, blocks
 from overlap.ensemble import registry
 from overlap.storage import Location
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]  # with others, in `make test-e2e`
 
 README = {
     "Two commands": "run; `make test` is what runs this",
