@@ -76,6 +76,7 @@ import multiprocessing, os, signal, threading
 from overlap.shielding import interrupts_held
 
 def hit():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
     os._exit(7)
 
@@ -102,7 +103,12 @@ def test_a_thread_started_meanwhile_spawns_such_processes(tmp_path: Path) -> Non
 
 
 def test_a_process_started_meanwhile_never_receives_ctrl_c() -> None:
-    program = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('here')"
+    program = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # a shell's background ignores it
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "print('here')\n"
+    )
     with interrupts_held():
         held = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     free = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
