@@ -53,11 +53,12 @@ class Readings:
         return cls(socket.gethostname(), before, processor_joules())
 
 
-def joules_of(readings: Iterable[Readings]) -> float | None:
+def joules_of(readings: Iterable[Readings | None]) -> float | None:
     """Energy from the first to the last of some work that was done side by side.
 
     Args:
-        readings: Of every part of the work, on any number of machines, in any order.
+        readings: Of every part of the work, on any number of machines, in any order; None for a
+            part of which nothing is known.
 
     Returns:
         Joules of all machines, whatever else they did; None where one does not tell, or its
@@ -69,7 +70,17 @@ def joules_of(readings: Iterable[Readings]) -> float | None:
     """
     ends = defaultdict[str, list[float]](list)
     for one in readings:
-        if one.before is None or one.after is None or one.after < one.before:
+        if one is None or one.before is None or one.after is None or one.after < one.before:
             return None
         ends[one.host] += [one.before, one.after]
     return sum(max(found) - min(found) for found in ends.values()) if ends else None
+
+
+def watt_hours(joules: float) -> str:
+    """Energy as a person reads it.
+
+    Examples:
+        >>> watt_hours(7200)
+        '2.0 Wh'
+    """
+    return f"{joules / 3600:,.1f} Wh"

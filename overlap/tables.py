@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from overlap.energy import watt_hours
 from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.selection import Judged
@@ -68,7 +69,7 @@ def members_table(members: Sequence[MemberRecord]) -> list[dict[str, str]]:
 
 
 def _energy(joules: float | None) -> str:
-    return "" if joules is None else f"{joules / 3600:,.1f} Wh"
+    return "" if joules is None else watt_hours(joules)
 
 
 def duel_table(promotion: Promotion) -> list[dict[str, str]]:

@@ -91,12 +91,8 @@ def compute_missing(
                 places.look()
                 threads = max(1, places.threads)
                 busy = in_blocks / (threads * (time.perf_counter() - begun))
-        known = [readings for readings in energy if readings is not None]
-        cost = StageCost(
-            clips=clips,
-            seconds=time.perf_counter() - started,
-            joules=joules_of(known) if len(known) == len(energy) else None,
-        )
+        seconds = time.perf_counter() - started
+        cost = StageCost(clips=clips, seconds=seconds, joules=joules_of(energy))
         if missing:
             add_cost(workspace, features, "features", cost)
         return FeatureReport(

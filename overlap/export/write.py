@@ -21,7 +21,7 @@ from overlap.ensemble.registry import load_ensemble
 from overlap.errors import CorruptError
 from overlap.export.request import KINDS, Kind
 from overlap.storage import Location
-from overlap.training.spec import MEMBERS, records_of
+from overlap.training.spec import records_of
 
 TOLERANCE = 1e-3
 """A file whose probabilities differ by more is not written."""
@@ -41,13 +41,13 @@ def write_export(location: Location, kind: Kind, out: Location) -> dict[str, flo
         CorruptError: the file does not give what the pipeline gives; it is not written.
     """
     from overlap.export import network as networks  # not before the backend is chosen
-    from overlap.training.saved import load_network
+    from overlap.training.saved import load_networks
 
     record = load_ensemble(location)
     owner = location.parent.parent.parent
     trained = records_of(owner, record.members)
     features = trained[0].spec.features
-    members = [load_network(owner / MEMBERS / m.fingerprint, m) for m in trained]
+    members = load_networks(owner, trained)
     clips = networks.check_clips(features)
     expected = networks.pipeline_shares(features, members, record.fitted, clips)
     network = networks.ensemble_network(record, features, members)

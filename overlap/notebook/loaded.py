@@ -15,7 +15,6 @@ from overlap.ensemble.spread import spread_column
 from overlap.notebook.sounds import Given, Path, gathered
 from overlap.prediction.jobs import members_of
 from overlap.storage import Location
-from overlap.training.spec import MEMBERS
 
 if TYPE_CHECKING:
     import keras
@@ -101,10 +100,9 @@ def load_ensemble(workspace: Path = "workspace", version: str = "champion") -> E
     """
     owner, record = find_ensemble(Location.of(workspace), version)
     members = members_of(owner, record)
-    from overlap.training.saved import load_network
+    from overlap.training.saved import load_networks
 
-    networks = [load_network(owner / MEMBERS / one.fingerprint, one) for one in members]
-    return Ensemble(record, members[0].spec.features, tuple(networks))
+    return Ensemble(record, members[0].spec.features, tuple(load_networks(owner, members)))
 
 
 def _warn_of(names: list[object], reasons: np.ndarray) -> None:

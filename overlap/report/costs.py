@@ -1,6 +1,7 @@
 """What an ensemble cost: time and energy of its stages and members."""
 
 from overlap.costs import StageCost
+from overlap.energy import watt_hours
 from overlap.report.facts import Facts
 from overlap.report.parts import Rows, Tile
 
@@ -66,5 +67,5 @@ def _row(name: str, cost: StageCost) -> dict[str, str]:
         "clips": f"{cost.clips:,}" if cost.clips else "",
         "seconds": f"{cost.seconds:,.1f}",
         "clips/s": "" if rate is None else f"{rate:,.0f}",
-        "energy": "not told" if cost.joules is None else f"{cost.joules / 3600:,.1f} Wh",
+        "energy": "not told" if cost.joules is None else watt_hours(cost.joules),
     }

@@ -23,8 +23,8 @@ from overlap.prediction.jobs import Found, PredictionJob
 from overlap.storage import Location
 from overlap.training.device import prepare_device
 from overlap.training.fit import Emit
-from overlap.training.saved import load_network
-from overlap.training.spec import MEMBERS, records_of
+from overlap.training.saved import load_networks
+from overlap.training.spec import records_of
 
 
 def predict_files(
@@ -97,7 +97,7 @@ def apply_ensemble(job: PredictionJob, emit: Emit) -> None:
     location = Location(job.ensemble)
     record, owner = load_ensemble(location), location.parent.parent.parent
     members = records_of(owner, job.members)
-    networks = [load_network(owner / MEMBERS / m.fingerprint, m) for m in members]
+    networks = load_networks(owner, members)
     found = predict_files(job, networks, job.pool, len(record.words), emit)
     found.write(Location(job.out))
 

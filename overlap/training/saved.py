@@ -5,13 +5,14 @@ be a wrong number that nobody sees.
 """
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
 
 import overlap.training.network  # noqa: F401  registers the layers that a saved network names
 from overlap.storage import Location
-from overlap.training.spec import MODEL_FILE, MemberRecord, read_kept
+from overlap.training.spec import MEMBERS, MODEL_FILE, MemberRecord, read_kept
 from overlap.training.trusted import check_trusted
 
 
@@ -35,3 +36,12 @@ def load_network(folder: Location, record: MemberRecord) -> keras.Model:
         path = Path(near) / MODEL_FILE
         path.write_bytes(data)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def load_networks(workspace: Location, records: Iterable[MemberRecord]) -> list[keras.Model]:
+    """The networks of complete members of a workspace, in the order of their records.
+
+    Raises:
+        CorruptError: one is not what was written, or names what overlap builds no network of.
+    """
+    return [load_network(workspace / MEMBERS / one.fingerprint, one) for one in records]
