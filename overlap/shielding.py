@@ -6,10 +6,15 @@ traceback. They are ended by the one that started them.
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from typing import Final
+
+TRACKER_QUIET: Final = "ignore:resource_tracker:UserWarning"
+"""An option of Python, as after `-W`."""
 
 
 @contextmanager
@@ -18,13 +23,25 @@ def interrupts_held() -> Iterator[None]:
 
     This thread does, afterwards. A thread hands this on to what it starts, for as long as it lives.
     """
-    # It comes with the first spawned process, and unblocks the signal where it is started.
-    resource_tracker.ensure_running()
+    _start_tracker()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_tracker() -> None:
+    """Start the process that removes what killed ones leave behind, with its warnings off.
+
+    It would come with the first spawned process, and unblock the signal where it is started. That
+    it removed something it says when its parent is gone, after the last word to the person.
+    """
+    sys.warnoptions.append(TRACKER_QUIET)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(TRACKER_QUIET)
 
 
 @contextmanager

@@ -114,3 +114,23 @@ def test_a_process_started_meanwhile_never_receives_ctrl_c() -> None:
     free = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert held.stdout == b"here\n"
     assert free.stdout == b""
+
+
+LEFT = """
+import multiprocessing, os, sys
+from overlap.shielding import interrupts_held
+
+with interrupts_held():
+    pass
+kept = multiprocessing.get_context("spawn").Lock()
+print(kept._semlock.name, *sys.warnoptions, flush=True)
+os._exit(3)
+"""
+
+
+def test_what_a_killed_process_leaves_is_removed_without_a_word() -> None:
+    """The word came after the last line of a command that was stopped."""
+    done = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=False)
+    name, *options = done.stdout.split()
+    assert (done.returncode, done.stderr, options) == (3, "", [])
+    assert not (Path("/dev/shm") / f"sem.{name.lstrip('/')}").exists()
