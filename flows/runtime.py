@@ -15,7 +15,7 @@ from flows.clusters import cluster_by_name
 from flows.preflight import Work, preflight, token_in
 from overlap.accelerators import visible_accelerators
 from overlap.config import ClusterConfig
-from overlap.errors import ClusterLostError
+from overlap.errors import GOES_ON, ClusterLostError
 from overlap.shielding import interrupts_deferred, interrupts_held
 from overlap.storage import Location
 from tasks.cluster import LOST_SECONDS, Cluster, connect
@@ -140,8 +140,7 @@ def _started(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecClus
                 raise
             if not left:
                 raise ClusterLostError(
-                    f"the local Dask cluster did not start ({error}), {STARTS} times; what is "
-                    "complete is kept, and a new run goes on from there"
+                    f"the local Dask cluster did not start ({error}), {STARTS} times; {GOES_ON}"
                 ) from error
             note(f"the local Dask cluster did not start ({error}); it is started again")
     raise AssertionError  # the last try returned or raised

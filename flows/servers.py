@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from overlap.errors import GOES_ON
 from overlap.shielding import interrupts_held
 
 
@@ -26,10 +27,7 @@ def unreachable(error: BaseException) -> str | None:
 
             where = PREFECT_API_URL.value() or "that the run started for itself"
             said = str(cause) or type(cause).__name__
-            return (
-                f"the Prefect server {where} does not answer ({said}); "
-                "what is complete is kept, and a new run goes on from there"
-            )
+            return f"the Prefect server {where} does not answer ({said}); {GOES_ON}"
     return None
 
 

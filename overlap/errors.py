@@ -5,7 +5,12 @@ command line prints it without a traceback and exits with 2. Everything else mea
 work itself failed (exit code 1). No message holds a secret.
 """
 
+from typing import Final
+
 from overlap.credentials import masked
+
+GOES_ON: Final = "what is complete is kept, and a new run goes on from there"
+"""How every message about work that ended too early closes."""
 
 
 class OverlapError(Exception):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from overlap.errors import OverlapError, StorageError
+from overlap.errors import GOES_ON, OverlapError, StorageError
 
 ELSEWHERE = ("botocore.", "aiobotocore.", "aiohttp.", "s3fs.", "gcsfs.", "adlfs.")
 """Modules whose errors need not be `OSError`: those of object stores."""
@@ -28,9 +28,7 @@ def storage_named(what: object) -> Iterator[None]:
     except Exception as error:
         if not is_of_storage(error):
             raise
-        raise StorageError(
-            f"{what}: {said(error)}; what is complete is kept, and a new run goes on from there"
-        ) from error
+        raise StorageError(f"{what}: {said(error)}; {GOES_ON}") from error
 
 
 def is_of_storage(error: BaseException) -> bool:

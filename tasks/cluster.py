@@ -13,7 +13,7 @@ from distributed.security import Security
 
 import overlap
 from overlap.config import Section
-from overlap.errors import ClusterError, ClusterLostError
+from overlap.errors import GOES_ON, ClusterError, ClusterLostError
 from overlap.storage import Location
 from tasks.on_worker import Fit
 
@@ -140,14 +140,13 @@ def lost_cluster_named(client: Client) -> Iterator[None]:
         yield
     except KilledWorker as error:
         raise ClusterLostError(
-            f"the workers that ran {error.task} died, one after the other; did the machine run "
-            "out of memory? What is complete is kept, and a new run goes on from there"
+            f"the workers that ran {error.task} died, one after the other; if the machine ran out "
+            f"of memory, fewer workers need less; {GOES_ON}"
         ) from None
     except CancelledError:
         where = client.scheduler.address if client.scheduler else "the given address"
         raise ClusterLostError(
-            f"the connection to the Dask scheduler at {where} was lost; what is complete is "
-            "kept, and a new run goes on from there"
+            f"the connection to the Dask scheduler at {where} was lost; {GOES_ON}"
         ) from None
 
 
