@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import psutil
 import pytest
+from faulty import write_table
 from processes import OVERLAP
 from steps import Finished
 from whole import submission
@@ -219,21 +221,31 @@ def test_a_run_interrupted_anywhere_goes_on(
     environment: dict[str, str], finished: Finished, data: Path, tiny: Path, tmp_path: Path
 ) -> None:
     """Thirty times, by either signal, once or twice; then the submission of an undisturbed run."""
-    draw = random.Random(SEED)
+    draw, rows = random.Random(SEED), []
     for number in range(10):
         workspace = tmp_path / f"w{number}"
         command = [OVERLAP, "run", "--data", str(data), "--workspace", str(workspace)]
         command += ["--config", str(tiny)]
         for _ in range(3):
-            sent, seconds = draw.choice([*CODES]), draw.uniform(4, 25)
-            code, said, took = interrupt(
-                command, environment, seconds, sent, twice=draw.random() < 0.5
-            )
+            sent, seconds, twice = draw.choice([*CODES]), draw.uniform(4, 25), draw.random() < 0.5
+            code, said, took = interrupt(command, environment, seconds, sent, twice=twice)
             if code == 0:  # it was faster
                 break
             assert code == CODES[sent], said
             assert said.endswith(STOPPED), said
             assert "Traceback" not in said, said
             assert took < END_SECONDS
+            rows.append((sent.name, twice, took))
         subprocess.run(command, env=environment, check=True, capture_output=True)
         assert submission(workspace) == finished.submission
+        _write(rows)
+
+
+def _write(rows: list[tuple[str, bool, float]]) -> None:
+    kinds = defaultdict(list)
+    for name, twice, took in rows:
+        kinds[name, "twice" if twice else "once"].append(took)
+    write_table(
+        "interruptions", ("signal", "sent", "times", "longest until the end, s", "lost", "left"),
+        [(*kind, len(ends), f"{max(ends):.1f}", 0, 0) for kind, ends in sorted(kinds.items())],
+    )  # fmt: skip
