@@ -1,5 +1,6 @@
 """Commands around the data: mix, synth, score."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -41,7 +42,7 @@ def mix(  # noqa: PLR0913  one parameter per option
     A recording's file name up to its first underscore is its speaker. Nobody is heard both in
     train and in test.
     """
-    from flows.console import OUT, bar
+    from flows.console import OUT, bar, print_next
     from overlap.mixing import MixConfig
     from overlap.mixing import mix as mix_clips
 
@@ -57,6 +58,7 @@ def mix(  # noqa: PLR0913  one parameter per option
         highlight=False,
         soft_wrap=True,
     )
+    print_next(f"overlap run --data {shlex.quote(str(out))}")
 
 
 def synth(
@@ -69,7 +71,7 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="Draws voices, pitches and rates.")] = 0,
 ) -> None:
     """Speak words with espeak-ng, as one folder per word."""
-    from flows.console import OUT, bar
+    from flows.console import OUT, bar, print_next
     from overlap.synthesis import DEFAULT_WORDS, SynthConfig, synthesise
 
     named = () if words is None else tuple(w.strip() for w in words.split(",") if w.strip())
@@ -82,6 +84,7 @@ def synth(
     with bar("speaking") as on_progress:
         spoken = synthesise(out, config, on_progress)
     OUT.print(f"{len(chosen)} words by {len(spoken)} voices, in {out}", highlight=False)
+    print_next(f"overlap mix {shlex.quote(str(out))} --out DATA --train 2000 --test 200")
 
 
 def score(

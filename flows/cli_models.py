@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 @models.command("list")
 def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> None:
     """Published ensembles, oldest first: which is champion, and why the others are not."""
-    from flows.console import OUT, print_json, print_table
+    from flows.console import OUT, predict_next, print_json, print_table
     from overlap.ensemble.champion import read_aliases
     from overlap.ensemble.registry import list_ensembles
     from overlap.storage import Location
@@ -63,28 +63,31 @@ def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> No
             for record in records
         ],
     )
+    predict_next(workspace)
 
 
 @models.command()
 def promote(version: str, workspace: Workspace = "workspace") -> None:
     """Make a version the champion."""
-    from flows.console import OUT
+    from flows.console import OUT, predict_next
     from overlap.ensemble import champion
     from overlap.storage import Location
 
     decision = champion.promote(Location.of(workspace), version)
     OUT.print(f"champion: {decision.version}", highlight=False)
+    predict_next(workspace)
 
 
 @models.command()
 def rollback(workspace: Workspace = "workspace") -> None:
     """Make the champion before this one champion again."""
-    from flows.console import OUT
+    from flows.console import OUT, predict_next
     from overlap.ensemble import champion
     from overlap.storage import Location
 
     decision = champion.rollback(Location.of(workspace))
     OUT.print(f"champion: {decision.version} ({decision.reason})", highlight=False)
+    predict_next(workspace)
 
 
 @models.command()
@@ -102,7 +105,7 @@ def prune(
 
     Members that learned from the clips as they are now stay: a run may be making more of them.
     """
-    from flows.console import OUT, print_json
+    from flows.console import OUT, print_json, print_next
     from overlap.ensemble import pruning
     from overlap.storage import Location
 
@@ -118,6 +121,8 @@ def prune(
     )
     for version in done.versions:
         OUT.print(f"  {version}", highlight=False)
+    if dry_run and (done.versions or done.members):
+        print_next("the same without --dry-run removes them")
 
 
 @models.command()
@@ -160,7 +165,7 @@ def report(
 
     A run writes it too; this one says who is champion now.
     """
-    from flows.console import OUT, print_json
+    from flows.console import OUT, print_json, print_next
     from overlap.ensemble.champion import find_ensemble
     from overlap.report import write_report
     from overlap.storage import Location
@@ -171,3 +176,4 @@ def report(
         print_json({"version": record.version, "report": str(written)})
     else:
         OUT.print(f"{'report':<16}{written}", highlight=False, soft_wrap=True)
+        print_next("open it in a browser; it needs no other file, nor a network")

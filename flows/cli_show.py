@@ -60,7 +60,7 @@ def show(
     if as_json:
         print_json(_as_json(shown, target))
     else:
-        _tell(shown, target)
+        _tell(shown, target, workspace)
     if open_it:
         _open(target)
 
@@ -94,8 +94,8 @@ def check_openable(target: "Location | None", *, asked: bool) -> None:
         raise UserError(f"--open {target}: only a file of this machine can be opened")
 
 
-def _tell(shown: "ShownClip", target: "Location") -> None:
-    from flows.console import OUT
+def _tell(shown: "ShownClip", target: "Location", workspace: str) -> None:
+    from flows.console import OUT, in_workspace, print_next
     from overlap.show.draw import title
 
     lines = [("picture", str(target)), ("clip", title(shown))]
@@ -110,6 +110,10 @@ def _tell(shown: "ShownClip", target: "Location") -> None:
         lines.append(("true", there if shown.kl is None else f"{there} (KL {shown.kl:.4f} nats)"))
     for name, value in lines:
         OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True)
+    if shown.said is None:
+        print_next("`overlap run` publishes an ensemble, whose words are shown here")
+    else:
+        print_next(in_workspace(f"report {shown.said.version}", workspace) + " has the worst clips")
 
 
 def _as_json(shown: "ShownClip", target: "Location") -> dict[str, object]:

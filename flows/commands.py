@@ -196,7 +196,7 @@ def predict(
     the mean prediction and an empty spread.
     """
     prepare(verbose=verbose)
-    from flows.console import OUT, flow_shown, print_json
+    from flows.console import OUT, flow_shown, look_next, print_json
     from overlap.catalog import list_clips
     from overlap.config import ClusterConfig
     from overlap.ensemble.champion import find_ensemble
@@ -221,6 +221,7 @@ def predict(
             f"{len(done.imputed)} of them cannot be used and got the mean prediction: {named}",
             highlight=False,
         )
+    look_next(workspace, model)
 
 
 cli_workspace.register(app)

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from overlap.ensemble import registry
-from overlap.ensemble.champion import Promotion
+from overlap.ensemble.champion import Promotion, read_aliases
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
@@ -37,9 +37,20 @@ def print_next(what: str) -> None:
     OUT.print(f"{'next':<16}{what}", highlight=False, soft_wrap=True)
 
 
-def predict_next(workspace: object) -> None:
-    """After an ensemble: it is there to predict."""
-    print_next(in_workspace("predict CLIPS --out preds.csv", workspace))
+def predict_next(workspace: str) -> None:
+    """Where ensembles are published: the champion is there to predict, or a person chooses one."""
+    place = Location.of(workspace)
+    if read_aliases(place).version:
+        print_next(in_workspace("predict CLIPS --out preds.csv", workspace))
+    elif records := registry.list_ensembles(place):
+        chosen = in_workspace(f"models promote {records[-1].version}", workspace)
+        print_next(f"no champion yet; {chosen} makes it one")
+
+
+def look_next(workspace: str, model: str) -> None:
+    """After predictions: one clip can be looked at, with what the same ensemble says of it."""
+    named = "" if model == "champion" else f" --model {shlex.quote(model)}"
+    print_next(f"{in_workspace('show CLIP' + named, workspace)} draws one of them")
 
 
 def in_workspace(command: str, workspace: object) -> str:

@@ -1,6 +1,7 @@
 """The command line end to end: a run, what it leaves, and running it again."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -203,6 +204,7 @@ def test_predictions_for_new_clips_are_the_ensembles(
     assert kept == [".npz"]
     again = overlap("predict", clips, "--workspace", copy, "--out", tmp_path / "again.csv")
     assert "21 clips predicted, 21 of them before" in again.stdout
+    assert again.stdout.splitlines()[-1].startswith("next            overlap show CLIP --workspace")
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "preds.csv").read_bytes()
 
 
@@ -228,10 +230,20 @@ def test_models_are_listed(overlap, finished) -> None:
     (record,) = registry.list_ensembles(Location.of(finished.workspace))
     assert record.version in listed.stdout
     assert "champion" in listed.stdout
+    assert listed.stdout.splitlines()[-1] == finished.said.splitlines()[-1]
     found = json.loads(
         overlap("models", "list", "--workspace", finished.workspace, "--json").stdout
     )
     assert found["champion"] == record.version
+
+
+def test_without_a_champion_the_next_is_to_choose_one(overlap, copy: Path) -> None:
+    (copy / "champion.json").unlink()
+    said = overlap("status", "--workspace", copy).stdout.splitlines()[-1]
+    assert said.startswith("next            no champion yet; overlap models promote 2")
+    typed = said.split("; ")[1].removesuffix(" makes it one")
+    promoted = overlap(*shlex.split(typed)[1:]).stdout.splitlines()[-1]
+    assert promoted.startswith("next            overlap predict CLIPS")
 
 
 def test_the_score_of_the_submission(overlap, finished, data: Path) -> None:

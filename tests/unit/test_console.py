@@ -7,7 +7,7 @@ import typer
 from commands import refusal
 
 from flows.commands import Commands
-from flows.console import ERR, OUT, predict_next, print_table
+from flows.console import ERR, OUT, look_next, print_table
 from tasks.progress import TERMINAL
 
 
@@ -37,8 +37,9 @@ def test_an_end_of_file_in_the_work_is_no_wish_of_a_person() -> None:
 
 
 def test_the_next_command_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
-    predict_next("my work")
+    look_next("my work", "20261127 x")
     said = capsys.readouterr().out.split(maxsplit=1)
     assert said[0] == "next"
-    assert shlex.split(said[1])[-2:] == ["--workspace", "my work"]
-    assert refusal(shlex.split(said[1])) is None
+    typed = shlex.split(said[1].removesuffix(" draws one of them\n"))
+    assert typed[-4:] == ["--model", "20261127 x", "--workspace", "my work"]
+    assert refusal(typed) is None
