@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM on the command line: an end within seconds, nothing left, and how to go on."""
 
+import itertools
 import os
 import random
 import signal
@@ -20,6 +21,7 @@ SEED = int(os.environ.get("OVERLAP_SEED", "1"))
 STOPPED = "stopped; what is complete is kept, and a new run goes on from there\n"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 END_SECONDS = 10.0
+INTERRUPTIONS = 30
 
 
 def interrupt(
@@ -222,12 +224,14 @@ def test_a_run_interrupted_anywhere_goes_on(
 ) -> None:
     """Thirty times, by either signal, once or twice; then the submission of an undisturbed run."""
     draw, rows = random.Random(SEED), []
-    for number in range(10):
+    for number in itertools.count():
+        if len(rows) >= INTERRUPTIONS:
+            break
         workspace = tmp_path / f"w{number}"
         command = [OVERLAP, "run", "--data", str(data), "--workspace", str(workspace)]
         command += ["--config", str(tiny)]
         for _ in range(3):
-            sent, seconds, twice = draw.choice([*CODES]), draw.uniform(4, 25), draw.random() < 0.5
+            sent, seconds, twice = draw.choice([*CODES]), draw.uniform(2, 16), draw.random() < 0.5
             code, said, took = interrupt(command, environment, seconds, sent, twice=twice)
             if code == 0:  # it was faster
                 break
