@@ -81,13 +81,21 @@ def _unwind(number: int, _frame: FrameType | None) -> None:
 
 def _swallowed(lost: "sys.UnraisableHookArgs", hook: Hook = sys.unraisablehook) -> None:
     """What came where nothing can be raised, in a destructor for instance, comes again."""
-    if _stop.number is None or isinstance(lost.exc_value, Exception):
+    number = _stop.number or _raised_by(lost.exc_value)
+    if number is None or isinstance(lost.exc_value, Exception):
         hook(lost)
         return
     _stop.unwinding = False
-    again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), _stop.number))
+    again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
     again.daemon = True
     again.start()
+
+
+def _raised_by(error: BaseException | None) -> int | None:
+    """The signal whose handler raised it; it may be here before `_watch` knows."""
+    if isinstance(error, KeyboardInterrupt):
+        return signal.SIGINT
+    return getattr(error, "signal", None)  # Prefect's TerminationSignal
 
 
 def _forget() -> None:

@@ -159,6 +159,32 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(
     assert time.monotonic() - began < 5  # it did not wait to be ended
 
 
+def test_nor_is_one_that_prefect_handles(environment: dict[str, str]) -> None:
+    """Its handler raises at once, before the thread that watches has read of it."""
+    program = (
+        "import os, signal, time\n"
+        "from flows import interruptions\n"
+        "from prefect.utilities.engine import capture_sigterm\n"
+        "interruptions.listen()\n"
+        "class Killed:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "try:\n"
+        "    with capture_sigterm():\n"
+        "        Killed()\n"
+        "        time.sleep(600)\n"
+        "except BaseException:\n"
+        "    interruptions.leave(interruptions.received())\n"
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True,
+        check=False, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (CODES[signal.SIGTERM], STOPPED)
+    assert time.monotonic() - began < 7  # it did not wait to be ended
+
+
 def test_a_signal_that_comes_again_at_the_end_changes_nothing(
     environment: dict[str, str],
 ) -> None:
