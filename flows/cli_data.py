@@ -99,6 +99,7 @@ def score(
     """Score predictions against labels: mean KL divergence and more."""
     from flows.console import print_json, print_table
     from overlap.ensemble.tables import score_tables
+    from overlap.tables import beside_trivial
 
     judged = score_tables(labels, predictions, train_labels)
     if as_json:
@@ -111,9 +112,10 @@ def score(
         ("of it entropy of the labels", f"{judged.entropy:.4f}"),
         ("calibration error", f"{judged.calibration_error:.4f}"),
     ]
-    if judged.trivial_kl is not None and judged.gain is not None:
+    if judged.trivial_kl is not None:
         rows.append(("KL of the mean training label", f"{judged.trivial_kl:.4f}"))
-        rows.append(("below it by", f"{judged.gain:.1%}"))
+        if judged.trivial_kl:
+            rows.append(("beside it", beside_trivial(judged.kl, judged.trivial_kl)))
     print_table(f"{judged.clips} clips", ("", ""), rows)
     worst = sorted(judged.per_word.items(), key=lambda item: -item[1])
     print_table("KL by word", ("word", "KL"), [(w, f"{value:.4f}") for w, value in worst])

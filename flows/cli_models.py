@@ -49,19 +49,19 @@ def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> No
         return
     print_table(
         f"Ensembles in {place}",
-        ("version", "created (UTC)", "members", "KL", "95 %", "", ""),
+        ("version", "members", "KL", "95 %", ""),
         [
             (
                 record.version,
-                f"{record.created:%Y-%m-%d %H:%M}",
                 len(record.members),
                 "" if record.kl is None else f"{record.kl:.4f}",
                 "{:.4f} to {:.4f}".format(*record.kl_interval) if record.kl_interval else "",
-                "champion" if record.version == aliases.version else "",
-                aliases.why(record.version),
+                ("champion: " if record.version == aliases.version else "")
+                + aliases.why(record.version),
             )
             for record in records
         ],
+        whole=4,
     )
     predict_next(workspace)
 

@@ -90,16 +90,20 @@ def demo(
     from flows.demo import make_data
     from overlap.ensemble.tables import score_tables
     from overlap.mixing import ANSWERS
+    from overlap.tables import beside_trivial
 
     data = make_data(folder, bar)
     config = RunConfig(data=str(data), workspace=str(folder / "workspace"))
     submission = _retrain(config, as_json=False)
     judged = score_tables(str(data / ANSWERS), submission)
-    OUT.print(
-        f"{'test clips':<16}KL {judged.kl:.4f}, {judged.gain:.1%} below the trivial prediction, "
-        "on voices that are not in train",
-        highlight=False,
-    )
+    if judged.trivial_kl:
+        beside = beside_trivial(judged.kl, judged.trivial_kl)
+        OUT.print(
+            f"{'test clips':<16}KL {judged.kl:.4f}, {beside} the trivial prediction, "
+            "on voices that are not in train",
+            highlight=False,
+            soft_wrap=True,
+        )
     predict_next(config.workspace)
 
 

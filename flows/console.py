@@ -17,7 +17,7 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
 from overlap.storage import Location
-from overlap.tables import DRIFT_LEGEND, drift_table, kl_table
+from overlap.tables import DRIFT_LEGEND, beside_trivial, drift_table, kl_table
 
 if TYPE_CHECKING:  # it brings Prefect, which a command that only looks has no use for
     from tasks.features import FeatureReport
@@ -63,11 +63,19 @@ def in_workspace(command: str, workspace: object) -> str:
     return f"overlap {command} --workspace {shlex.quote(str(workspace))}"
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table; columns after the first are right-aligned, but one of bars without a name."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, whole: int = 0
+) -> None:
+    """A table; columns after the first are right-aligned, but one of bars without a name.
+
+    The first `whole` columns are not cut or wrapped in a narrow terminal: people copy from them.
+    """
     table = Table(title=title, title_justify="left", title_style="bold", show_header=any(columns))
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if not index or not column else "right")
+        left, fixed = not index or not column, index < whole
+        table.add_column(
+            column, justify="left" if left else "right", no_wrap=fixed, overflow="fold"
+        )
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     OUT.print(table)
@@ -105,9 +113,10 @@ def print_ensemble(
     where = "held-out clips" if record.kl is not None else "no clips held out"
     print_table(f"KL divergence, nats ({where})", ("predicted by", "KL", "95 %"), rows)
     if record.kl is not None and record.trivial_kl:
-        below = 1 - record.kl / record.trivial_kl
-        side = f"{below:.1%} below" if below >= 0 else f"{-below:.1%} above"
-        OUT.print(f"The ensemble is {side} the trivial prediction.", highlight=False)
+        beside = beside_trivial(record.kl, record.trivial_kl)
+        OUT.print(f"The ensemble is {beside} the trivial prediction.", highlight=False)
+        if record.kl >= record.trivial_kl:
+            OUT.print("It learned too little: give it more training.epochs, or more clips.")
     lines = [("workspace", str(place)), ("ensemble", record.version), ("pool", str(record.fitted))]
     if record.choice:
         lines.append(("", record.choice.reason))

@@ -16,7 +16,14 @@ from overlap.report.facts import Facts, HeldOutClips, gather_facts
 from overlap.report.parts import Chart, Rows, Tile
 from overlap.report.words import find_mistakes, words_told
 from overlap.storage import Location
-from overlap.tables import DRIFT_LEGEND, drift_table, duel_table, kl_table, members_table
+from overlap.tables import (
+    DRIFT_LEGEND,
+    beside_trivial,
+    drift_table,
+    duel_table,
+    kl_table,
+    members_table,
+)
 
 CLIPS_SHOWN = 8
 """Clips shown of each kind."""
@@ -100,8 +107,8 @@ def _tiles(facts: Facts) -> list[Tile]:
         against = f"this one {duel.challenger_kl:.4f} on the same {duel.clips} clips"
         tiles.append(Tile("KL of the champion before", f"{duel.champion_kl:.4f}", against))
     if record.trivial_kl and record.kl is not None:
-        below = f"the ensemble is {1 - record.kl / record.trivial_kl:.1%} below"
-        tiles.append(Tile("KL of the trivial prediction", f"{record.trivial_kl:.4f}", below))
+        beside = f"the ensemble is {beside_trivial(record.kl, record.trivial_kl)}"
+        tiles.append(Tile("KL of the trivial prediction", f"{record.trivial_kl:.4f}", beside))
     if facts.held_out is not None:
         error = f"{calibration_error(facts.held_out.labels, facts.held_out.pooled):.4f}"
         tiles.append(Tile("Calibration error", error, "mean distance of predicted and true share"))

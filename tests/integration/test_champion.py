@@ -63,7 +63,7 @@ def test_three_runs_over_growing_data(
     assert [e["version"] for e in found["ensembles"]] == [second["version"], third["version"]]
     assert [d["by"] for d in found["history"]] == ["rule", "rule", "hand", "rule"]
     assert found["ensembles"][1]["decision"]["reason"] == third["promotion"]["reason"]
-    table = overlap("models", "list", *models).stdout
+    table = overlap("models", "list", *models, COLUMNS="140").stdout
     assert f"gain {third['promotion']['duel']['gain']:+.4f} (" in table
     assert not (workspace / "members" / first["members"][0]).exists()
 

@@ -43,3 +43,12 @@ def test_the_next_command_can_be_typed(capsys: pytest.CaptureFixture[str]) -> No
     typed = shlex.split(said[1].removesuffix(" draws one of them\n"))
     assert typed[-4:] == ["--model", "20261127 x", "--workspace", "my work"]
     assert refusal(typed) is None
+
+
+def test_what_people_copy_is_whole_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    version = "20261127-021518-8795855a"
+    print_table("x", ("version", "why"), [(version, "it is better than all before it")], whole=1)
+    assert version in capsys.readouterr().out
