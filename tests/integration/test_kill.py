@@ -74,6 +74,7 @@ def test_killed_in_the_features(
     assert {f: f.stat().st_mtime_ns for f in done} == done
 
 
+@pytest.mark.long  # three runs; the quick part kills in the features
 def test_killed_in_the_training(
     overlap, environment: dict[str, str], data: Path, tiny: Path, tmp_path: Path, finished: Finished
 ) -> None:
