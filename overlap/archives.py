@@ -176,5 +176,6 @@ def open_archive(address: str) -> Archive:
 def _opened(container: Any, path: str, address: str) -> Archive:  # noqa: ANN401  fsspec
     try:
         return Archive(container, path)
+    # NotImplementedError: zipfile's word for an archive of a later version of the format.
     except (BadZipFile, NotImplementedError, IsADirectoryError, ValueError) as error:
         raise UserError(f"{address}: is no zip archive, or a damaged one ({error})") from None

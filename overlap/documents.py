@@ -103,9 +103,10 @@ def from_arrays(data: bytes, where: str) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as saved:
             return {name: saved[name] for name in saved.files}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise CorruptError(f"{where}: is damaged: {error}") from None
-    except (NotImplementedError, RuntimeError) as error:  # a flag for compression or encryption
+    except (
+        OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error,
+        RuntimeError,  # a flag for encryption, or for a compression that zipfile does not know
+    ) as error:  # fmt: skip
         raise CorruptError(f"{where}: is damaged: {error}") from None
 
 
