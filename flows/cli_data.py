@@ -114,8 +114,8 @@ def score(
     ]
     if judged.trivial_kl is not None:
         rows.append(("KL of the mean training label", f"{judged.trivial_kl:.4f}"))
-        if judged.trivial_kl:
-            rows.append(("beside it", beside_trivial(judged.kl, judged.trivial_kl)))
+    if judged.gain is not None:
+        rows.append(("beside it", beside_trivial(judged.gain)))
     print_table(f"{judged.clips} clips", ("", ""), rows)
     worst = sorted(judged.per_word.items(), key=lambda item: -item[1])
     print_table("KL by word", ("word", "KL"), [(w, f"{value:.4f}") for w, value in worst])

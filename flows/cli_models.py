@@ -165,7 +165,7 @@ def report(
 
     A run writes it too; this one says who is champion now.
     """
-    from flows.console import OUT, print_json, print_next
+    from flows.console import print_json, print_line, print_next
     from overlap.ensemble.champion import find_ensemble
     from overlap.report import write_report
     from overlap.storage import Location
@@ -175,5 +175,5 @@ def report(
     if as_json:
         print_json({"version": record.version, "report": str(written)})
     else:
-        OUT.print(f"{'report':<16}{written}", highlight=False, soft_wrap=True)
+        print_line("report", written)
         print_next("open it in a browser; it needs no other file, nor a network")

@@ -43,7 +43,7 @@ def deploy(
     """
     wanted = _wanted(values, cron, timezone, pool, verbose=verbose)
     from flows import deployments
-    from flows.console import OUT, print_json
+    from flows.console import OUT, print_json, print_line
 
     done = deployments.deploy(wanted)
     if as_json:
@@ -54,7 +54,7 @@ def deploy(
         ("automations", done.automations),
         ("deployments", done.deployments),
     ):
-        OUT.print(f"{name:<16}{', '.join(made)}", highlight=False)
+        print_line(name, ", ".join(made))
     OUT.print(f"now start a worker: prefect worker start --pool {wanted.pool}", highlight=False)
 
 

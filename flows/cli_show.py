@@ -95,7 +95,7 @@ def check_openable(target: "Location | None", *, asked: bool) -> None:
 
 
 def _tell(shown: "ShownClip", target: "Location", workspace: str) -> None:
-    from flows.console import OUT, in_workspace, print_next
+    from flows.console import in_workspace, print_line, print_next
     from overlap.show.draw import title
 
     lines = [("picture", str(target)), ("clip", title(shown))]
@@ -109,7 +109,7 @@ def _tell(shown: "ShownClip", target: "Location", workspace: str) -> None:
         there = ", ".join(word for word, share in shown.labels.items() if share > 0)
         lines.append(("true", there if shown.kl is None else f"{there} (KL {shown.kl:.4f} nats)"))
     for name, value in lines:
-        OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True)
+        print_line(name, value)
     if shown.said is None:
         print_next("`overlap run` publishes an ensemble, whose words are shown here")
     else:

@@ -86,7 +86,7 @@ def demo(
 ) -> None:
     """Make a small data set with espeak-ng and run the whole service on it."""
     prepare(verbose=verbose)
-    from flows.console import OUT, bar, predict_next
+    from flows.console import bar, predict_next, print_line
     from flows.demo import make_data
     from overlap.ensemble.tables import score_tables
     from overlap.mixing import ANSWERS
@@ -96,13 +96,11 @@ def demo(
     config = RunConfig(data=str(data), workspace=str(folder / "workspace"))
     submission = _retrain(config, as_json=False)
     judged = score_tables(str(data / ANSWERS), submission)
-    if judged.trivial_kl:
-        beside = beside_trivial(judged.kl, judged.trivial_kl)
-        OUT.print(
-            f"{'test clips':<16}KL {judged.kl:.4f}, {beside} the trivial prediction, "
+    if judged.gain is not None:
+        print_line(
+            "test clips",
+            f"KL {judged.kl:.4f}, {beside_trivial(judged.gain)} the trivial prediction, "
             "on voices that are not in train",
-            highlight=False,
-            soft_wrap=True,
         )
     predict_next(config.workspace)
 

@@ -32,9 +32,14 @@ def print_json(content: object) -> None:
     sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
 
 
+def print_line(name: str, value: object) -> None:
+    """A named value on a line of its own, however long: it is copied from there."""
+    OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True)
+
+
 def print_next(what: str) -> None:
     """The last line of a command: what to do next."""
-    OUT.print(f"{'next':<16}{what}", highlight=False, soft_wrap=True)
+    print_line("next", what)
 
 
 def predict_next(workspace: str) -> None:
@@ -112,10 +117,10 @@ def print_ensemble(
     rows = [[*row.values()] for row in kl_table(record)]
     where = "held-out clips" if record.kl is not None else "no clips held out"
     print_table(f"KL divergence, nats ({where})", ("predicted by", "KL", "95 %"), rows)
-    if record.kl is not None and record.trivial_kl:
-        beside = beside_trivial(record.kl, record.trivial_kl)
+    if record.gain is not None:
+        beside = beside_trivial(record.gain)
         OUT.print(f"The ensemble is {beside} the trivial prediction.", highlight=False)
-        if record.kl >= record.trivial_kl:
+        if record.gain <= 0:
             OUT.print("It learned too little: give it more training.epochs, or more clips.")
     lines = [("workspace", str(place)), ("ensemble", record.version), ("pool", str(record.fitted))]
     if record.choice:
@@ -134,7 +139,7 @@ def print_ensemble(
     if record.imputed:
         lines.append(("mean prediction", f"{len(record.imputed)} unusable clips"))
     for name, value in lines:
-        OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True)
+        print_line(name, value)
 
 
 def print_drift(rows: Sequence[DriftRow]) -> None:
@@ -145,7 +150,7 @@ def print_drift(rows: Sequence[DriftRow]) -> None:
     print_table("Drift of the decibels", [*table[0]], [[*row.values()] for row in table])
     OUT.print(DRIFT_LEGEND, highlight=False)
     for other in sorted({row.other for row in rows if row.other}):
-        OUT.print(f"{'other':<16}{other}", highlight=False, soft_wrap=True)
+        print_line("other", other)
 
 
 def print_export(done: Exported) -> None:
@@ -162,7 +167,7 @@ def print_export(done: Exported) -> None:
         (done.kind, f"{done.out}, {done.bytes / 1e6:.1f} MB, {checked}"),
         ("to open it", opened),
     ):
-        OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True)
+        print_line(name, value)
 
 
 @contextmanager

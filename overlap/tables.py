@@ -50,15 +50,14 @@ def _row(what: str, kl: str, interval: str = "") -> dict[str, str]:
     return {"what": what, "KL": kl, "95 %": interval}
 
 
-def beside_trivial(kl: float, trivial_kl: float) -> str:
+def beside_trivial(gain: float) -> str:
     """Where a KL is, seen from that of the trivial prediction.
 
     Examples:
-        >>> beside_trivial(0.5, 1.25), beside_trivial(2.5, 1.25)
+        >>> beside_trivial(0.6), beside_trivial(-1)
         ('60.0% below', '100.0% above')
     """
-    below = 1 - kl / trivial_kl
-    return f"{below:.1%} below" if below >= 0 else f"{-below:.1%} above"
+    return f"{gain:.1%} below" if gain >= 0 else f"{-gain:.1%} above"
 
 
 def members_table(members: Sequence[MemberRecord]) -> list[dict[str, str]]:

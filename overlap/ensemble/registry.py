@@ -9,6 +9,7 @@ from overlap.config import Section
 from overlap.documents import from_arrays
 from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
 from overlap.ensemble.pools import Pool
+from overlap.ensemble.scoring import gain_over
 from overlap.ensemble.selection import PoolChoice
 from overlap.errors import CorruptError
 from overlap.storage import Location
@@ -76,6 +77,11 @@ class EnsembleRecord(Section):
     """Ends of the 95 % interval of `kl`, over clips."""
     seconds: float | None = None
     """Wall time of pooling, scoring and writing it."""
+
+    @property
+    def gain(self) -> float | None:
+        """By what fraction `kl` is below `trivial_kl`."""
+        return gain_over(self.trivial_kl, self.kl)
 
     @property
     def per_round(self) -> int:

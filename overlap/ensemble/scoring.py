@@ -83,7 +83,17 @@ class Score:
     @property
     def gain(self) -> float | None:
         """By what fraction `kl` is below `trivial_kl`."""
-        return None if not self.trivial_kl else 1 - self.kl / self.trivial_kl
+        return gain_over(self.trivial_kl, self.kl)
+
+
+def gain_over(trivial_kl: float | None, kl: float | None) -> float | None:
+    """By what fraction a KL is below the trivial one; None where either is unknown, or that is 0.
+
+    Examples:
+        >>> gain_over(1.25, 0.5), gain_over(None, 0.5)
+        (0.6, None)
+    """
+    return None if kl is None or not trivial_kl else 1 - kl / trivial_kl
 
 
 def score(

@@ -106,8 +106,8 @@ def _tiles(facts: Facts) -> list[Tile]:
     if duel:
         against = f"this one {duel.challenger_kl:.4f} on the same {duel.clips} clips"
         tiles.append(Tile("KL of the champion before", f"{duel.champion_kl:.4f}", against))
-    if record.trivial_kl and record.kl is not None:
-        beside = f"the ensemble is {beside_trivial(record.kl, record.trivial_kl)}"
+    if record.gain is not None:
+        beside = f"the ensemble is {beside_trivial(record.gain)}"
         tiles.append(Tile("KL of the trivial prediction", f"{record.trivial_kl:.4f}", beside))
     if facts.held_out is not None:
         error = f"{calibration_error(facts.held_out.labels, facts.held_out.pooled):.4f}"

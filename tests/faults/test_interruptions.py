@@ -250,10 +250,9 @@ def test_a_run_interrupted_anywhere_goes_on(
 ) -> None:
     """Thirty times, by either signal, once or twice; then the submission of an undisturbed run."""
     draw, rows = random.Random(SEED), []
-    for number in itertools.count():
-        if len(rows) >= INTERRUPTIONS:
-            break
-        workspace = tmp_path / f"w{number}"
+    workspaces = (tmp_path / f"w{number}" for number in itertools.count())
+    while len(rows) < INTERRUPTIONS:
+        workspace = next(workspaces)
         command = [OVERLAP, "run", "--data", str(data), "--workspace", str(workspace)]
         command += ["--config", str(tiny)]
         for _ in range(3):
