@@ -10,6 +10,7 @@ import pytest
 from clusters import GPU, of_another_version, scheduler, worker
 from distributed import Client
 
+import overlap as library
 from flows.preflight import Work
 from flows.runtime import open_cluster
 from overlap.catalog import list_data
@@ -61,7 +62,7 @@ def test_every_fault_of_every_worker_in_one_error(config: RunConfig, tmp_path: P
         who, _, fault = line.partition(": ")
         by_fault.setdefault(fault or line, []).extend(who.split(", "))
     three = ["a", "b", "small"]
-    assert by_fault.pop("overlap 0.0.9, here 0.1.0") == ["scheduler", "old"]
+    assert by_fault.pop(f"overlap 0.0.9, here {library.__version__}") == ["scheduler", "old"]
     assert sorted(by_fault.pop("does not see the workspace memory://workspace")) == three
     assert sorted(by_fault.pop(f"cannot read the data: {moved}")) == three
     (memory,) = [fault for fault in by_fault if fault.startswith("has 300 MB of memory, and")]
@@ -104,6 +105,6 @@ def test_a_worker_that_comes_later_and_cannot_do_the_work_gets_none(
         trained = [n for n in notes if n.startswith("a worker that came later gets no member")]
         computed = [n for n in notes if n.startswith("a worker that came later gets no work")]
     assert len(trained) == 1, notes
-    assert "overlap 0.0.9, here 0.1.0" in trained[0]
+    assert f"overlap 0.0.9, here {library.__version__}" in trained[0]
     assert sum("does not have the package overlap" in note for note in computed) == 1, notes
     assert list(place.files()) == []
