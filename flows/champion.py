@@ -6,7 +6,7 @@ from overlap.config import RunConfig
 from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import ChildError
-from overlap.storage import Location
+from overlap.io.location import Location
 from tasks.champion import consider_champion, prepare_duel, remove_old_versions
 from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.predictions import apply_to_all

@@ -36,8 +36,8 @@ def main() -> None:
 
 def _fail(error: Exception) -> None:
     from flows.servers import unreachable
-    from overlap.credentials import masked
     from overlap.errors import OverlapError, UserError
+    from overlap.redaction import masked
 
     if isinstance(error, UserError):
         _leave(f"error: {error}", 2)

@@ -25,7 +25,7 @@ def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> No
     from flows.console import OUT, predict_next, print_json, print_table
     from overlap.ensemble.champion import read_aliases
     from overlap.ensemble.registry import list_ensembles
-    from overlap.storage import Location
+    from overlap.io.location import Location
 
     place = Location.of(workspace)
     records, aliases = list_ensembles(place), read_aliases(place)
@@ -71,7 +71,7 @@ def promote(version: str, workspace: Workspace = "workspace") -> None:
     """Make a version the champion."""
     from flows.console import OUT, predict_next
     from overlap.ensemble import champion
-    from overlap.storage import Location
+    from overlap.io.location import Location
 
     decision = champion.promote(Location.of(workspace), version)
     OUT.print(f"champion: {decision.version}", highlight=False)
@@ -83,7 +83,7 @@ def rollback(workspace: Workspace = "workspace") -> None:
     """Make the champion before this one champion again."""
     from flows.console import OUT, predict_next
     from overlap.ensemble import champion
-    from overlap.storage import Location
+    from overlap.io.location import Location
 
     decision = champion.rollback(Location.of(workspace))
     OUT.print(f"champion: {decision.version} ({decision.reason})", highlight=False)
@@ -107,7 +107,7 @@ def prune(
     """
     from flows.console import OUT, print_json, print_next
     from overlap.ensemble import pruning
-    from overlap.storage import Location
+    from overlap.io.location import Location
 
     done = pruning.prune(Location.of(workspace), keep, dry_run=dry_run)
     if as_json:
@@ -143,7 +143,7 @@ def export(
     """
     from flows.console import print_export, print_json
     from overlap.export.request import export_ensemble, kind_of
-    from overlap.storage import Location
+    from overlap.io.location import Location
 
     chosen = kind_of(out, kind)
     done = export_ensemble(Location.of(workspace), version, Location.of(out), chosen)
@@ -167,8 +167,8 @@ def report(
     """
     from flows.console import print_json, print_line, print_next
     from overlap.ensemble.champion import find_ensemble
+    from overlap.io.location import Location
     from overlap.report import write_report
-    from overlap.storage import Location
 
     place, record = find_ensemble(Location.of(workspace), version)
     written = write_report(place, record)

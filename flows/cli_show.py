@@ -11,8 +11,8 @@ from flows.options import Json, Workspace
 from overlap.errors import UserError
 
 if TYPE_CHECKING:
+    from overlap.io.location import Location
     from overlap.show import ShownClip
-    from overlap.storage import Location
 
 SAID = 5
 """Words of a prediction that are printed; the picture has more, `--json` all."""
@@ -48,9 +48,9 @@ def show(
     """
     prepare(verbose=False)
     from flows.console import print_json
+    from overlap.io.location import Location
     from overlap.pictures import png
     from overlap.show import draw_clip, look_at
-    from overlap.storage import Location
 
     target = None if out is None else picture_target(out)
     check_openable(target, asked=open_it)
@@ -71,7 +71,7 @@ def picture_target(out: str) -> "Location":
     Raises:
         UserError: it cannot go there.
     """
-    from overlap.storage import Location
+    from overlap.io.location import Location
 
     target = Location.of(out)
     target.check_writable()

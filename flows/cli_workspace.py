@@ -76,8 +76,8 @@ def plan(config: RunConfig, as_json: bool) -> None:
 def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
     """What a workspace holds."""
     from flows.console import predict_next, print_json, print_next, print_table
+    from overlap.io.location import Location
     from overlap.status import read_status
-    from overlap.storage import Location
 
     found = read_status(Location.of(workspace))
     if as_json:
@@ -135,8 +135,8 @@ def verify(
     """Whether what a workspace holds is what was written there."""
     from flows.console import OUT, print_json
     from overlap import verify as library
-    from overlap.storage import Location
-    from overlap.turns import turn_on
+    from overlap.io.location import Location
+    from overlap.io.locks import turn_on
 
     place = Location.of(workspace)
     result = library.verify_workspace(place, None if everything else recompute)

@@ -69,7 +69,7 @@ def _retrain(config: RunConfig, *, as_json: bool) -> str:
     from flows.console import flow_shown, print_ensemble
     from flows.retrain import retrain
     from overlap.ensemble.registry import submission_of
-    from overlap.storage import Location
+    from overlap.io.location import Location
 
     with flow_shown():
         report = retrain(config)
@@ -202,7 +202,7 @@ def predict(
     from overlap.catalog import list_clips
     from overlap.config import ClusterConfig
     from overlap.ensemble.champion import find_ensemble
-    from overlap.storage import Location
+    from overlap.io.location import Location
 
     find_ensemble(Location.of(workspace), model)
     list_clips(clips)

@@ -1,7 +1,7 @@
 """One run at a time on a workspace: a concurrency limit of the Prefect server per workspace.
 
 A deployment has a limit of its own; this one is for several deployments on one workspace. It
-binds the runs that a server starts; `overlap.turns` binds all that share a disk.
+binds the runs that a server starts; `overlap.io.locks` binds all that share a disk.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from prefect.context import FlowRunContext
 
 from overlap.config import fingerprint
 from overlap.errors import TakenError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 LEASE_SECONDS: Final = 60.0
 """How long the place of a run whose process died stays taken."""

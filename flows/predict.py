@@ -6,12 +6,12 @@ from prefect.runtime import flow_run
 from flows.preflight import Work
 from flows.retrain import MEMBER_THREADS, concluded
 from flows.runtime import open_cluster
-from overlap.addresses import name_of
 from overlap.catalog import list_clips
 from overlap.config import ClusterConfig
 from overlap.ensemble.champion import find_ensemble
+from overlap.io.location import Location
+from overlap.io.urls import name_of
 from overlap.prediction.jobs import clips_of, plan_prediction
-from overlap.storage import Location
 from tasks.predictions import PredictReport, apply_to_all, write_predictions
 
 

@@ -23,10 +23,10 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import MemberError, NotReadyError, OverlapError
 from overlap.features import FeatureStore
 from overlap.features.compare import find_other, read_other
+from overlap.io.location import Location
+from overlap.io.locks import turn_on
 from overlap.pending import Pending, pending_work
-from overlap.storage import Location
 from overlap.training.spec import MemberRecord, MemberSpec
-from overlap.turns import turn_on
 from tasks.artifacts import show_members, show_run
 from tasks.catalog import catalogue
 from tasks.cluster import NO_CLUSTER, Cluster

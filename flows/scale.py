@@ -16,7 +16,7 @@ from flows.environment import prepare
 from overlap.bench.scale import ScaleReport, Stage, drive, write_catalogue
 from overlap.config import ClusterConfig
 from overlap.errors import BenchError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 
 def bench_scale(clips: int, workers: int) -> ScaleReport:

@@ -23,8 +23,8 @@ from overlap.errors import DataError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.compute import warm_up
 from overlap.features.store import NAME
+from overlap.io.location import Location
 from overlap.peak_memory import peak_memory_mb
-from overlap.storage import Location
 
 SECONDS = 2.0
 """Length of the measurement."""

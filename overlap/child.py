@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
-from overlap.credentials import masked
 from overlap.errors import ChildError, OverlapError
-from overlap.storage import Location
+from overlap.io.location import Location
+from overlap.redaction import masked
 
 LEASH = "OVERLAP_CHILD"
 TAIL_LINES = 30

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from overlap.config import FeatureConfig, Section, fingerprint
 from overlap.errors import CorruptError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 COSTS_FILE = "costs.json"
 

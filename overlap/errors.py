@@ -7,7 +7,7 @@ work itself failed (exit code 1). No message holds a secret.
 
 from typing import Final
 
-from overlap.credentials import masked
+from overlap.redaction import masked
 
 GOES_ON: Final = "what is complete is kept, and a new run goes on from there"
 """How every message about work that ended too early closes."""

@@ -15,7 +15,7 @@ from overlap.ensemble.members import look_at_members
 from overlap.ensemble.registry import published as find_published
 from overlap.errors import UserError
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 
 
 @dataclass(frozen=True)

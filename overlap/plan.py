@@ -10,8 +10,8 @@ from overlap.catalog import list_data
 from overlap.catalog.build import check_tables
 from overlap.config import RunConfig
 from overlap.features.compute import Way, way
+from overlap.io.location import Location
 from overlap.pending import pending_work
-from overlap.storage import Location
 from overlap.training.memory import MemoryPlan, plan_memory
 from overlap.training.spec import MEMBERS, load_record
 

@@ -9,7 +9,7 @@ from overlap.ensemble.champion import champion
 from overlap.ensemble.registry import list_ensembles
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import Block, FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import MEMBERS, load_record, load_spec
 
 

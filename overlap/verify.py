@@ -12,7 +12,7 @@ from overlap.features import Block, FeatureStore, block_job
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.layout import SPLITS
 from overlap.features.statistics import count_codes
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import MEMBERS, PREDICTIONS_FILE, MemberRecord, load_record, test_key
 
 

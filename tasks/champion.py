@@ -8,7 +8,7 @@ from overlap.ensemble.champion import Promotion, consider, opponent
 from overlap.ensemble.newcomers import DuelPlan, plan_duel
 from overlap.ensemble.pruning import Pruned, prune
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.storage import Location
+from overlap.io.location import Location
 from tasks.artifacts import show_duel
 
 

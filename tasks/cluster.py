@@ -14,7 +14,7 @@ from distributed.security import Security
 import overlap
 from overlap.config import Section
 from overlap.errors import GOES_ON, ClusterError, ClusterLostError
-from overlap.storage import Location
+from overlap.io.location import Location
 from tasks.on_worker import Fit
 
 Result = TypeVar("Result")

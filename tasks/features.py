@@ -14,7 +14,7 @@ from overlap.energy import Readings, joules_of
 from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extract_block
 from overlap.features.compare import DriftRow, OtherSet, compare
 from overlap.features.compute import Way, fallback, warm_up, way
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.tables import DRIFT_LEGEND, drift_table
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker

@@ -9,7 +9,7 @@ from overlap.ensemble.gather import publish
 from overlap.ensemble.members import look_at_members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 from tasks.artifacts import show_ensemble
 
 

@@ -15,7 +15,7 @@ from prefect.states import Cancelled
 from overlap.accelerators import shared_by
 from overlap.child import run_child
 from overlap.errors import ClusterError, UnfitWorkerError
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.placement import written_down
 from overlap.training.spec import (
     LOG_FILE,

@@ -17,8 +17,8 @@ from distributed.protocol import pickle
 
 import overlap
 from overlap.errors import UnfitWorkerError
+from overlap.io.location import Location
 from overlap.provenance import software
-from overlap.storage import Location
 from overlap.training.placement import Placement
 
 Result = TypeVar("Result")

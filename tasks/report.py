@@ -5,8 +5,8 @@ from prefect.cache_policies import NO_CACHE
 
 from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord, report_of
+from overlap.io.location import Location
 from overlap.report import write_report
-from overlap.storage import Location
 
 
 @task(name="report", cache_policy=NO_CACHE)

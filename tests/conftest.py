@@ -13,8 +13,8 @@ from whole import api, environment, finished, overlap  # noqa: F401  fixtures
 from overlap.catalog import Catalog
 from overlap.config import RunConfig
 from overlap.features import FeatureStore
+from overlap.io.location import Location
 from overlap.mixing import MixConfig, mix
-from overlap.storage import Location
 from overlap.synthesis import SynthConfig, synthesise
 
 # Several test processes may share two busy cores: no deadline per example.

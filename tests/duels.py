@@ -15,7 +15,7 @@ from overlap.config import AudioFormat
 from overlap.ensemble.knowledge import Knowledge, naming
 from overlap.ensemble.registry import PREDICTIONS_FILE, EnsembleRecord, folder_of, read_predictions
 from overlap.ensemble.scoring import kl
-from overlap.storage import Location
+from overlap.io.location import Location
 
 WORDS = ("a", "b", "c", "d")
 

@@ -12,7 +12,7 @@ from overlap.catalog.problems import Problems
 from overlap.catalog.tables import match_ids, read_table
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 WANTED = AudioFormat(16000, 1600)
 SOUND = 0.3 * np.sin(np.arange(1600) / 5)

@@ -9,7 +9,7 @@ from overlap.config import ChecksConfig, RunConfig
 from overlap.ensemble import registry
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore, block_job, extract_block
-from overlap.storage import Location
+from overlap.io.location import Location
 
 TINY = {
     # A network and a training that take seconds, for tests of everything around them.

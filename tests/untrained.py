@@ -13,7 +13,7 @@ from overlap.ensemble.members import look_at_members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.scoring import kl
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import (
     PREDICTIONS_FILE,
     RECORD_FILE,

@@ -27,7 +27,7 @@ from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.features import FeatureStore, block_jobs, extract_block
 from overlap.features.reference import reference_features
 from overlap.features.store import NAME
-from overlap.storage import Location
+from overlap.io.location import Location
 
 LOOP_CLIPS = 64
 WORKERS = (1, 2)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from overlap.audio import decode
 from overlap.catalog.inspection import LOCAL_AT_ONCE
 from overlap.config import AudioFormat
-from overlap.reading import read_local
+from overlap.io.bulk_read import read_local
 from overlap.riff import pcm16
 
 FILES = 2000

@@ -18,8 +18,8 @@ from overlap.config import FeatureConfig, Section, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore
 from overlap.features.layout import KEY_BYTES, SPLITS
 from overlap.features.statistics import CODES
+from overlap.io.location import Location
 from overlap.peak_memory import peak_memory_mb
-from overlap.storage import Location
 
 WORDS = ("bed", "bird", "cat", "dog", "down", "eight")
 TEST_SHARE = 11

@@ -188,7 +188,7 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
     from overlap.bench.scale import write_catalogue
     from overlap.catalog import Partition, stored_rows
     from overlap.features import FeatureStore
-    from overlap.storage import Location
+    from overlap.io.location import Location
     from overlap.training.device import make_deterministic, prepare_device
     from overlap.training.feed import Ahead
     from overlap.training.member import assemble

@@ -24,7 +24,7 @@ from overlap.catalog.rows import (
     write_rows,
 )
 from overlap.config import AudioFormat
-from overlap.storage import Location
+from overlap.io.location import Location
 
 QUARANTINE_FILE = "quarantine.parquet"
 

@@ -15,8 +15,8 @@ from xxhash import xxh3_128_hexdigest
 from overlap.audio import Clip, decode, most_bytes
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
-from overlap.reading import Read, TooLargeError
-from overlap.storage import Location
+from overlap.io.bulk_read import Read, TooLargeError
+from overlap.io.location import Location
 
 NOT_OPENED = "cannot be opened"
 """Begins the reason that says nothing of the clip: the next run tries again."""

@@ -10,7 +10,7 @@ from overlap.catalog.formulas import is_formula
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables import Table, read_csv, read_table
 from overlap.errors import DataError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 Split = Literal["train", "test"]
 

@@ -19,7 +19,7 @@ import xxhash
 from overlap.catalog.sealing import check_footer, sealed_parquet
 from overlap.config import AudioFormat
 from overlap.errors import CorruptError, NotReadyError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 FILE = "catalog.parquet"
 LABEL = "label/"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from overlap.catalog.formulas import is_formula
 from overlap.catalog.problems import Problems
-from overlap.storage import Location
+from overlap.io.location import Location
 
 ROW_SUM_TOLERANCE = 1e-3
 """How far from 1 the sum of a row of labels may be."""

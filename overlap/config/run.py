@@ -5,15 +5,15 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from overlap.addresses import name_of
 from overlap.config.base import Address, Section
 from overlap.config.cluster import ClusterConfig
 from overlap.config.ensemble import EnsembleConfig
 from overlap.config.features import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.config.promotion import PromotionConfig
 from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
-from overlap.credentials import secret_keys
+from overlap.io.urls import name_of
 from overlap.presets import DEFAULT_PRESET, PRESETS, merged
+from overlap.redaction import secret_keys
 
 
 class RunConfig(Section):

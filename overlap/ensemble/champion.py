@@ -1,7 +1,7 @@
 """The alias `champion`: who it is, how it comes to another version, and why.
 
 All of it is one small file, `champion.json`, which is replaced as a whole: who reads it sees the
-champion of before or the new one. Every change goes through `overlap.exchange.update`, so that
+champion of before or the new one. Every change goes through `overlap.io.atomic_update`, so that
 of two changes at a time none is lost.
 """
 
@@ -23,8 +23,8 @@ from overlap.ensemble.registry import (
 )
 from overlap.ensemble.rule import Verdict, in_hand, judge_duel
 from overlap.errors import NotReadyError, UserError
-from overlap.exchange import update
-from overlap.storage import Location
+from overlap.io.atomic_update import update
+from overlap.io.location import Location
 
 CHAMPION_FILE = "champion.json"
 HISTORY = 100

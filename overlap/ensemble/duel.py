@@ -21,7 +21,7 @@ from overlap.ensemble.knowledge import UNKNOWN, Knowledge, audio_of, naming
 from overlap.ensemble.registry import EnsembleRecord, read_predictions
 from overlap.ensemble.resampling import FEWEST_GROUPS, interval, resampled_means
 from overlap.errors import CorruptError, NotReadyError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 DRAWS = 2000
 """Resamples: an end of the widest interval, of 99 %, then lies on the tenth from its side."""

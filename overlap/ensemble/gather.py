@@ -19,8 +19,8 @@ from overlap.ensemble.resampling import interval, resampled_means
 from overlap.ensemble.scoring import kl_per_clip
 from overlap.ensemble.selection import select_pool
 from overlap.ensemble.submission import submission_table, write_table
+from overlap.io.location import Location
 from overlap.provenance import git_revision, software
-from overlap.storage import Location
 from overlap.training.spec import PREDICTIONS_FILE, MemberRecord, read_predictions, test_key
 
 

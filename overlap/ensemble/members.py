@@ -11,7 +11,7 @@ from overlap.ensemble.held_out import HeldOut, gather_held_out
 from overlap.ensemble.stopping import Stop, find_stop
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import (
     PREDICTIONS_FILE,
     REMEDY,

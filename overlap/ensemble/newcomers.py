@@ -18,8 +18,8 @@ from overlap.ensemble.duel import Duel, Ground, find_ground, judge, read_contend
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.scoring import kl_per_clip
 from overlap.errors import CorruptError, MemberError, NotReadyError
+from overlap.io.location import Location
 from overlap.prediction.jobs import PredictionJob, jobs_for, members_of, read_found
-from overlap.storage import Location
 from overlap.training.spec import MemberRecord
 
 

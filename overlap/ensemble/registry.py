@@ -6,13 +6,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from overlap.config import Section
-from overlap.documents import from_arrays
 from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
 from overlap.ensemble.pools import Pool
 from overlap.ensemble.scoring import gain_over
 from overlap.ensemble.selection import PoolChoice
 from overlap.errors import CorruptError
-from overlap.storage import Location
+from overlap.io.location import Location
+from overlap.io.records import from_arrays
 
 ENSEMBLES = "ensembles"
 RECORD_FILE = "ensemble.json"

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.errors import CorruptError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 ROW_SUM_TOLERANCE = 1e-6
 

@@ -10,7 +10,7 @@ from overlap.catalog.tables import Table, read_table
 from overlap.ensemble.scoring import Score, score
 from overlap.ensemble.spread import spread_column
 from overlap.errors import DataError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 
 def score_tables(labels: str, predictions: str, train_labels: str | None = None) -> Score:

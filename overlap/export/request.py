@@ -13,7 +13,7 @@ from overlap.child import run_child
 from overlap.ensemble.champion import find_ensemble
 from overlap.ensemble.registry import RECORD_FILE, folder_of
 from overlap.errors import ChildError, MemberError, UserError
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import MEMBERS, MODEL_FILE
 
 Kind = Literal["keras", "onnx"]

@@ -20,7 +20,7 @@ from overlap.child import work_as_child
 from overlap.ensemble.registry import load_ensemble
 from overlap.errors import CorruptError
 from overlap.export.request import KINDS, Kind
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import records_of
 
 TOLERANCE = 1e-3

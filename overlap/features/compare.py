@@ -11,7 +11,7 @@ from overlap.errors import NotReadyError, UserError
 from overlap.features.drift import Drift, drift
 from overlap.features.layout import SPLITS
 from overlap.features.store import NAME, FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 
 
 @dataclass(frozen=True, eq=False)

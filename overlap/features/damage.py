@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from overlap.config import fingerprint
 from overlap.errors import CorruptError, OverlapError
-from overlap.trouble import storage_named
+from overlap.io.storage_errors import storage_named
 
 
 class Located(Protocol):

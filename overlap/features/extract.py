@@ -19,7 +19,7 @@ from overlap.features.jobs import BlockDone, BlockJob
 from overlap.features.layout import SPLITS
 from overlap.features.statistics import CODES, count_codes
 from overlap.features.store import FeatureStore
-from overlap.reading import Read
+from overlap.io.bulk_read import Read
 
 GROUP = 32
 """Clips decoded and transformed at once: whole groups of lanes of every processor."""

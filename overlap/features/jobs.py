@@ -10,7 +10,7 @@ from overlap.config import AudioFormat
 from overlap.energy import Readings
 from overlap.features.blocks import Block
 from overlap.features.layout import SPLITS
-from overlap.storage import Location
+from overlap.io.location import Location
 
 
 @dataclass(frozen=True)

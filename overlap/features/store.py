@@ -43,9 +43,9 @@ from overlap.features.layout import (
     create_arrays,
 )
 from overlap.features.statistics import Normalisation, normalisation
+from overlap.io.location import Location
+from overlap.io.storage_errors import storage_named
 from overlap.provenance import git_revision, software
-from overlap.storage import Location
-from overlap.trouble import storage_named
 
 NAME = "features.zarr"
 FORMAT = 2

@@ -30,10 +30,10 @@ from overlap.catalog.inspection import load_clip
 from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE, Split
 from overlap.config import AudioFormat
 from overlap.errors import AudioError, UserError
-from overlap.folders import new_folder
+from overlap.io.atomic_folder import new_folder
+from overlap.io.location import Location
 from overlap.mixing.pools import MixConfig, Pool, plan_pools
 from overlap.shielding import interrupts_held
-from overlap.storage import Location
 
 ANSWERS = "test_answer.csv"
 WORD_RMS = 0.05

@@ -11,8 +11,8 @@ from overlap.ensemble.scoring import Score
 from overlap.ensemble.spread import spread_column
 from overlap.ensemble.tables import score_joined
 from overlap.errors import DataError
+from overlap.io.location import Location
 from overlap.notebook.sounds import Path
-from overlap.storage import Location
 
 Rows: TypeAlias = pd.DataFrame | Path
 """A table with an id (a column, or the index) and one column per word; or its CSV file."""

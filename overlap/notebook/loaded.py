@@ -12,9 +12,9 @@ from overlap.config import FeatureConfig
 from overlap.ensemble.champion import find_ensemble
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.spread import spread_column
+from overlap.io.location import Location
 from overlap.notebook.sounds import Given, Path, gathered
 from overlap.prediction.jobs import members_of
-from overlap.storage import Location
 
 if TYPE_CHECKING:
     import keras

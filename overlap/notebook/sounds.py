@@ -18,8 +18,8 @@ from overlap.catalog.catalog import in_order
 from overlap.catalog.inspection import decoded, read_ahead
 from overlap.config import AudioFormat, FeatureConfig
 from overlap.errors import DataError, UserError
+from overlap.io.location import Location
 from overlap.prediction.batches import Batch, Decode, Heard, batch_clips, clip_batches
-from overlap.storage import Location
 
 Samples: TypeAlias = NDArray[np.floating] | NDArray[np.int16]
 """(samples,) of one clip or (clips, samples); int16, or floating with full scale 1.0."""

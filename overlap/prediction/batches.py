@@ -16,7 +16,7 @@ from overlap.config import FeatureConfig
 from overlap.errors import AudioError
 from overlap.features.compute import compute_features
 from overlap.features.extract import GROUP
-from overlap.storage import Location
+from overlap.io.location import Location
 
 BATCH_CLIPS = 256
 """Clips per batch, at most."""

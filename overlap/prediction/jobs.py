@@ -20,7 +20,7 @@ from overlap.ensemble.pools import Pool
 from overlap.ensemble.registry import RECORD_FILE, EnsembleRecord, folder_of
 from overlap.ensemble.spread import spread_column
 from overlap.errors import CorruptError, DataError, MemberError
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import MODEL_FILE, MemberRecord, records_of
 
 PREDICTIONS = "predictions"

@@ -13,8 +13,8 @@ from overlap.config import ChecksConfig
 from overlap.ensemble.spread import spread_column
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.errors import CorruptError, DataError
+from overlap.io.location import Location
 from overlap.prediction.jobs import Found, PredictionPlan, read_found
-from overlap.storage import Location
 
 
 @dataclass(frozen=True, eq=False)

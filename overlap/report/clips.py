@@ -11,9 +11,9 @@ from overlap.audio import decode
 from overlap.catalog import Catalog
 from overlap.errors import AudioError
 from overlap.features import FeatureStore
+from overlap.io.location import Location
 from overlap.pictures import data_address
 from overlap.report.facts import HeldOutClips
-from overlap.storage import Location
 
 MOST_SAID = 6
 """Words shown of a prediction."""

@@ -18,7 +18,7 @@ from overlap.ensemble.scoring import kl_per_clip
 from overlap.ensemble.spread import spread
 from overlap.errors import NotReadyError
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import MEMBERS, MemberRecord, load_record
 from overlap.training.spec import read_predictions as read_member
 

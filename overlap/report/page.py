@@ -9,13 +9,13 @@ from overlap.catalog.rows import OK, QUARANTINED, REMOVED
 from overlap.ensemble.registry import EnsembleRecord, report_of
 from overlap.ensemble.scoring import calibration_error
 from overlap.features.compare import compare
+from overlap.io.location import Location
 from overlap.pictures import draw_growth, draw_training, learning_curves
 from overlap.report import charts, clips
 from overlap.report.costs import cost_tiles, stages_table
 from overlap.report.facts import Facts, HeldOutClips, gather_facts
 from overlap.report.parts import Chart, Rows, Tile
 from overlap.report.words import find_mistakes, words_told
-from overlap.storage import Location
 from overlap.tables import (
     DRIFT_LEGEND,
     beside_trivial,

@@ -11,7 +11,7 @@ from overlap.catalog.inspection import digest
 from overlap.catalog.problems import printable
 from overlap.catalog.rows import REMOVED
 from overlap.errors import UserError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 NAMES = ("clip_id", "table_id", "file")
 """Columns of the catalogue by which a clip can be named; the surest comes last."""

@@ -19,9 +19,9 @@ from overlap.ensemble.scoring import kl
 from overlap.errors import AudioError, ChildError, DataError, MemberError, NotReadyError
 from overlap.features import FeatureStore
 from overlap.features.compute import compute_features
+from overlap.io.location import Location
 from overlap.prediction.jobs import jobs_for, members_of, read_found
 from overlap.show.find import Meant, find_clip, row_of_sound
-from overlap.storage import Location
 from overlap.training.spec import MemberRecord
 
 

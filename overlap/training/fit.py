@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from overlap.energy import energy_joules
 from overlap.ensemble.scoring import kl
 from overlap.errors import CorruptError, DivergedError
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.data import Batch, TrainingData
 from overlap.training.feed import Ahead, Source
 from overlap.training.keras_input import keras_input

@@ -23,9 +23,9 @@ from overlap.child import work_as_child
 from overlap.ensemble.scoring import kl, trivial_prediction
 from overlap.errors import DivergedError, MemberError
 from overlap.features import FeatureStore
+from overlap.io.location import Location
 from overlap.peak_memory import peak_memory_mb
 from overlap.provenance import software
-from overlap.storage import Location
 from overlap.training.data import TrainingData
 from overlap.training.device import (
     device_name,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from overlap.config import Section
-from overlap.storage import Location
+from overlap.io.location import Location
 
 PLACEMENTS = "placements"
 """Folder of a member, with a file per worker that had it and per attempt."""

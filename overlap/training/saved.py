@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 
 import overlap.training.network  # noqa: F401  registers the layers that a saved network names
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import MEMBERS, MODEL_FILE, MemberRecord, read_kept
 from overlap.training.trusted import check_trusted
 

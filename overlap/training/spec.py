@@ -15,10 +15,10 @@ from overlap.config import (
     ValidationConfig,
     fingerprint,
 )
-from overlap.documents import from_arrays
 from overlap.errors import ConfigError, CorruptError, MemberError
 from overlap.features import FeatureStore, Normalisation
-from overlap.storage import Location
+from overlap.io.location import Location
+from overlap.io.records import from_arrays
 from overlap.training.placement import Placement
 
 MEMBERS = "members"

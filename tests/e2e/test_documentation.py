@@ -15,7 +15,7 @@ import pytest
 from documents import ROOT, Block, block, blocks
 
 from overlap.ensemble import registry
-from overlap.storage import Location
+from overlap.io.location import Location
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]  # with others, in `make test-e2e`
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hosts import NETWORK, hosts, ip, spread
 
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.placement import placements
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ from overlap.catalog import Catalog
 from overlap.child import run_child
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.features import FeatureStore, block_job
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import (
     PREDICTIONS_FILE,
     SPEC_FILE,

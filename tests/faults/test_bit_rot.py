@@ -24,7 +24,7 @@ from overlap.ensemble.champion import consider, read_aliases
 from overlap.ensemble.members import look_at_members
 from overlap.errors import OverlapError
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import read_predictions
 
 SEED = int(os.environ.get("OVERLAP_SEED", "1"))

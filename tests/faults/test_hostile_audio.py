@@ -33,9 +33,9 @@ from overlap.catalog.inspection import BATCH
 from overlap.config import AudioFormat, ChecksConfig, FeatureConfig
 from overlap.errors import AudioError, DataError
 from overlap.features import FeatureStore
+from overlap.io.location import Location
 from overlap.prediction.batches import batches
 from overlap.prediction.jobs import Found
-from overlap.storage import Location
 
 WANTED = AudioFormat(16000, 16000)
 ANY = ChecksConfig(max_bad_fraction=1.0)

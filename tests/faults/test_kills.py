@@ -24,7 +24,7 @@ from sites import Site, kill, postgres, site
 from steps import TINY
 
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 
 pytestmark = pytest.mark.faults
 

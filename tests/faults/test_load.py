@@ -14,8 +14,8 @@ from faulty import write_table
 from sites import Site, site
 
 from overlap.features import FeatureStore
+from overlap.io.location import Location
 from overlap.mixing import MixConfig, mix
-from overlap.storage import Location
 
 pytestmark = pytest.mark.faults
 

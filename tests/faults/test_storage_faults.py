@@ -22,8 +22,8 @@ from whole import submission
 from overlap.config import RunConfig
 from overlap.errors import StorageError
 from overlap.features import FeatureStore, block_job, extract_block
-from overlap.storage import Location
-from overlap.trouble import storage_named
+from overlap.io.location import Location
+from overlap.io.storage_errors import storage_named
 
 GOES_ON = "what is complete is kept, and a new run goes on from there"
 

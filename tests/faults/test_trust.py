@@ -12,7 +12,7 @@ from processes import OVERLAP, members_of, object_store, prefect_server
 
 from overlap.child import run_child
 from overlap.errors import ChildError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 STORE, SERVER, OTHER = "planted-store-5d1e", "planted-server-8a2f", "planted-other-c07b"
 PLANTED = (STORE, SERVER, OTHER)

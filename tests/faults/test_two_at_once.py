@@ -15,13 +15,13 @@ from steps import Finished
 from whole import submission
 
 from overlap.errors import TakenError
-from overlap.storage import Location
-from overlap.turns import LOCK_FILE, turn_on
+from overlap.io.location import Location
+from overlap.io.locks import LOCK_FILE, turn_on
 
 HOLD = """
 import sys, time
-from overlap.storage import Location
-from overlap.turns import turn_on
+from overlap.io.location import Location
+from overlap.io.locks import turn_on
 with turn_on(Location.of(sys.argv[1])):
     print("mine", flush=True)
     sys.stdin.read()
@@ -80,8 +80,8 @@ def test_many_take_turns_and_never_two_at_once(workspace: Location, tmp_path: Pa
     add = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from overlap.storage import Location\n"
-        "import overlap.turns as turns\n"
+        "from overlap.io.location import Location\n"
+        "import overlap.io.locks as turns\n"
         "turns.LOOK_SECONDS = 0.001\n"
         "for _ in range(50):\n"
         "    with turns.turn_on(Location.of(sys.argv[1]), wait=True):\n"

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from overlap.ensemble import registry
-from overlap.storage import Location
+from overlap.io.location import Location
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 

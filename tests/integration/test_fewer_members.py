@@ -11,7 +11,7 @@ from overlap.catalog import Catalog
 from overlap.config import RunConfig
 from overlap.ensemble import registry
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import CHECKPOINT_FILE, plan_members
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]

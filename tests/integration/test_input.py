@@ -12,7 +12,7 @@ import pytest
 from steps import computed
 
 from overlap.config import RunConfig
-from overlap.storage import Location
+from overlap.io.location import Location
 
 TOGETHER = 4
 """Requests that the slow server wants to have at once before it answers any."""

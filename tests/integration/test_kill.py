@@ -17,7 +17,7 @@ from steps import Finished
 
 from overlap.catalog import Catalog
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 
 pytestmark = pytest.mark.slow
 

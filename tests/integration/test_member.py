@@ -21,7 +21,7 @@ from overlap.config import RunConfig
 from overlap.ensemble.scoring import kl
 from overlap.errors import ChildError
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import (
     LOG_FILE,
     MODEL_FILE,

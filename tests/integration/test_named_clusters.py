@@ -18,7 +18,7 @@ from flows.preflight import Work
 from flows.runtime import open_cluster
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterError
-from overlap.storage import Location
+from overlap.io.location import Location
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out
 from tasks.members import TrainingJob, on_training_worker

@@ -13,14 +13,14 @@ from botocore.exceptions import ClientError
 from processes import object_store
 from steps import publish_record, published
 
-from overlap import exchange
 from overlap.catalog import list_clips, list_data
-from overlap.documents import from_record
 from overlap.ensemble import champion
 from overlap.ensemble.champion import CHAMPION_FILE, Aliases, read_aliases
 from overlap.errors import CorruptError
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io import atomic_update
+from overlap.io.location import Location
+from overlap.io.records import from_record
 
 pytestmark = pytest.mark.slow
 
@@ -153,10 +153,10 @@ def test_of_two_writers_on_an_object_store_none_is_lost(
             champion.promote(two, other)
         return aliases.crowned("v1"), None
 
-    exchange.update(two / CHAMPION_FILE, Aliases, change)  # the file is not there yet
+    atomic_update.update(two / CHAMPION_FILE, Aliases, change)  # the file is not there yet
     assert (champion.champion(two), read_aliases(two).earlier) == ("v1", ("v2",))
     between = iter(["v2", None])
-    exchange.update(two / CHAMPION_FILE, Aliases, change)
+    atomic_update.update(two / CHAMPION_FILE, Aliases, change)
     assert (champion.champion(two), read_aliases(two).earlier) == ("v1", ("v2", "v1", "v2"))
 
     # A store without conditional writes says so; then there is no guard.
@@ -178,7 +178,7 @@ def test_of_two_writers_on_an_object_store_none_is_lost(
     assert champion.champion(two) == "v2"
     champion.promote(two, "v1")
 
-    monkeypatch.setattr(exchange, "TRIES", 3)
+    monkeypatch.setattr(atomic_update, "TRIES", 3)
     between = iter(["v2", "v1", "v2"])
     with pytest.raises(CorruptError, match="others change it again and again"):
-        exchange.update(two / CHAMPION_FILE, Aliases, change)
+        atomic_update.update(two / CHAMPION_FILE, Aliases, change)

@@ -11,7 +11,7 @@ from clusters import GPU, scheduler, worker
 from distributed import Client
 from processes import OVERLAP, stop
 
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.placement import Placement, placements
 from overlap.training.spec import MemberRecord, load_record
 

@@ -16,7 +16,7 @@ from flows.runtime import open_cluster
 from overlap.catalog import list_data
 from overlap.config import ClusterConfig, RunConfig
 from overlap.errors import ClusterError
-from overlap.storage import Location
+from overlap.io.location import Location
 from tasks import fan_out as fan_out_module
 from tasks import members as members_module
 from tasks.cluster import connect

@@ -13,7 +13,7 @@ import soundfile
 from overlap.catalog import Catalog
 from overlap.ensemble import registry
 from overlap.features import FeatureStore
-from overlap.storage import Location
+from overlap.io.location import Location
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from flows.preflight import Work
 from flows.runtime import open_cluster
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterError
-from overlap.storage import Location
+from overlap.io.location import Location
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out
 

@@ -18,7 +18,7 @@ from flows.preflight import Work
 from flows.runtime import open_cluster
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterLostError
-from overlap.storage import Location
+from overlap.io.location import Location
 from tasks.cluster import ClosedOnErrorClient, Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker
 from tasks.workers import JOBS_AHEAD

@@ -12,7 +12,7 @@ from prefect import flow, task
 from flows.retrain import MEMBER_THREADS
 from overlap.bench.scale import mark_block, write_catalogue
 from overlap.config import FeatureConfig, StoreConfig
-from overlap.storage import Location
+from overlap.io.location import Location
 from tasks.cluster import Cluster
 from tasks.features import compute_missing
 from tasks.members import TrainingJob, _epoch_shown_on, on_training_worker, stopped_on_error

@@ -8,8 +8,8 @@ from browser import browser, keep, page, playwright
 from untrained import Ready, champion_of
 
 from overlap.config import RunConfig
+from overlap.io.location import Location
 from overlap.report import write_report
-from overlap.storage import Location
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 

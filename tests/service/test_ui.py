@@ -12,7 +12,7 @@ from processes import members_of
 from running import Service
 
 from overlap.ensemble.registry import list_ensembles, report_of
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import load_record
 
 MEMBERS = 15

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from overlap.reading import TooLargeError
-from overlap.storage import Location
+from overlap.io.bulk_read import TooLargeError
+from overlap.io.location import Location
 
 MOST = 1 << 20
 """Bytes of a file, for these tests."""

@@ -12,7 +12,7 @@ from overlap.catalog.catalog import in_order
 from overlap.catalog.inspection import digest, load_clip
 from overlap.config import AudioFormat, ChecksConfig, RunConfig
 from overlap.errors import DataError, NotReadyError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 WANTED = AudioFormat(16000, 16000)
 

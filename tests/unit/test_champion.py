@@ -13,7 +13,7 @@ from overlap.ensemble.champion import CHAMPION_FILE, HISTORY, Promotion, read_al
 from overlap.ensemble.newcomers import plan_duel
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import NotReadyError, UserError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 CLIPS = 60
 RULE = PromotionConfig()

@@ -18,7 +18,7 @@ from overlap.errors import CorruptError
 from overlap.features import FeatureStore
 from overlap.features.coordinates import frame_times_s, mel_centres_hz
 from overlap.features.reference import mel_filters, reference_features
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.verify import repair, verify_workspace
 
 Ready = tuple[Catalog, FeatureStore]

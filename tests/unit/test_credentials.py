@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from overlap.config import RunConfig
 from overlap.configure import configure
-from overlap.credentials import hide_in_logs, in_address, is_secret, masked, secret_keys
 from overlap.errors import ConfigError, MemberError, StorageError, UnfitWorkerError, UserError
-from overlap.storage import Location
+from overlap.io.location import Location
+from overlap.redaction import hide_in_logs, in_address, is_secret, masked, secret_keys
 
 SECRET = "planted/9f2c+1d"
 

@@ -12,7 +12,7 @@ from overlap.features import FeatureStore
 from overlap.features.compare import compare, find_other, read_other
 from overlap.features.drift import drift
 from overlap.features.statistics import count_codes
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.tables import drift_table
 from overlap.training.spec import plan_members
 

@@ -20,8 +20,8 @@ from overlap.ensemble.newcomers import DuelPlan, plan_duel
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.scoring import kl
 from overlap.features import FeatureStore
+from overlap.io.location import Location
 from overlap.mixing import MixConfig, mix
-from overlap.storage import Location
 from overlap.training.apply import apply_ensemble
 from overlap.training.feed import ChunkedSource
 from overlap.training.fit import predict

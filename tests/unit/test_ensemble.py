@@ -11,7 +11,7 @@ from overlap.ensemble.scoring import SMALLEST, calibration_error, kl, score, tri
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.ensemble.tables import score_tables
 from overlap.errors import CorruptError, DataError
-from overlap.storage import Location
+from overlap.io.location import Location
 
 WORDS = ("a", "b", "c", "d")
 

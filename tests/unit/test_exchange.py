@@ -9,8 +9,8 @@ import pytest
 
 from overlap.config import Section
 from overlap.errors import CorruptError, UserError
-from overlap.exchange import update
-from overlap.storage import Location
+from overlap.io.atomic_update import update
+from overlap.io.location import Location
 
 
 class Numbers(Section):

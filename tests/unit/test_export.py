@@ -18,7 +18,7 @@ from overlap.export.network import about, check_clips, ensemble_network, pipelin
 from overlap.export.request import export_ensemble, kind_of
 from overlap.features import Normalisation
 from overlap.features.compute import compute_features
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.network import build_network
 
 DEFAULT = FeatureConfig()

@@ -11,7 +11,7 @@ from overlap.catalog import Partition
 from overlap.config import AugmentConfig, NetworkConfig, Stage, TrainingConfig
 from overlap.errors import DivergedError
 from overlap.features import Normalisation
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training import fit
 from overlap.training.data import TrainingData
 from overlap.training.fit import Progress, predict, train

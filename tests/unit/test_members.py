@@ -13,8 +13,8 @@ from overlap.ensemble.pools import Pool
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.scoring import kl
 from overlap.errors import NotReadyError
+from overlap.io.location import Location
 from overlap.pending import pending_work
-from overlap.storage import Location
 from overlap.tables import kl_table
 from overlap.training.spec import (
     PREDICTIONS_FILE,

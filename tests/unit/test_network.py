@@ -10,7 +10,7 @@ import pytest
 from overlap.config import NetworkConfig, RunConfig, Stage
 from overlap.errors import CorruptError
 from overlap.features import Normalisation
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.layers import Normalise
 from overlap.training.network import build_network
 from overlap.training.saved import load_network, save_network
@@ -97,7 +97,7 @@ def test_a_network_is_loaded_by_a_process_that_built_none(tmp_path: Path) -> Non
     load = (
         "import sys\n"
         "from types import SimpleNamespace\n"
-        "from overlap.storage import Location\n"
+        "from overlap.io.location import Location\n"
         "from overlap.training.saved import load_network\n"
         "record = SimpleNamespace(files={'model.keras': sys.argv[2]})\n"
         "print(load_network(Location(sys.argv[1]), record).count_params())\n"

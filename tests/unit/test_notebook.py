@@ -13,7 +13,7 @@ import overlap
 from overlap.catalog.inspection import load_clip
 from overlap.errors import DataError, UserError
 from overlap.features.compute import compute_features
-from overlap.storage import Location
+from overlap.io.location import Location
 
 HEAVY = ("numpy", "pandas", "keras", "tensorflow", "numba", "zarr")
 IMPORTED = """

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.placement import (
     Placement,
     placement_here,

@@ -17,9 +17,9 @@ from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import DataError, UserError
 from overlap.features import FeatureStore
 from overlap.features.memory import feature_worker_bytes
+from overlap.io.location import Location
 from overlap.pending import Pending, pending_work
 from overlap.plan import plan_run
-from overlap.storage import Location
 from overlap.training.spec import plan_members
 
 Ready = tuple[Catalog, FeatureStore]

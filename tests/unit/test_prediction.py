@@ -19,12 +19,12 @@ from overlap.ensemble.spread import spread
 from overlap.errors import CorruptError, DataError, MemberError
 from overlap.features import Normalisation
 from overlap.features.compute import compute_features
+from overlap.io.location import Location
 from overlap.prediction import batches as batches_module
 from overlap.prediction import jobs as jobs_module
 from overlap.prediction.batches import batch_clips, batches, one_ahead
 from overlap.prediction.jobs import Found, PredictionJob, plan_prediction, read_found
 from overlap.prediction.table import prediction_table
-from overlap.storage import Location
 
 FEATURES = FeatureConfig()
 ENSEMBLE = published("v1", "abcd", ("m1",))

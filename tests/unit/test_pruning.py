@@ -9,7 +9,7 @@ from overlap.ensemble import champion, pruning, registry
 from overlap.ensemble.champion import read_aliases
 from overlap.ensemble.pruning import prune
 from overlap.errors import NotReadyError
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.spec import (
     MEMBERS,
     MODEL_FILE,

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from overlap import archives
 from overlap.bench.reading import WAYS, bench_reading
 from overlap.catalog import inspection, list_clips, list_data
 from overlap.catalog.inspection import decoded, digest, load_clip, read_ahead
 from overlap.config import AudioFormat, RunConfig
 from overlap.errors import AudioError, DataError, UserError
+from overlap.io import zip_archive
+from overlap.io.bulk_read import TooLargeError
+from overlap.io.location import Location
 from overlap.pending import pending_work
-from overlap.reading import TooLargeError
-from overlap.storage import Location
 
 WANTED = AudioFormat(100, 100)
 FILES = {
@@ -160,8 +160,8 @@ def test_an_archive_in_a_store_without_tags_is_opened_once(
     monkeypatch.setattr(
         type(memory), "info", lambda self, p, **kw: {**told(self, p, **kw), "created": None}
     )
-    first = archives.open_archive("memory://plain.zip")
-    assert archives.open_archive("memory://plain.zip") is first
+    first = zip_archive.open_archive("memory://plain.zip")
+    assert zip_archive.open_archive("memory://plain.zip") is first
     memory.rm("/plain.zip")
 
 

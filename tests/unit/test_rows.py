@@ -18,8 +18,8 @@ from overlap.catalog.rows import COLUMNS, FILE, REMOVED, write_rows
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore, block_job, block_jobs
+from overlap.io.location import Location
 from overlap.status import read_status, runs
-from overlap.storage import Location
 
 Ready = tuple[Catalog, FeatureStore]
 

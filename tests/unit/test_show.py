@@ -19,11 +19,11 @@ from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, Resolution, RunConfig
 from overlap.errors import DataError, NotReadyError, UserError
 from overlap.features.compute import compute_features
+from overlap.io.location import Location
 from overlap.pictures import ENSEMBLE, MEMBER, TRIVIAL, png
 from overlap.show import Said, ShownClip, draw_clip, look_at
 from overlap.show.draw import WORDS_SHOWN, frequency_ticks, words_shown
 from overlap.show.find import find_clip
-from overlap.storage import Location
 
 NARROW = FeatureConfig(
     rate_hz=8000, mels=20, fmin_hz=1100, fmax_hz=1900,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from overlap import entries
 from overlap.errors import CorruptError, UserError
-from overlap.folders import new_folder
-from overlap.storage import Location
+from overlap.io import listing
+from overlap.io.atomic_folder import new_folder
+from overlap.io.location import Location
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -73,7 +73,7 @@ def test_where_no_tag_tells_of_changes_every_look_is_new() -> None:
     folder = Location.of("memory://untagged")
     (folder / "a").write_bytes(b"one")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entries, "TAGS", ())
+        patch.setattr(listing, "TAGS", ())
         assert next(folder.files()).version != next(folder.files()).version
     folder.remove()
 

@@ -19,7 +19,7 @@ from overlap.features import store as store_module
 from overlap.features.compute import compute_features
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
-from overlap.storage import Location
+from overlap.io.location import Location
 
 Ready = tuple[Catalog, FeatureStore]
 
@@ -245,7 +245,7 @@ import sys
 import psutil
 from overlap.catalog import stored_rows
 from overlap.features import FeatureStore, block_jobs, extract_block
-from overlap.storage import Location
+from overlap.io.location import Location
 
 workspace = Location(sys.argv[1])
 with stored_rows(workspace) as rows:

@@ -7,7 +7,7 @@ import pytest
 from overlap.catalog import tables
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables import match_ids, read_table
-from overlap.storage import Location
+from overlap.io.location import Location
 
 
 def read(path: Path, text: str | bytes, *, labels: bool = True):

@@ -15,7 +15,7 @@ import pytest
 from overlap.config import NetworkConfig, Stage
 from overlap.errors import CorruptError
 from overlap.features import Normalisation
-from overlap.storage import Location
+from overlap.io.location import Location
 from overlap.training.network import POLICIES, build_network, precision
 from overlap.training.saved import load_network, save_network
 from overlap.training.spec import MODEL_FILE

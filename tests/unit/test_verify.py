@@ -13,9 +13,9 @@ from overlap.catalog import Catalog, list_data
 from overlap.config import RunConfig
 from overlap.errors import CorruptError
 from overlap.features import FeatureStore
+from overlap.io.location import Location
 from overlap.pending import pending_work
 from overlap.status import read_status
-from overlap.storage import Location
 from overlap.verify import repair, verify_workspace
 
 Ready = tuple[Catalog, FeatureStore]

@@ -20,9 +20,9 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 
-from overlap.entries import Entry, tag_of
 from overlap.errors import UserError
-from overlap.reading import Read, TooLargeError, as_read
+from overlap.io.bulk_read import Read, TooLargeError, as_read
+from overlap.io.listing import Entry, tag_of
 
 KEPT_OPEN = 4
 """Archives that a process keeps open; their directories are held in memory."""

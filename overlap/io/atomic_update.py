@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import fsspec
 from pydantic import BaseModel
 
-from overlap.documents import record_bytes
 from overlap.errors import CorruptError
-from overlap.storage import Location
-from overlap.trouble import storage_named
+from overlap.io.location import Location
+from overlap.io.records import record_bytes
+from overlap.io.storage_errors import storage_named
 
 Model = TypeVar("Model", bound=BaseModel)
 Result = TypeVar("Result")

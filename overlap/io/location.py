@@ -20,14 +20,14 @@ import zarr.storage
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
-from overlap import addresses
-from overlap.archives import open_archive
-from overlap.documents import Documents
-from overlap.entries import Entry, local_entries
 from overlap.errors import CorruptError, UserError
-from overlap.reading import Read, read_local, read_remote
-from overlap.replacing import replacing
-from overlap.trouble import storage_named
+from overlap.io import urls
+from overlap.io.atomic import replacing
+from overlap.io.bulk_read import Read, read_local, read_remote
+from overlap.io.listing import Entry, local_entries
+from overlap.io.records import Documents
+from overlap.io.storage_errors import storage_named
+from overlap.io.zip_archive import open_archive
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,17 @@ class Location(Documents):
         text = os.fspath(address)
         if not text.strip():
             raise UserError("an empty path was given: name a folder, for instance ./data")
-        if (member := addresses.in_archive(text)) is not None:
+        if (member := urls.in_archive(text)) is not None:
             if not member[1].strip():
                 raise UserError(f"{text}: names no archive; write zip://folder::/path/data.zip")
-            return cls(f"zip://{member[0]}::{addresses.resolved(member[1])}")
-        url = addresses.resolved(text)
+            return cls(f"zip://{member[0]}::{urls.resolved(member[1])}")
+        url = urls.resolved(text)
         if url.startswith("/") and url.lower().endswith(".zip") and Path(url).is_file():
             return cls(f"zip://::{url}")
         return cls(url)
 
     def __truediv__(self, name: str) -> "Location":
-        return Location(addresses.joined(self.url, name))
+        return Location(urls.joined(self.url, name))
 
     def __str__(self) -> str:
         return self.url
@@ -80,12 +80,12 @@ class Location(Documents):
     @property
     def name(self) -> str:
         """The last part of the address."""
-        return addresses.name_of(self.url)
+        return urls.name_of(self.url)
 
     @property
     def parent(self) -> "Location":
         """The folder that holds this."""
-        return Location(addresses.parent_of(self.url))
+        return Location(urls.parent_of(self.url))
 
     @cached_property
     def local(self) -> Path | None:
@@ -96,7 +96,7 @@ class Location(Documents):
 
     @cached_property
     def _member(self) -> tuple[str, str] | None:
-        return addresses.in_archive(self.url)
+        return urls.in_archive(self.url)
 
     @cached_property
     def _plain(self) -> tuple[Any, str]:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from overlap.errors import TakenError
-from overlap.storage import Location
-from overlap.trouble import storage_named
+from overlap.io.location import Location
+from overlap.io.storage_errors import storage_named
 
 LOCK_FILE = ".run.lock"
 LOOK_SECONDS = 1.0

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from overlap.credentials import in_address, masked
 from overlap.errors import UserError
+from overlap.redaction import in_address, masked
 
 ZIP = "zip"
 NO_PASSWORDS = (
