@@ -19,7 +19,7 @@ from overlap.config import ClusterConfig, RunConfig
 from overlap.errors import ClusterError
 from overlap.features.memory import feature_worker_bytes
 from overlap.io.location import Location
-from overlap.provenance import software
+from overlap.system.provenance import software
 from tasks.cluster import Cluster
 from tasks.on_worker import TRAINING_RESOURCE, Look, look
 from tasks.workers import (

@@ -13,11 +13,11 @@ from tornado.ioloop import IOLoop
 
 from flows.clusters import cluster_by_name
 from flows.preflight import Work, preflight, token_in
-from overlap.accelerators import visible_accelerators
 from overlap.config import ClusterConfig
 from overlap.errors import GOES_ON, ClusterLostError
 from overlap.io.location import Location
-from overlap.shielding import interrupts_deferred, interrupts_held
+from overlap.system.accelerators import visible_accelerators
+from overlap.system.signals import interrupts_deferred, interrupts_held
 from tasks.cluster import LOST_SECONDS, Cluster, connect
 from tasks.on_worker import TRAINING_RESOURCE
 from tasks.progress import note

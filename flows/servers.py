@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from overlap.errors import GOES_ON
-from overlap.shielding import interrupts_held
+from overlap.system.signals import interrupts_held
 
 
 def start_embedded_server() -> None:

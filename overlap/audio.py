@@ -13,10 +13,10 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from overlap.compiled import compiled
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from overlap.riff import Pcm16, pcm16
+from overlap.system.jit import compiled
 
 CLIPPED_FRACTION = 0.01
 """A clip with more than this fraction of its samples at full scale is reported as clipped."""

@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 
 from overlap.catalog import Listing, build_catalog
-from overlap.child import as_child, run_child
 from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.errors import DataError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.compute import warm_up
 from overlap.features.store import NAME
 from overlap.io.location import Location
-from overlap.peak_memory import peak_memory_mb
+from overlap.system.peak_memory import peak_memory_mb
+from overlap.system.worker_process import as_child, run_child
 
 SECONDS = 2.0
 """Length of the measurement."""

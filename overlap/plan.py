@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from overlap.accelerators import usable_bytes
 from overlap.calibration import calibrate
 from overlap.catalog import list_data
 from overlap.catalog.build import check_tables
@@ -12,6 +11,7 @@ from overlap.config import RunConfig
 from overlap.features.compute import Way, way
 from overlap.io.location import Location
 from overlap.pending import pending_work
+from overlap.system.accelerators import usable_bytes
 from overlap.training.memory import MemoryPlan, plan_memory
 from overlap.training.spec import MEMBERS, load_record
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from overlap.energy import watt_hours
 from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.selection import Judged
 from overlap.features.compare import DriftRow
+from overlap.system.energy import watt_hours
 from overlap.training.spec import MemberRecord
 
 DRIFT_LEGEND = (

@@ -12,10 +12,10 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
-from overlap.accelerators import shared_by
-from overlap.child import run_child
 from overlap.errors import ClusterError, UnfitWorkerError
 from overlap.io.location import Location
+from overlap.system.accelerators import shared_by
+from overlap.system.worker_process import run_child
 from overlap.training.placement import written_down
 from overlap.training.spec import (
     LOG_FILE,

@@ -18,7 +18,7 @@ from distributed.protocol import pickle
 import overlap
 from overlap.errors import UnfitWorkerError
 from overlap.io.location import Location
-from overlap.provenance import software
+from overlap.system.provenance import software
 from overlap.training.placement import Placement
 
 Result = TypeVar("Result")

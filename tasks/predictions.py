@@ -8,12 +8,12 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from overlap.accelerators import shared_by
-from overlap.child import run_child
 from overlap.config import Section
 from overlap.io.location import Location
 from overlap.prediction.jobs import PredictionJob, PredictionPlan, clips_of
 from overlap.prediction.table import prediction_table
+from overlap.system.accelerators import shared_by
+from overlap.system.worker_process import run_child
 from tasks.cluster import Cluster
 from tasks.members import TrainingJob, on_training_worker, stopped_on_error
 from tasks.on_worker import places_on_this_worker, report, still_wanted

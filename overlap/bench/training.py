@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from overlap.child import as_child
 from overlap.config import RunConfig
 from overlap.errors import BenchError
-from overlap.peak_memory import peak_memory_mb
+from overlap.system.peak_memory import peak_memory_mb
+from overlap.system.worker_process import as_child
 
 PLAIN = "plain fit, float32 arrays"
 SHARES = 4

@@ -20,7 +20,7 @@ from overlap.ensemble.scoring import kl_per_clip
 from overlap.ensemble.selection import select_pool
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.io.location import Location
-from overlap.provenance import git_revision, software
+from overlap.system.provenance import git_revision, software
 from overlap.training.spec import PREDICTIONS_FILE, MemberRecord, read_predictions, test_key
 
 

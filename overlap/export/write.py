@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.child import work_as_child
 from overlap.ensemble.registry import load_ensemble
 from overlap.errors import CorruptError
 from overlap.export.request import KINDS, Kind
 from overlap.io.location import Location
+from overlap.system.worker_process import work_as_child
 from overlap.training.spec import records_of
 
 TOLERANCE = 1e-3

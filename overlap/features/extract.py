@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from overlap.catalog.inspection import decoded, digest, read_ahead
 from overlap.config import FeatureConfig
-from overlap.energy import Readings, processor_joules
 from overlap.errors import AudioError, DataError
 from overlap.features.compute import compute_features
 from overlap.features.jobs import BlockDone, BlockJob
@@ -20,6 +19,7 @@ from overlap.features.layout import SPLITS
 from overlap.features.statistics import CODES, count_codes
 from overlap.features.store import FeatureStore
 from overlap.io.bulk_read import Read
+from overlap.system.energy import Readings, processor_joules
 
 GROUP = 32
 """Clips decoded and transformed at once: whole groups of lanes of every processor."""

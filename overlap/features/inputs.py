@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.compiled import compiled
 from overlap.config import FeatureConfig
+from overlap.system.jit import compiled
 
 NOT_FINITE = np.uint32(0x7F800000)
 """Bits of float32 infinity; those of NaN are larger, when the sign is left out."""

@@ -7,10 +7,10 @@ import numpy as np
 
 from overlap.catalog.rows import OK, ClipRows
 from overlap.config import AudioFormat
-from overlap.energy import Readings
 from overlap.features.blocks import Block
 from overlap.features.layout import SPLITS
 from overlap.io.location import Location
+from overlap.system.energy import Readings
 
 
 @dataclass(frozen=True)

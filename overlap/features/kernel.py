@@ -29,7 +29,6 @@ from numba import njit
 from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import DTypeLike, NDArray
 
-from overlap.compiled import compiled, one_compiler
 from overlap.config import FeatureConfig, Resolution
 from overlap.features.inputs import check_finite, check_shapes
 from overlap.features.reference import AMIN
@@ -48,6 +47,7 @@ from overlap.features.simd import (
 from overlap.features.tables import Tables, tables, unsupported
 from overlap.features.transform import ZERO, add, butterfly, finish, point, put_turned, sub, times
 from overlap.features.transposition import gather_clips, scatter_clips
+from overlap.system.jit import compiled, one_compiler
 
 SMALLEST_POWER = np.float32(AMIN)
 DB_PER_OCTAVE = np.float32(10 * np.log10(2))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.compiled import compiled
+from overlap.system.jit import compiled
 
 CODES = 1 << 16
 

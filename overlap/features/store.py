@@ -45,7 +45,7 @@ from overlap.features.layout import (
 from overlap.features.statistics import Normalisation, normalisation
 from overlap.io.location import Location
 from overlap.io.storage_errors import storage_named
-from overlap.provenance import git_revision, software
+from overlap.system.provenance import git_revision, software
 
 NAME = "features.zarr"
 FORMAT = 2

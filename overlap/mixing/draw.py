@@ -33,7 +33,7 @@ from overlap.errors import AudioError, UserError
 from overlap.io.atomic_folder import new_folder
 from overlap.io.location import Location
 from overlap.mixing.pools import MixConfig, Pool, plan_pools
-from overlap.shielding import interrupts_held
+from overlap.system.signals import interrupts_held
 
 ANSWERS = "test_answer.csv"
 WORD_RMS = 0.05

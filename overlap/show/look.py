@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from overlap.catalog import Catalog, previous_catalog
 from overlap.catalog.inspection import load_clip
 from overlap.catalog.problems import printable
-from overlap.child import run_child
 from overlap.config import FeatureConfig
 from overlap.ensemble.champion import find_ensemble
 from overlap.ensemble.registry import EnsembleRecord
@@ -22,6 +21,7 @@ from overlap.features.compute import compute_features
 from overlap.io.location import Location
 from overlap.prediction.jobs import jobs_for, members_of, read_found
 from overlap.show.find import Meant, find_clip, row_of_sound
+from overlap.system.worker_process import run_child
 from overlap.training.spec import MemberRecord
 
 

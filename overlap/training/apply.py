@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.audio import Clip
-from overlap.child import work_as_child
 from overlap.ensemble.registry import load_ensemble
 from overlap.ensemble.spread import spread
 from overlap.errors import AudioError
 from overlap.io.location import Location
 from overlap.prediction.batches import Batch, Heard, batches, one_ahead
 from overlap.prediction.jobs import Found, PredictionJob
+from overlap.system.worker_process import work_as_child
 from overlap.training.device import prepare_device
 from overlap.training.fit import Emit
 from overlap.training.saved import load_networks

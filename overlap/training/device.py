@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from overlap.accelerators import SHARE, accelerator_bytes
+from overlap.system.accelerators import SHARE, accelerator_bytes
 
 
 def make_deterministic(seed: int) -> None:
@@ -35,7 +35,7 @@ def prepare_device() -> None:
     elif keras.backend.backend() == "jax":
         import jax
 
-        from overlap.compiled import cache_folder
+        from overlap.system.jit import cache_folder
 
         folder = cache_folder()
         if folder is not None:

@@ -17,15 +17,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.accelerators import usable_bytes
 from overlap.catalog import Catalog, Partition, partition
-from overlap.child import work_as_child
 from overlap.ensemble.scoring import kl, trivial_prediction
 from overlap.errors import DivergedError, MemberError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.peak_memory import peak_memory_mb
-from overlap.provenance import software
+from overlap.system.accelerators import usable_bytes
+from overlap.system.peak_memory import peak_memory_mb
+from overlap.system.provenance import software
+from overlap.system.worker_process import work_as_child
 from overlap.training.data import TrainingData
 from overlap.training.device import (
     device_name,

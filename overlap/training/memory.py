@@ -7,7 +7,7 @@ import numpy as np
 
 from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
-from overlap.free_memory import free_memory
+from overlap.system.memory import free_memory
 
 GB = 1e9
 DEVICE_FRACTION = 0.3

@@ -13,10 +13,10 @@ from steps import computed
 
 from overlap.bench.scale import mark_block, write_catalogue
 from overlap.catalog import Catalog
-from overlap.child import run_child
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.features import FeatureStore, block_job
 from overlap.io.location import Location
+from overlap.system.worker_process import run_child
 from overlap.training.spec import (
     PREDICTIONS_FILE,
     SPEC_FILE,

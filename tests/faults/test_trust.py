@@ -10,15 +10,15 @@ import psutil
 import pytest
 from processes import OVERLAP, members_of, object_store, prefect_server
 
-from overlap.child import run_child
 from overlap.errors import ChildError
 from overlap.io.location import Location
+from overlap.system.worker_process import run_child
 
 STORE, SERVER, OTHER = "planted-store-5d1e", "planted-server-8a2f", "planted-other-c07b"
 PLANTED = (STORE, SERVER, OTHER)
 TELLS_ALL = """
 import os, sys
-from overlap.child import work_as_child
+from overlap.system.worker_process import work_as_child
 from overlap.errors import MemberError
 
 def work(emit):

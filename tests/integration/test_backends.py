@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from overlap.catalog import Catalog
-from overlap.child import run_child
 from overlap.config import NetworkConfig, RunConfig, Stage
 from overlap.features import FeatureStore, Normalisation
 from overlap.io.location import Location
+from overlap.system.worker_process import run_child
 from overlap.training.network import build_network
 from overlap.training.spec import SPEC_FILE, load_record, plan_members
 

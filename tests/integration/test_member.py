@@ -16,12 +16,12 @@ import pytest
 from steps import Finished, computed
 
 from overlap.catalog import Catalog, partition
-from overlap.child import run_child
 from overlap.config import RunConfig
 from overlap.ensemble.scoring import kl
 from overlap.errors import ChildError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.system.worker_process import run_child
 from overlap.training.spec import (
     LOG_FILE,
     MODEL_FILE,
@@ -192,7 +192,7 @@ def test_a_member_leaves_with_its_parent(config: RunConfig, ready: Ready) -> Non
     folder = spec.folder(workspace)
     (folder / SPEC_FILE).write_record(spec)
     code = (
-        "import json, sys; from overlap.child import run_child\n"
+        "import json, sys; from overlap.system.worker_process import run_child\n"
         "def say(event): print(json.dumps(event), flush=True)\n"
         "run_child('overlap.training.member', sys.argv[1:], say)"
     )

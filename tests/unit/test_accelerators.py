@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from overlap.accelerators import SHARE, nvml_handles, shared_by
+from overlap.system.accelerators import SHARE, nvml_handles, shared_by
 
 NVML = SimpleNamespace(
     nvmlDeviceGetCount=lambda: 3,

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from accuracy import FLOAT16_DB, FLOAT32_DB, error_db, errors, tonal_error_db
 
-from overlap import compiled
 from overlap.bench.features import load_some
 from overlap.config import FeatureConfig, Resolution
 from overlap.features.compute import _log_once, compute_features, way
@@ -19,6 +18,7 @@ from overlap.features.kernel import MelKernel, decibels
 from overlap.features.simd import LANES, aligned, load, store
 from overlap.features.tables import tables, unsupported
 from overlap.features.transform import finish, point, put
+from overlap.system import jit
 
 DEFAULT = FeatureConfig()
 SAMPLES = np.arange(16000)
@@ -218,7 +218,7 @@ values = compute_features(clips, FeatureConfig())
 stats = kernel.spectrogram.stats
 print(json.dumps({
     "hits": sum(stats.cache_hits.values()), "misses": sum(stats.cache_misses.values()),
-    "folder": str(compiled.cache_folder()), "lanes": simd.LANES, "target": simd.target(),
+    "folder": str(jit.cache_folder()), "lanes": simd.LANES, "target": simd.target(),
     "values": values.view(np.uint16).ravel()[::97].tolist(),
 }))
 """
@@ -263,7 +263,7 @@ def test_without_a_place_to_write_it_still_works(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_others_can_write_is_not_trusted(tmp_path: Path) -> None:
-    ours = tmp_path / "overlap" / f"kernel-{compiled.code_digest()}"
+    ours = tmp_path / "overlap" / f"kernel-{jit.code_digest()}"
     ours.mkdir(parents=True)
     ours.chmod(0o777)
     assert not probed(NUMBA_CACHE_DIR=str(tmp_path))["folder"].startswith(str(ours))

@@ -8,7 +8,7 @@ from flows.preflight import Work, faults_seen, words
 from overlap.catalog import list_data
 from overlap.config import ClusterConfig, RunConfig
 from overlap.io.location import Location
-from overlap.provenance import software
+from overlap.system.provenance import software
 from tasks.on_worker import Look, look
 
 OUTSIDE = ClusterConfig(address="tcp://scheduler:8786")

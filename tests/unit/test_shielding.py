@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from overlap.shielding import interrupts_deferred, interrupts_held
+from overlap.system.signals import interrupts_deferred, interrupts_held
 
 
 class Came(Exception):  # noqa: N818  it is the test's signal
@@ -73,7 +73,7 @@ def test_in_another_thread_nothing_changes(number: int) -> None:
 
 SPAWNED = """
 import multiprocessing, os, signal, threading
-from overlap.shielding import interrupts_held
+from overlap.system.signals import interrupts_held
 
 def hit():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -118,7 +118,7 @@ def test_a_process_started_meanwhile_never_receives_ctrl_c() -> None:
 
 LEFT = """
 import multiprocessing, os, sys
-from overlap.shielding import interrupts_held
+from overlap.system.signals import interrupts_held
 
 with interrupts_held():
     pass

@@ -22,8 +22,8 @@ import numba
 from llvmlite import binding
 
 LOG = logging.getLogger(__name__)
-SOURCES = ("compiled.py", "audio.py", "features/*.py")
-"""Files of this package whose code is compiled, or shapes what is."""
+SOURCES = ("system/jit.py", "audio.py", "features/*.py")
+"""Files of `overlap` whose code is compiled, or shapes what is."""
 
 
 def processor() -> str:
@@ -98,7 +98,7 @@ def _is_ours(folder: Path) -> bool:
 
 def code_digest() -> str:
     """Names the code and the processor; a home folder may be shared by unlike machines."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     sha = hashlib.sha256(f"{numba.__version__} {processor()}".encode())
     for file in sorted(path for pattern in SOURCES for path in here.glob(pattern)):
         sha.update(file.read_bytes())

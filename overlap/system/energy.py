@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from overlap.accelerators import asked_of_nvml
+from overlap.system.accelerators import asked_of_nvml
 
 RAPL = Path("/sys/class/powercap")
 """Where Linux shows the energy counters of processors; mostly readable by root alone."""

@@ -27,7 +27,7 @@ def software() -> dict[str, str]:
 @lru_cache(maxsize=1)
 def git_revision() -> str | None:
     """Commit of the clone that this code runs from, with `+` where it was changed since."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
