@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from overlap.config import FeatureConfig
-    from overlap.ensemble.scoring import Score
+    from overlap.metrics.divergence import Score
     from overlap.notebook.extract import extract_features
     from overlap.notebook.judge import score
     from overlap.notebook.loaded import Ensemble, load_ensemble
@@ -27,7 +27,7 @@ __all__ = ["Ensemble", "FeatureConfig", "Score", "extract_features", "load_ensem
 _HOME = {
     "Ensemble": "overlap.notebook.loaded",
     "FeatureConfig": "overlap.config",
-    "Score": "overlap.ensemble.scoring",
+    "Score": "overlap.metrics.divergence",
     "extract_features": "overlap.notebook.extract",
     "load_ensemble": "overlap.notebook.loaded",
     "score": "overlap.notebook.judge",

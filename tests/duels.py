@@ -14,8 +14,8 @@ from overlap.catalog.rows import OK
 from overlap.config import AudioFormat
 from overlap.ensemble.knowledge import Knowledge, naming
 from overlap.ensemble.registry import PREDICTIONS_FILE, EnsembleRecord, folder_of, read_predictions
-from overlap.ensemble.scoring import kl
 from overlap.io.location import Location
+from overlap.metrics.divergence import kl
 
 WORDS = ("a", "b", "c", "d")
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from overlap.ensemble.held_out import HeldOut
-from overlap.ensemble.scoring import trivial_prediction
+from overlap.metrics.divergence import trivial_prediction
 
 
 def tempered(rows: np.ndarray, exponent: float) -> np.ndarray:

@@ -11,9 +11,9 @@ from overlap.ensemble.champion import consider
 from overlap.ensemble.gather import publish
 from overlap.ensemble.members import look_at_members
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.ensemble.scoring import kl
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.metrics.divergence import kl
 from overlap.training.spec import (
     PREDICTIONS_FILE,
     RECORD_FILE,

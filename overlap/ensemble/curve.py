@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.ensemble.held_out import HeldOut
-from overlap.ensemble.resampling import SEED, interval, resampled_means
-from overlap.ensemble.scoring import SMALLEST
+from overlap.metrics.bootstrap import SEED, interval, resampled_means
+from overlap.metrics.divergence import SMALLEST
 
 ORDERS = 20
 """Orders of the members that the curve is averaged over: about as many, or more."""

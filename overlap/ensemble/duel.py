@@ -19,9 +19,9 @@ from overlap.catalog import Catalog, are_grouped
 from overlap.config import Section
 from overlap.ensemble.knowledge import UNKNOWN, Knowledge, audio_of, naming
 from overlap.ensemble.registry import EnsembleRecord, read_predictions
-from overlap.ensemble.resampling import FEWEST_GROUPS, interval, resampled_means
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
+from overlap.metrics.bootstrap import FEWEST_GROUPS, interval, resampled_means
 
 DRAWS = 2000
 """Resamples: an end of the widest interval, of 99 %, then lies on the tenth from its side."""

@@ -15,11 +15,11 @@ from overlap.ensemble.held_out import gather_held_out, trivial_kl
 from overlap.ensemble.knowledge import known_clips, naming
 from overlap.ensemble.members import Members, ready_members
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.ensemble.resampling import interval, resampled_means
-from overlap.ensemble.scoring import kl_per_clip
 from overlap.ensemble.selection import select_pool
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.io.location import Location
+from overlap.metrics.bootstrap import interval, resampled_means
+from overlap.metrics.divergence import kl_per_clip
 from overlap.system.provenance import git_revision, software
 from overlap.training.spec import PREDICTIONS_FILE, MemberRecord, read_predictions, test_key
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, are_grouped, partition
 from overlap.config import ValidationConfig
-from overlap.ensemble.scoring import kl, trivial_prediction
 from overlap.errors import CorruptError
+from overlap.metrics.divergence import kl, trivial_prediction
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from overlap.ensemble.scoring import SMALLEST, kl
+from overlap.metrics.divergence import SMALLEST, kl
 
 Way = Literal["mean", "temperature", "power", "greedy"]
 WAYS: tuple[Way, ...] = ("mean", "temperature", "power", "greedy")

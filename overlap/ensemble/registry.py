@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from overlap.config import Section
 from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
 from overlap.ensemble.pools import Pool
-from overlap.ensemble.scoring import gain_over
 from overlap.ensemble.selection import PoolChoice
 from overlap.errors import CorruptError
 from overlap.io.location import Location
 from overlap.io.records import from_arrays
+from overlap.metrics.divergence import gain_over
 
 ENSEMBLES = "ensembles"
 RECORD_FILE = "ensemble.json"

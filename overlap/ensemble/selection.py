@@ -10,8 +10,8 @@ from overlap.catalog import balanced
 from overlap.config import Pooling
 from overlap.ensemble.held_out import HeldOut
 from overlap.ensemble.pools import FITS, WAYS, Pool, Way
-from overlap.ensemble.resampling import SEED, interval, resampled_means, units
-from overlap.ensemble.scoring import kl_per_clip
+from overlap.metrics.bootstrap import SEED, interval, resampled_means, units
+from overlap.metrics.divergence import kl_per_clip
 
 PARTS = 5
 """Parts of the held-out clips: a pool is judged on each after it was fitted on the others."""

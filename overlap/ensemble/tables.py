@@ -7,10 +7,10 @@ import numpy as np
 from overlap.catalog.listing import LABELS
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables import Table, read_table
-from overlap.ensemble.scoring import Score, score
-from overlap.ensemble.spread import spread_column
 from overlap.errors import DataError
 from overlap.io.location import Location
+from overlap.metrics.disagreement import spread_column
+from overlap.metrics.divergence import Score, score
 
 
 def score_tables(labels: str, predictions: str, train_labels: str | None = None) -> Score:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 import overlap.training.layers
 import overlap.training.subset  # noqa: F401  with the line before: registers the members' layers
 from overlap.config import FeatureConfig, Resolution
-from overlap.ensemble.scoring import SMALLEST
 from overlap.features.reference import AMIN, mel_filters
+from overlap.metrics.divergence import SMALLEST
 
 Tensor = Any  # of whichever backend Keras runs on
 GEOMETRIC = 2e-4

@@ -7,11 +7,11 @@ import pandas as pd
 
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables import Table, check_distributions, match_ids, read_table
-from overlap.ensemble.scoring import Score
-from overlap.ensemble.spread import spread_column
 from overlap.ensemble.tables import score_joined
 from overlap.errors import DataError
 from overlap.io.location import Location
+from overlap.metrics.disagreement import spread_column
+from overlap.metrics.divergence import Score
 from overlap.notebook.sounds import Path
 
 Rows: TypeAlias = pd.DataFrame | Path

@@ -11,8 +11,8 @@ from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig
 from overlap.ensemble.champion import find_ensemble
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.ensemble.spread import spread_column
 from overlap.io.location import Location
+from overlap.metrics.disagreement import spread_column
 from overlap.notebook.sounds import Given, Path, gathered
 from overlap.prediction.jobs import members_of
 

@@ -18,9 +18,9 @@ from overlap.catalog.inspection import NOT_OPENED
 from overlap.config import FeatureConfig, Section, fingerprint
 from overlap.ensemble.pools import Pool
 from overlap.ensemble.registry import RECORD_FILE, EnsembleRecord, folder_of
-from overlap.ensemble.spread import spread_column
 from overlap.errors import CorruptError, DataError, MemberError
 from overlap.io.location import Location
+from overlap.metrics.disagreement import spread_column
 from overlap.training.spec import MODEL_FILE, MemberRecord, records_of
 
 PREDICTIONS = "predictions"
@@ -55,7 +55,7 @@ class Found:
     shares: NDArray[np.float32]
     """(clips, words): the pooled probabilities; NaN where the clip cannot be used."""
     spread: NDArray[np.float32]
-    """(clips,): see `overlap.ensemble.spread`; NaN where the clip cannot be used."""
+    """(clips,): see `overlap.metrics.disagreement`; NaN where the clip cannot be used."""
     reason: NDArray[np.str_]
     """(clips,): why the clip cannot be used; empty where it can."""
     repairs: NDArray[np.str_]

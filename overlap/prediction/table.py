@@ -10,10 +10,10 @@ from overlap.catalog.build import report_audio
 from overlap.catalog.problems import Problems
 from overlap.catalog.rows import OK, QUARANTINED
 from overlap.config import ChecksConfig
-from overlap.ensemble.spread import spread_column
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.errors import CorruptError, DataError
 from overlap.io.location import Location
+from overlap.metrics.disagreement import spread_column
 from overlap.prediction.jobs import Found, PredictionPlan, read_found
 
 

@@ -14,11 +14,11 @@ from overlap.ensemble.champion import Promotion, read_aliases
 from overlap.ensemble.held_out import gather_held_out
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles
 from overlap.ensemble.registry import read_predictions as read_ensemble
-from overlap.ensemble.scoring import kl_per_clip
-from overlap.ensemble.spread import spread
 from overlap.errors import NotReadyError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.metrics.disagreement import spread
+from overlap.metrics.divergence import kl_per_clip
 from overlap.training.spec import MEMBERS, MemberRecord, load_record
 from overlap.training.spec import read_predictions as read_member
 
@@ -35,7 +35,7 @@ class HeldOutClips:
     """(clips, words) float64: the ensemble's prediction, by cross-validation where the pool is
     fitted to these clips."""
     apart: NDArray[np.float64]
-    """(clips,) float64: how far the members are apart, nats; see `overlap.ensemble.spread`."""
+    """(clips,) float64: how far the members are apart, nats; see `overlap.metrics.disagreement`."""
 
     @cached_property
     def kl(self) -> NDArray[np.float64]:

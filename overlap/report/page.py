@@ -7,9 +7,9 @@ from typing import Any
 
 from overlap.catalog.rows import OK, QUARANTINED, REMOVED
 from overlap.ensemble.registry import EnsembleRecord, report_of
-from overlap.ensemble.scoring import calibration_error
 from overlap.features.compare import compare
 from overlap.io.location import Location
+from overlap.metrics.divergence import calibration_error
 from overlap.pictures import draw_growth, draw_training, learning_curves
 from overlap.report import charts, clips
 from overlap.report.costs import cost_tiles, stages_table

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.ensemble.scoring import kl_per_cell
+from overlap.metrics.divergence import kl_per_cell
 
 
 @dataclass(frozen=True)

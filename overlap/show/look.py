@@ -14,11 +14,11 @@ from overlap.catalog.problems import printable
 from overlap.config import FeatureConfig
 from overlap.ensemble.champion import find_ensemble
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.ensemble.scoring import kl
 from overlap.errors import AudioError, ChildError, DataError, MemberError, NotReadyError
 from overlap.features import FeatureStore
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
+from overlap.metrics.divergence import kl
 from overlap.prediction.jobs import jobs_for, members_of, read_found
 from overlap.show.find import Meant, find_clip, row_of_sound
 from overlap.system.worker_process import run_child
@@ -34,7 +34,7 @@ class Said:
     shares: Mapping[str, float]
     """Predicted share of each word."""
     spread: float
-    """How far the members are apart, nats; see `overlap.ensemble.spread`."""
+    """How far the members are apart, nats; see `overlap.metrics.disagreement`."""
 
 
 @dataclass(frozen=True, eq=False)

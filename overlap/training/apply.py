@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from overlap.audio import Clip
 from overlap.ensemble.registry import load_ensemble
-from overlap.ensemble.spread import spread
 from overlap.errors import AudioError
 from overlap.io.location import Location
+from overlap.metrics.disagreement import spread
 from overlap.prediction.batches import Batch, Heard, batches, one_ahead
 from overlap.prediction.jobs import Found, PredictionJob
 from overlap.system.worker_process import work_as_child

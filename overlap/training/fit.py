@@ -16,9 +16,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.ensemble.scoring import kl
 from overlap.errors import CorruptError, DivergedError
 from overlap.io.location import Location
+from overlap.metrics.divergence import kl
 from overlap.system.energy import energy_joules
 from overlap.training.data import Batch, TrainingData
 from overlap.training.feed import Ahead, Source

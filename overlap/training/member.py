@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, Partition, partition
-from overlap.ensemble.scoring import kl, trivial_prediction
 from overlap.errors import DivergedError, MemberError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.metrics.divergence import kl, trivial_prediction
 from overlap.system.accelerators import usable_bytes
 from overlap.system.peak_memory import peak_memory_mb
 from overlap.system.provenance import software

@@ -17,10 +17,10 @@ from steps import Finished, computed
 
 from overlap.catalog import Catalog, partition
 from overlap.config import RunConfig
-from overlap.ensemble.scoring import kl
 from overlap.errors import ChildError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.metrics.divergence import kl
 from overlap.system.worker_process import run_child
 from overlap.training.spec import (
     LOG_FILE,

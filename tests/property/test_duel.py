@@ -13,7 +13,7 @@ from overlap.ensemble.duel import Contender, Duel, Ground, find_ground, judge
 from overlap.ensemble.knowledge import LEARNED
 from overlap.ensemble.newcomers import DuelPlan
 from overlap.ensemble.rule import judge_duel
-from overlap.ensemble.scoring import kl_per_clip
+from overlap.metrics.divergence import kl_per_clip
 
 RULE = PromotionConfig(min_clips=2)
 GROUPS = st.integers(1, 40)

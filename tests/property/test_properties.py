@@ -22,10 +22,10 @@ from overlap.config import (
     ValidationConfig,
 )
 from overlap.ensemble.pools import pool_mean
-from overlap.ensemble.scoring import kl_per_clip
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.statistics import count_codes, normalisation
 from overlap.io.location import Location
+from overlap.metrics.divergence import kl_per_clip
 from overlap.training.order import epoch_order
 
 WANTED = AudioFormat(16000, 16000)

@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import entr
 
 from overlap.ensemble.pools import pool_mean
-from overlap.ensemble.spread import spread, spread_column
+from overlap.metrics.disagreement import spread, spread_column
 
 RAW = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(1, 5)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.floats(0, 1, width=32))

@@ -18,9 +18,9 @@ from overlap.ensemble.knowledge import LEARNED, Knowledge, known_clips
 from overlap.ensemble.members import look_at_members
 from overlap.ensemble.newcomers import DuelPlan, plan_duel
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.ensemble.scoring import kl
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.metrics.divergence import kl
 from overlap.mixing import MixConfig, mix
 from overlap.training.apply import apply_ensemble
 from overlap.training.feed import ChunkedSource

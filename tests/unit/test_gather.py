@@ -8,8 +8,8 @@ from overlap.catalog import Catalog, partition
 from overlap.catalog.rows import OK
 from overlap.config import AudioFormat, ValidationConfig
 from overlap.ensemble.held_out import gather_held_out, trivial_kl
-from overlap.ensemble.scoring import kl
 from overlap.errors import CorruptError
+from overlap.metrics.divergence import kl
 
 
 def catalog(clips: int) -> Catalog:

@@ -11,9 +11,9 @@ from overlap.ensemble.champion import consider
 from overlap.ensemble.members import Members, look_at_members
 from overlap.ensemble.pools import Pool
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.ensemble.scoring import kl
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
+from overlap.metrics.divergence import kl
 from overlap.pending import pending_work
 from overlap.tables import kl_table
 from overlap.training.spec import (

@@ -14,8 +14,8 @@ from overlap.ensemble.pools import (
     fit_temperature,
     pool_mean,
 )
-from overlap.ensemble.scoring import kl
 from overlap.ensemble.selection import divided, select_pool
+from overlap.metrics.divergence import kl
 
 
 def test_the_pool_is_the_mean() -> None:

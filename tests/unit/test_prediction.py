@@ -15,11 +15,11 @@ from steps import published
 from overlap.catalog import list_clips
 from overlap.config import FeatureConfig, NetworkConfig, Stage
 from overlap.ensemble.pools import Pool, pool_mean
-from overlap.ensemble.spread import spread
 from overlap.errors import CorruptError, DataError, MemberError
 from overlap.features import Normalisation
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
+from overlap.metrics.disagreement import spread
 from overlap.prediction import batches as batches_module
 from overlap.prediction import jobs as jobs_module
 from overlap.prediction.batches import batch_clips, batches, one_ahead

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import kl_div
 
-from overlap.ensemble.scoring import SMALLEST
+from overlap.metrics.divergence import SMALLEST
 
 NAMES = ("spread", "spread_nats")
 """Names of the column of a table; the second where the first is a word."""

@@ -1,0 +1,1 @@
+"""Scores of predictions: divergence, calibration, intervals, disagreement of members."""
