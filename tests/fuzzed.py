@@ -7,7 +7,7 @@ import numpy as np
 from hostile import encoded
 from hypothesis import strategies as st
 
-from overlap.audio import Clip, decode
+from overlap.audio.decode import Clip, decode
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables import match_ids, read_table
 from overlap.config import AudioFormat

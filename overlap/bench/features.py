@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from overlap.audio import decode, is_audio
+from overlap.audio.decode import decode, is_audio
 from overlap.bench.libraries import Compute, available
 from overlap.config import AudioFormat, FeatureConfig
 from overlap.errors import AudioError, DataError

@@ -10,11 +10,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from overlap.audio import decode
+from overlap.audio.decode import decode
+from overlap.audio.wav_pcm16 import pcm16
 from overlap.catalog.inspection import LOCAL_AT_ONCE
 from overlap.config import AudioFormat
 from overlap.io.bulk_read import read_local
-from overlap.riff import pcm16
 
 FILES = 2000
 ROUNDS = 7

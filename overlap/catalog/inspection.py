@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from xxhash import xxh3_128_hexdigest
 
-from overlap.audio import Clip, decode, most_bytes
+from overlap.audio.decode import Clip, decode, most_bytes
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from overlap.io.bulk_read import Read, TooLargeError
@@ -152,7 +152,7 @@ def read_ahead(data: Location, files: Sequence[str], wanted: AudioFormat) -> Gen
 
 
 def decoded(content: Read, wanted: AudioFormat, out: NDArray[np.float32] | None = None) -> Clip:
-    """The clip of a file's content; see `overlap.audio.decode`.
+    """The clip of a file's content; see `overlap.audio.decode.decode`.
 
     Raises:
         AudioError: it could not be read, is far larger than a clip, or cannot be decoded.

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pandas as pd
 
-from overlap.audio import SUFFIXES, is_audio
+from overlap.audio.decode import SUFFIXES, is_audio
 from overlap.catalog.formulas import is_formula
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables import Table, read_csv, read_table

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from overlap.audio import is_audio
+from overlap.audio.decode import is_audio
 from overlap.catalog.listing import Split
 from overlap.config import Section
 from overlap.errors import UserError

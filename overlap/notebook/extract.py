@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.audio import Clip
+from overlap.audio.decode import Clip
 from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig
 from overlap.errors import AudioError

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overlap.audio import clip_of
+from overlap.audio.decode import clip_of
 from overlap.catalog import list_clips
 from overlap.catalog.catalog import in_order
 from overlap.catalog.inspection import decoded, read_ahead

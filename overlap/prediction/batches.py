@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.audio import Clip
+from overlap.audio.decode import Clip
 from overlap.catalog.inspection import decoded, read_ahead
 from overlap.config import FeatureConfig
 from overlap.errors import AudioError

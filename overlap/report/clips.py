@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from overlap.audio import decode
+from overlap.audio.decode import decode
 from overlap.catalog import Catalog
 from overlap.errors import AudioError
 from overlap.features import FeatureStore

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from overlap.audio import Clip
+from overlap.audio.decode import Clip
 from overlap.catalog import Catalog
 from overlap.catalog.inspection import digest
 from overlap.catalog.problems import printable

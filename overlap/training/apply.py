@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.audio import Clip
+from overlap.audio.decode import Clip
 from overlap.ensemble.registry import load_ensemble
 from overlap.errors import AudioError
 from overlap.io.location import Location

@@ -27,7 +27,7 @@ from hostile_audio import AUDIO, CONTENTS, HEADERS, IN_ONE_FOLDER, NO_FILES, NOT
 from hostile_tables import TABLES
 from processes import OVERLAP
 
-from overlap.audio import Clip
+from overlap.audio.decode import Clip
 from overlap.catalog import Catalog, CatalogReport, build_catalog, list_clips, list_data
 from overlap.catalog.inspection import BATCH
 from overlap.config import AudioFormat, ChecksConfig, FeatureConfig

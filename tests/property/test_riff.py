@@ -9,11 +9,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overlap import audio
-from overlap.audio import Clip, decode
+from overlap.audio.decode import Clip, decode
+from overlap.audio.wav_pcm16 import PCM_GUID, pcm16
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
-from overlap.riff import PCM_GUID, pcm16
 
 NAMES = [
     b"LIST", b"fact", b"junk", b"JUNK", b"id3 ", b"bext", b"cue ", b"PEAK", b"data", b"fmt ",
@@ -131,7 +130,7 @@ def outcome(data: bytes, wanted: AudioFormat) -> Clip | str:
 def assert_same_clip(data: bytes, wanted: AudioFormat) -> None:
     quick = outcome(data, wanted)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audio, "pcm16", lambda _: None)
+        patch.setattr(decode, "pcm16", lambda _: None)
         slow = outcome(data, wanted)
     if isinstance(quick, str) or isinstance(slow, str):
         # libsndfile names the object that it was given, which is another each time.

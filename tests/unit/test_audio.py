@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from overlap.audio import Clip, decode, is_audio
+from overlap.audio.decode import Clip, decode, is_audio
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from overlap.riff import PCM_GUID, pcm16
+from overlap.audio.wav_pcm16 import PCM_GUID, pcm16
 
 CODES = np.array([1, -2, 300, 32767, -32768, 0], "<i2")
 DATA = CODES.tobytes()

@@ -13,9 +13,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from overlap.audio.wav_pcm16 import Pcm16, pcm16
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
-from overlap.riff import Pcm16, pcm16
 from overlap.system.jit import compiled
 
 CLIPPED_FRACTION = 0.01
@@ -78,7 +78,8 @@ def decode(data: bytes, wanted: AudioFormat, out: NDArray[np.float32] | None = N
     """Decode a sound file and repair it.
 
     Only the part that the clip needs is decoded, however long the file is: the clip is its
-    beginning. A plain 16-bit wav file is read by `overlap.riff`, everything else by libsndfile.
+    beginning. A plain 16-bit wav file is read by `overlap.audio.wav_pcm16`, everything else by
+    libsndfile.
 
     Args:
         data: Content of a file in any format that libsndfile reads.

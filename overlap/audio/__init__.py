@@ -1,0 +1,1 @@
+"""From the bytes of a sound file to samples."""
