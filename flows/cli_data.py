@@ -43,8 +43,8 @@ def mix(  # noqa: PLR0913  one parameter per option
     train and in test.
     """
     from flows.console import OUT, bar, print_next
-    from overlap.mixing import MixConfig
-    from overlap.mixing import mix as mix_clips
+    from overlap.synthetic import MixConfig
+    from overlap.synthetic import mix as mix_clips
 
     config = MixConfig(
         train=train, test=test, words_per_clip=words_per_clip, min_clips=min_clips,
@@ -72,7 +72,7 @@ def synth(
 ) -> None:
     """Speak words with espeak-ng, as one folder per word."""
     from flows.console import OUT, bar, print_next
-    from overlap.synthesis import DEFAULT_WORDS, SynthConfig, synthesise
+    from overlap.synthetic.speech import DEFAULT_WORDS, SynthConfig, synthesise
 
     named = () if words is None else tuple(w.strip() for w in words.split(",") if w.strip())
     chosen = DEFAULT_WORDS if words is None else named

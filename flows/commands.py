@@ -89,7 +89,7 @@ def demo(
     from flows.console import bar, predict_next, print_line
     from flows.demo import make_data
     from overlap.ensemble.tables import score_tables
-    from overlap.mixing import ANSWERS
+    from overlap.synthetic import ANSWERS
     from overlap.tables import beside_trivial
 
     data = make_data(folder, bar)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from overlap.mixing import MixConfig, mix
-from overlap.synthesis import SynthConfig, synthesise
+from overlap.synthetic import MixConfig, mix
+from overlap.synthetic.speech import SynthConfig, synthesise
 
 WORDS = SynthConfig(
     words=("down", "eight", "five", "go", "left", "one", "right", "up", "yes", "zero"),

@@ -14,8 +14,8 @@ from overlap.catalog import Catalog
 from overlap.config import RunConfig
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.mixing import MixConfig, mix
-from overlap.synthesis import SynthConfig, synthesise
+from overlap.synthetic import MixConfig, mix
+from overlap.synthetic.speech import SynthConfig, synthesise
 
 # Several test processes may share two busy cores: no deadline per example.
 settings.register_profile(

@@ -15,7 +15,7 @@ from sites import Site, site
 
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.mixing import MixConfig, mix
+from overlap.synthetic import MixConfig, mix
 
 pytestmark = pytest.mark.faults
 

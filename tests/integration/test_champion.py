@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from overlap.mixing import MixConfig, mix
+from overlap.synthetic import MixConfig, mix
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 

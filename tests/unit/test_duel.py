@@ -21,7 +21,7 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
-from overlap.mixing import MixConfig, mix
+from overlap.synthetic import MixConfig, mix
 from overlap.training.apply import apply_ensemble
 from overlap.training.feed import ChunkedSource
 from overlap.training.fit import predict

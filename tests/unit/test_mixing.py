@@ -7,9 +7,9 @@ import pytest
 import soundfile
 
 from overlap.errors import UserError
-from overlap.mixing import MixConfig, mix
-from overlap.mixing.draw import JOB_CLIPS
-from overlap.mixing.pools import plan_pools
+from overlap.synthetic import MixConfig, mix
+from overlap.synthetic.mix import JOB_CLIPS
+from overlap.synthetic.speakers import plan_pools
 
 CONFIG = MixConfig(train=30, test=10, words_per_clip=2, groups=3, test_speakers=0.2, seed=5)
 
@@ -76,7 +76,7 @@ def test_nobody_is_heard_on_both_sides(words: Path) -> None:
 
 
 def test_every_word_of_a_clip_is_by_someone_else(words: Path) -> None:
-    from overlap.mixing.draw import _draw_recordings
+    from overlap.synthetic.mix import _draw_recordings
 
     _, pools = plan_pools(words, CONFIG)
     for seed in range(50):

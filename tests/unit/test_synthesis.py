@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from overlap.errors import UserError
-from overlap.synthesis import SynthConfig, synthesise
+from overlap.synthetic.speech import SynthConfig, synthesise
 
 
 def test_words_are_spoken(words: Path) -> None:
@@ -36,7 +36,7 @@ def test_voices_differ(words: Path) -> None:
 
 def test_a_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from overlap.synthesis import *;"
+        "import sys; from pathlib import Path; from overlap.synthetic.speech import *;"
         "synthesise(Path(sys.argv[1]), SynthConfig(words=('no', 'six'), voices=9, takes=2))"
     )
     for name in ("one", "two"):

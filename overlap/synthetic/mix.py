@@ -32,7 +32,7 @@ from overlap.config import AudioFormat
 from overlap.errors import AudioError, UserError
 from overlap.io.atomic_folder import new_folder
 from overlap.io.location import Location
-from overlap.mixing.pools import MixConfig, Pool, plan_pools
+from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
 from overlap.system.signals import interrupts_held
 
 ANSWERS = "test_answer.csv"

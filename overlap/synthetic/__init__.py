@@ -1,6 +1,6 @@
 """A data set of overlapped clips, mixed from a folder of single words."""
 
-from overlap.mixing.draw import ANSWERS, mix
-from overlap.mixing.pools import MixConfig
+from overlap.synthetic.mix import ANSWERS, mix
+from overlap.synthetic.speakers import MixConfig
 
 __all__ = ["ANSWERS", "MixConfig", "mix"]
