@@ -135,7 +135,7 @@ def bench_training(
     from flows.console import bars, print_json, print_table
     from overlap.bench.training import TrainingJob
     from overlap.bench.training import bench_training as measure
-    from overlap.presets import PRESETS
+    from overlap.config.presets import PRESETS
 
     names = tuple(name.strip() for name in presets.split(","))
     unknown = [name for name in names if name not in PRESETS]

@@ -6,7 +6,7 @@ import typer
 
 from flows.environment import prepare
 from flows.options import Json, Values, Verbose, with_run_options
-from overlap.configure import checked
+from overlap.config.loading import checked
 from overlap.errors import UserError
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from overlap.config import Section
+from overlap.config.presets import merged
 from overlap.errors import OverlapError, UserError
-from overlap.presets import merged
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "deployments"
 """Beside the packages, in a clone and where the package is installed."""

@@ -9,7 +9,7 @@ import typer
 
 from flows.environment import prepare
 from overlap.config import RunConfig
-from overlap.configure import checked, gathered
+from overlap.config.loading import checked, gathered
 
 Workspace = Annotated[str, typer.Option(help="Folder or URL that holds all results.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]

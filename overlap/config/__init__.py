@@ -1,7 +1,7 @@
 """The run configuration: what a field means, its unit and its bounds, said once.
 
 The command line, the form in the Prefect UI, the schedule and the documentation are made from
-these models. They are frozen and refuse unknown keys. A preset (`overlap.presets`) supplies
+these models. They are frozen and refuse unknown keys. A preset (`overlap.config.presets`) supplies
 what the caller leaves out.
 """
 

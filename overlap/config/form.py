@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
-from overlap.presets import PRESETS
+from overlap.config.presets import PRESETS
 
 UNITS: Final = MappingProxyType({"hz": "Hz", "gb": "GB", "s": "s", "db": "dB"})
 NAMES: Final = MappingProxyType(

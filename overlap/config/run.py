@@ -9,10 +9,10 @@ from overlap.config.base import Address, Section
 from overlap.config.cluster import ClusterConfig
 from overlap.config.ensemble import EnsembleConfig
 from overlap.config.features import ChecksConfig, FeatureConfig, StoreConfig
+from overlap.config.presets import DEFAULT_PRESET, PRESETS, merged
 from overlap.config.promotion import PromotionConfig
 from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
 from overlap.io.urls import name_of
-from overlap.presets import DEFAULT_PRESET, PRESETS, merged
 from overlap.redaction import secret_keys
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from overlap.config import RunConfig
-from overlap.configure import configure
+from overlap.config.loading import configure
 from overlap.errors import ConfigError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "deployments" / "clusters"

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from overlap.config import FeatureConfig, RunConfig, StoreConfig, fingerprint
-from overlap.configure import configure
+from overlap.config.loading import configure
 from overlap.errors import ConfigError
 
 

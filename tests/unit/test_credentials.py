@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from overlap.config import RunConfig
-from overlap.configure import configure
+from overlap.config.loading import configure
 from overlap.errors import ConfigError, MemberError, StorageError, UnfitWorkerError, UserError
 from overlap.io.location import Location
 from overlap.redaction import hide_in_logs, in_address, is_secret, masked, secret_keys

@@ -11,7 +11,7 @@ import pytest
 from commands import refusal
 from documents import ROOT, blocks
 
-from overlap.configure import checked
+from overlap.config.loading import checked
 
 DOCUMENTS = sorted(
     str(file.relative_to(ROOT))

@@ -9,7 +9,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools import validation
 
 from overlap.config import RunConfig
-from overlap.presets import PRESETS
+from overlap.config.presets import PRESETS
 
 
 @pytest.fixture(scope="module")

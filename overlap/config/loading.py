@@ -11,8 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from overlap.config import RunConfig
+from overlap.config.presets import merged
 from overlap.errors import ConfigError
-from overlap.presets import merged
 
 
 def configure(
