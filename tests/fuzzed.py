@@ -8,8 +8,8 @@ from hostile import encoded
 from hypothesis import strategies as st
 
 from overlap.audio.decode import Clip, decode
+from overlap.catalog.label_tables import match_ids, read_table
 from overlap.catalog.problems import Problems
-from overlap.catalog.tables import match_ids, read_table
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from overlap.io.location import Location

@@ -3,9 +3,9 @@
 from overlap.catalog.build import CatalogReport, build_catalog, clips_to_predict
 from overlap.catalog.catalog import Catalog, previous_catalog
 from overlap.catalog.folds import Partition, are_grouped, balanced, partition
+from overlap.catalog.label_kinds import equal_shares
 from overlap.catalog.listing import Listing, Split, list_clips, list_data
 from overlap.catalog.rows import ClipRows, StoredRows, stored_rows
-from overlap.catalog.shares import equal_shares
 
 __all__ = [
     "Catalog",

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from overlap.catalog.catalog import Catalog, in_order
 from overlap.catalog.inspection import COLUMNS, NOT_OPENED, Runner, inspect_files
+from overlap.catalog.label_tables import match_ids
 from overlap.catalog.listing import GROUPS, Listing
 from overlap.catalog.problems import Problems
 from overlap.catalog.rows import OK, QUARANTINED, REMOVED
-from overlap.catalog.tables import match_ids
 from overlap.config import AudioFormat, ChecksConfig
 
 

@@ -6,9 +6,9 @@ from typing import Literal
 import pandas as pd
 
 from overlap.audio.decode import SUFFIXES, is_audio
-from overlap.catalog.formulas import is_formula
+from overlap.catalog.label_tables import Table, read_csv, read_table
 from overlap.catalog.problems import Problems
-from overlap.catalog.tables import Table, read_csv, read_table
+from overlap.catalog.spreadsheet_formulas import is_formula
 from overlap.errors import DataError
 from overlap.io.location import Location
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from overlap.catalog.sealing import check_footer, sealed_parquet
+from overlap.catalog.parquet_checksum import check_footer, sealed_parquet
 from overlap.config import AudioFormat
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location

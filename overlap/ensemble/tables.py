@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from overlap.catalog.label_tables import Table, read_table
 from overlap.catalog.listing import LABELS
 from overlap.catalog.problems import Problems
-from overlap.catalog.tables import Table, read_table
 from overlap.errors import DataError
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread_column

@@ -5,8 +5,8 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
+from overlap.catalog.label_tables import Table, check_distributions, match_ids, read_table
 from overlap.catalog.problems import Problems
-from overlap.catalog.tables import Table, check_distributions, match_ids, read_table
 from overlap.ensemble.tables import score_joined
 from overlap.errors import DataError
 from overlap.io.location import Location

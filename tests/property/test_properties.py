@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from overlap.catalog import Catalog, build_catalog, list_clips, partition
+from overlap.catalog.label_tables import match_ids
 from overlap.catalog.rows import OK
-from overlap.catalog.tables import match_ids
 from overlap.config import (
     AudioFormat,
     ChecksConfig,

@@ -4,9 +4,9 @@ import fsspec
 import numpy as np
 import pytest
 
-from overlap.catalog import tables
+from overlap.catalog import label_tables
+from overlap.catalog.label_tables import match_ids, read_table
 from overlap.catalog.problems import Problems
-from overlap.catalog.tables import match_ids, read_table
 from overlap.io.location import Location
 
 
@@ -127,7 +127,7 @@ def test_names_cannot_command_a_terminal(tmp_path: Path) -> None:
 
 
 def test_a_table_is_held_to_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MOST_BYTES", 15)
+    monkeypatch.setattr(label_tables, "MOST_BYTES", 15)
     memory = fsspec.filesystem("memory")
     for place in (str(tmp_path), "memory://hostile"):
         for content in (b"id,yes\na,1\n", b"id,yes\na,1\nb,1\nc,1\n"):

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overlap.catalog.formulas import is_formula
 from overlap.catalog.problems import Problems
+from overlap.catalog.spreadsheet_formulas import is_formula
 from overlap.io.location import Location
 
 ROW_SUM_TOLERANCE = 1e-3
