@@ -52,7 +52,7 @@ def bench_features(
     from flows.console import OUT, bars, print_json, print_table
     from overlap.bench import end_to_end, features, reading
     from overlap.config import FeatureConfig, StoreConfig
-    from overlap.features.simd import target
+    from overlap.features.kernel.simd import target
 
     if folder is not None and not folder.is_dir():
         raise UserError(f"--folder {folder}: there is no such folder")

@@ -21,7 +21,7 @@ from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.errors import DataError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.compute import warm_up
-from overlap.features.store import NAME
+from overlap.features.store.store import NAME
 from overlap.io.location import Location
 from overlap.system.peak_memory import peak_memory_mb
 from overlap.system.worker_process import as_child, run_child

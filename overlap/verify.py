@@ -10,8 +10,8 @@ from overlap.ensemble.champion import champion
 from overlap.errors import CorruptError, OverlapError
 from overlap.features import Block, FeatureStore, block_job
 from overlap.features.extract import block_digest, compute_block
-from overlap.features.layout import SPLITS
 from overlap.features.statistics import count_codes
+from overlap.features.store.layout import SPLITS
 from overlap.io.location import Location
 from overlap.training.spec import MEMBERS, PREDICTIONS_FILE, MemberRecord, load_record, test_key
 

@@ -26,7 +26,7 @@ from overlap.catalog.inspection import load_clip
 from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.features import FeatureStore, block_jobs, extract_block
 from overlap.features.reference import reference_features
-from overlap.features.store import NAME
+from overlap.features.store.store import NAME
 from overlap.io.location import Location
 
 LOOP_CLIPS = 64

@@ -16,8 +16,8 @@ from overlap.catalog import stored_rows
 from overlap.catalog.rows import FILE, GROUP_ROWS, LABEL, OK, write_rows
 from overlap.config import FeatureConfig, Section, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore
-from overlap.features.layout import KEY_BYTES, SPLITS
 from overlap.features.statistics import CODES
+from overlap.features.store.layout import KEY_BYTES, SPLITS
 from overlap.io.location import Location
 from overlap.system.peak_memory import peak_memory_mb
 

@@ -9,8 +9,8 @@ from overlap.catalog import previous_catalog
 from overlap.config import Resolution, RunConfig
 from overlap.errors import NotReadyError, UserError
 from overlap.features.drift import Drift, drift
-from overlap.features.layout import SPLITS
-from overlap.features.store import NAME, FeatureStore
+from overlap.features.store.layout import SPLITS
+from overlap.features.store.store import NAME, FeatureStore
 from overlap.io.location import Location
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig
 from overlap.features.batched import batched_features
-from overlap.features.kernel import MelKernel
-from overlap.features.tables import unsupported
+from overlap.features.kernel.constants import unsupported
+from overlap.features.kernel.kernel import MelKernel
 from overlap.features.threads import ONE_BLAS_THREAD
 
 LOG = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from overlap.config import FeatureConfig
 from overlap.errors import AudioError, DataError
 from overlap.features.compute import compute_features
 from overlap.features.jobs import BlockDone, BlockJob
-from overlap.features.layout import SPLITS
 from overlap.features.statistics import CODES, count_codes
-from overlap.features.store import FeatureStore
+from overlap.features.store.layout import SPLITS
+from overlap.features.store.store import FeatureStore
 from overlap.io.bulk_read import Read
 from overlap.system.energy import Readings, processor_joules
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from overlap.catalog.rows import OK, ClipRows
 from overlap.config import AudioFormat
-from overlap.features.blocks import Block
-from overlap.features.layout import SPLITS
+from overlap.features.store.blocks import Block
+from overlap.features.store.layout import SPLITS
 from overlap.io.location import Location
 from overlap.system.energy import Readings
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.config import Resolution
-from overlap.features.coordinates import frame_times_s, mel_centres_hz
+from overlap.features.store.coordinates import frame_times_s, mel_centres_hz
 from overlap.pictures import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL
 from overlap.report.clips import RANGE_DB
 from overlap.show.look import ShownClip

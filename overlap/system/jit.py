@@ -22,7 +22,7 @@ import numba
 from llvmlite import binding
 
 LOG = logging.getLogger(__name__)
-SOURCES = ("system/jit.py", "audio/*.py", "features/*.py")
+SOURCES = ("system/jit.py", "audio/*.py", "features/**/*.py")
 """Files of `overlap` whose code is compiled, or shapes what is."""
 
 

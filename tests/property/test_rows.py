@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from overlap.catalog import Catalog, stored_rows
 from overlap.catalog.rows import COLUMNS, FILE, OK, QUARANTINED, REMOVED, write_rows
 from overlap.config import AudioFormat, FeatureConfig
-from overlap.features.blocks import cut
+from overlap.features.store.blocks import cut
 from overlap.io.location import Location
 
 ABOUT = {"data": "/data", "rate_hz": "16000", "samples": "16000"}

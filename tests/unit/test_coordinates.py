@@ -16,8 +16,8 @@ from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, RunConfig
 from overlap.errors import CorruptError
 from overlap.features import FeatureStore
-from overlap.features.coordinates import frame_times_s, mel_centres_hz
 from overlap.features.reference import mel_filters, reference_features
+from overlap.features.store.coordinates import frame_times_s, mel_centres_hz
 from overlap.io.location import Location
 from overlap.verify import repair, verify_workspace
 

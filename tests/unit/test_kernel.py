@@ -14,10 +14,10 @@ from accuracy import FLOAT16_DB, FLOAT32_DB, error_db, errors, tonal_error_db
 from overlap.bench.features import load_some
 from overlap.config import FeatureConfig, Resolution
 from overlap.features.compute import _log_once, compute_features, way
-from overlap.features.kernel import MelKernel, decibels
-from overlap.features.simd import LANES, aligned, load, store
-from overlap.features.tables import tables, unsupported
-from overlap.features.transform import finish, point, put
+from overlap.features.kernel.constants import tables, unsupported
+from overlap.features.kernel.kernel import MelKernel, decibels
+from overlap.features.kernel.simd import LANES, aligned, load, store
+from overlap.features.kernel.transform import finish, point, put
 from overlap.system import jit
 
 DEFAULT = FeatureConfig()

@@ -15,10 +15,10 @@ from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import DataError, NotReadyError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
-from overlap.features import store as store_module
 from overlap.features.compute import compute_features
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
+from overlap.features.store.store import store as store_module
 from overlap.io.location import Location
 
 Ready = tuple[Catalog, FeatureStore]

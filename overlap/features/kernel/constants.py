@@ -28,8 +28,8 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig, Resolution
+from overlap.features.kernel.simd import aligned
 from overlap.features.reference import mel_filters
-from overlap.features.simd import aligned
 
 SMALLEST, LARGEST = 128, 4096
 """Transform lengths that the kernel's stages are made for."""

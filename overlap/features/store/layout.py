@@ -1,4 +1,4 @@
-"""The arrays of a feature store: names, types, chunks and codecs; see `overlap.features.store`."""
+"""The arrays of a feature store: names, types, chunks and codecs; see `store`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,8 +11,8 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from overlap.catalog import ClipRows, Split
 from overlap.catalog.rows import OK
 from overlap.config import FeatureConfig, StoreConfig
-from overlap.features.coordinates import AXES
 from overlap.features.statistics import CODES
+from overlap.features.store.coordinates import AXES
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 KEY_BYTES = 16

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from overlap.features.simd import LANES, VECTOR, address
+from overlap.features.kernel.simd import LANES, VECTOR, address
 
 
 @intrinsic

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from overlap.config import FeatureConfig
-from overlap.features.damage import holds
+from overlap.features.store.damage import holds
 
 ATTRIBUTE = "coordinates"
 """Of the group: the names of its coordinates between spaces, as the CF conventions have it."""

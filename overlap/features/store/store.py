@@ -9,7 +9,7 @@
         digest     (block, 16) uint8: XXH3-128 of the block's values
         histogram  (block, split, resolution, 65536) uint32: counts of the float16 codes
 
-and for those who read it with xarray (see `overlap.features.coordinates`)
+and for those who read it with xarray (see `overlap.features.store.coordinates`)
 
     frequency          (frequency,) float64: centres of the mel bands, Hz
     time               (time,) float64: middles of the frames, s
@@ -31,10 +31,11 @@ from numpy.typing import NDArray
 from overlap.catalog.rows import ClipRows
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.errors import NotReadyError, UserError
-from overlap.features.blocks import Block, cut
-from overlap.features.coordinates import coordinates_stand, write_coordinates
-from overlap.features.damage import ANEW, damage_named, holds, of_storage, read_each, seal_of
-from overlap.features.layout import (
+from overlap.features.statistics import Normalisation, normalisation
+from overlap.features.store.blocks import Block, cut
+from overlap.features.store.coordinates import coordinates_stand, write_coordinates
+from overlap.features.store.damage import ANEW, damage_named, holds, of_storage, read_each, seal_of
+from overlap.features.store.layout import (
     COLUMNS,
     KEY_BYTES,
     NEVER_WRITTEN,
@@ -42,7 +43,6 @@ from overlap.features.layout import (
     columns_of,
     create_arrays,
 )
-from overlap.features.statistics import Normalisation, normalisation
 from overlap.io.location import Location
 from overlap.io.storage_errors import storage_named
 from overlap.system.provenance import git_revision, software

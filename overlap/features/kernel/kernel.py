@@ -18,8 +18,8 @@ there on every operation works on whole registers: the arithmetic of one clip, s
     out       (clip, mel, frame, resolution)
 
 N is n_fft, M = N/2 the length of the complex transform, W(n, p) = exp(-2*pi*i*p/n). Constants:
-`overlap.features.tables`. A real transform by a complex one of half the length: Sorensen, Jones,
-Heideman and Burrus, "Real-valued fast Fourier transform algorithms", 1987.
+`overlap.features.kernel.constants`. A real transform by a complex one of half the length: Sorensen,
+Jones, Heideman and Burrus, "Real-valued fast Fourier transform algorithms", 1987.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from overlap.config import FeatureConfig, Resolution
 from overlap.features.inputs import check_finite, check_shapes
-from overlap.features.reference import AMIN
-from overlap.features.simd import (
+from overlap.features.kernel.constants import Tables, tables, unsupported
+from overlap.features.kernel.simd import (
     LANES,
     aligned,
     exponent,
@@ -44,9 +44,18 @@ from overlap.features.simd import (
     spread,
     store,
 )
-from overlap.features.tables import Tables, tables, unsupported
-from overlap.features.transform import ZERO, add, butterfly, finish, point, put_turned, sub, times
-from overlap.features.transposition import gather_clips, scatter_clips
+from overlap.features.kernel.transform import (
+    ZERO,
+    add,
+    butterfly,
+    finish,
+    point,
+    put_turned,
+    sub,
+    times,
+)
+from overlap.features.kernel.transposition import gather_clips, scatter_clips
+from overlap.features.reference import AMIN
 from overlap.system.jit import compiled, one_compiler
 
 SMALLEST_POWER = np.float32(AMIN)

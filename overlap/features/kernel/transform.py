@@ -14,7 +14,7 @@ cache.
 import numpy as np
 from numba import njit
 
-from overlap.features.simd import fma, fms, load, splat, spread, store
+from overlap.features.kernel.simd import fma, fms, load, splat, spread, store
 
 ZERO = np.float32(0)
 HALF_ROOT = np.float32(np.sqrt(0.5))

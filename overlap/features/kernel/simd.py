@@ -2,8 +2,8 @@
 
 A loop over lanes in plain numba does not reliably become vector instructions. This type maps to
 one LLVM vector, so that `a + b` on two registers is one instruction. In the kernel a lane is a
-clip; nothing ever moves a value from one lane to another, except `overlap.features.transposition`
-at its two ends.
+clip; nothing ever moves a value from one lane to another, except
+`overlap.features.kernel.transposition` at its two ends.
 
 Memory is addressed in registers: `load(buffer, i)` reads the floats i*LANES to (i+1)*LANES of a
 contiguous array that starts at a multiple of 64 bytes (`aligned`).

@@ -1,0 +1,1 @@
+"""The SIMD kernel that computes log-mel features."""

@@ -1,0 +1,1 @@
+"""The feature store: one Zarr group, written block by block."""
