@@ -3,10 +3,10 @@
 from flows.preflight import Work
 from flows.runtime import open_cluster
 from overlap.config import RunConfig
-from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import ChildError
 from overlap.io.location import Location
+from overlap.promotion.champion import Promotion
 from tasks.champion import consider_champion, prepare_duel, remove_old_versions
 from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.predictions import apply_to_all

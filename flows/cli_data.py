@@ -98,7 +98,7 @@ def score(
 ) -> None:
     """Score predictions against labels: mean KL divergence and more."""
     from flows.console import print_json, print_table
-    from overlap.ensemble.tables import score_tables
+    from overlap.ensemble.score_tables import score_tables
     from overlap.tables import beside_trivial
 
     judged = score_tables(labels, predictions, train_labels)

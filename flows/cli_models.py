@@ -23,9 +23,9 @@ def register(app: typer.Typer) -> None:
 def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> None:
     """Published ensembles, oldest first: which is champion, and why the others are not."""
     from flows.console import OUT, predict_next, print_json, print_table
-    from overlap.ensemble.champion import read_aliases
     from overlap.ensemble.registry import list_ensembles
     from overlap.io.location import Location
+    from overlap.promotion.champion import read_aliases
 
     place = Location.of(workspace)
     records, aliases = list_ensembles(place), read_aliases(place)
@@ -70,8 +70,8 @@ def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> No
 def promote(version: str, workspace: Workspace = "workspace") -> None:
     """Make a version the champion."""
     from flows.console import OUT, predict_next
-    from overlap.ensemble import champion
     from overlap.io.location import Location
+    from overlap.promotion import champion
 
     decision = champion.promote(Location.of(workspace), version)
     OUT.print(f"champion: {decision.version}", highlight=False)
@@ -82,8 +82,8 @@ def promote(version: str, workspace: Workspace = "workspace") -> None:
 def rollback(workspace: Workspace = "workspace") -> None:
     """Make the champion before this one champion again."""
     from flows.console import OUT, predict_next
-    from overlap.ensemble import champion
     from overlap.io.location import Location
+    from overlap.promotion import champion
 
     decision = champion.rollback(Location.of(workspace))
     OUT.print(f"champion: {decision.version} ({decision.reason})", highlight=False)
@@ -106,10 +106,10 @@ def prune(
     Members that learned from the clips as they are now stay: a run may be making more of them.
     """
     from flows.console import OUT, print_json, print_next
-    from overlap.ensemble import pruning
     from overlap.io.location import Location
+    from overlap.promotion import retention
 
-    done = pruning.prune(Location.of(workspace), keep, dry_run=dry_run)
+    done = retention.prune(Location.of(workspace), keep, dry_run=dry_run)
     if as_json:
         print_json(asdict(done) | {"dry_run": dry_run})
         return
@@ -166,8 +166,8 @@ def report(
     A run writes it too; this one says who is champion now.
     """
     from flows.console import print_json, print_line, print_next
-    from overlap.ensemble.champion import find_ensemble
     from overlap.io.location import Location
+    from overlap.promotion.champion import find_ensemble
     from overlap.report import write_report
 
     place, record = find_ensemble(Location.of(workspace), version)

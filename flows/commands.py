@@ -88,7 +88,7 @@ def demo(
     prepare(verbose=verbose)
     from flows.console import bar, predict_next, print_line
     from flows.demo import make_data
-    from overlap.ensemble.tables import score_tables
+    from overlap.ensemble.score_tables import score_tables
     from overlap.synthetic import ANSWERS
     from overlap.tables import beside_trivial
 
@@ -201,8 +201,8 @@ def predict(
     from flows.console import OUT, flow_shown, look_next, print_json
     from overlap.catalog import list_clips
     from overlap.config import ClusterConfig
-    from overlap.ensemble.champion import find_ensemble
     from overlap.io.location import Location
+    from overlap.promotion.champion import find_ensemble
 
     find_ensemble(Location.of(workspace), model)
     list_clips(clips)

@@ -12,11 +12,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from overlap.ensemble import registry
-from overlap.ensemble.champion import Promotion, read_aliases
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
 from overlap.io.location import Location
+from overlap.promotion.champion import Promotion, read_aliases
 from overlap.tables import DRIFT_LEGEND, beside_trivial, drift_table, kl_table
 
 if TYPE_CHECKING:  # it brings Prefect, which a command that only looks has no use for

@@ -8,10 +8,10 @@ from flows.retrain import MEMBER_THREADS, concluded
 from flows.runtime import open_cluster
 from overlap.catalog import list_clips
 from overlap.config import ClusterConfig
-from overlap.ensemble.champion import find_ensemble
 from overlap.io.location import Location
 from overlap.io.urls import name_of
 from overlap.prediction.jobs import clips_of, plan_prediction
+from overlap.promotion.champion import find_ensemble
 from tasks.predictions import PredictReport, apply_to_all, write_predictions
 
 

@@ -17,7 +17,6 @@ from flows.preflight import Work
 from flows.runtime import open_cluster
 from overlap.catalog import Catalog, Listing, list_data
 from overlap.config import RunConfig
-from overlap.ensemble.champion import Promotion
 from overlap.ensemble.members import Members, look_at_members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import MemberError, NotReadyError, OverlapError
@@ -26,6 +25,7 @@ from overlap.features.compare import find_other, read_other
 from overlap.io.location import Location
 from overlap.io.locks import turn_on
 from overlap.pending import Pending, pending_work
+from overlap.promotion.champion import Promotion
 from overlap.training.spec import MemberRecord, MemberSpec
 from tasks.artifacts import show_members, show_run
 from tasks.catalog import catalogue

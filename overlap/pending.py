@@ -9,13 +9,13 @@ from overlap.catalog import Catalog, Listing, build_catalog, previous_catalog
 from overlap.catalog.build import named_clips
 from overlap.catalog.rows import REMOVED
 from overlap.config import RunConfig
-from overlap.ensemble.champion import is_settled
-from overlap.ensemble.gather import ensemble_name
 from overlap.ensemble.members import look_at_members
+from overlap.ensemble.publish import ensemble_name
 from overlap.ensemble.registry import published as find_published
 from overlap.errors import UserError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.promotion.champion import is_settled
 
 
 @dataclass(frozen=True)

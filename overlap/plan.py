@@ -12,7 +12,7 @@ from overlap.features.compute import Way, way
 from overlap.io.location import Location
 from overlap.pending import pending_work
 from overlap.system.accelerators import usable_bytes
-from overlap.training.memory import MemoryPlan, plan_memory
+from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.spec import MEMBERS, load_record
 
 

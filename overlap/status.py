@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from overlap.catalog import ClipRows, stored_rows
-from overlap.ensemble.champion import champion
 from overlap.ensemble.registry import list_ensembles
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import Block, FeatureStore
 from overlap.io.location import Location
+from overlap.promotion.champion import champion
 from overlap.training.spec import MEMBERS, load_record, load_spec
 
 

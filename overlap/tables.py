@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.selection import Judged
 from overlap.features.compare import DriftRow
+from overlap.promotion.champion import Promotion
 from overlap.system.energy import watt_hours
 from overlap.training.spec import MemberRecord
 

@@ -6,13 +6,13 @@ import numpy as np
 
 from overlap.catalog import Catalog
 from overlap.ensemble import registry
-from overlap.ensemble.champion import champion
 from overlap.errors import CorruptError, OverlapError
 from overlap.features import Block, FeatureStore, block_job
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
 from overlap.features.store.layout import SPLITS
 from overlap.io.location import Location
+from overlap.promotion.champion import champion
 from overlap.training.spec import MEMBERS, PREDICTIONS_FILE, MemberRecord, load_record, test_key
 
 

@@ -9,10 +9,10 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord, folder_of, report_of, submission_of
 from overlap.io.location import Location
 from overlap.pictures import data_address, draw_growth, draw_training, png
+from overlap.promotion.champion import Promotion
 from overlap.tables import duel_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
 

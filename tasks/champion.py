@@ -4,11 +4,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from overlap.config import PromotionConfig
-from overlap.ensemble.champion import Promotion, consider, opponent
-from overlap.ensemble.newcomers import DuelPlan, plan_duel
-from overlap.ensemble.pruning import Pruned, prune
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.io.location import Location
+from overlap.promotion.challenge import DuelPlan, plan_duel
+from overlap.promotion.champion import Promotion, consider, opponent
+from overlap.promotion.retention import Pruned, prune
 from tasks.artifacts import show_duel
 
 

@@ -5,8 +5,8 @@ from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import Catalog
 from overlap.config import RunConfig
-from overlap.ensemble.gather import publish
 from overlap.ensemble.members import look_at_members
+from overlap.ensemble.publish import publish
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore
 from overlap.io.location import Location

@@ -39,7 +39,7 @@ def apply_on_worker(job: PredictionJob, topic: str) -> None:
         location = Location(f"{folder}/job.json")
         location.write_record(job)
         run_child(
-            "overlap.training.apply",
+            "overlap.prediction.worker",
             [str(location)],
             lambda event: report(topic, event),
             still_wanted(),

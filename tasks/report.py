@@ -3,9 +3,9 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from overlap.ensemble.champion import Promotion
 from overlap.ensemble.registry import EnsembleRecord, report_of
 from overlap.io.location import Location
+from overlap.promotion.champion import Promotion
 from overlap.report import write_report
 
 

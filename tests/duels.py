@@ -12,7 +12,7 @@ from steps import publish_record, published
 from overlap.catalog import Catalog
 from overlap.catalog.rows import OK
 from overlap.config import AudioFormat
-from overlap.ensemble.knowledge import Knowledge, naming
+from overlap.ensemble.exposure import Knowledge, naming
 from overlap.ensemble.registry import PREDICTIONS_FILE, EnsembleRecord, folder_of, read_predictions
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl

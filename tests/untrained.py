@@ -7,13 +7,13 @@ from pooled import noisy
 
 from overlap.catalog import Catalog, partition
 from overlap.config import RunConfig
-from overlap.ensemble.champion import consider
-from overlap.ensemble.gather import publish
 from overlap.ensemble.members import look_at_members
+from overlap.ensemble.publish import publish
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
+from overlap.promotion.champion import consider
 from overlap.training.spec import (
     PREDICTIONS_FILE,
     RECORD_FILE,

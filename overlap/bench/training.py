@@ -190,9 +190,9 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
     from overlap.features import FeatureStore
     from overlap.io.location import Location
     from overlap.training.device import make_deterministic, prepare_device
-    from overlap.training.feed import Ahead
+    from overlap.training.feed.memory_plan import MemoryPlan, window_chunks
+    from overlap.training.feed.sources import Ahead
     from overlap.training.member import assemble
-    from overlap.training.memory import MemoryPlan, window_chunks
     from overlap.training.spec import MemberSpec
 
     training, shape = config.training, config.features.shape

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from overlap.config import Section
 from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
-from overlap.ensemble.pools import Pool
+from overlap.ensemble.pooling import Pool
 from overlap.ensemble.selection import PoolChoice
 from overlap.errors import CorruptError
 from overlap.io.location import Location
@@ -95,7 +95,7 @@ def version_name(created: datetime, fingerprint: str) -> str:
 
 
 def read_predictions(workspace: Location, record: EnsembleRecord) -> dict[str, NDArray[Any]]:
-    """The arrays that a published ensemble keeps; see `overlap.ensemble.gather`.
+    """The arrays that a published ensemble keeps; see `overlap.ensemble.publish`.
 
     Raises:
         CorruptError: they are gone, or not what was written.

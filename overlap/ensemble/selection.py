@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from overlap.catalog import balanced
 from overlap.config import Pooling
 from overlap.ensemble.held_out import HeldOut
-from overlap.ensemble.pools import FITS, WAYS, Pool, Way
+from overlap.ensemble.pooling import FITS, WAYS, Pool, Way
 from overlap.metrics.bootstrap import SEED, interval, resampled_means, units
 from overlap.metrics.divergence import kl_per_clip
 

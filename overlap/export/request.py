@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
-from overlap.ensemble.champion import find_ensemble
 from overlap.ensemble.registry import RECORD_FILE, folder_of
 from overlap.errors import ChildError, MemberError, UserError
 from overlap.io.location import Location
+from overlap.promotion.champion import find_ensemble
 from overlap.system.worker_process import run_child
 from overlap.training.spec import MEMBERS, MODEL_FILE
 

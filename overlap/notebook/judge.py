@@ -7,7 +7,7 @@ import pandas as pd
 
 from overlap.catalog.label_tables import Table, check_distributions, match_ids, read_table
 from overlap.catalog.problems import Problems
-from overlap.ensemble.tables import score_joined
+from overlap.ensemble.score_tables import score_joined
 from overlap.errors import DataError
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread_column

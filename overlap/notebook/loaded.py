@@ -9,12 +9,12 @@ import pandas as pd
 
 from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig
-from overlap.ensemble.champion import find_ensemble
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread_column
 from overlap.notebook.sounds import Given, Path, gathered
 from overlap.prediction.jobs import members_of
+from overlap.promotion.champion import find_ensemble
 
 if TYPE_CHECKING:
     import keras
@@ -63,7 +63,7 @@ class Ensemble:
                 table = ensemble.predict("clips")
                 table[[*ensemble.words]].idxmax(axis=1)
         """
-        from overlap.training.apply import predict_batches
+        from overlap.prediction.worker import predict_batches
 
         clips = gathered(sounds, rate_hz)
         found = predict_batches(

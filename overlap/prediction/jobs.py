@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from overlap.catalog import Listing, clips_to_predict
 from overlap.catalog.inspection import NOT_OPENED
 from overlap.config import FeatureConfig, Section, fingerprint
-from overlap.ensemble.pools import Pool
+from overlap.ensemble.pooling import Pool
 from overlap.ensemble.registry import RECORD_FILE, EnsembleRecord, folder_of
 from overlap.errors import CorruptError, DataError, MemberError
 from overlap.io.location import Location

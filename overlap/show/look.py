@@ -12,7 +12,6 @@ from overlap.catalog import Catalog, previous_catalog
 from overlap.catalog.inspection import load_clip
 from overlap.catalog.problems import printable
 from overlap.config import FeatureConfig
-from overlap.ensemble.champion import find_ensemble
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import AudioError, ChildError, DataError, MemberError, NotReadyError
 from overlap.features import FeatureStore
@@ -20,6 +19,7 @@ from overlap.features.compute import compute_features
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
 from overlap.prediction.jobs import jobs_for, members_of, read_found
+from overlap.promotion.champion import find_ensemble
 from overlap.show.find import Meant, find_clip, row_of_sound
 from overlap.system.worker_process import run_child
 from overlap.training.spec import MemberRecord
@@ -157,7 +157,7 @@ def _said(voice: _Voice, file: Location) -> Said:
         (job,) = jobs_for(folder, voice.owner, record, voice.members, str(file.parent), clips)
         (folder / "job.json").write_record(job)
         try:
-            run_child("overlap.training.apply", [str(folder / "job.json")], lambda _: None)
+            run_child("overlap.prediction.worker", [str(folder / "job.json")], lambda _: None)
         except ChildError as error:
             raise MemberError(f"ensemble {record.version} cannot be applied: {error}") from None
         found = read_found(job)

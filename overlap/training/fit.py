@@ -20,9 +20,9 @@ from overlap.errors import CorruptError, DivergedError
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
 from overlap.system.energy import energy_joules
-from overlap.training.data import Batch, TrainingData
-from overlap.training.feed import Ahead, Source
-from overlap.training.keras_input import keras_input
+from overlap.training.feed.batches import Batch, TrainingData
+from overlap.training.feed.keras_input import keras_input
+from overlap.training.feed.sources import Ahead, Source
 from overlap.training.learner import Learner
 from overlap.training.spec import CHECKPOINT_FILE
 

@@ -17,10 +17,10 @@ from keras import ops
 from overlap.config import TrainingConfig
 from overlap.features import Normalisation
 from overlap.training.augment import augment
-from overlap.training.data import Batch
-from overlap.training.keras_input import keras_input
+from overlap.training.feed.batches import Batch
+from overlap.training.feed.device_dataset import Resident
+from overlap.training.feed.keras_input import keras_input
 from overlap.training.network import SCORES
-from overlap.training.resident import Resident
 from overlap.training.subset import log_partition
 
 Tensor = Any  # of whichever backend Keras runs on

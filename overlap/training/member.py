@@ -26,7 +26,6 @@ from overlap.system.accelerators import usable_bytes
 from overlap.system.peak_memory import peak_memory_mb
 from overlap.system.provenance import software
 from overlap.system.worker_process import work_as_child
-from overlap.training.data import TrainingData
 from overlap.training.device import (
     device_name,
     device_peak_mb,
@@ -34,13 +33,14 @@ from overlap.training.device import (
     on_accelerator,
     prepare_device,
 )
-from overlap.training.feed import ChunkedSource, open_source
+from overlap.training.feed.batches import TrainingData
+from overlap.training.feed.device_dataset import Resident
+from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
+from overlap.training.feed.sources import ChunkedSource, open_source
 from overlap.training.fit import Emit, predict, train
 from overlap.training.learner import Learner, build_learner
-from overlap.training.memory import MemoryPlan, plan_memory
 from overlap.training.network import build_network, precision
 from overlap.training.placement import placement_here
-from overlap.training.resident import Resident
 from overlap.training.saved import load_network, save_network
 from overlap.training.spec import (
     CHECKPOINT_FILE,

@@ -20,11 +20,11 @@ from untrained import complete, published, with_ensemble
 from overlap.catalog import Catalog
 from overlap.config import RunConfig
 from overlap.ensemble import registry
-from overlap.ensemble.champion import consider, read_aliases
 from overlap.ensemble.members import look_at_members
 from overlap.errors import OverlapError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.promotion.champion import consider, read_aliases
 from overlap.training.spec import read_predictions
 
 SEED = int(os.environ.get("OVERLAP_SEED", "1"))

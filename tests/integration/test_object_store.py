@@ -14,13 +14,13 @@ from processes import object_store
 from steps import publish_record, published
 
 from overlap.catalog import list_clips, list_data
-from overlap.ensemble import champion
-from overlap.ensemble.champion import CHAMPION_FILE, Aliases, read_aliases
 from overlap.errors import CorruptError
 from overlap.features import FeatureStore
 from overlap.io import atomic_update
 from overlap.io.location import Location
 from overlap.io.records import from_record
+from overlap.promotion import champion
+from overlap.promotion.champion import CHAMPION_FILE, Aliases, read_aliases
 
 pytestmark = pytest.mark.slow
 

@@ -9,11 +9,11 @@ from pooled import softened
 from steps import published
 
 from overlap.config import PromotionConfig
-from overlap.ensemble.duel import Contender, Duel, Ground, find_ground, judge
-from overlap.ensemble.knowledge import LEARNED
-from overlap.ensemble.newcomers import DuelPlan
-from overlap.ensemble.rule import judge_duel
+from overlap.ensemble.exposure import LEARNED
 from overlap.metrics.divergence import kl_per_clip
+from overlap.promotion.challenge import DuelPlan
+from overlap.promotion.comparison import Contender, Duel, Ground, find_ground, judge
+from overlap.promotion.policy import judge_duel
 
 RULE = PromotionConfig(min_clips=2)
 GROUPS = st.integers(1, 40)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from overlap.ensemble.pools import FITS, WAYS, Pool
+from overlap.ensemble.pooling import FITS, WAYS, Pool
 
 MEMBERS = hnp.arrays(
     np.float64, st.tuples(st.integers(1, 6), st.integers(1, 8), st.just(4)),

@@ -21,12 +21,12 @@ from overlap.config import (
     StoreConfig,
     ValidationConfig,
 )
-from overlap.ensemble.pools import pool_mean
+from overlap.ensemble.pooling import pool_mean
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.statistics import count_codes, normalisation
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl_per_clip
-from overlap.training.order import epoch_order
+from overlap.training.feed.order import epoch_order
 
 WANTED = AudioFormat(16000, 16000)
 

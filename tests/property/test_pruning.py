@@ -12,12 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from steps import publish_record, published
 
 from overlap.config import PromotionConfig
-from overlap.ensemble import champion, registry
-from overlap.ensemble.champion import read_aliases
-from overlap.ensemble.newcomers import plan_duel
-from overlap.ensemble.pruning import prune
+from overlap.ensemble import registry
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
+from overlap.promotion import champion
+from overlap.promotion.challenge import plan_duel
+from overlap.promotion.champion import read_aliases
+from overlap.promotion.retention import prune
 from overlap.training.spec import MEMBERS, MODEL_FILE
 
 

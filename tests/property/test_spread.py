@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import entr
 
-from overlap.ensemble.pools import pool_mean
+from overlap.ensemble.pooling import pool_mean
 from overlap.metrics.disagreement import spread, spread_column
 
 RAW = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(1, 5)).flatmap(

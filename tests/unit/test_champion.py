@@ -8,12 +8,13 @@ from duels import catalog_of, knowing, publish_knowing, says
 from steps import publish_record, published
 
 from overlap.config import PromotionConfig
-from overlap.ensemble import champion, registry
-from overlap.ensemble.champion import CHAMPION_FILE, HISTORY, Promotion, read_aliases
-from overlap.ensemble.newcomers import plan_duel
+from overlap.ensemble import registry
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import NotReadyError, UserError
 from overlap.io.location import Location
+from overlap.promotion import champion
+from overlap.promotion.challenge import plan_duel
+from overlap.promotion.champion import CHAMPION_FILE, HISTORY, Promotion, read_aliases
 
 CLIPS = 60
 RULE = PromotionConfig()

@@ -6,7 +6,7 @@ from pooled import held_out, noisy, softened
 
 from overlap.ensemble.curve import fit_law, grow, mean_kl_by_count
 from overlap.ensemble.held_out import trivial_kl
-from overlap.ensemble.pools import pool_mean
+from overlap.ensemble.pooling import pool_mean
 from overlap.ensemble.stopping import find_stop
 from overlap.metrics.bootstrap import interval, resampled_means
 from overlap.metrics.divergence import kl

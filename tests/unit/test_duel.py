@@ -11,19 +11,20 @@ from steps import TINY, computed
 
 from overlap.catalog import Catalog, partition
 from overlap.config import PromotionConfig, RunConfig, ValidationConfig
-from overlap.ensemble import champion, registry
-from overlap.ensemble.champion import Promotion
-from overlap.ensemble.gather import publish
-from overlap.ensemble.knowledge import LEARNED, Knowledge, known_clips
+from overlap.ensemble import registry
+from overlap.ensemble.exposure import LEARNED, Knowledge, known_clips
 from overlap.ensemble.members import look_at_members
-from overlap.ensemble.newcomers import DuelPlan, plan_duel
+from overlap.ensemble.publish import publish
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
+from overlap.prediction.worker import apply_ensemble
+from overlap.promotion import champion
+from overlap.promotion.challenge import DuelPlan, plan_duel
+from overlap.promotion.champion import Promotion
 from overlap.synthetic import MixConfig, mix
-from overlap.training.apply import apply_ensemble
-from overlap.training.feed import ChunkedSource
+from overlap.training.feed.sources import ChunkedSource
 from overlap.training.fit import predict
 from overlap.training.network import SCORES, build_network
 from overlap.training.saved import save_network

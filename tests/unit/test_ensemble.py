@@ -7,8 +7,8 @@ import pytest
 from scipy.special import rel_entr
 
 from overlap.ensemble import registry
+from overlap.ensemble.score_tables import score_tables
 from overlap.ensemble.submission import submission_table, write_table
-from overlap.ensemble.tables import score_tables
 from overlap.errors import CorruptError, DataError
 from overlap.io.location import Location
 from overlap.metrics.divergence import SMALLEST, calibration_error, kl, score, trivial_prediction

@@ -11,7 +11,7 @@ from accuracy import FLOAT16_DB, error_db
 from steps import publish_record, published
 
 from overlap.config import FeatureConfig, NetworkConfig, Resolution, Stage
-from overlap.ensemble.pools import Pool, pool_mean
+from overlap.ensemble.pooling import Pool, pool_mean
 from overlap.errors import UserError
 from overlap.export.layers import Decibels, PoolShares
 from overlap.export.network import about, check_clips, ensemble_network, pipeline_shares

@@ -9,10 +9,10 @@ from overlap.catalog import Catalog, Partition
 from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
 from overlap.features import FeatureStore
-from overlap.training.data import TrainingData
-from overlap.training.feed import Ahead, ChunkedSource, MemorySource, open_source
-from overlap.training.memory import MemoryPlan, plan_memory
-from overlap.training.order import epoch_order
+from overlap.training.feed.batches import TrainingData
+from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
+from overlap.training.feed.order import epoch_order
+from overlap.training.feed.sources import Ahead, ChunkedSource, MemorySource, open_source
 
 Ready = tuple[Catalog, FeatureStore]
 SHAPE = (64, 101, 4)

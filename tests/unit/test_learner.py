@@ -13,11 +13,11 @@ from overlap.errors import DivergedError
 from overlap.features import Normalisation
 from overlap.io.location import Location
 from overlap.training import fit
-from overlap.training.data import TrainingData
+from overlap.training.feed.batches import TrainingData
+from overlap.training.feed.device_dataset import Resident
 from overlap.training.fit import Progress, predict, train
 from overlap.training.learner import Learner, build_learner
 from overlap.training.network import build_network, precision
-from overlap.training.resident import Resident
 from overlap.training.spec import CHECKPOINT_FILE
 
 CONSTANTS = Normalisation((-70.0, -60.0), (-30.0, -30.0), (15.0, 15.0))

@@ -7,14 +7,14 @@ from untrained import Ready, complete, published, with_ensemble
 from overlap.catalog import list_data
 from overlap.config import RunConfig
 from overlap.ensemble import registry
-from overlap.ensemble.champion import consider
 from overlap.ensemble.members import Members, look_at_members
-from overlap.ensemble.pools import Pool
+from overlap.ensemble.pooling import Pool
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
 from overlap.pending import pending_work
+from overlap.promotion.champion import consider
 from overlap.tables import kl_table
 from overlap.training.spec import (
     PREDICTIONS_FILE,

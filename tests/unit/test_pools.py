@@ -5,7 +5,7 @@ import pytest
 from pooled import held_out, noisy, softened, tempered
 from pydantic import TypeAdapter
 
-from overlap.ensemble.pools import (
+from overlap.ensemble.pooling import (
     FITS,
     WAYS,
     Pool,

@@ -14,7 +14,7 @@ from steps import published
 
 from overlap.catalog import list_clips
 from overlap.config import FeatureConfig, NetworkConfig, Stage
-from overlap.ensemble.pools import Pool, pool_mean
+from overlap.ensemble.pooling import Pool, pool_mean
 from overlap.errors import CorruptError, DataError, MemberError
 from overlap.features import Normalisation
 from overlap.features.compute import compute_features
@@ -92,7 +92,7 @@ def test_one_item_is_made_ahead() -> None:
 def test_files_are_predicted_as_their_features_are(
     clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from overlap.training.apply import predict_files
+    from overlap.prediction.worker import predict_files
     from overlap.training.network import build_network
 
     monkeypatch.setattr(batches_module, "BATCH_CLIPS", 8)

@@ -5,11 +5,12 @@ from duels import catalog_of
 from steps import publish_record, published
 
 from overlap.config import RunConfig
-from overlap.ensemble import champion, pruning, registry
-from overlap.ensemble.champion import read_aliases
-from overlap.ensemble.pruning import prune
+from overlap.ensemble import registry
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
+from overlap.promotion import champion, retention
+from overlap.promotion.champion import read_aliases
+from overlap.promotion.retention import prune
 from overlap.training.spec import (
     MEMBERS,
     MODEL_FILE,
@@ -131,7 +132,7 @@ def test_a_removal_may_be_cut_off_anywhere(
     with monkeypatch.context() as patched:
         patched.setattr(Location, "remove", counted(Location.remove))
         patched.setattr(Location, "write_record", counted(Location.write_record))
-        patched.setattr(pruning, "update", counted(pruning.update))
+        patched.setattr(retention, "update", counted(retention.update))
         with pytest.raises(CutError):
             prune(workspace, 1)
     for record in registry.list_ensembles(workspace):

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog import Catalog
-from overlap.ensemble.duel import Duel, Ground, find_ground, judge, read_contender
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import CorruptError, MemberError, NotReadyError
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl_per_clip
 from overlap.prediction.jobs import PredictionJob, jobs_for, members_of, read_found
+from overlap.promotion.comparison import Duel, Ground, find_ground, judge, read_contender
 from overlap.training.spec import MemberRecord
 
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from overlap.catalog import Catalog
 from overlap.config import Section
-from overlap.ensemble.champion import CHAMPION_FILE, Aliases, read_aliases
 from overlap.ensemble.registry import ENSEMBLES, RECORD_FILE, EnsembleRecord, list_ensembles
 from overlap.errors import CorruptError
 from overlap.io.atomic_update import update
 from overlap.io.location import Location
+from overlap.promotion.champion import CHAMPION_FILE, Aliases, read_aliases
 from overlap.training.spec import MEMBERS, load_record, load_spec, training_key
 from overlap.training.spec import RECORD_FILE as MEMBER_FILE
 

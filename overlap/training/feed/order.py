@@ -10,7 +10,7 @@ it was trained.
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.training.memory import window_chunks
+from overlap.training.feed.memory_plan import window_chunks
 
 
 def epoch_order(

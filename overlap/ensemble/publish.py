@@ -11,8 +11,8 @@ from overlap.catalog import Catalog
 from overlap.config import RunConfig, fingerprint
 from overlap.ensemble import registry
 from overlap.ensemble.curve import Growth, grow
+from overlap.ensemble.exposure import known_clips, naming
 from overlap.ensemble.held_out import gather_held_out, trivial_kl
-from overlap.ensemble.knowledge import known_clips, naming
 from overlap.ensemble.members import Members, ready_members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.selection import select_pool

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.features import FeatureStore
-from overlap.training.memory import MemoryPlan
+from overlap.training.feed.memory_plan import MemoryPlan
 
 Item = TypeVar("Item")
 

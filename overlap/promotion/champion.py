@@ -11,8 +11,6 @@ from typing import Literal
 from pydantic import Field
 
 from overlap.config import PromotionConfig, Section
-from overlap.ensemble.duel import Duel
-from overlap.ensemble.newcomers import DuelPlan
 from overlap.ensemble.registry import (
     ENSEMBLES,
     RECORD_FILE,
@@ -21,10 +19,12 @@ from overlap.ensemble.registry import (
     load_ensemble,
     now,
 )
-from overlap.ensemble.rule import Verdict, in_hand, judge_duel
 from overlap.errors import NotReadyError, UserError
 from overlap.io.atomic_update import update
 from overlap.io.location import Location
+from overlap.promotion.challenge import DuelPlan
+from overlap.promotion.comparison import Duel
+from overlap.promotion.policy import Verdict, in_hand, judge_duel
 
 CHAMPION_FILE = "champion.json"
 HISTORY = 100

@@ -1,4 +1,4 @@
-"""An ensemble applied to files: `python -m overlap.training.apply JOB`.
+"""An ensemble applied to files: `python -m overlap.prediction.worker JOB`.
 
 JOB is a file that holds a `PredictionJob`. The networks are loaded once; the clips go through them
 batch by batch, while a thread makes the features of the next batch. In a process of its own, for

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from overlap.catalog import Partition
 from overlap.config import TrainingConfig
-from overlap.training.feed import Source
-from overlap.training.order import epoch_order
+from overlap.training.feed.order import epoch_order
+from overlap.training.feed.sources import Source
 
 Batch = tuple[dict[str, NDArray[Any]]]
 """What Keras calls `x` alone: the learner's inputs by name."""

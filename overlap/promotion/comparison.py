@@ -4,7 +4,7 @@ Those are the challenger's held-out clips, by the sound they hold now, as far as
 
 - has a held-out prediction of the same sound, or
 - never learned from it nor from its group, since it is newer: then the champion predicts it now
-  (`overlap.ensemble.newcomers`).
+  (`overlap.promotion.challenge`).
 
 Labels are those of today for both. What is compared is the difference clip by clip, and its
 interval comes from drawing clips again, whole groups together where there are enough.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, are_grouped
 from overlap.config import Section
-from overlap.ensemble.knowledge import UNKNOWN, Knowledge, audio_of, naming
+from overlap.ensemble.exposure import UNKNOWN, Knowledge, audio_of, naming
 from overlap.ensemble.registry import EnsembleRecord, read_predictions
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from overlap.config import PromotionConfig
-from overlap.ensemble.duel import Duel
-from overlap.ensemble.newcomers import DuelPlan
+from overlap.promotion.challenge import DuelPlan
+from overlap.promotion.comparison import Duel
 
 
 class Verdict(NamedTuple):

@@ -1,0 +1,1 @@
+"""Which ensemble is champion: comparison, policy, promotion and retention."""

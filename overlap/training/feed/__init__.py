@@ -1,0 +1,1 @@
+"""From the feature store to the batches of an epoch."""
