@@ -12,7 +12,7 @@ from overlap.config import RunConfig
 from overlap.errors import CorruptError
 
 if TYPE_CHECKING:
-    from overlap.plan import RunPlan
+    from overlap.workspace.plan import RunPlan
 
 RUNS = 20
 """Runs of missing blocks that `status` names; `--json` names all."""
@@ -29,7 +29,7 @@ def plan(config: RunConfig, as_json: bool) -> None:
     """What a run would do: work, bytes, memory and time; it measures for two seconds."""
     from flows.console import print_json, print_next, print_table
     from overlap.features.compare import find_other
-    from overlap.plan import plan_run
+    from overlap.workspace.plan import plan_run
 
     find_other(config)  # a run would refuse a wrong address too
     cluster = config.cluster
@@ -77,7 +77,7 @@ def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
     """What a workspace holds."""
     from flows.console import predict_next, print_json, print_next, print_table
     from overlap.io.location import Location
-    from overlap.status import read_status
+    from overlap.workspace.status import read_status
 
     found = read_status(Location.of(workspace))
     if as_json:
@@ -134,9 +134,9 @@ def verify(
 ) -> None:
     """Whether what a workspace holds is what was written there."""
     from flows.console import OUT, print_json
-    from overlap import verify as library
     from overlap.io.location import Location
     from overlap.io.locks import turn_on
+    from overlap.workspace import verify as library
 
     place = Location.of(workspace)
     result = library.verify_workspace(place, None if everything else recompute)

@@ -168,7 +168,7 @@ def pool(config: RunConfig, as_json: bool) -> None:
 def _refuse_changed_data(config: RunConfig) -> None:
     """A stage on its own works on complete features of the data as it is now."""
     from overlap.catalog import list_data
-    from overlap.pending import pending_work
+    from overlap.workspace.pending import pending_work
 
     pending = pending_work(config, list_data(config.data))
     if pending.features:

@@ -8,7 +8,7 @@ from overlap.catalog import list_data
 from overlap.config import RunConfig
 from overlap.errors import TakenError
 from overlap.io.location import Location
-from overlap.pending import pending_work
+from overlap.workspace.pending import pending_work
 
 
 @flow(name="nightly-retrain", flow_run_name="nightly-{config.data_name}-{config.preset}")

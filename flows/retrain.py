@@ -24,9 +24,9 @@ from overlap.features import FeatureStore
 from overlap.features.compare import find_other, read_other
 from overlap.io.location import Location
 from overlap.io.locks import turn_on
-from overlap.pending import Pending, pending_work
 from overlap.promotion.champion import Promotion
 from overlap.training.spec import MemberRecord, MemberSpec
+from overlap.workspace.pending import Pending, pending_work
 from tasks.artifacts import show_members, show_run
 from tasks.catalog import catalogue
 from tasks.cluster import NO_CLUSTER, Cluster

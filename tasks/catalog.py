@@ -10,9 +10,9 @@ from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import Listing, build_catalog, previous_catalog
 from overlap.config import ChecksConfig, FeatureConfig
-from overlap.costs import StageCost, add_cost
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.workspace.costs import StageCost, add_cost
 from tasks.cluster import NO_CLUSTER, Cluster, connect
 from tasks.fan_out import fan_out
 from tasks.progress import note, stage

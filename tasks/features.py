@@ -9,13 +9,13 @@ from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import stored_rows
 from overlap.config import FeatureConfig, Section, StoreConfig
-from overlap.costs import StageCost, add_cost
 from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extract_block
 from overlap.features.compare import DriftRow, OtherSet, compare
 from overlap.features.compute import Way, fallback, warm_up, way
 from overlap.io.location import Location
 from overlap.system.energy import Readings, joules_of
 from overlap.tables import DRIFT_LEGEND, drift_table
+from overlap.workspace.costs import StageCost, add_cost
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker
 from tasks.progress import note, stage

@@ -1,9 +1,9 @@
 """What an ensemble cost: time and energy of its stages and members."""
 
-from overlap.costs import StageCost
 from overlap.report.facts import Facts
 from overlap.report.parts import Rows, Tile
 from overlap.system.energy import watt_hours
+from overlap.workspace.costs import StageCost
 
 STAGES = {"check": "checking the clips", "features": "features"}
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, ValidationConfig
-from overlap.costs import StageCost, read_costs
 from overlap.ensemble.held_out import gather_held_out
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles
 from overlap.ensemble.registry import read_predictions as read_ensemble
@@ -21,6 +20,7 @@ from overlap.metrics.divergence import kl_per_clip
 from overlap.promotion.champion import Promotion, read_aliases
 from overlap.training.spec import MEMBERS, MemberRecord, load_record
 from overlap.training.spec import read_predictions as read_member
+from overlap.workspace.costs import StageCost, read_costs
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from overlap.features import FeatureStore
 from overlap.features.reference import mel_filters, reference_features
 from overlap.features.store.coordinates import frame_times_s, mel_centres_hz
 from overlap.io.location import Location
-from overlap.verify import repair, verify_workspace
+from overlap.workspace.verify import repair, verify_workspace
 
 Ready = tuple[Catalog, FeatureStore]
 OTHER = FeatureConfig(mels=40, hop=200, fmin_hz=300, fmax_hz=4000)

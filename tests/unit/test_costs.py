@@ -6,11 +6,11 @@ import pytest
 from untrained import Ready, champion_of
 
 from overlap.config import FeatureConfig, RunConfig
-from overlap.costs import COSTS_FILE, StageCost, add_cost, read_costs
 from overlap.io.location import Location
 from overlap.report.costs import stages_table
 from overlap.report.facts import gather_facts
 from overlap.system.energy import Readings, joules_of, processor_joules
+from overlap.workspace.costs import COSTS_FILE, StageCost, add_cost, read_costs
 
 FEATURES = FeatureConfig()
 

@@ -13,14 +13,14 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
-from overlap.pending import pending_work
 from overlap.promotion.champion import consider
 from overlap.tables import kl_table
 from overlap.training.spec import (
     PREDICTIONS_FILE,
     plan_members,
 )
-from overlap.verify import verify_workspace
+from overlap.workspace.pending import pending_work
+from overlap.workspace.verify import verify_workspace
 
 FOLDS = {"holdout": 0, "folds": 2}
 

@@ -10,7 +10,6 @@ import pytest
 from steps import catalogue
 
 from flows.cli_workspace import _total
-from overlap import calibration
 from overlap.bench import features as bench
 from overlap.catalog import Catalog, list_data
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
@@ -18,16 +17,17 @@ from overlap.errors import DataError, UserError
 from overlap.features import FeatureStore
 from overlap.features.memory import feature_worker_bytes
 from overlap.io.location import Location
-from overlap.pending import Pending, pending_work
-from overlap.plan import plan_run
 from overlap.training.spec import plan_members
+from overlap.workspace import throughput
+from overlap.workspace.pending import Pending, pending_work
+from overlap.workspace.plan import plan_run
 
 Ready = tuple[Catalog, FeatureStore]
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "SECONDS", 0.1)
+    monkeypatch.setattr(throughput, "SECONDS", 0.1)
 
 
 def pending(config: RunConfig) -> Pending:

@@ -19,7 +19,7 @@ from overlap.errors import AudioError, DataError, UserError
 from overlap.io import zip_archive
 from overlap.io.bulk_read import TooLargeError
 from overlap.io.location import Location
-from overlap.pending import pending_work
+from overlap.workspace.pending import pending_work
 
 WANTED = AudioFormat(100, 100)
 FILES = {

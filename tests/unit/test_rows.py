@@ -19,7 +19,7 @@ from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore, block_job, block_jobs
 from overlap.io.location import Location
-from overlap.status import read_status, runs
+from overlap.workspace.status import read_status, runs
 
 Ready = tuple[Catalog, FeatureStore]
 

@@ -14,9 +14,9 @@ from overlap.config import RunConfig
 from overlap.errors import CorruptError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.pending import pending_work
-from overlap.status import read_status
-from overlap.verify import repair, verify_workspace
+from overlap.workspace.pending import pending_work
+from overlap.workspace.status import read_status
+from overlap.workspace.verify import repair, verify_workspace
 
 Ready = tuple[Catalog, FeatureStore]
 

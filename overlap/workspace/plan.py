@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from overlap.calibration import calibrate
 from overlap.catalog import list_data
 from overlap.catalog.build import check_tables
 from overlap.config import RunConfig
 from overlap.features.compute import Way, way
 from overlap.io.location import Location
-from overlap.pending import pending_work
 from overlap.system.accelerators import usable_bytes
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.spec import MEMBERS, load_record
+from overlap.workspace.pending import pending_work
+from overlap.workspace.throughput import calibrate
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""A workspace: its state, what a run has to do, what it costs, and verification."""
