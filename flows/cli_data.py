@@ -99,7 +99,7 @@ def score(
     """Score predictions against labels: mean KL divergence and more."""
     from flows.console import print_json, print_table
     from overlap.ensemble.score_tables import score_tables
-    from overlap.tables import beside_trivial
+    from overlap.reporting.tables import beside_trivial
 
     judged = score_tables(labels, predictions, train_labels)
     if as_json:

@@ -168,7 +168,7 @@ def report(
     from flows.console import print_json, print_line, print_next
     from overlap.io.location import Location
     from overlap.promotion.champion import find_ensemble
-    from overlap.report import write_report
+    from overlap.reporting.page import write_report
 
     place, record = find_ensemble(Location.of(workspace), version)
     written = write_report(place, record)

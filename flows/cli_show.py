@@ -12,7 +12,7 @@ from overlap.errors import UserError
 
 if TYPE_CHECKING:
     from overlap.io.location import Location
-    from overlap.show import ShownClip
+    from overlap.reporting.clip_inspection import ShownClip
 
 SAID = 5
 """Words of a prediction that are printed; the picture has more, `--json` all."""
@@ -49,8 +49,9 @@ def show(
     prepare(verbose=False)
     from flows.console import print_json
     from overlap.io.location import Location
-    from overlap.pictures import png
-    from overlap.show import draw_clip, look_at
+    from overlap.reporting.clip_inspection import look_at
+    from overlap.reporting.clip_picture import draw_clip
+    from overlap.reporting.figures import png
 
     target = None if out is None else picture_target(out)
     check_openable(target, asked=open_it)
@@ -96,7 +97,7 @@ def check_openable(target: "Location | None", *, asked: bool) -> None:
 
 def _tell(shown: "ShownClip", target: "Location", workspace: str) -> None:
     from flows.console import in_workspace, print_line, print_next
-    from overlap.show.draw import title
+    from overlap.reporting.clip_picture import title
 
     lines = [("picture", str(target)), ("clip", title(shown))]
     if shown.said is not None:

@@ -89,8 +89,8 @@ def demo(
     from flows.console import bar, predict_next, print_line
     from flows.demo import make_data
     from overlap.ensemble.score_tables import score_tables
+    from overlap.reporting.tables import beside_trivial
     from overlap.synthetic import ANSWERS
-    from overlap.tables import beside_trivial
 
     data = make_data(folder, bar)
     config = RunConfig(data=str(data), workspace=str(folder / "workspace"))

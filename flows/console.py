@@ -17,7 +17,7 @@ from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion, read_aliases
-from overlap.tables import DRIFT_LEGEND, beside_trivial, drift_table, kl_table
+from overlap.reporting.tables import DRIFT_LEGEND, beside_trivial, drift_table, kl_table
 
 if TYPE_CHECKING:  # it brings Prefect, which a command that only looks has no use for
     from tasks.features import FeatureReport

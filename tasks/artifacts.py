@@ -11,9 +11,9 @@ from prefect.artifacts import (
 
 from overlap.ensemble.registry import EnsembleRecord, folder_of, report_of, submission_of
 from overlap.io.location import Location
-from overlap.pictures import data_address, draw_growth, draw_training, png
 from overlap.promotion.champion import Promotion
-from overlap.tables import duel_table, kl_table, members_table
+from overlap.reporting.figures import data_address, draw_growth, draw_training, png
+from overlap.reporting.tables import duel_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extr
 from overlap.features.compare import DriftRow, OtherSet, compare
 from overlap.features.compute import Way, fallback, warm_up, way
 from overlap.io.location import Location
+from overlap.reporting.tables import DRIFT_LEGEND, drift_table
 from overlap.system.energy import Readings, joules_of
-from overlap.tables import DRIFT_LEGEND, drift_table
 from overlap.workspace.costs import StageCost, add_cost
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker

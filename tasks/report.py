@@ -6,7 +6,7 @@ from prefect.cache_policies import NO_CACHE
 from overlap.ensemble.registry import EnsembleRecord, report_of
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion
-from overlap.report import write_report
+from overlap.reporting.page import write_report
 
 
 @task(name="report", cache_policy=NO_CACHE)

@@ -9,7 +9,7 @@ from untrained import Ready, champion_of
 
 from overlap.config import RunConfig
 from overlap.io.location import Location
-from overlap.report import write_report
+from overlap.reporting.page import write_report
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 

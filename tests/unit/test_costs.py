@@ -7,8 +7,8 @@ from untrained import Ready, champion_of
 
 from overlap.config import FeatureConfig, RunConfig
 from overlap.io.location import Location
-from overlap.report.costs import stages_table
-from overlap.report.facts import gather_facts
+from overlap.reporting.cost_section import stages_table
+from overlap.reporting.report_data import gather_facts
 from overlap.system.energy import Readings, joules_of, processor_joules
 from overlap.workspace.costs import COSTS_FILE, StageCost, add_cost, read_costs
 

@@ -13,7 +13,7 @@ from overlap.features.compare import compare, find_other, read_other
 from overlap.features.drift import drift
 from overlap.features.statistics import count_codes
 from overlap.io.location import Location
-from overlap.tables import drift_table
+from overlap.reporting.tables import drift_table
 from overlap.training.spec import plan_members
 
 Ready = tuple[Catalog, FeatureStore]

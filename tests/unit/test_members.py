@@ -14,7 +14,7 @@ from overlap.errors import NotReadyError
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
 from overlap.promotion.champion import consider
-from overlap.tables import kl_table
+from overlap.reporting.tables import kl_table
 from overlap.training.spec import (
     PREDICTIONS_FILE,
     plan_members,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from steps import published
 
-from overlap import pictures
 from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
+from overlap.reporting import figures
 from overlap.training.spec import MemberRecord
 
 
@@ -29,22 +29,22 @@ def record(points: int):
 
 
 def test_the_ensembles_picture_has_curve_members_and_trivial_prediction() -> None:
-    image = pixels(pictures.png(pictures.draw_growth(record(3))))
+    image = pixels(figures.png(figures.draw_growth(record(3))))
     assert image.shape == (396, 792, 3)
-    for colour in (pictures.MEMBER, pictures.ENSEMBLE, pictures.TRIVIAL):
+    for colour in (figures.MEMBER, figures.ENSEMBLE, figures.TRIVIAL):
         assert coloured(image, colour) > 20, colour
 
 
 def test_the_fitted_law_reaches_beyond_the_last_member() -> None:
     law = {"law": PowerLaw(0.5, 0.1, 1.0), "more": Forecast(5, 0.51, 0.02, 0.0, 0.04)}
     with_law = record(3).model_copy(update=law)
-    plain, longer = (pixels(pictures.png(pictures.draw_growth(r))) for r in (record(3), with_law))
-    assert coloured(longer[:, 500:], pictures.ENSEMBLE) > 50
+    plain, longer = (pixels(figures.png(figures.draw_growth(r))) for r in (record(3), with_law))
+    assert coloured(longer[:, 500:], figures.ENSEMBLE) > 50
     assert not np.array_equal(plain, longer)
 
 
 def test_without_held_out_clips_there_is_no_picture() -> None:
-    assert pictures.draw_growth(published("v")) is None
+    assert figures.draw_growth(published("v")) is None
 
 
 @pytest.mark.parametrize("key", ["held_out_kl", "loss"])
@@ -53,5 +53,5 @@ def test_a_line_per_member(key: str) -> None:
     if key == "loss":
         history = [{"loss": epoch["loss"]} for epoch in history]
     one = MemberRecord.model_construct(history=history, kept_epoch=3)
-    image = pixels(pictures.png(pictures.draw_training([one, one])))
-    assert coloured(image, pictures.ENSEMBLE) > 20  # the kept epoch
+    image = pixels(figures.png(figures.draw_training([one, one])))
+    assert coloured(image, figures.ENSEMBLE) > 20  # the kept epoch

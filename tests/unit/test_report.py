@@ -12,10 +12,9 @@ from untrained import Ready, champion_of
 
 from overlap.config import RunConfig
 from overlap.ensemble.registry import EnsembleRecord, report_of
-from overlap.report import write_report
-from overlap.report.facts import gather_facts
-from overlap.report.page import CLIPS_SHOWN, render
-from overlap.report.words import find_mistakes, likeliest, words_told
+from overlap.reporting.page import CLIPS_SHOWN, render, write_report
+from overlap.reporting.per_word import find_mistakes, likeliest, words_told
+from overlap.reporting.report_data import gather_facts
 
 FOLDS = {"holdout": 0, "folds": 2}
 NOTHING = {"holdout": 0, "folds": 0}

@@ -20,10 +20,10 @@ from overlap.config import FeatureConfig, Resolution, RunConfig
 from overlap.errors import DataError, NotReadyError, UserError
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
-from overlap.pictures import ENSEMBLE, MEMBER, TRIVIAL, png
-from overlap.show import Said, ShownClip, draw_clip, look_at
-from overlap.show.draw import WORDS_SHOWN, frequency_ticks, words_shown
-from overlap.show.find import find_clip
+from overlap.reporting.clip_inspection import Said, ShownClip, look_at
+from overlap.reporting.clip_lookup import find_clip
+from overlap.reporting.clip_picture import WORDS_SHOWN, draw_clip, frequency_ticks, words_shown
+from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, png
 
 NARROW = FeatureConfig(
     rate_hz=8000, mels=20, fmin_hz=1100, fmax_hz=1900,
@@ -259,7 +259,7 @@ def test_equal_clips_give_equal_pictures() -> None:
 def test_labels_need_a_catalogue_with_words(ready: Ready) -> None:
     catalog: Catalog = ready[0]
     bare = replace(catalog, words=(), labels=np.empty((len(catalog), 0)))
-    from overlap.show.look import _labels
+    from overlap.reporting.clip_inspection import _labels
 
     assert _labels(bare, 0) is None
     assert _labels(catalog, 0) is not None
@@ -291,7 +291,8 @@ def test_only_a_file_of_this_machine_is_opened(tmp_path: Path) -> None:
 
 def test_what_only_looks_loads_no_prefect() -> None:
     said = (
-        "import sys, flows.console, flows.cli_show, overlap.show; print('prefect' in sys.modules)"
+        "import sys, flows.console, flows.cli_show, overlap.reporting.clip_inspection;"
+        "print('prefect' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

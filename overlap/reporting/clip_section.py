@@ -12,8 +12,8 @@ from overlap.catalog import Catalog
 from overlap.errors import AudioError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.pictures import data_address
-from overlap.report.facts import HeldOutClips
+from overlap.reporting.figures import data_address
+from overlap.reporting.report_data import HeldOutClips
 
 MOST_SAID = 6
 """Words shown of a prediction."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.pictures import ENSEMBLE, MEMBER, TRIVIAL, drawing
-from overlap.report.words import Mistakes
+from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, drawing
+from overlap.reporting.per_word import Mistakes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from overlap.config import Resolution
 from overlap.features.store.coordinates import frame_times_s, mel_centres_hz
-from overlap.pictures import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL
-from overlap.report.clips import RANGE_DB
-from overlap.show.look import ShownClip
+from overlap.reporting.clip_inspection import ShownClip
+from overlap.reporting.clip_section import RANGE_DB
+from overlap.reporting.figures import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

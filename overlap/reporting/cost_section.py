@@ -1,7 +1,7 @@
 """What an ensemble cost: time and energy of its stages and members."""
 
-from overlap.report.facts import Facts
-from overlap.report.parts import Rows, Tile
+from overlap.reporting.html import Rows, Tile
+from overlap.reporting.report_data import Facts
 from overlap.system.energy import watt_hours
 from overlap.workspace.costs import StageCost
 

@@ -20,7 +20,7 @@ from overlap.io.location import Location
 from overlap.metrics.divergence import kl
 from overlap.prediction.jobs import jobs_for, members_of, read_found
 from overlap.promotion.champion import find_ensemble
-from overlap.show.find import Meant, find_clip, row_of_sound
+from overlap.reporting.clip_lookup import Meant, find_clip, row_of_sound
 from overlap.system.worker_process import run_child
 from overlap.training.spec import MemberRecord
 

@@ -10,13 +10,13 @@ from overlap.ensemble.registry import EnsembleRecord, report_of
 from overlap.features.compare import compare
 from overlap.io.location import Location
 from overlap.metrics.divergence import calibration_error
-from overlap.pictures import draw_growth, draw_training, learning_curves
-from overlap.report import charts, clips
-from overlap.report.costs import cost_tiles, stages_table
-from overlap.report.facts import Facts, HeldOutClips, gather_facts
-from overlap.report.parts import Chart, Rows, Tile
-from overlap.report.words import find_mistakes, words_told
-from overlap.tables import (
+from overlap.reporting import charts, clip_section
+from overlap.reporting.cost_section import cost_tiles, stages_table
+from overlap.reporting.figures import draw_growth, draw_training, learning_curves
+from overlap.reporting.html import Chart, Rows, Tile
+from overlap.reporting.per_word import find_mistakes, words_told
+from overlap.reporting.report_data import Facts, HeldOutClips, gather_facts
+from overlap.reporting.tables import (
     DRIFT_LEGEND,
     beside_trivial,
     drift_table,
@@ -57,7 +57,7 @@ def render(facts: Facts) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     pages = Environment(
-        loader=PackageLoader("overlap.report", "."), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("overlap.reporting", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     record = facts.record
@@ -177,8 +177,8 @@ def _held_out(facts: Facts, held_out: HeldOutClips) -> dict[str, Any]:
         ],
     )
 
-    def shown(places: list[int]) -> list[clips.Shown]:
-        return [clips.show(held_out, place, facts.catalog, facts.store) for place in places]
+    def shown(places: list[int]) -> list[clip_section.Shown]:
+        return [clip_section.show(held_out, place, facts.catalog, facts.store) for place in places]
 
     return {
         "clips": len(held_out.rows),
@@ -199,8 +199,8 @@ def _held_out(facts: Facts, held_out: HeldOutClips) -> dict[str, Any]:
             }
             for one in words_told(words, labels, pooled)
         ],
-        "worst": shown(clips.worst(held_out, CLIPS_SHOWN)),
-        "apart": shown(clips.most_apart(held_out, CLIPS_SHOWN)),
+        "worst": shown(clip_section.worst(held_out, CLIPS_SHOWN)),
+        "apart": shown(clip_section.most_apart(held_out, CLIPS_SHOWN)),
     }
 
 
