@@ -15,22 +15,22 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from overlap.api.ensemble import Ensemble, load_ensemble
+    from overlap.api.extract import extract_features
+    from overlap.api.scoring import score
     from overlap.config import FeatureConfig
     from overlap.metrics.divergence import Score
-    from overlap.notebook.extract import extract_features
-    from overlap.notebook.judge import score
-    from overlap.notebook.loaded import Ensemble, load_ensemble
 
 __version__ = version("overlap")
 __all__ = ["Ensemble", "FeatureConfig", "Score", "extract_features", "load_ensemble", "score"]
 
 _HOME = {
-    "Ensemble": "overlap.notebook.loaded",
+    "Ensemble": "overlap.api.ensemble",
     "FeatureConfig": "overlap.config",
     "Score": "overlap.metrics.divergence",
-    "extract_features": "overlap.notebook.extract",
-    "load_ensemble": "overlap.notebook.loaded",
-    "score": "overlap.notebook.judge",
+    "extract_features": "overlap.api.extract",
+    "load_ensemble": "overlap.api.ensemble",
+    "score": "overlap.api.scoring",
 }
 """Where each name is."""
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from overlap.api.sounds import Given, Path, gathered
 from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread_column
-from overlap.notebook.sounds import Given, Path, gathered
 from overlap.prediction.jobs import members_of
 from overlap.promotion.champion import find_ensemble
 

@@ -5,6 +5,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
+from overlap.api.sounds import Path
 from overlap.catalog.label_tables import Table, check_distributions, match_ids, read_table
 from overlap.catalog.problems import Problems
 from overlap.ensemble.score_tables import score_joined
@@ -12,7 +13,6 @@ from overlap.errors import DataError
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread_column
 from overlap.metrics.divergence import Score
-from overlap.notebook.sounds import Path
 
 Rows: TypeAlias = pd.DataFrame | Path
 """A table with an id (a column, or the index) and one column per word; or its CSV file."""

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from overlap.api.sounds import Given, gathered
 from overlap.audio.decode import Clip
 from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig
 from overlap.errors import AudioError
-from overlap.notebook.sounds import Given, gathered
 
 
 def extract_features(
