@@ -2,8 +2,8 @@
 
 from prefect import flow
 
-from flows.exclusive import only_run_on
 from flows.retrain import RunReport, concluded, run_stages
+from flows.service.limits import only_run_on
 from overlap.catalog import list_data
 from overlap.config import RunConfig
 from overlap.errors import TakenError

@@ -3,9 +3,9 @@
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.preflight import Work
+from flows.clusters.opening import open_cluster
+from flows.clusters.preflight import Work
 from flows.retrain import MEMBER_THREADS, concluded
-from flows.runtime import open_cluster
 from overlap.catalog import list_clips
 from overlap.config import ClusterConfig
 from overlap.io.location import Location

@@ -11,10 +11,10 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.champion import settle_champion
-from flows.exclusive import is_deployed, only_run_on
-from flows.preflight import Work
-from flows.runtime import open_cluster
+from flows.clusters.opening import open_cluster
+from flows.clusters.preflight import Work
+from flows.promotion import settle_champion
+from flows.service.limits import is_deployed, only_run_on
 from overlap.catalog import Catalog, Listing, list_data
 from overlap.config import RunConfig
 from overlap.ensemble.members import Members, look_at_members

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 import psutil
 import pytest
 
-from flows import runtime
+from flows.clusters import opening
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterLostError
 
@@ -43,12 +43,12 @@ def killed_as_they_start(most: int) -> Iterator[list[int]]:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a person was told."""
     notes: list[str] = []
-    monkeypatch.setattr(runtime, "note", notes.append)
+    monkeypatch.setattr(opening, "note", notes.append)
     return notes
 
 
 def start() -> None:
-    with runtime._scheduler(ClusterConfig(cpu_workers=1), training=False) as (address, _):
+    with opening._scheduler(ClusterConfig(cpu_workers=1), training=False) as (address, _):
         assert address.startswith("tcp://127.0.0.1:")
 
 

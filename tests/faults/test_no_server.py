@@ -6,7 +6,7 @@ import httpx
 import pytest
 from processes import free_port
 
-from flows.servers import unreachable
+from flows.service.servers import unreachable
 from overlap.errors import MemberError
 
 

@@ -14,8 +14,8 @@ import pytest
 from clusters import Operated
 from distributed import Client, get_worker
 
-from flows.preflight import Work
-from flows.runtime import open_cluster
+from flows.clusters.opening import open_cluster
+from flows.clusters.preflight import Work
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterError
 from overlap.io.location import Location

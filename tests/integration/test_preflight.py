@@ -11,8 +11,8 @@ from clusters import GPU, of_another_version, scheduler, worker
 from distributed import Client
 
 import overlap as library
-from flows.preflight import Work
-from flows.runtime import open_cluster
+from flows.clusters.opening import open_cluster
+from flows.clusters.preflight import Work
 from overlap.catalog import list_data
 from overlap.config import ClusterConfig, RunConfig
 from overlap.errors import ClusterError

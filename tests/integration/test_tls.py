@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from processes import free_port
 
-from flows.preflight import Work
-from flows.runtime import open_cluster
+from flows.clusters.opening import open_cluster
+from flows.clusters.preflight import Work
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterError
 from overlap.io.location import Location

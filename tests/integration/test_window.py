@@ -14,8 +14,8 @@ from clusters import GPU, scheduler, worker
 from distributed import Client, SchedulerPlugin
 from processes import stop
 
-from flows.preflight import Work
-from flows.runtime import open_cluster
+from flows.clusters.opening import open_cluster
+from flows.clusters.preflight import Work
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterLostError
 from overlap.io.location import Location

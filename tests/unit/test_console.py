@@ -6,8 +6,8 @@ import pytest
 import typer
 from commands import refusal
 
-from flows.commands import Commands
-from flows.console import ERR, OUT, look_next, print_table
+from flows.cli.commands import Commands
+from flows.cli.console import ERR, OUT, look_next, print_table
 from tasks.progress import TERMINAL
 
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from commands import refusal
 
-from flows.environment import QUIET_HOSTS
+from flows.service.environment import QUIET_HOSTS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"

@@ -10,8 +10,8 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.utilities.templating import apply_values
 from prefect.workers.process import ProcessJobConfiguration
 
-from flows import deployments as library
-from flows.deployments import FOLDER, Wanted, deployments
+from flows.service import deployments as library
+from flows.service.deployments import FOLDER, Wanted, deployments
 from overlap.config import RunConfig
 
 POOLS = sorted(file.stem for file in (FOLDER / "pools").glob("*.json"))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from steps import catalogue
 
-from flows.cli_workspace import _total
+from flows.cli.workspace import _total
 from overlap.bench import features as bench
 from overlap.catalog import Catalog, list_data
 from overlap.config import FeatureConfig, RunConfig, StoreConfig

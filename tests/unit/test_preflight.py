@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from flows.preflight import Work, faults_seen, words
+from flows.clusters.preflight import Work, faults_seen, words
 from overlap.catalog import list_data
 from overlap.config import ClusterConfig, RunConfig
 from overlap.io.location import Location

@@ -16,7 +16,7 @@ from tasks.progress import TERMINAL, stage
 
 WORK = """
 import time
-from flows.console import ERR
+from flows.cli.console import ERR
 from tasks.progress import TERMINAL, stage
 with TERMINAL.shown(ERR), stage("features (clips)", 4) as work:
     for _ in range(3):

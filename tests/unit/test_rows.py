@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from steps import computed
 
-from flows.cli_workspace import RUNS, _missing_rows
+from flows.cli.workspace import RUNS, _missing_rows
 from overlap.bench.scale import write_catalogue
 from overlap.catalog import Catalog, stored_rows
 from overlap.catalog import catalog as catalog_module

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from untrained import Ready
 
-from flows.cli_show import check_openable, picture_target
+from flows.cli.show import check_openable, picture_target
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, Resolution, RunConfig
 from overlap.errors import DataError, NotReadyError, UserError
@@ -291,7 +291,7 @@ def test_only_a_file_of_this_machine_is_opened(tmp_path: Path) -> None:
 
 def test_what_only_looks_loads_no_prefect() -> None:
     said = (
-        "import sys, flows.console, flows.cli_show, overlap.reporting.clip_inspection;"
+        "import sys, flows.cli.console, flows.cli.show, overlap.reporting.clip_inspection;"
         "print('prefect' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import typer
 
-from flows.commands import app
+from flows.cli.commands import app
 from overlap.config import RunConfig
 from website.commands import commands
 from website.library import ROOT, library_pages

@@ -173,7 +173,7 @@ def print_export(done: Exported) -> None:
 @contextmanager
 def flow_shown() -> Iterator[None]:
     """Around a flow of the command line: its server is started, its progress is shown."""
-    from flows.servers import start_embedded_server
+    from flows.service.servers import start_embedded_server
     from tasks.progress import TERMINAL
 
     start_embedded_server()

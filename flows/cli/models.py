@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Json, Workspace
+from flows.cli.options import Json, Workspace
 
 KEEP = 5
 """Versions that `prune` keeps where nothing else is said."""
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 @models.command("list")
 def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> None:
     """Published ensembles, oldest first: which is champion, and why the others are not."""
-    from flows.console import OUT, predict_next, print_json, print_table
+    from flows.cli.console import OUT, predict_next, print_json, print_table
     from overlap.ensemble.registry import list_ensembles
     from overlap.io.location import Location
     from overlap.promotion.champion import read_aliases
@@ -69,7 +69,7 @@ def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> No
 @models.command()
 def promote(version: str, workspace: Workspace = "workspace") -> None:
     """Make a version the champion."""
-    from flows.console import OUT, predict_next
+    from flows.cli.console import OUT, predict_next
     from overlap.io.location import Location
     from overlap.promotion import champion
 
@@ -81,7 +81,7 @@ def promote(version: str, workspace: Workspace = "workspace") -> None:
 @models.command()
 def rollback(workspace: Workspace = "workspace") -> None:
     """Make the champion before this one champion again."""
-    from flows.console import OUT, predict_next
+    from flows.cli.console import OUT, predict_next
     from overlap.io.location import Location
     from overlap.promotion import champion
 
@@ -105,7 +105,7 @@ def prune(
 
     Members that learned from the clips as they are now stay: a run may be making more of them.
     """
-    from flows.console import OUT, print_json, print_next
+    from flows.cli.console import OUT, print_json, print_next
     from overlap.io.location import Location
     from overlap.promotion import retention
 
@@ -141,7 +141,7 @@ def export(
     It takes (clips, samples) float32 in [-1, 1] and gives (clips, words). Before it is written it
     is compared with the pipeline on a few sounds.
     """
-    from flows.console import print_export, print_json
+    from flows.cli.console import print_export, print_json
     from overlap.export.request import export_ensemble, kind_of
     from overlap.io.location import Location
 
@@ -165,7 +165,7 @@ def report(
 
     A run writes it too; this one says who is champion now.
     """
-    from flows.console import print_json, print_line, print_next
+    from flows.cli.console import print_json, print_line, print_next
     from overlap.io.location import Location
     from overlap.promotion.champion import find_ensemble
     from overlap.reporting.page import write_report

@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 
-from flows import interruptions
+from flows.cli import interruptions
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     try:
         interruptions.listen()
         # Importing the commands takes a second, in which a person may press Ctrl-C.
-        from flows.commands import NO_COLOR, app
+        from flows.cli.commands import NO_COLOR, app
 
         if NO_COLOR in sys.argv[1:]:  # before any console is made, and for the children too
             os.environ["NO_COLOR"] = "1"
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _fail(error: Exception) -> None:
-    from flows.servers import unreachable
+    from flows.service.servers import unreachable
     from overlap.errors import OverlapError, UserError
     from overlap.redaction import masked
 

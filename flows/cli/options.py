@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.environment import prepare
+from flows.service.environment import prepare
 from overlap.config import RunConfig
 from overlap.config.loading import checked, gathered
 

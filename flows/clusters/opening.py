@@ -11,8 +11,8 @@ from distributed import Client, Nanny, Scheduler, SpecCluster
 from distributed.utils import LoopRunner
 from tornado.ioloop import IOLoop
 
-from flows.clusters import cluster_by_name
-from flows.preflight import Work, preflight, token_in
+from flows.clusters.named import cluster_by_name
+from flows.clusters.preflight import Work, preflight, token_in
 from overlap.config import ClusterConfig
 from overlap.errors import GOES_ON, ClusterLostError
 from overlap.io.location import Location

@@ -32,7 +32,7 @@ from overlap.config import Section
 from overlap.config.presets import merged
 from overlap.errors import OverlapError, UserError
 
-FOLDER: Final = Path(__file__).resolve().parent.parent / "deployments"
+FOLDER: Final = Path(__file__).resolve().parents[2] / "deployments"
 """Beside the packages, in a clone and where the package is installed."""
 POOL_PREFIX: Final = "overlap-"
 """A work pool is named after its template: `overlap-process` is pools/process.json."""

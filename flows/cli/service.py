@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.environment import prepare
-from flows.options import Json, Values, Verbose, with_run_options
+from flows.cli.options import Json, Values, Verbose, with_run_options
+from flows.service.environment import prepare
 from overlap.config.loading import checked
 from overlap.errors import UserError
 
 if TYPE_CHECKING:
-    from flows.deployments import Wanted
+    from flows.service.deployments import Wanted
 
 Cron = Annotated[
     str | None,
@@ -42,8 +42,8 @@ def deploy(
     What is given here are the defaults of the form in the UI, and what the schedule runs with.
     """
     wanted = _wanted(values, cron, timezone, pool, verbose=verbose)
-    from flows import deployments
-    from flows.console import OUT, print_json, print_line
+    from flows.cli.console import OUT, print_json, print_line
+    from flows.service import deployments
 
     done = deployments.deploy(wanted)
     if as_json:
@@ -67,8 +67,8 @@ def serve(
 ) -> None:
     """Serve the same deployments from this process, without a work pool and a worker."""
     wanted = _wanted(values, cron, timezone, None, verbose=verbose)
-    from flows import deployments
-    from flows.console import OUT
+    from flows.cli.console import OUT
+    from flows.service import deployments
 
     OUT.print("serving retrain, nightly-retrain and predict; Ctrl-C ends it", highlight=False)
     deployments.serve(wanted)
@@ -79,7 +79,7 @@ def _wanted(
 ) -> "Wanted":
     checked(values)
     prepare(verbose=verbose)
-    from flows.deployments import Wanted, check_schedule, pools, server_address
+    from flows.service.deployments import Wanted, check_schedule, pools, server_address
 
     if server_address() is None:
         raise UserError(

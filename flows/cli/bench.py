@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.options import Json
+from flows.cli.options import Json
 from overlap.errors import UserError
 
 bench = typer.Typer(help="Benchmarks, as ratios taken in one run.", no_args_is_help=True)
@@ -49,7 +49,7 @@ def bench_features(
 ) -> None:
     """Clips per CPU-second of every way to compute the features, on one core, and end to end."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from flows.console import OUT, bars, print_json, print_table
+    from flows.cli.console import OUT, bars, print_json, print_table
     from overlap.bench import end_to_end, features, reading
     from overlap.config import FeatureConfig, StoreConfig
     from overlap.features.kernel.simd import target
@@ -132,7 +132,7 @@ def bench_training(
 
     The network is the same for all (five stages at this width). KERAS_BACKEND chooses the backend.
     """
-    from flows.console import bars, print_json, print_table
+    from flows.cli.console import bars, print_json, print_table
     from overlap.bench.training import TrainingJob
     from overlap.bench.training import bench_training as measure
     from overlap.config.presets import PRESETS
@@ -171,8 +171,8 @@ def bench_scale(
     as_json: Json = False,
 ) -> None:
     """Memory of a feature stage's driver over any number of clips; no sound is computed."""
-    from flows.console import print_json, print_table
-    from flows.scale import bench_scale as measure
+    from flows.bench_scale import bench_scale as measure
+    from flows.cli.console import print_json, print_table
 
     report = measure(clips, workers or os.cpu_count() or 1)
     figures = {"peak_mb": report.peak_mb, "bytes_per_clip": report.bytes_per_clip}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from flows.options import Json
+from flows.cli.options import Json
 from overlap.errors import UserError
 
 
@@ -42,7 +42,7 @@ def mix(  # noqa: PLR0913  one parameter per option
     A recording's file name up to its first underscore is its speaker. Nobody is heard both in
     train and in test.
     """
-    from flows.console import OUT, bar, print_next
+    from flows.cli.console import OUT, bar, print_next
     from overlap.synthetic import MixConfig
     from overlap.synthetic import mix as mix_clips
 
@@ -71,7 +71,7 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="Draws voices, pitches and rates.")] = 0,
 ) -> None:
     """Speak words with espeak-ng, as one folder per word."""
-    from flows.console import OUT, bar, print_next
+    from flows.cli.console import OUT, bar, print_next
     from overlap.synthetic.speech import DEFAULT_WORDS, SynthConfig, synthesise
 
     named = () if words is None else tuple(w.strip() for w in words.split(",") if w.strip())
@@ -97,7 +97,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score predictions against labels: mean KL divergence and more."""
-    from flows.console import print_json, print_table
+    from flows.cli.console import print_json, print_table
     from overlap.ensemble.score_tables import score_tables
     from overlap.reporting.tables import beside_trivial
 

@@ -1,16 +1,16 @@
 """The end of a run: the new ensemble against the champion, and what is removed after that."""
 
-from flows.preflight import Work
-from flows.runtime import open_cluster
+from flows.clusters.opening import open_cluster
+from flows.clusters.preflight import Work
 from overlap.config import RunConfig
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import ChildError
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion
-from tasks.champion import consider_champion, prepare_duel, remove_old_versions
 from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.predictions import apply_to_all
 from tasks.progress import note
+from tasks.promotion import consider_champion, prepare_duel, remove_old_versions
 
 
 def settle_champion(

@@ -1,6 +1,6 @@
 """`overlap bench scale`: the driver of a feature stage in a process of its own, without sound.
 
-    python -m flows.scale WORKSPACE WORKERS
+    python -m flows.bench_scale WORKSPACE WORKERS
 
 measures one over the catalogue that is there, and prints a JSON object.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from flows.environment import prepare
+from flows.service.environment import prepare
 from overlap.bench.scale import ScaleReport, Stage, drive, write_catalogue
 from overlap.config import ClusterConfig
 from overlap.errors import BenchError
@@ -31,7 +31,7 @@ def bench_scale(clips: int, workers: int) -> ScaleReport:
     """
     with tempfile.TemporaryDirectory(prefix="overlap-scale-") as folder:
         write_catalogue(Location.of(folder), clips)
-        command = [sys.executable, "-m", "flows.scale", folder, str(workers)]
+        command = [sys.executable, "-m", "flows.bench_scale", folder, str(workers)]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise BenchError(f"the driver failed over {clips} clips:\n{ended.stderr[-2000:]}")
@@ -48,8 +48,8 @@ def main(folder: str, workers: str) -> None:
 
 @contextmanager
 def _stage(workspace: Location, workers: int) -> Iterator[Stage]:
-    from flows.preflight import Work
-    from flows.runtime import open_cluster
+    from flows.clusters.opening import open_cluster
+    from flows.clusters.preflight import Work
     from tasks.features import compute_missing
 
     config = ClusterConfig(cpu_workers=workers)

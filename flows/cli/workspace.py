@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.options import Json, Workspace, run_command
+from flows.cli.options import Json, Workspace, run_command
 from overlap.config import RunConfig
 from overlap.errors import CorruptError
 
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def plan(config: RunConfig, as_json: bool) -> None:
     """What a run would do: work, bytes, memory and time; it measures for two seconds."""
-    from flows.console import print_json, print_next, print_table
+    from flows.cli.console import print_json, print_next, print_table
     from overlap.features.compare import find_other
     from overlap.workspace.plan import plan_run
 
@@ -75,7 +75,7 @@ def plan(config: RunConfig, as_json: bool) -> None:
 
 def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
     """What a workspace holds."""
-    from flows.console import predict_next, print_json, print_next, print_table
+    from flows.cli.console import predict_next, print_json, print_next, print_table
     from overlap.io.location import Location
     from overlap.workspace.status import read_status
 
@@ -133,7 +133,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Whether what a workspace holds is what was written there."""
-    from flows.console import OUT, print_json
+    from flows.cli.console import OUT, print_json
     from overlap.io.location import Location
     from overlap.io.locks import turn_on
     from overlap.workspace import verify as library

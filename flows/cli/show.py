@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.environment import prepare
-from flows.options import Json, Workspace
+from flows.cli.options import Json, Workspace
+from flows.service.environment import prepare
 from overlap.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def show(
     known where the same sound is in its data set.
     """
     prepare(verbose=False)
-    from flows.console import print_json
+    from flows.cli.console import print_json
     from overlap.io.location import Location
     from overlap.reporting.clip_inspection import look_at
     from overlap.reporting.clip_picture import draw_clip
@@ -96,7 +96,7 @@ def check_openable(target: "Location | None", *, asked: bool) -> None:
 
 
 def _tell(shown: "ShownClip", target: "Location", workspace: str) -> None:
-    from flows.console import in_workspace, print_line, print_next
+    from flows.cli.console import in_workspace, print_line, print_next
     from overlap.reporting.clip_picture import title
 
     lines = [("picture", str(target)), ("clip", title(shown))]
@@ -133,7 +133,7 @@ def _as_json(shown: "ShownClip", target: "Location") -> dict[str, object]:
 def _open(target: "Location") -> None:
     import webbrowser
 
-    from flows.console import ERR
+    from flows.cli.console import ERR
 
     if target.local is None or not webbrowser.open(target.local.as_uri()):
         ERR.print(f"no browser could be started; the picture is in {target}", highlight=False)

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from flows import cli_bench, cli_data, cli_models, cli_service, cli_show, cli_workspace
-from flows.environment import prepare
-from flows.options import Cluster, Json, Verbose, Workspace, run_command
+from flows.cli import bench, models, service, show
+from flows.cli import data as data_commands
+from flows.cli import workspace as workspace_commands
+from flows.cli.options import Cluster, Json, Verbose, Workspace, run_command
+from flows.service.environment import prepare
 from overlap.config import RunConfig
 from overlap.errors import NotReadyError, UserError
 
@@ -46,7 +48,7 @@ def everywhere(
 
 
 # Modules that import Prefect, Dask or Zarr are imported where they are used: Prefect reads the
-# settings of `flows.environment` when it is imported, and `overlap --help` stays quick.
+# settings of `flows.service.environment` when it is imported, and `overlap --help` stays quick.
 
 
 @run_command(app)
@@ -54,7 +56,7 @@ def run(config: RunConfig, as_json: bool) -> None:
     """The whole service: check the data, compute features, train, average, publish."""
     _retrain(config, as_json=as_json)
     if not as_json:
-        from flows.console import predict_next
+        from flows.cli.console import predict_next
 
         predict_next(config.workspace)
 
@@ -66,7 +68,7 @@ def _retrain(config: RunConfig, *, as_json: bool) -> str:
 
     list_data(config.data)  # a wrong folder is said at once, before Prefect starts
     find_other(config)
-    from flows.console import flow_shown, print_ensemble
+    from flows.cli.console import flow_shown, print_ensemble
     from flows.retrain import retrain
     from overlap.ensemble.registry import submission_of
     from overlap.io.location import Location
@@ -86,8 +88,8 @@ def demo(
 ) -> None:
     """Make a small data set with espeak-ng and run the whole service on it."""
     prepare(verbose=verbose)
-    from flows.console import bar, predict_next, print_line
-    from flows.demo import make_data
+    from flows.cli.console import bar, predict_next, print_line
+    from flows.cli.demo_data import make_data
     from overlap.ensemble.score_tables import score_tables
     from overlap.reporting.tables import beside_trivial
     from overlap.synthetic import ANSWERS
@@ -111,7 +113,7 @@ def features(config: RunConfig, as_json: bool) -> None:
     from overlap.features.compare import find_other
 
     find_other(config)
-    from flows.console import OUT, flow_shown, print_drift, print_json, print_next
+    from flows.cli.console import OUT, flow_shown, print_drift, print_json, print_next
     from flows.retrain import features as features_flow
 
     with flow_shown():
@@ -132,7 +134,7 @@ def features(config: RunConfig, as_json: bool) -> None:
 def train(config: RunConfig, as_json: bool) -> None:
     """One stage: train the members that are missing, on features that are complete."""
     _refuse_changed_data(config)
-    from flows.console import OUT, flow_shown, print_json, print_next
+    from flows.cli.console import OUT, flow_shown, print_json, print_next
     from flows.retrain import train as train_flow
 
     with flow_shown():
@@ -155,7 +157,7 @@ def train(config: RunConfig, as_json: bool) -> None:
 def pool(config: RunConfig, as_json: bool) -> None:
     """One stage: average, score and publish members that are complete."""
     _refuse_changed_data(config)
-    from flows.console import flow_shown, predict_next, print_ensemble
+    from flows.cli.console import flow_shown, predict_next, print_ensemble
     from flows.retrain import pool as pool_flow
 
     with flow_shown():
@@ -198,7 +200,7 @@ def predict(
     the mean prediction and an empty spread.
     """
     prepare(verbose=verbose)
-    from flows.console import OUT, flow_shown, look_next, print_json
+    from flows.cli.console import OUT, flow_shown, look_next, print_json
     from overlap.catalog import list_clips
     from overlap.config import ClusterConfig
     from overlap.io.location import Location
@@ -226,9 +228,9 @@ def predict(
     look_next(workspace, model)
 
 
-cli_workspace.register(app)
-cli_models.register(app)
-cli_data.register(app)
-cli_show.register(app)
-cli_bench.register(app)
-cli_service.register(app)
+workspace_commands.register(app)
+models.register(app)
+data_commands.register(app)
+show.register(app)
+bench.register(app)
+service.register(app)

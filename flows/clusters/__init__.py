@@ -1,0 +1,1 @@
+"""The Dask cluster of a flow: opened, named by class, checked before work is submitted."""

@@ -1,0 +1,1 @@
+"""Prefect: deployments, the embedded server, concurrency limits, settings."""
