@@ -7,8 +7,6 @@ import pytest
 import soundfile
 import yaml
 from hypothesis import HealthCheck, settings
-from steps import TINY, computed
-from whole import api, environment, finished, overlap  # noqa: F401  fixtures
 
 from overlap.catalog import Catalog
 from overlap.config import RunConfig
@@ -16,6 +14,8 @@ from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.synthetic import MixConfig, mix
 from overlap.synthetic.speech import SynthConfig, synthesise
+from support.process_fixtures import api, environment, finished, overlap  # noqa: F401  fixtures
+from support.run_steps import TINY, computed
 
 # Several test processes may share two busy cores: no deadline per example.
 settings.register_profile(

@@ -5,11 +5,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from processes import OVERLAP
 
 from overlap.bench.end_to_end import bench_end_to_end
 from overlap.bench.features import speech_like
 from overlap.config import FeatureConfig, StoreConfig
+from support.processes import OVERLAP
 
 
 @pytest.mark.slow

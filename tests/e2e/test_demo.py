@@ -11,8 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from documents import block
-from processes import OVERLAP
+
+from support.markdown_blocks import block
+from support.processes import OVERLAP
 
 pytestmark = pytest.mark.slow
 

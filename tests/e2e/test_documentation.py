@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import ROOT, Block, block, blocks
 
 from overlap.ensemble import registry
 from overlap.io.location import Location
+from support.markdown_blocks import ROOT, Block, block, blocks
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]  # with others, in `make test-e2e`
 

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-from hosts import NETWORK, hosts, ip, spread
 
 from overlap.io.location import Location
 from overlap.training.placement import placements
+from support.network_hosts import NETWORK, hosts, ip, spread
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,9 @@ import subprocess
 from typing import Any
 
 import pytest
-from processes import OVERLAP
 
 from overlap.config import StoreConfig
+from support.processes import OVERLAP
 
 BLOCK = StoreConfig().block_clips
 SMALL, LARGE = 100_000, 500_000

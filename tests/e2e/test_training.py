@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from steps import computed
 
 from overlap.bench.scale import mark_block, write_catalogue
 from overlap.catalog import Catalog
@@ -25,6 +24,7 @@ from overlap.training.spec import (
     load_record,
     plan_members,
 )
+from support.run_steps import computed
 
 pytestmark = pytest.mark.slow
 CLIPS, KILLS = 110_000, 10

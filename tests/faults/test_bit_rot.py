@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faulty import write_table
-from untrained import complete, published, with_ensemble
 
 from overlap.catalog import Catalog
 from overlap.config import RunConfig
@@ -26,6 +24,8 @@ from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.promotion.champion import consider, read_aliases
 from overlap.training.spec import read_predictions
+from support.fault_tables import write_table
+from support.untrained_members import complete, published, with_ensemble
 
 SEED = int(os.environ.get("OVERLAP_SEED", "1"))
 AGAIN = "made again"

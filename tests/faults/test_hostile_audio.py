@@ -7,11 +7,22 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import hostile_audio
 import numpy as np
 import pytest
-from faulty import FOLDER, markdown, write_table
-from hostile import (
+
+from overlap.audio.decode import Clip
+from overlap.catalog import Catalog, CatalogReport, build_catalog, list_clips, list_data
+from overlap.catalog.inspection import BATCH
+from overlap.config import AudioFormat, ChecksConfig, FeatureConfig
+from overlap.errors import AudioError, DataError
+from overlap.features import FeatureStore
+from overlap.io.location import Location
+from overlap.prediction.batches import batches
+from overlap.prediction.jobs import Found
+from support import hostile_audio
+from support.fault_tables import FOLDER, markdown, write_table
+from support.hostile_audio import AUDIO, CONTENTS, HEADERS, IN_ONE_FOLDER, NO_FILES, NOT_LISTED
+from support.hostile_cases import (
     COLUMNS,
     LEFT_OUT,
     QUARANTINED,
@@ -23,19 +34,8 @@ from hostile import (
     encoded,
     links_to,
 )
-from hostile_audio import AUDIO, CONTENTS, HEADERS, IN_ONE_FOLDER, NO_FILES, NOT_LISTED
-from hostile_tables import TABLES
-from processes import OVERLAP
-
-from overlap.audio.decode import Clip
-from overlap.catalog import Catalog, CatalogReport, build_catalog, list_clips, list_data
-from overlap.catalog.inspection import BATCH
-from overlap.config import AudioFormat, ChecksConfig, FeatureConfig
-from overlap.errors import AudioError, DataError
-from overlap.features import FeatureStore
-from overlap.io.location import Location
-from overlap.prediction.batches import batches
-from overlap.prediction.jobs import Found
+from support.hostile_tables import TABLES
+from support.processes import OVERLAP
 
 WANTED = AudioFormat(16000, 16000)
 ANY = ChecksConfig(max_bad_fraction=1.0)

@@ -4,8 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
-from fuzzed import SOUND_FILES, TABLE_FILES, assert_clip_or_reason, assert_table_or_problems
 from hypothesis import HealthCheck, given, settings
+
+from support.fuzzing import (
+    SOUND_FILES,
+    TABLE_FILES,
+    assert_clip_or_reason,
+    assert_table_or_problems,
+)
 
 EXAMPLES = int(os.environ.get("OVERLAP_FUZZ_EXAMPLES", "20000"))
 LONG = settings(

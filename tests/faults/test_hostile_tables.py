@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile import REFUSED, TONE, USED, Case, encoded
-from hostile_tables import EXPENSIVE, GOOD, GROUPS, HEADER, LABELS, TABLES, TEMPLATE
-from processes import OVERLAP
 
 from overlap.catalog import build_catalog, list_data
 from overlap.config import AudioFormat, ChecksConfig
 from overlap.errors import DataError
+from support.hostile_cases import REFUSED, TONE, USED, Case, encoded
+from support.hostile_tables import EXPENSIVE, GOOD, GROUPS, HEADER, LABELS, TABLES, TEMPLATE
+from support.processes import OVERLAP
 
 WANTED = AudioFormat(16000, 16000)
 QUICK = [case for case in TABLES if case.name not in EXPENSIVE]

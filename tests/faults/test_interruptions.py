@@ -12,10 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from faulty import write_table
-from processes import OVERLAP
-from steps import Finished
-from whole import submission
+
+from support.fault_tables import write_table
+from support.process_fixtures import submission
+from support.processes import OVERLAP
+from support.run_steps import Finished
 
 SEED = int(os.environ.get("OVERLAP_SEED", "1"))
 STOPPED = "stopped; what is complete is kept, and a new run goes on from there\n"

@@ -18,13 +18,13 @@ import numpy as np
 import psutil
 import pytest
 import yaml
-from faulty import write_table
-from running import missing
-from sites import Site, kill, postgres, site
-from steps import TINY
 
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from support.fault_tables import write_table
+from support.installation import Site, kill, postgres, site
+from support.run_steps import TINY
+from support.running_service import missing
 
 pytestmark = pytest.mark.faults
 

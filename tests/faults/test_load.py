@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from faulty import write_table
-from sites import Site, site
 
 from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.synthetic import MixConfig, mix
+from support.fault_tables import write_table
+from support.installation import Site, site
 
 pytestmark = pytest.mark.faults
 

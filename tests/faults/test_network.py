@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from faulty import write_table
-from hosts import HOSTS, Spread, hosts, spread
-from steps import Finished
-from whole import submission
+
+from support.fault_tables import write_table
+from support.network_hosts import HOSTS, Spread, hosts, spread
+from support.process_fixtures import submission
+from support.run_steps import Finished
 
 SEED = int(os.environ.get("OVERLAP_SEED", "1"))
 HANGS = 400.0

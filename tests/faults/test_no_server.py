@@ -4,10 +4,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from processes import free_port
 
 from flows.service.servers import unreachable
 from overlap.errors import MemberError
+from support.processes import free_port
 
 
 def test_a_server_that_does_not_answer_is_named(

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulty import write_table
-from flaky import FAULTS, Plan, flaky
-from processes import object_store
-from running import missing
-from steps import Finished, computed
-from whole import submission
 
 from overlap.config import RunConfig
 from overlap.errors import StorageError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.io.location import Location
 from overlap.io.storage_errors import storage_named
+from support.fault_tables import write_table
+from support.flaky_proxy import FAULTS, Plan, flaky
+from support.process_fixtures import submission
+from support.processes import object_store
+from support.run_steps import Finished, computed
+from support.running_service import missing
 
 GOES_ON = "what is complete is kept, and a new run goes on from there"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import OVERLAP, members_of, object_store, prefect_server
 
 from overlap.errors import ChildError
 from overlap.io.location import Location
 from overlap.system.worker_process import run_child
+from support.processes import OVERLAP, members_of, object_store, prefect_server
 
 STORE, SERVER, OTHER = "planted-store-5d1e", "planted-server-8a2f", "planted-other-c07b"
 PLANTED = (STORE, SERVER, OTHER)

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from processes import OVERLAP
-from steps import Finished
-from whole import submission
 
 from overlap.errors import TakenError
 from overlap.io.location import Location
 from overlap.io.locks import LOCK_FILE, turn_on
+from support.process_fixtures import submission
+from support.processes import OVERLAP
+from support.run_steps import Finished
 
 HOLD = """
 import sys, time

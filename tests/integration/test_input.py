@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from steps import computed
 
 from overlap.config import RunConfig
 from overlap.io.location import Location
+from support.run_steps import computed
 
 TOGETHER = 4
 """Requests that the slow server wants to have at once before it answers any."""

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from processes import OVERLAP
-from steps import Finished
 
 from overlap.catalog import Catalog
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from support.processes import OVERLAP
+from support.run_steps import Finished
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from steps import Finished, computed
 
 from overlap.catalog import Catalog, partition
 from overlap.config import RunConfig
@@ -32,6 +31,7 @@ from overlap.training.spec import (
     load_record,
     plan_members,
 )
+from support.run_steps import Finished, computed
 
 Ready = tuple[Catalog, FeatureStore]
 pytestmark = pytest.mark.slow

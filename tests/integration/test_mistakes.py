@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import soundfile
-from clusters import GPU, scheduler, worker
-from processes import free_port
+
+from support.dask_processes import GPU, scheduler, worker
+from support.processes import free_port
 
 pytestmark = pytest.mark.slow
 

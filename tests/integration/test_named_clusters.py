@@ -11,7 +11,6 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from clusters import Operated
 from distributed import Client, get_worker
 
 from flows.clusters.opening import open_cluster
@@ -19,6 +18,7 @@ from flows.clusters.preflight import Work
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterError
 from overlap.io.location import Location
+from support.dask_processes import Operated
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out
 from tasks.members import TrainingJob, on_training_worker

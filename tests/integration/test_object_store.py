@@ -10,8 +10,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from botocore.exceptions import ClientError
-from processes import object_store
-from steps import publish_record, published
 
 from overlap.catalog import list_clips, list_data
 from overlap.errors import CorruptError
@@ -21,6 +19,8 @@ from overlap.io.location import Location
 from overlap.io.records import from_record
 from overlap.promotion import champion
 from overlap.promotion.champion import CHAMPION_FILE, Aliases, read_aliases
+from support.processes import object_store
+from support.run_steps import publish_record, published
 
 pytestmark = pytest.mark.slow
 

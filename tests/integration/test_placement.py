@@ -7,13 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from clusters import GPU, scheduler, worker
 from distributed import Client
-from processes import OVERLAP, stop
 
 from overlap.io.location import Location
 from overlap.training.placement import Placement, placements
 from overlap.training.spec import MemberRecord, load_record
+from support.dask_processes import GPU, scheduler, worker
+from support.processes import OVERLAP, stop
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from clusters import GPU, of_another_version, scheduler, worker
 from distributed import Client
 
 import overlap as library
@@ -17,6 +16,7 @@ from overlap.catalog import list_data
 from overlap.config import ClusterConfig, RunConfig
 from overlap.errors import ClusterError
 from overlap.io.location import Location
+from support.dask_processes import GPU, of_another_version, scheduler, worker
 from tasks import fan_out as fan_out_module
 from tasks import members as members_module
 from tasks.cluster import connect

@@ -280,7 +280,7 @@ def test_prefect_shows_the_run(finished, api) -> None:
 
 
 def test_the_store_of_a_run_equals_one_made_in_one_process(finished, config) -> None:
-    from steps import computed
+    from support.run_steps import computed
 
     catalog, store = computed(config)
     place = Location.of(finished.workspace)

@@ -14,7 +14,8 @@ from threading import Thread
 
 import pytest
 import yaml
-from browser import browser, keep, page
+
+from support.browser import browser, keep, page
 
 pytest.importorskip("mkdocs")
 pytestmark = pytest.mark.slow

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import stop
+
+from support.processes import stop
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "deployments" / "slurm"
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from clusters import GPU, HERE, dask_process
-from processes import OVERLAP, free_port, members_of
+
+from support.dask_processes import GPU, HERE, dask_process
+from support.processes import OVERLAP, free_port, members_of
 
 pytestmark = pytest.mark.slow
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import dask
 import pytest
-from clusters import GPU, dask_process
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from processes import free_port
 
 from flows.clusters.opening import open_cluster
 from flows.clusters.preflight import Work
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterError
 from overlap.io.location import Location
+from support.dask_processes import GPU, dask_process
+from support.processes import free_port
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out
 

@@ -10,15 +10,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from clusters import GPU, scheduler, worker
 from distributed import Client, SchedulerPlugin
-from processes import stop
 
 from flows.clusters.opening import open_cluster
 from flows.clusters.preflight import Work
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterLostError
 from overlap.io.location import Location
+from support.dask_processes import GPU, scheduler, worker
+from support.processes import stop
 from tasks.cluster import ClosedOnErrorClient, Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker
 from tasks.workers import JOBS_AHEAD

@@ -2,11 +2,8 @@
 
 import numpy as np
 import pytest
-from duels import WORDS, catalog_of, digest, knowing, says
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pooled import softened
-from steps import published
 
 from overlap.config import PromotionConfig
 from overlap.ensemble.exposure import LEARNED
@@ -14,6 +11,9 @@ from overlap.metrics.divergence import kl_per_clip
 from overlap.promotion.challenge import DuelPlan
 from overlap.promotion.comparison import Contender, Duel, Ground, find_ground, judge
 from overlap.promotion.policy import judge_duel
+from support.comparison_data import WORDS, catalog_of, digest, knowing, says
+from support.pooled_predictions import softened
+from support.run_steps import published
 
 RULE = PromotionConfig(min_clips=2)
 GROUPS = st.integers(1, 40)

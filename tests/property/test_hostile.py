@@ -2,8 +2,14 @@
 
 from pathlib import Path
 
-from fuzzed import SOUND_FILES, TABLE_FILES, assert_clip_or_reason, assert_table_or_problems
 from hypothesis import given, settings
+
+from support.fuzzing import (
+    SOUND_FILES,
+    TABLE_FILES,
+    assert_clip_or_reason,
+    assert_table_or_problems,
+)
 
 
 @settings(max_examples=300)

@@ -1,13 +1,19 @@
 """The kernel agrees with librosa for every configuration that it takes."""
 
 import numpy as np
-from accuracy import FLOAT16_DB, FLOAT32_AMPLITUDE, FLOAT32_DB, error_db, tonal_error_db
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overlap.config import FeatureConfig, Resolution
 from overlap.features.compute import compute_features, way
 from overlap.features.statistics import CODES, count_codes
+from support.feature_accuracy import (
+    FLOAT16_DB,
+    FLOAT32_AMPLITUDE,
+    FLOAT32_DB,
+    error_db,
+    tonal_error_db,
+)
 
 
 @st.composite

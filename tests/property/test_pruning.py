@@ -5,11 +5,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from duels import catalog_of
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from steps import publish_record, published
 
 from overlap.config import PromotionConfig
 from overlap.ensemble import registry
@@ -20,6 +18,8 @@ from overlap.promotion.challenge import plan_duel
 from overlap.promotion.champion import read_aliases
 from overlap.promotion.retention import prune
 from overlap.training.spec import MEMBERS, MODEL_FILE
+from support.comparison_data import catalog_of
+from support.run_steps import publish_record, published
 
 
 class Workspace(RuleBasedStateMachine):

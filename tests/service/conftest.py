@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import Service, serving
+
+from support.running_service import Service, serving
 
 HERE = Path(__file__).parent
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from running import Service, serving
+
+from support.running_service import Service, serving
 
 
 def test_a_silent_run_is_marked_crashed_and_a_new_one_finishes_the_work(

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from running import Service
+from support.running_service import Service
 
 FLOW = Path(__file__).with_name("load_flow.py")
 QUERY_SECONDS = 1.0

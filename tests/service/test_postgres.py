@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 import s3fs
-from processes import free_port, object_store, stop
-from running import Service, missing, serving
+
+from support.processes import free_port, object_store, stop
+from support.running_service import Service, missing, serving
 
 MEMBERS = 15
 SECRET = "planted-secret-8f2c1d"

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from browser import browser, keep, page, playwright
-from untrained import Ready, champion_of
 
 from overlap.config import RunConfig
 from overlap.io.location import Location
 from overlap.reporting.page import write_report
+from support.browser import browser, keep, page, playwright
+from support.untrained_members import Ready, champion_of
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 

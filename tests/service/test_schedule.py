@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
-from running import Service
+
+from support.running_service import Service
 
 EVERY_15_SECONDS = "* * * * * */15"
 

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import browser
 import pytest
-from browser import keep, playwright
-from processes import members_of
-from running import Service
 
 from overlap.ensemble.registry import list_ensembles, report_of
 from overlap.io.location import Location
 from overlap.training.spec import load_record
+from support import browser
+from support.browser import keep, playwright
+from support.processes import members_of
+from support.running_service import Service
 
 MEMBERS = 15
 

@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from steps import catalogue
 
 from overlap.catalog import Catalog, build_catalog, list_clips, list_data
 from overlap.catalog.catalog import in_order
@@ -13,6 +12,7 @@ from overlap.catalog.inspection import digest, load_clip
 from overlap.config import AudioFormat, ChecksConfig, RunConfig
 from overlap.errors import DataError, NotReadyError
 from overlap.io.location import Location
+from support.run_steps import catalogue
 
 WANTED = AudioFormat(16000, 16000)
 

@@ -4,8 +4,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from duels import catalog_of, knowing, publish_knowing, says
-from steps import publish_record, published
 
 from overlap.config import PromotionConfig
 from overlap.ensemble import registry
@@ -15,6 +13,8 @@ from overlap.io.location import Location
 from overlap.promotion import champion
 from overlap.promotion.challenge import plan_duel
 from overlap.promotion.champion import CHAMPION_FILE, HISTORY, Promotion, read_aliases
+from support.comparison_data import catalog_of, knowing, publish_knowing, says
+from support.run_steps import publish_record, published
 
 CLIPS = 60
 RULE = PromotionConfig()

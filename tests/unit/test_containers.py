@@ -17,9 +17,9 @@ from typing import Any
 import prefect.settings
 import pytest
 import yaml
-from commands import refusal
 
 from flows.service.environment import QUIET_HOSTS
+from support.command_lines import refusal
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import xarray
 import zarr
-from steps import computed
 
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, RunConfig
@@ -20,6 +19,7 @@ from overlap.features.reference import mel_filters, reference_features
 from overlap.features.store.coordinates import frame_times_s, mel_centres_hz
 from overlap.io.location import Location
 from overlap.workspace.verify import repair, verify_workspace
+from support.run_steps import computed
 
 Ready = tuple[Catalog, FeatureStore]
 OTHER = FeatureConfig(mels=40, hop=200, fmin_hz=300, fmax_hz=4000)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from untrained import Ready, champion_of
 
 from overlap.config import FeatureConfig, RunConfig
 from overlap.io.location import Location
@@ -11,6 +10,7 @@ from overlap.reporting.cost_section import stages_table
 from overlap.reporting.report_data import gather_facts
 from overlap.system.energy import Readings, joules_of, processor_joules
 from overlap.workspace.costs import COSTS_FILE, StageCost, add_cost, read_costs
+from support.untrained_members import Ready, champion_of
 
 FEATURES = FeatureConfig()
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from pooled import held_out, noisy, softened
 
 from overlap.ensemble.curve import fit_law, grow, mean_kl_by_count
 from overlap.ensemble.held_out import trivial_kl
@@ -10,6 +9,7 @@ from overlap.ensemble.pooling import pool_mean
 from overlap.ensemble.stopping import find_stop
 from overlap.metrics.bootstrap import interval, resampled_means
 from overlap.metrics.divergence import kl
+from support.pooled_predictions import held_out, noisy, softened
 
 
 def test_the_curve_averages_over_choices_of_members() -> None:

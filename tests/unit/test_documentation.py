@@ -8,10 +8,10 @@ import shlex
 import tomllib
 
 import pytest
-from commands import refusal
-from documents import ROOT, blocks
 
 from overlap.config.loading import checked
+from support.command_lines import refusal
+from support.markdown_blocks import ROOT, blocks
 
 DOCUMENTS = sorted(
     str(file.relative_to(ROOT))

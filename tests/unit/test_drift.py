@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp, wasserstein_distance
-from steps import computed
 
 from overlap.catalog import Catalog
 from overlap.config import ChecksConfig, FeatureConfig, RunConfig
@@ -15,6 +14,7 @@ from overlap.features.statistics import count_codes
 from overlap.io.location import Location
 from overlap.reporting.tables import drift_table
 from overlap.training.spec import plan_members
+from support.run_steps import computed
 
 Ready = tuple[Catalog, FeatureStore]
 

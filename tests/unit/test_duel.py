@@ -6,8 +6,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from duels import WORDS, catalog_of, knowing, publish_knowing, relabelled, says, without_names
-from steps import TINY, computed
 
 from overlap.catalog import Catalog, partition
 from overlap.config import PromotionConfig, RunConfig, ValidationConfig
@@ -37,6 +35,16 @@ from overlap.training.spec import (
     plan_members,
 )
 from overlap.training.spec import test_key as key_of_tests
+from support.comparison_data import (
+    WORDS,
+    catalog_of,
+    knowing,
+    publish_knowing,
+    relabelled,
+    says,
+    without_names,
+)
+from support.run_steps import TINY, computed
 
 RULE = PromotionConfig(min_clips=5)
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from accuracy import FLOAT16_DB, error_db
-from steps import publish_record, published
 
 from overlap.config import FeatureConfig, NetworkConfig, Resolution, Stage
 from overlap.ensemble.pooling import Pool, pool_mean
@@ -20,6 +18,8 @@ from overlap.features import Normalisation
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
 from overlap.training.network import build_network
+from support.feature_accuracy import FLOAT16_DB, error_db
+from support.run_steps import publish_record, published
 
 DEFAULT = FeatureConfig()
 OTHER = FeatureConfig(

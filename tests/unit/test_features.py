@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import scipy.signal
-from accuracy import error_db
 
 from overlap.config import FeatureConfig, Resolution
 from overlap.features.batched import batched_features
 from overlap.features.reference import reference_features
+from support.feature_accuracy import error_db
 
 DEFAULT = FeatureConfig()
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pytest
-from accuracy import FLOAT16_DB, FLOAT32_DB, error_db, errors, tonal_error_db
 
 from overlap.bench.features import load_some
 from overlap.config import FeatureConfig, Resolution
@@ -19,6 +18,7 @@ from overlap.features.kernel.kernel import MelKernel, decibels
 from overlap.features.kernel.simd import LANES, aligned, load, store
 from overlap.features.kernel.transform import finish, point, put
 from overlap.system import jit
+from support.feature_accuracy import FLOAT16_DB, FLOAT32_DB, error_db, errors, tonal_error_db
 
 DEFAULT = FeatureConfig()
 SAMPLES = np.arange(16000)

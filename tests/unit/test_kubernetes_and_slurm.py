@@ -9,7 +9,8 @@ from typing import Any
 import prefect.settings
 import pytest
 import yaml
-from commands import commands_of, refusal
+
+from support.command_lines import commands_of, refusal
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deployments" / "kubernetes"

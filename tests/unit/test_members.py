@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from untrained import Ready, complete, published, with_ensemble
 
 from overlap.catalog import list_data
 from overlap.config import RunConfig
@@ -21,6 +20,7 @@ from overlap.training.spec import (
 )
 from overlap.workspace.pending import pending_work
 from overlap.workspace.verify import verify_workspace
+from support.untrained_members import Ready, complete, published, with_ensemble
 
 FOLDS = {"holdout": 0, "folds": 2}
 

@@ -5,11 +5,11 @@ import io
 import matplotlib.image
 import numpy as np
 import pytest
-from steps import published
 
 from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
 from overlap.reporting import figures
 from overlap.training.spec import MemberRecord
+from support.run_steps import published
 
 
 def pixels(png: bytes) -> np.ndarray:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from steps import catalogue
 
 from flows.cli.workspace import _total
 from overlap.bench import features as bench
@@ -21,6 +20,7 @@ from overlap.training.spec import plan_members
 from overlap.workspace import throughput
 from overlap.workspace.pending import Pending, pending_work
 from overlap.workspace.plan import plan_run
+from support.run_steps import catalogue
 
 Ready = tuple[Catalog, FeatureStore]
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from pooled import held_out, noisy, softened, tempered
 from pydantic import TypeAdapter
 
 from overlap.ensemble.pooling import (
@@ -16,6 +15,7 @@ from overlap.ensemble.pooling import (
 )
 from overlap.ensemble.selection import divided, select_pool
 from overlap.metrics.divergence import kl
+from support.pooled_predictions import held_out, noisy, softened, tempered
 
 
 def test_the_pool_is_the_mean() -> None:

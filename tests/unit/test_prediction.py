@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from steps import published
 
 from overlap.catalog import list_clips
 from overlap.config import FeatureConfig, NetworkConfig, Stage
@@ -25,6 +24,7 @@ from overlap.prediction import jobs as jobs_module
 from overlap.prediction.batches import batch_clips, batches, one_ahead
 from overlap.prediction.jobs import Found, PredictionJob, plan_prediction, read_found
 from overlap.prediction.table import prediction_table
+from support.run_steps import published
 
 FEATURES = FeatureConfig()
 ENSEMBLE = published("v1", "abcd", ("m1",))

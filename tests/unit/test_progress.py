@@ -8,9 +8,9 @@ import sys
 from collections.abc import Mapping
 
 import pytest
-from processes import OVERLAP
 from rich.console import Console
 
+from support.processes import OVERLAP
 from tasks import progress
 from tasks.progress import TERMINAL, stage
 

@@ -8,7 +8,8 @@ import tomllib
 from pathlib import Path
 
 import yaml
-from documents import ROOT
+
+from support.markdown_blocks import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 

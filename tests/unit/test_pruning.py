@@ -1,8 +1,6 @@
 """Which versions and members are removed, and that a removal may be cut off anywhere."""
 
 import pytest
-from duels import catalog_of
-from steps import publish_record, published
 
 from overlap.config import RunConfig
 from overlap.ensemble import registry
@@ -20,6 +18,8 @@ from overlap.training.spec import (
     MemberSpec,
     training_key,
 )
+from support.comparison_data import catalog_of
+from support.run_steps import publish_record, published
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pooled import noisy
-from untrained import Ready, champion_of
 
 from overlap.config import RunConfig
 from overlap.ensemble.registry import EnsembleRecord, report_of
 from overlap.reporting.page import CLIPS_SHOWN, render, write_report
 from overlap.reporting.per_word import find_mistakes, likeliest, words_told
 from overlap.reporting.report_data import gather_facts
+from support.pooled_predictions import noisy
+from support.untrained_members import Ready, champion_of
 
 FOLDS = {"holdout": 0, "folds": 2}
 NOTHING = {"holdout": 0, "folds": 0}

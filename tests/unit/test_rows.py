@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from steps import computed
 
 from flows.cli.workspace import RUNS, _missing_rows
 from overlap.bench.scale import write_catalogue
@@ -20,6 +19,7 @@ from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore, block_job, block_jobs
 from overlap.io.location import Location
 from overlap.workspace.status import read_status, runs
+from support.run_steps import computed
 
 Ready = tuple[Catalog, FeatureStore]
 

@@ -12,7 +12,6 @@ import matplotlib.image
 import numpy as np
 import pytest
 import soundfile
-from untrained import Ready
 
 from flows.cli.show import check_openable, picture_target
 from overlap.catalog import Catalog
@@ -24,6 +23,7 @@ from overlap.reporting.clip_inspection import Said, ShownClip, look_at
 from overlap.reporting.clip_lookup import find_clip
 from overlap.reporting.clip_picture import WORDS_SHOWN, draw_clip, frequency_ticks, words_shown
 from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, png
+from support.untrained_members import Ready
 
 NARROW = FeatureConfig(
     rate_hz=8000, mels=20, fmin_hz=1100, fmax_hz=1900,
@@ -122,7 +122,7 @@ def test_without_a_workspace_a_file_is_shown_alone(data: Path, tmp_path: Path) -
 
 
 def test_features_are_those_of_the_workspace(config: RunConfig) -> None:
-    from steps import computed
+    from support.run_steps import computed
 
     computed(config.model_copy(update={"features": NARROW}))
     assert look_at("train_000001", Location.of(config.workspace)).config == NARROW

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import xarray
 import zarr
-from steps import catalogue, computed
 
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
@@ -20,6 +19,7 @@ from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
 from overlap.features.store.store import store as store_module
 from overlap.io.location import Location
+from support.run_steps import catalogue, computed
 
 Ready = tuple[Catalog, FeatureStore]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from steps import computed
 
 from overlap.catalog import Catalog, list_data
 from overlap.config import RunConfig
@@ -17,6 +16,7 @@ from overlap.io.location import Location
 from overlap.workspace.pending import pending_work
 from overlap.workspace.status import read_status
 from overlap.workspace.verify import repair, verify_workspace
+from support.run_steps import computed
 
 Ready = tuple[Catalog, FeatureStore]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from distributed import LocalCluster
-from processes import free_port, stop
+
+from support.processes import free_port, stop
 
 HERE = ("--host", "127.0.0.1", "--no-dashboard")
 GPU = ("--resources", "GPU=1")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from hostile import REFUSED, USED, Case, holds, links_to
+from support.hostile_cases import REFUSED, USED, Case, holds, links_to
 
 LABELS, TEMPLATE, GROUPS = "train_answer.csv", "submission.csv", "groups.csv"
 HEADER = "id,yes,no\n"

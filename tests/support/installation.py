@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from clusters import GPU, HERE
-from processes import OVERLAP, free_port, members_of, stop, wait_for
+
+from support.dask_processes import GPU, HERE
+from support.processes import OVERLAP, free_port, members_of, stop, wait_for
 
 PREFECT = (sys.executable, "-m", "prefect", "server", "start", "--no-ui", "--host", "127.0.0.1")
 DASK = (sys.executable, "-m", "dask")

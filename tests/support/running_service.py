@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import GPU, HERE, dask_process
-from processes import OVERLAP, free_port, prefect_server, stop
+
+from support.dask_processes import GPU, HERE, dask_process
+from support.processes import OVERLAP, free_port, prefect_server, stop
 
 BIN = Path(sys.executable).parent
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}

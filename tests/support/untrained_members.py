@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import numpy as np
-from pooled import noisy
 
 from overlap.catalog import Catalog, partition
 from overlap.config import RunConfig
@@ -22,6 +21,7 @@ from overlap.training.spec import (
     plan_members,
 )
 from overlap.training.spec import test_key as key_of_tests
+from support.pooled_predictions import noisy
 
 Ready = tuple[Catalog, FeatureStore]
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from running import missing
+
+from support.running_service import missing
 
 playwright = pytest.importorskip("playwright.sync_api")
 

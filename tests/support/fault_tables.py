@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent.parent / "build" / "faults"
+FOLDER = Path(__file__).resolve().parents[2] / "build" / "faults"
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from hostile import (
+
+from support.hostile_cases import (
     CODES,
     DATA,
     LEFT_OUT,

@@ -4,7 +4,6 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from hostile import encoded
 from hypothesis import strategies as st
 
 from overlap.audio.decode import Clip, decode
@@ -13,6 +12,7 @@ from overlap.catalog.problems import Problems
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from overlap.io.location import Location
+from support.hostile_cases import encoded
 
 WANTED = AudioFormat(16000, 1600)
 SOUND = 0.3 * np.sin(np.arange(1600) / 5)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import OVERLAP, prefect_server
-from steps import Finished
+
+from support.processes import OVERLAP, prefect_server
+from support.run_steps import Finished
 
 
 @dataclass(frozen=True)

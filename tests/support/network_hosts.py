@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clusters import GPU, dask_process
-from processes import OVERLAP, stop
-from running import missing
+from support.dask_processes import GPU, dask_process
+from support.processes import OVERLAP, stop
+from support.running_service import missing
 
 NETWORK = "10.77.0"
 """Private addresses that only these hosts have; there is no way out of it."""

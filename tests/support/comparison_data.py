@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from pooled import softened, tempered
-from steps import publish_record, published
 
 from overlap.catalog import Catalog
 from overlap.catalog.rows import OK
@@ -16,6 +14,8 @@ from overlap.ensemble.exposure import Knowledge, naming
 from overlap.ensemble.registry import PREDICTIONS_FILE, EnsembleRecord, folder_of, read_predictions
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
+from support.pooled_predictions import softened, tempered
+from support.run_steps import publish_record, published
 
 WORDS = ("a", "b", "c", "d")
 

@@ -1,0 +1,1 @@
+"""Parts that tests share: data, processes, clusters, servers, faults."""
