@@ -135,7 +135,7 @@ def small_site(folder: Path, content: str) -> Path:
     changes = {
         "INHERIT": str(ROOT / "mkdocs.yml"), "docs_dir": "docs", "site_dir": "site", "hooks": [],
         "plugins": [], "nav": [{"One": "index.md"}],
-        "theme": {"name": "material", "custom_dir": str(ROOT / "website" / "theme")},
+        "theme": {"name": "material", "custom_dir": str(ROOT / "docs" / "site" / "theme")},
     }  # fmt: skip
     config = folder / "mkdocs.yml"
     config.write_text(yaml.safe_dump(changes))

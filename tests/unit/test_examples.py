@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WITH_EXAMPLES = sorted(
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for package in ("flows", "tasks", "overlap", "website")
+    for package in ("flows", "tasks", "overlap", "docs/site")
     for file in (ROOT / package).rglob("*.py")
     if ">>> " in file.read_text(encoding="utf-8")
 )

@@ -8,11 +8,11 @@ import typer
 
 from flows.cli.commands import app
 from overlap.config import RunConfig
-from website.commands import commands
-from website.library import ROOT, library_pages
-from website.links import place_of, relinked, shown_files, source_of
-from website.numbers import numbered
-from website.settings import settings
+from docs.site.commands import commands
+from docs.site.library import ROOT, library_pages
+from docs.site.links import place_of, relinked, shown_files, source_of
+from docs.site.numbers import numbered
+from docs.site.settings import settings
 
 
 def rows() -> dict[str, list[str]]:

@@ -9,11 +9,11 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page as SitePage
 
-from website.commands import commands
-from website.library import FOLDER, ROOT, Page, library_pages
-from website.links import DOCS, PAGES, relinked, shown_files
-from website.numbers import numbered
-from website.settings import settings
+from docs.site.commands import commands
+from docs.site.library import FOLDER, ROOT, Page, library_pages
+from docs.site.links import DOCS, PAGES, relinked, shown_files
+from docs.site.numbers import numbered
+from docs.site.settings import settings
 
 MADE: Final[MappingProxyType[str, Callable[[], str]]] = MappingProxyType(
     {"settings": settings, "commands": commands}

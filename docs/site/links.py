@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from website.library import ROOT, Page
+from docs.site.library import ROOT, Page
 
 DOCS: Final = "docs/"
 PAGES: Final = {
