@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import typer
 
-from flows.cli.commands import app
-from overlap.config import RunConfig
 from docs.site.commands import commands
 from docs.site.library import ROOT, library_pages
 from docs.site.links import place_of, relinked, shown_files, source_of
 from docs.site.numbers import numbered
 from docs.site.settings import settings
+from flows.cli.commands import app
+from overlap.config import RunConfig
 
 
 def rows() -> dict[str, list[str]]:
