@@ -6,7 +6,7 @@ from flows.retrain import RunReport, concluded, run_stages
 from flows.service.limits import only_run_on
 from overlap.catalog import list_data
 from overlap.config import RunConfig
-from overlap.errors import TakenError
+from overlap.errors import WorkspaceLockedError
 from overlap.io.location import Location
 from overlap.workspace.pending import pending_work
 
@@ -31,6 +31,6 @@ def nightly_retrain(config: RunConfig) -> RunReport | None:
                 since = f"nothing changed since ensemble {pending.published}"
                 return concluded(f"skipped: {since}", None)
             report = run_stages(config, listing, pending)
-    except TakenError as error:
+    except WorkspaceLockedError as error:
         return concluded(f"skipped: {error}", None)
     return concluded(report.headline, report)

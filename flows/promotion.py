@@ -10,7 +10,7 @@ from overlap.promotion.champion import Promotion
 from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.predictions import apply_to_all
 from tasks.progress import note
-from tasks.promotion import consider_champion, prepare_duel, remove_old_versions
+from tasks.promotion import consider_champion, prepare_comparison, remove_old_versions
 
 
 def settle_champion(
@@ -26,7 +26,7 @@ def settle_champion(
         scheduler: A cluster that the calling flow has opened, if it has.
     """
     workspace = Location.of(config.workspace)
-    plan = prepare_duel(workspace, record)
+    plan = prepare_comparison(workspace, record)
     missing = plan.missing() if plan else []
     if missing:
         opened = None if scheduler == NO_CLUSTER else scheduler

@@ -23,7 +23,7 @@ from overlap.errors import MemberError, NotReadyError, OverlapError
 from overlap.features import FeatureStore
 from overlap.features.compare import find_other, read_other
 from overlap.io.location import Location
-from overlap.io.locks import turn_on
+from overlap.io.locks import run_lock
 from overlap.promotion.champion import Promotion
 from overlap.training.spec import MemberRecord, MemberSpec
 from overlap.workspace.pending import Pending, pending_work
@@ -95,7 +95,7 @@ def run_stages(
         wait: Whether to wait for another run on the workspace.
 
     Raises:
-        TakenError: there is one, and `wait` is false.
+        WorkspaceLockedError: there is one, and `wait` is false.
     """
     workspace = Location.of(config.workspace)
     find_other(config)  # a wrong address is said before anything is written
@@ -103,7 +103,7 @@ def run_stages(
     files = listing if pending.features else None
     work = Work(training=True, run=config, files=files, members=True)
     with (
-        turn_on(workspace, wait=wait, on_wait=note),
+        run_lock(workspace, wait=wait, on_wait=note),
         open_cluster(config.cluster, workspace, work, scheduler) as scheduler,
     ):
         report = features(config, scheduler)
@@ -134,7 +134,7 @@ def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureRepo
         scheduler = NO_CLUSTER
     work = Work(training=False, run=config, files=listing)
     with (
-        turn_on(workspace, wait=is_deployed(), on_wait=note),
+        run_lock(workspace, wait=is_deployed(), on_wait=note),
         open_cluster(config.cluster, workspace, work, scheduler) as cluster,
     ):
         catalogue(cluster, listing, workspace, config.features, config.checks)
@@ -163,7 +163,7 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
     records, failed = {}, {}
     work = Work(training=True, run=config, members=True)
     with (
-        turn_on(workspace, wait=is_deployed(), on_wait=note),
+        run_lock(workspace, wait=is_deployed(), on_wait=note),
         open_cluster(config.cluster, workspace, work, scheduler) as cluster,
         stage("members", len(members.wanted)) as progress,
         stopped_on_error() as stop,
@@ -214,7 +214,7 @@ def pool(config: RunConfig, scheduler: Cluster | None = None) -> tuple[EnsembleR
     """Pool, score and publish the members, and write the report."""
     workspace = Location.of(config.workspace)
     ready_features(config)
-    with turn_on(workspace, wait=is_deployed(), on_wait=note):
+    with run_lock(workspace, wait=is_deployed(), on_wait=note):
         record = pool_members(config, workspace)
         promotion = settle_champion(config, record, scheduler)
         make_report(workspace, record, promotion)

@@ -36,7 +36,7 @@ class NotReadyError(UserError, LookupError):
     """What was asked for needs an earlier stage, or does not exist in this workspace."""
 
 
-class TakenError(UserError, TimeoutError):
+class WorkspaceLockedError(UserError, TimeoutError):
     """Another run works on the workspace."""
 
 

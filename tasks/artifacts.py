@@ -13,7 +13,7 @@ from overlap.ensemble.registry import EnsembleRecord, folder_of, report_of, subm
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion
 from overlap.reporting.figures import data_address, draw_growth, draw_training, png
-from overlap.reporting.tables import duel_table, kl_table, members_table
+from overlap.reporting.tables import comparison_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ def show_ensemble(record: EnsembleRecord) -> None:
     )
 
 
-def show_duel(promotion: Promotion) -> None:
+def show_comparison(promotion: Promotion) -> None:
     """The new ensemble against the champion, and what came of it."""
     create_table_artifact(
         key="champion",
-        table=duel_table(promotion),
+        table=comparison_table(promotion),
         description=f"{promotion.version}: {promotion.reason}",
     )
 

@@ -15,11 +15,11 @@ import overlap
 from overlap.config import Section
 from overlap.errors import GOES_ON, ClusterError, ClusterLostError
 from overlap.io.location import Location
-from tasks.on_worker import Fit
+from tasks.on_worker import WorkerRequirements
 
 Result = TypeVar("Result")
 
-LOOK_SECONDS = 1.0
+FUTURE_CHECK_SECONDS = 1.0
 """How often a job that is waited for looks whether to go on."""
 GREETINGS = 10
 """How often a client tries to be greeted by the scheduler."""
@@ -45,10 +45,12 @@ class Cluster(Section):
     lost_after_s: float = LOST_SECONDS
     """How long a job waits for a worker."""
 
-    def fit(self, *, training: bool) -> Fit:
+    def fit(self, *, training: bool) -> WorkerRequirements:
         """What a worker must be for a job."""
         files = (self.token, None if training else self.sample)
-        return Fit(overlap.__version__, tuple(file for file in files if file is not None))
+        return WorkerRequirements(
+            overlap.__version__, tuple(file for file in files if file is not None)
+        )
 
 
 NO_CLUSTER = Cluster(address="")
@@ -174,7 +176,7 @@ def awaited(
     with lost_cluster_named(client):
         while not future.done() and not stop.is_set():
             with suppress(TimeoutError):
-                return future.result(timeout=LOOK_SECONDS)
+                return future.result(timeout=FUTURE_CHECK_SECONDS)
             if anyone():
                 seen = time.monotonic()
             elif time.monotonic() - seen > lost_after_s:

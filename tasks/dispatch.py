@@ -12,7 +12,7 @@ from tasks.workers import training_slots
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-LOOK_SECONDS = 5.0
+SLOT_CHECK_SECONDS = 5.0
 """How often it is looked whether a training worker has come."""
 
 
@@ -28,7 +28,7 @@ def dispatched(
         scheduler: The cluster.
         submit: Starts a job.
         jobs: In the order in which they are to be started.
-        wanted: Asked when a training worker is free for a job, after what has ended was dealt
+        wanted: BackfillJob when a training worker is free for a job, after what has ended was dealt
             with; a job that is not wanted is left out. None: all are submitted at once, and
             wait for workers in the cluster.
     """
@@ -58,7 +58,7 @@ def in_window(
                 running[future] = job
                 future.add_done_callback(ended.put)
         try:
-            future = ended.get(timeout=LOOK_SECONDS if running else 0)
+            future = ended.get(timeout=SLOT_CHECK_SECONDS if running else 0)
         except Empty:
             continue
         yield running.pop(future), future

@@ -11,9 +11,9 @@ from distributed import Client, Future
 
 from overlap.errors import UnfitWorkerError
 from tasks.cluster import Cluster, lost_cluster_named
-from tasks.on_worker import portable
+from tasks.on_worker import portable_call
 from tasks.progress import note
-from tasks.workers import LOOK_SECONDS, Places, unfit_workers
+from tasks.workers import SCHEDULER_POLL_SECONDS, WorkerPool, unfit_workers
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -82,7 +82,7 @@ class _Window(Generic[Job, Result]):
         self.running: dict[Future[Result], Running[Job]] = {}
         self._client, self._function = client, function
         self._fit = cluster.fit(training=False)
-        self._places = Places(client, cluster)
+        self._places = WorkerPool(client, cluster)
         self._ended: SimpleQueue[Future[Result]] = SimpleQueue()
 
     def fill(self, waiting: Iterable[tuple[int, Job]]) -> None:
@@ -93,7 +93,7 @@ class _Window(Generic[Job, Result]):
     def _submit(self, number: int, job: Job) -> None:
         place = self._places.pick()
         future = self._client.submit(
-            portable(self._fit, self._function, job),
+            portable_call(self._fit, self._function, job),
             key=f"{funcname(self._function)}-{uuid4().hex}", workers=place, pure=False,
         )  # fmt: skip
         self.running[future] = (number, job, place)
@@ -104,7 +104,7 @@ class _Window(Generic[Job, Result]):
         if self._places.look():
             self._move_lost_jobs()
         try:
-            future = self._ended.get(timeout=LOOK_SECONDS)
+            future = self._ended.get(timeout=SCHEDULER_POLL_SECONDS)
         except Empty:
             return None
         if future not in self.running:
@@ -126,7 +126,7 @@ class _Window(Generic[Job, Result]):
         self._places.leave_out(unfit)
 
     def _move_lost_jobs(self) -> None:
-        lost = [f for f, (_, _, place) in self.running.items() if self._places.gone(place)]
+        lost = [f for f, (_, _, place) in self.running.items() if self._places.workers_lost(place)]
         for future in lost:
             number, job, _ = self.running.pop(future)
             future.cancel()

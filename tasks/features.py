@@ -11,7 +11,7 @@ from overlap.catalog import stored_rows
 from overlap.config import FeatureConfig, Section, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extract_block
 from overlap.features.compare import DriftRow, OtherSet, compare
-from overlap.features.compute import Way, fallback, warm_up, way
+from overlap.features.compute import Backend, backend, unsupported_reason, warm_up
 from overlap.io.location import Location
 from overlap.reporting.tables import DRIFT_LEGEND, drift_table
 from overlap.system.energy import Readings, joules_of
@@ -19,7 +19,7 @@ from overlap.workspace.costs import StageCost, add_cost
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker
 from tasks.progress import note, stage
-from tasks.workers import Places
+from tasks.workers import WorkerPool
 
 
 class FeatureReport(Section):
@@ -37,7 +37,7 @@ class FeatureReport(Section):
     """Energy of the workers' machines meanwhile; None where they do not tell."""
     busy: float | None = None
     """Part of the workers' time, from the first job to the last result, spent in blocks."""
-    way: Way = "kernel"
+    way: Backend = "kernel"
     """What computes the features of this configuration."""
     drift: tuple[DriftRow, ...] = ()
     """How far test clips are from training clips, and both from another data set."""
@@ -48,7 +48,7 @@ def extract_features(
     scheduler: Cluster, workspace: Location, features: FeatureConfig, cut: StoreConfig
 ) -> FeatureReport:
     """Compute the blocks that are missing."""
-    reason = fallback(features)
+    reason = unsupported_reason(features)
     if reason is not None:
         note(reason)
     return compute_missing(scheduler, workspace, features, cut)
@@ -75,7 +75,7 @@ def compute_missing(
         if missing:
             total = sum(block.clips for block in missing)
             with connect(scheduler) as client, stage("features (clips)", total) as progress:
-                places = Places(client, scheduler)
+                places = WorkerPool(client, scheduler)
                 if len(missing) > len(places.addresses):
                     on_every_worker(client, places.addresses, warm_up, features)
                 begun, in_blocks = time.perf_counter(), 0.0
@@ -102,7 +102,7 @@ def compute_missing(
             seconds=cost.seconds,
             joules=cost.joules,
             busy=busy,
-            way=way(features),
+            way=backend(features),
         )
 
 

@@ -16,7 +16,7 @@ from overlap.errors import ClusterError, UnfitWorkerError
 from overlap.io.location import Location
 from overlap.system.accelerators import shared_by
 from overlap.system.worker_process import run_child
-from overlap.training.placement import written_down
+from overlap.training.placement import record_placement
 from overlap.training.spec import (
     LOG_FILE,
     SPEC_FILE,
@@ -29,7 +29,7 @@ from tasks.on_worker import (
     TRAINING_RESOURCE,
     placement,
     places_on_this_worker,
-    portable,
+    portable_call,
     report,
     still_wanted,
 )
@@ -41,7 +41,7 @@ def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
     """On a worker: make a member complete in a process of its own."""
     folder, here = spec.folder(workspace), placement()
     (folder / SPEC_FILE).write_record(spec)
-    with written_down(folder, here):
+    with record_placement(folder, here):
         run_child(
             "overlap.training.member",
             [str(workspace), spec.fingerprint],
@@ -128,7 +128,7 @@ def on_training_worker(
                 raise ClusterError(f"no worker is left that can train:\n  {faults}")
             place = able() if unfit else None
             future = client.submit(
-                portable(scheduler.fit(training=True), job.function, *job.arguments, topic),
+                portable_call(scheduler.fit(training=True), job.function, *job.arguments, topic),
                 key=f"{job.name}-{secrets.token_hex(6)}", pure=False, priority=-job.number,
                 resources=dict(TRAINING_RESOURCE), workers=place,
             )  # fmt: skip

@@ -28,7 +28,7 @@ TRAINING_RESOURCE: Mapping[str, int] = {"GPU": 1}
 
 
 @dataclass(frozen=True)
-class Fit:
+class WorkerRequirements:
     """What a worker must be for the jobs of a run; travels with each of them."""
 
     version: str
@@ -37,12 +37,14 @@ class Fit:
     """Files that it can read."""
 
 
-_FITTING: set[Fit] = set()
+_FITTING: set[WorkerRequirements] = set()
 """What this process was found to be; it stays so."""
 
 
-def portable(fit: Fit, function: Callable[..., Result], *arguments: object) -> Callable[[], Result]:
-    """A call of `checked` that any worker can receive.
+def portable_call(
+    fit: WorkerRequirements, function: Callable[..., Result], *arguments: object
+) -> Callable[[], Result]:
+    """A call of `run_if_compatible` that any worker can receive.
 
     One without this code ends when it unpacks a job that names it, and comes again, and ends. So
     the job is packed twice, and what is inside is unpacked where an error is the job's own.
@@ -50,15 +52,19 @@ def portable(fit: Fit, function: Callable[..., Result], *arguments: object) -> C
     packed = pickle.dumps((fit, function, arguments))
 
     def unpack_and_run() -> "Result":  # sent as code: nothing of this module may be named here
-        from tasks.on_worker import checked
+        from tasks.on_worker import run_if_compatible
 
-        inside: tuple[Fit, Callable[..., Result], tuple[object, ...]] = pickle.loads(packed)
-        return checked(inside[0], inside[1], *inside[2])
+        inside: tuple[WorkerRequirements, Callable[..., Result], tuple[object, ...]] = pickle.loads(
+            packed
+        )
+        return run_if_compatible(inside[0], inside[1], *inside[2])
 
     return unpack_and_run
 
 
-def checked(fit: Fit, function: Callable[..., Result], *arguments: object) -> Result:
+def run_if_compatible(
+    fit: WorkerRequirements, function: Callable[..., Result], *arguments: object
+) -> Result:
     """Do a job if this worker is one that can; a worker may have joined a moment ago.
 
     Raises:
@@ -72,7 +78,7 @@ def checked(fit: Fit, function: Callable[..., Result], *arguments: object) -> Re
     return function(*arguments)
 
 
-def _fault(fit: Fit) -> str:
+def _fault(fit: WorkerRequirements) -> str:
     if fit.version != overlap.__version__:
         return f"overlap {overlap.__version__}, here {fit.version}"
     unseen = [str(file) for file in fit.sees if not readable(file)]
@@ -90,7 +96,7 @@ def readable(file: Location) -> bool:
 
 
 @dataclass(frozen=True)
-class Look:
+class WorkerProbe:
     """What a worker found of itself."""
 
     software: dict[str, str]
@@ -104,7 +110,7 @@ class Look:
     """Whether it can read the given file of the data; true where none was given."""
 
 
-def look(token: Location, sample: Location | None) -> Look:
+def look(token: Location, sample: Location | None) -> WorkerProbe:
     """On a worker: look whether it can do the work.
 
     Args:
@@ -118,7 +124,7 @@ def look(token: Location, sample: Location | None) -> Look:
             (token.parent / answer).write_bytes(b"overlap")
         except OSError as error:
             answer, why = "", str(error)
-    return Look(software(), sees, answer, why, sample is None or readable(sample))
+    return WorkerProbe(software(), sees, answer, why, sample is None or readable(sample))
 
 
 def places_on_this_worker() -> int:

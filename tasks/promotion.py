@@ -6,26 +6,26 @@ from prefect.cache_policies import NO_CACHE
 from overlap.config import PromotionConfig
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.io.location import Location
-from overlap.promotion.challenge import DuelPlan, plan_duel
-from overlap.promotion.champion import Promotion, consider, opponent
+from overlap.promotion.challenge import ComparisonPlan, plan_comparison
+from overlap.promotion.champion import Promotion, consider, current_champion
 from overlap.promotion.retention import Pruned, prune
-from tasks.artifacts import show_duel
+from tasks.artifacts import show_comparison
 
 
 @task(name="duel", cache_policy=NO_CACHE)
-def prepare_duel(workspace: Location, record: EnsembleRecord) -> DuelPlan | None:
+def prepare_comparison(workspace: Location, record: EnsembleRecord) -> ComparisonPlan | None:
     """Find the clips that neither the ensemble nor the champion has seen; None without a duel."""
-    champion = opponent(workspace, record)
-    return plan_duel(workspace, champion, record) if champion else None
+    champion = current_champion(workspace, record)
+    return plan_comparison(workspace, champion, record) if champion else None
 
 
 @task(name="promote", cache_policy=NO_CACHE)
 def consider_champion(
-    workspace: Location, record: EnsembleRecord, rule: PromotionConfig, plan: DuelPlan | None
+    workspace: Location, record: EnsembleRecord, rule: PromotionConfig, plan: ComparisonPlan | None
 ) -> Promotion:
     """Make the ensemble the champion if the rule says so."""
     promotion = consider(workspace, record, rule, plan)
-    show_duel(promotion)
+    show_comparison(promotion)
     return promotion
 
 

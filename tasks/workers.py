@@ -18,14 +18,14 @@ Worker = Mapping[str, Any]
 Workers = Mapping[str, Worker]
 """The workers by their addresses."""
 
-LOOK_SECONDS = 2.0
+SCHEDULER_POLL_SECONDS = 2.0
 """How often it is looked which workers there are while features are computed."""
 CHOICE = 16
 """Workers that a feature job may choose from. A list of all would be sent with every job; some
 chosen at random are as good, since the scheduler takes the least busy of them."""
 JOBS_AHEAD = 4
 """Jobs submitted per thread; more would only fill the scheduler's memory."""
-TO_COME = "overlap-waits-for-a-cpu-worker"
+PENDING_WORKER = "overlap-waits-for-a-cpu-worker"
 """In the place of a worker's address, where a worker that computes features is still to come."""
 
 
@@ -110,7 +110,7 @@ def unfit_workers(client: Client, error: Exception, place: Sequence[str] | None)
     return found
 
 
-class Places:
+class WorkerPool:
     """Where the jobs of a feature stage may go; looked up again as workers come and go.
 
     Attributes:
@@ -122,7 +122,7 @@ class Places:
         self._client, self._cluster = client, cluster
         self._fit: Workers = {}
         self._everyone: Workers = {}
-        self._looked, self._seen = -LOOK_SECONDS, time.monotonic()
+        self._looked, self._seen = -SCHEDULER_POLL_SECONDS, time.monotonic()
         self.look()
 
     def look(self) -> bool:
@@ -136,7 +136,7 @@ class Places:
             ClusterLostError: nobody has been there for a while.
         """
         now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS:
+        if now - self._looked < SCHEDULER_POLL_SECONDS:
             return False
         self._everyone, self._looked = workers_of(self._client), now
         self._choose()
@@ -183,11 +183,11 @@ class Places:
     def pick(self) -> list[str] | None:
         """Addresses that the next job may go to; None: any, also of workers that come later."""
         if not self._fit:
-            return [TO_COME] if self._cluster.spare_workers_come else None
+            return [PENDING_WORKER] if self._cluster.spare_workers_come else None
         if self._cluster.features_on_gpu_workers and not self.unfit:
             return None
         return random.sample(self.addresses, min(CHOICE, len(self._fit)))
 
-    def gone(self, place: Sequence[str] | None) -> bool:
+    def workers_lost(self, place: Sequence[str] | None) -> bool:
         """Whether a job waits for workers that are not there, while others are."""
         return place is not None and bool(self._fit) and self._fit.keys().isdisjoint(place)

@@ -57,7 +57,7 @@ def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> No
                 "" if record.kl is None else f"{record.kl:.4f}",
                 "{:.4f} to {:.4f}".format(*record.kl_interval) if record.kl_interval else "",
                 ("champion: " if record.version == aliases.version else "")
-                + aliases.why(record.version),
+                + aliases.summary(record.version),
             )
             for record in records
         ],

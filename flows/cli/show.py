@@ -49,13 +49,13 @@ def show(
     prepare(verbose=False)
     from flows.cli.console import print_json
     from overlap.io.location import Location
-    from overlap.reporting.clip_inspection import look_at
+    from overlap.reporting.clip_inspection import inspect_clip
     from overlap.reporting.clip_picture import draw_clip
     from overlap.reporting.figures import png
 
     target = None if out is None else picture_target(out)
     check_openable(target, asked=open_it)
-    shown = look_at(clip, Location.of(workspace), model)
+    shown = inspect_clip(clip, Location.of(workspace), model)
     target = target or picture_target(f"{shown.name}.png")
     target.write_bytes(png(draw_clip(shown)))
     if as_json:
@@ -105,7 +105,7 @@ def _tell(shown: "ShownClip", target: "Location", workspace: str) -> None:
         said = ", ".join(f"{word} {share:.2f}" for word, share in likeliest)
         lines.append(("predicted", f"{said} ({shown.said.version})"))
     else:
-        lines.append(("predicted", f"nothing: {shown.silent_because}"))
+        lines.append(("predicted", f"nothing: {shown.no_prediction_reason}"))
     if shown.labels is not None:
         there = ", ".join(word for word, share in shown.labels.items() if share > 0)
         lines.append(("true", there if shown.kl is None else f"{there} (KL {shown.kl:.4f} nats)"))

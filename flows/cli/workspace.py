@@ -135,7 +135,7 @@ def verify(
     """Whether what a workspace holds is what was written there."""
     from flows.cli.console import OUT, print_json
     from overlap.io.location import Location
-    from overlap.io.locks import turn_on
+    from overlap.io.locks import run_lock
     from overlap.workspace import verify as library
 
     place = Location.of(workspace)
@@ -150,7 +150,7 @@ def verify(
         )
     marked = 0
     if repair and result.faults:
-        with turn_on(place):
+        with run_lock(place):
             marked = library.repair(place, result.faults)
     if result.faults:
         lines = "\n".join(f"  - {fault.what}" for fault in result.faults)

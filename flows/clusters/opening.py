@@ -17,7 +17,7 @@ from overlap.config import ClusterConfig
 from overlap.errors import GOES_ON, ClusterLostError
 from overlap.io.location import Location
 from overlap.system.accelerators import visible_accelerators
-from overlap.system.signals import interrupts_deferred, interrupts_held
+from overlap.system.signals import block_sigint, defer_signals
 from tasks.cluster import LOST_SECONDS, Cluster, connect
 from tasks.on_worker import TRAINING_RESOURCE
 from tasks.progress import note
@@ -74,7 +74,7 @@ def _scheduler(
         yield config.address, lambda _client: None
     elif config.kind == "local":
         with _loop() as loop, ExitStack() as stack:
-            with interrupts_deferred():
+            with defer_signals():
                 local = _started(config, loop, training=training)
                 stack.callback(local.close)
             yield local.scheduler_address, lambda _client: None
@@ -118,7 +118,7 @@ def local_workers(
 def _loop() -> Iterator[IOLoop]:
     """An event loop in a thread whose processes, the workers, never receive Ctrl-C."""
     runner = LoopRunner()
-    with interrupts_held():
+    with block_sigint():
         runner.start()
     try:
         yield runner.loop

@@ -21,7 +21,7 @@ from overlap.features.memory import feature_worker_bytes
 from overlap.io.location import Location
 from overlap.system.provenance import software
 from tasks.cluster import Cluster
-from tasks.on_worker import TRAINING_RESOURCE, Look, look
+from tasks.on_worker import TRAINING_RESOURCE, WorkerProbe, look
 from tasks.workers import (
     Worker,
     Workers,
@@ -41,7 +41,7 @@ EQUAL = (
 EQUAL_ON_SCHEDULER = ("dask", "distributed")
 USABLE = 0.8
 """Of a worker's memory limit: above that Dask gives it no more jobs."""
-LOOK_SECONDS = 0.5
+PROBE_SECONDS = 0.5
 NAMED = 3
 """Workers that are named with a fault that many have."""
 
@@ -124,7 +124,7 @@ def _wait(client: Client, config: ClusterConfig, cluster: Cluster, work: Work) -
         enough &= training < len(workers) or not cluster.spare_workers_come
         if enough or time.monotonic() > until:
             break
-        time.sleep(LOOK_SECONDS)
+        time.sleep(PROBE_SECONDS)
     if not workers:
         raise ClusterError(
             f"the cluster at {cluster.address} has no worker after {config.timeout_s:g} s; start "
@@ -170,7 +170,7 @@ def _each_fault(
         answers = client.run(look, *asked, workers=list(same), on_error="return")
     there = workers_of(client)
     for address, answer in sorted(answers.items()):
-        if not isinstance(answer, Look):
+        if not isinstance(answer, WorkerProbe):
             if address in there:  # else it ended meanwhile
                 yield address, f"cannot be asked: {type(answer).__name__}: {answer}"
             continue
@@ -188,7 +188,9 @@ def _trainers(workers: Workers) -> Workers:
     return {a: worker for a, worker in workers.items() if offers_training(worker)}
 
 
-def faults_seen(seen: Look, token: Location | None, sample: Location | None) -> Iterator[str]:
+def faults_seen(
+    seen: WorkerProbe, token: Location | None, sample: Location | None
+) -> Iterator[str]:
     """What is wrong with a worker, from what it found of itself."""
     different = _different(seen.software, EQUAL)
     if different:

@@ -14,7 +14,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 
 from overlap.config import fingerprint
-from overlap.errors import TakenError
+from overlap.errors import WorkspaceLockedError
 from overlap.io.location import Location
 
 LEASE_SECONDS: Final = 60.0
@@ -37,7 +37,7 @@ def only_run_on(workspace: Location, *, wait: bool) -> Iterator[None]:
         wait: Whether to wait for the run that is there.
 
     Raises:
-        TakenError: there is one, and `wait` is false.
+        WorkspaceLockedError: there is one, and `wait` is false.
     """
     if not is_deployed():
         yield
@@ -60,4 +60,4 @@ def only_run_on(workspace: Location, *, wait: bool) -> Iterator[None]:
     except TimeoutError as error:
         if entered:
             raise
-        raise TakenError(f"another run works on {workspace}") from error
+        raise WorkspaceLockedError(f"another run works on {workspace}") from error

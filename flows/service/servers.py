@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from overlap.errors import GOES_ON
-from overlap.system.signals import interrupts_held
+from overlap.system.signals import block_sigint
 
 
 def start_embedded_server() -> None:
@@ -14,7 +14,7 @@ def start_embedded_server() -> None:
     """
     from prefect.client.orchestration import get_client
 
-    with interrupts_held(), get_client(sync_client=True):
+    with block_sigint(), get_client(sync_client=True):
         pass  # whoever asks for a client first starts it
 
 

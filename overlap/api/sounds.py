@@ -19,7 +19,7 @@ from overlap.catalog.inspection import decoded, read_ahead
 from overlap.config import AudioFormat, FeatureConfig
 from overlap.errors import DataError, UserError
 from overlap.io.location import Location
-from overlap.prediction.batches import Batch, Decode, Heard, batch_clips, clip_batches
+from overlap.prediction.batches import Batch, Decode, OnDecoded, batch_clips, clip_batches
 
 Samples: TypeAlias = NDArray[np.floating] | NDArray[np.int16]
 """(samples,) of one clip or (clips, samples); int16, or floating with full scale 1.0."""
@@ -41,7 +41,7 @@ class Sounds:
     def __len__(self) -> int:
         return len(self.names)
 
-    def batches(self, features: FeatureConfig, heard: Heard) -> Iterator[Batch]:
+    def batches(self, features: FeatureConfig, heard: OnDecoded) -> Iterator[Batch]:
         """Decibels of the usable clips; see `overlap.prediction.batches.clip_batches`."""
         # A network is compiled once per shape: few shapes, however many clips are asked about.
         size = min(1 << (len(self) - 1).bit_length(), batch_clips(features, 1 << 30))

@@ -92,7 +92,7 @@ def mark_block(job: BlockJob) -> BlockDone:
     histogram = np.zeros((len(SPLITS), len(store.config.resolutions), CODES), np.uint32)
     quiet, loud = np.array([-20, 0], np.float16).view(np.uint16)
     histogram[..., [quiet, loud]] = 1
-    store.mark_open(job.block)
+    store.invalidate_if_stale(job.block)
     store.mark_done(job.block, histogram, bytes(KEY_BYTES))
     return BlockDone(job.block.index, job.block.clips, time.perf_counter() - started)
 

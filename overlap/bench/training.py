@@ -20,7 +20,7 @@ import numpy as np
 from overlap.config import RunConfig
 from overlap.errors import BenchError
 from overlap.system.peak_memory import peak_memory_mb
-from overlap.system.worker_process import as_child
+from overlap.system.worker_process import child_reporter
 
 PLAIN = "plain fit, float32 arrays"
 SHARES = 4
@@ -137,7 +137,7 @@ def _work(way: str, job: TrainingJob, folder: Path) -> None:
     )
     config = config.model_copy(update={"network": network})
     epoch = _plain(config, job) if way == PLAIN else _ours(config, job, folder / way)
-    with as_child() as emit:
+    with child_reporter() as emit:
         next(epoch)
         emit({})
         for _ in sys.stdin:
@@ -191,7 +191,7 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
     from overlap.io.location import Location
     from overlap.training.device import make_deterministic, prepare_device
     from overlap.training.feed.memory_plan import MemoryPlan, window_chunks
-    from overlap.training.feed.sources import Ahead
+    from overlap.training.feed.sources import Prefetcher
     from overlap.training.member import assemble
     from overlap.training.spec import MemberSpec
 
@@ -219,12 +219,12 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
     )  # fmt: skip
     plan = MemoryPlan(job.mode, 0, window)  # type: ignore[arg-type]  # checked by the command
     data, learner = assemble(spec, 0, store, labels, Partition(rows, rows[:0]), plan)
-    ahead = Ahead(data.epoch, range(10**9))
+    ahead = Prefetcher(data.epoch, range(10**9))
     while True:
         started, waited = time.perf_counter(), ahead.waited
         learner.one_epoch(ahead.one_pass(), data.steps)
         seconds = time.perf_counter() - started
-        learner.settle([])
+        learner.refresh_batchnorm([])
         yield {"clips": data.clips, "seconds": seconds, "waited": ahead.waited - waited}
 
 

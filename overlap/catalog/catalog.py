@@ -81,7 +81,7 @@ class Catalog(ClipRows):
             hashed.update(np.ascontiguousarray(self.labels[rows]).tobytes())
         return hashed.hexdigest()
 
-    def forgetting(self, rows: NDArray[np.int64]) -> "Catalog":
+    def invalidated(self, rows: NDArray[np.int64]) -> "Catalog":
         """This catalogue without the versions of some files: the next run looks at them again."""
         clips = self.clips.copy()
         clips.loc[clips.index[rows], "version"] = ""

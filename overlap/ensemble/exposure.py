@@ -21,7 +21,7 @@ LEARNED, UNKNOWN = -1, -2
 
 
 @dataclass(frozen=True, eq=False)
-class Knowledge:
+class TrainingExposure:
     """The training clips of an ensemble's time."""
 
     audio: NDArray[np.bytes_]
@@ -75,7 +75,7 @@ class Knowledge:
         }
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]], named_by: str) -> "Knowledge | None":
+    def of(cls, arrays: Mapping[str, NDArray[Any]], named_by: str) -> "TrainingExposure | None":
         """From such a file; None where it holds nothing of this, or digests of another kind."""
         if "train_audio" not in arrays or str(arrays["train_named_by"]) != named_by:
             return None
@@ -86,7 +86,7 @@ class Knowledge:
         return cls(arrays["train_audio"], fold, arrays["train_group"], folds)
 
 
-def known_clips(catalog: Catalog, validation: ValidationConfig) -> Knowledge:
+def known_clips(catalog: Catalog, validation: ValidationConfig) -> TrainingExposure:
     """What members that are trained on this catalogue know."""
     rows, folds = catalog.rows("train"), validation.folds or 1
     fold = np.full(len(rows), LEARNED)
@@ -94,7 +94,7 @@ def known_clips(catalog: Catalog, validation: ValidationConfig) -> Knowledge:
         held_out = partition(catalog, validation, index).held_out
         fold[np.searchsorted(rows, held_out)] = index
     group = catalog.clips["group"].to_numpy(np.str_)[rows]
-    return Knowledge(audio_of(catalog, rows), fold, group, folds)
+    return TrainingExposure(audio_of(catalog, rows), fold, group, folds)
 
 
 def audio_of(catalog: Catalog, rows: NDArray[np.int64]) -> NDArray[np.bytes_]:

@@ -101,7 +101,9 @@ def read_predictions(workspace: Location, record: EnsembleRecord) -> dict[str, N
         CorruptError: they are gone, or not what was written.
     """
     location = folder_of(workspace, record) / PREDICTIONS_FILE
-    return from_arrays(location.read_intact(record.files.get(PREDICTIONS_FILE, "")), str(location))
+    return from_arrays(
+        location.read_verified(record.files.get(PREDICTIONS_FILE, "")), str(location)
+    )
 
 
 def now() -> datetime:

@@ -20,7 +20,7 @@ from overlap.ensemble.registry import load_ensemble
 from overlap.errors import CorruptError
 from overlap.export.request import KINDS, Kind
 from overlap.io.location import Location
-from overlap.system.worker_process import work_as_child
+from overlap.system.worker_process import child_main
 from overlap.training.spec import records_of
 
 TOLERANCE = 1e-3
@@ -115,7 +115,7 @@ def main() -> int:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if arguments.kind == "onnx":
         os.environ["KERAS_BACKEND"] = "tensorflow"  # what tf2onnx converts
-    return work_as_child(
+    return child_main(
         lambda emit: emit(write_export(arguments.record, arguments.kind, arguments.out))
     )
 

@@ -1,4 +1,4 @@
-"""Features by the fastest way that can compute them."""
+"""Features by the fastest backend that can compute them."""
 
 import logging
 import threading
@@ -17,15 +17,15 @@ from overlap.features.threads import ONE_BLAS_THREAD
 
 LOG = logging.getLogger(__name__)
 
-Way = Literal["kernel", "batched"]
+Backend = Literal["kernel", "batched"]
 
 _KERNELS = threading.local()
 KEPT = 4
 """Kernels kept per thread; each has 2 to 4 MB of buffers."""
 
 
-def fallback(config: FeatureConfig) -> str | None:
-    """Why features of this configuration go the batched way, for a person; None: they do not."""
+def unsupported_reason(config: FeatureConfig) -> str | None:
+    """Why this configuration needs the batched backend; None: the kernel computes it."""
     reason = unsupported(config)
     if reason is None and numba.config.DISABLE_JIT:
         reason = "numba's compiler is switched off (NUMBA_DISABLE_JIT)"
@@ -34,9 +34,9 @@ def fallback(config: FeatureConfig) -> str | None:
     return f"features go the batched way, some ten times slower than the kernel: {reason}"
 
 
-def way(config: FeatureConfig) -> Way:
+def backend(config: FeatureConfig) -> Backend:
     """How features of this configuration are computed."""
-    return "kernel" if fallback(config) is None else "batched"
+    return "kernel" if unsupported_reason(config) is None else "batched"
 
 
 @lru_cache(maxsize=64)
@@ -68,7 +68,7 @@ def compute_features(
     Raises:
         ValueError: the clips have another length, are not finite, or `out` another shape.
     """
-    reason = fallback(config)
+    reason = unsupported_reason(config)
     if reason is not None:
         _log_once(reason)
         with ONE_BLAS_THREAD:

@@ -39,7 +39,7 @@ def extract_block(job: BlockJob) -> BlockDone:
     chunk = store.chunk_clips()
     buffers = _buffers(store.config, chunk)
     buffers.counts[:] = 0
-    store.mark_open(job.block)
+    store.invalidate_if_stale(job.block)
     with closing(_contents(job)) as contents:
         for first in range(0, len(job.files), chunk):
             rows = range(first, min(first + chunk, len(job.files)))

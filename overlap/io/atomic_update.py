@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from overlap.errors import CorruptError
 from overlap.io.location import Location
 from overlap.io.records import record_bytes
-from overlap.io.storage_errors import storage_named
+from overlap.io.storage_errors import storage_errors
 
 Model = TypeVar("Model", bound=BaseModel)
 Result = TypeVar("Result")
@@ -51,7 +51,7 @@ def update(
     """
     location.check_writable()
     if location.local is not None:
-        with storage_named(location), _locked(location.local):
+        with storage_errors(location), _locked(location.local):
             return _changed(location, kind, change, location.write_bytes)
     filesystem, path = fsspec.core.url_to_fs(location.url)
     if "s3" not in filesystem.protocol:

@@ -26,7 +26,7 @@ from overlap.io.atomic import replacing
 from overlap.io.bulk_read import Read, read_local, read_remote
 from overlap.io.listing import Entry, local_entries
 from overlap.io.records import Documents
-from overlap.io.storage_errors import storage_named
+from overlap.io.storage_errors import storage_errors
 from overlap.io.zip_archive import open_archive
 
 
@@ -131,7 +131,7 @@ class Location(Documents):
 
     def _answers(self, question: str) -> bool:
         try:
-            with storage_named(self):
+            with storage_errors(self):
                 self._filesystem.invalidate_cache()
                 return bool(getattr(self._filesystem, question)(self._path))
         except FileNotFoundError:  # not even the archive
@@ -164,7 +164,7 @@ class Location(Documents):
         return sorted(PurePosixPath(i["name"]).name for i in found if i["type"] == "directory")
 
     def _listed(self) -> list[dict[str, Any]]:
-        with storage_named(self):
+        with storage_errors(self):
             self._filesystem.invalidate_cache()
             return list(self._filesystem.ls(self._path, detail=True))
 
@@ -175,7 +175,7 @@ class Location(Documents):
             FileNotFoundError: nothing is there.
         """
         if self._member is None:
-            with storage_named(self):
+            with storage_errors(self):
                 if self.local is not None:
                     return self.local.read_bytes()
                 return bytes(self._filesystem.cat_file(self._path))
@@ -184,7 +184,7 @@ class Location(Documents):
             raise content
         return content
 
-    def read_intact(self, digest: str) -> bytes:
+    def read_verified(self, digest: str) -> bytes:
         """The whole file, as it was written.
 
         Args:
@@ -256,7 +256,7 @@ class Location(Documents):
             StorageError: it cannot be written.
         """
         self.check_writable()
-        with storage_named(self):
+        with storage_errors(self):
             if self.local is not None:
                 with replacing(self.local) as file:
                     yield file
@@ -281,7 +281,7 @@ class Location(Documents):
         """Remove a file or a whole folder; nothing happens when nothing is there."""
         self.check_writable()
         if self.exists():
-            with storage_named(self):
+            with storage_errors(self):
                 self._filesystem.rm(self._path, recursive=True)
 
     def zarr_store(self, *, read_only: bool = False) -> Store:

@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from overlap.errors import TakenError
+from overlap.errors import WorkspaceLockedError
 from overlap.io.location import Location
-from overlap.io.storage_errors import storage_named
+from overlap.io.storage_errors import storage_errors
 
 LOCK_FILE = ".run.lock"
-LOOK_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 """How often a run that waits tries again."""
 
 _mine: set[Path] = set()
@@ -31,7 +31,7 @@ _mine: set[Path] = set()
 
 
 @contextmanager
-def turn_on(
+def run_lock(
     workspace: Location, *, wait: bool = False, on_wait: Callable[[str], None] = lambda _who: None
 ) -> Iterator[None]:
     """Be the only run on a workspace meanwhile; a stage of a run that has it is part of that.
@@ -42,7 +42,7 @@ def turn_on(
         on_wait: Told once who has it, before the wait.
 
     Raises:
-        TakenError: another run works on it, and `wait` is false.
+        WorkspaceLockedError: another run works on it, and `wait` is false.
         StorageError: the workspace cannot be written.
     """
     path = workspace.local / LOCK_FILE if workspace.local is not None else None
@@ -54,14 +54,14 @@ def turn_on(
         while (file := _taken(path)) is None:
             who = _holder(path)
             if not wait:
-                raise TakenError(
+                raise WorkspaceLockedError(
                     f"{workspace}: another run works on it{who}; start again when it has ended, "
                     "or name another workspace"
                 )
             if not told:
                 on_wait(f"waits for the run that works on {workspace}{who}")
                 told = True
-            time.sleep(LOOK_SECONDS)
+            time.sleep(RETRY_SECONDS)
         held.callback(file.close)
         # Removed while it is held: who opened it before finds that it is another file now.
         held.callback(path.unlink, missing_ok=True)
@@ -73,7 +73,7 @@ def turn_on(
 def _taken(path: Path) -> IO[bytes] | None:
     """The lock's file, locked by this process; None where another has it."""
     while True:
-        with storage_named(path.parent), ExitStack() as undo:
+        with storage_errors(path.parent), ExitStack() as undo:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = undo.enter_context(path.open("a+b"))
             try:

@@ -10,7 +10,7 @@ ELSEWHERE = ("botocore.", "aiobotocore.", "aiohttp.", "s3fs.", "gcsfs.", "adlfs.
 
 
 @contextmanager
-def storage_named(what: object) -> Iterator[None]:
+def storage_errors(what: object) -> Iterator[None]:
     """Around reading or writing: what fails there is the storage, not overlap.
 
     That nothing is there is an answer, not a failure: `FileNotFoundError` passes.
@@ -28,7 +28,7 @@ def storage_named(what: object) -> Iterator[None]:
     except Exception as error:
         if not is_of_storage(error):
             raise
-        raise StorageError(f"{what}: {said(error)}; {GOES_ON}") from error
+        raise StorageError(f"{what}: {describe(error)}; {GOES_ON}") from error
 
 
 def is_of_storage(error: BaseException) -> bool:
@@ -36,7 +36,7 @@ def is_of_storage(error: BaseException) -> bool:
     return isinstance(error, OSError) or type(error).__module__.startswith(ELSEWHERE)
 
 
-def said(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """What an error of a disk or an object store says, without the address that is known."""
     if isinstance(error, OSError) and error.strerror:
         return str(error.strerror)

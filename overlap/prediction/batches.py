@@ -26,7 +26,7 @@ BATCH_BYTES = 64e6
 Item = TypeVar("Item")
 Decode = Callable[[NDArray[np.float32]], Clip]
 """Puts the samples of a clip into (samples,) float32; raises `AudioError` where it cannot."""
-Heard = Callable[[int, Clip | AudioError], None]
+OnDecoded = Callable[[int, Clip | AudioError], None]
 """Is told of every file, by its place: the clip, or why there is none."""
 
 
@@ -48,7 +48,7 @@ def batch_clips(features: FeatureConfig, files: int) -> int:
 
 
 def batches(
-    data: Location, files: tuple[str, ...], features: FeatureConfig, heard: Heard
+    data: Location, files: tuple[str, ...], features: FeatureConfig, heard: OnDecoded
 ) -> Iterator[Batch]:
     """Decibels of the usable clips among some files, in their order."""
     wanted = features.clip_format
@@ -58,7 +58,7 @@ def batches(
 
 
 def clip_batches(
-    clips: Iterable[Decode], size: int, features: FeatureConfig, heard: Heard
+    clips: Iterable[Decode], size: int, features: FeatureConfig, heard: OnDecoded
 ) -> Iterator[Batch]:
     """Decibels of the usable ones among some clips, in their order.
 

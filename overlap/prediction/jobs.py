@@ -49,7 +49,7 @@ class PredictionJob(Section):
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class PredictionChunk:
     """What a job found, a row per file."""
 
     shares: NDArray[np.float32]
@@ -170,10 +170,10 @@ def clips_of(jobs: Sequence[PredictionJob]) -> int:
     return sum(len(job.files) for job in jobs)
 
 
-def read_found(job: PredictionJob) -> Found | None:
+def read_found(job: PredictionJob) -> PredictionChunk | None:
     """What a job found; None where its file is missing or damaged."""
     try:
-        found = Found(**Location(job.out).read_arrays())
+        found = PredictionChunk(**Location(job.out).read_arrays())
     except (OSError, TypeError, CorruptError):
         return None
     return found if len(found.shares) == len(job.files) else None

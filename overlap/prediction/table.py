@@ -14,7 +14,7 @@ from overlap.ensemble.submission import submission_table, write_table
 from overlap.errors import CorruptError, DataError
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread_column
-from overlap.prediction.jobs import Found, PredictionPlan, read_found
+from overlap.prediction.jobs import PredictionChunk, PredictionPlan, read_found
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,9 @@ def prediction_table(plan: PredictionPlan) -> PredictionTable:
             f"{len(found) - len(parts)} of {len(found)} parts of the predictions are not there or "
             "damaged; run again: the others are kept"
         )
-    whole = Found(*(np.concatenate(arrays) for arrays in zip(*map(_arrays, parts), strict=True)))
+    whole = PredictionChunk(
+        *(np.concatenate(arrays) for arrays in zip(*map(_arrays, parts), strict=True))
+    )
     usable = np.flatnonzero(whole.reason == "")
     if not len(usable):
         reasons = ", ".join(sorted(set(whole.reason))[:5])
@@ -61,11 +63,11 @@ def prediction_table(plan: PredictionPlan) -> PredictionTable:
     return PredictionTable(table, beside, tuple(imputed), _warnings(plan, whole))
 
 
-def _arrays(part: Found) -> tuple[NDArray[np.generic], ...]:
+def _arrays(part: PredictionChunk) -> tuple[NDArray[np.generic], ...]:
     return part.shares, part.spread, part.reason, part.repairs, part.clipped
 
 
-def _warnings(plan: PredictionPlan, found: Found) -> tuple[str, ...]:
+def _warnings(plan: PredictionPlan, found: PredictionChunk) -> tuple[str, ...]:
     problems = Problems()
     heard = plan.clips.sort_index().assign(
         split="test",

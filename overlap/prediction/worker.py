@@ -18,9 +18,9 @@ from overlap.ensemble.registry import load_ensemble
 from overlap.errors import AudioError
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread
-from overlap.prediction.batches import Batch, Heard, batches, one_ahead
-from overlap.prediction.jobs import Found, PredictionJob
-from overlap.system.worker_process import work_as_child
+from overlap.prediction.batches import Batch, OnDecoded, batches, one_ahead
+from overlap.prediction.jobs import PredictionChunk, PredictionJob
+from overlap.system.worker_process import child_main
 from overlap.training.device import prepare_device
 from overlap.training.fit import Emit
 from overlap.training.saved import load_networks
@@ -33,7 +33,7 @@ def predict_files(
     pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     words: int,
     emit: Emit,
-) -> Found:
+) -> PredictionChunk:
     """Predict files; those that cannot be used have a reason instead.
 
     Args:
@@ -44,19 +44,19 @@ def predict_files(
         emit: Told how many files are done, as often as a batch is.
     """
 
-    def made(heard: Heard) -> Iterator[Batch]:
+    def made(heard: OnDecoded) -> Iterator[Batch]:
         return batches(Location(job.data), job.files, job.features, heard)
 
     return predict_batches(made, (len(job.files), words), networks, pool, emit)
 
 
 def predict_batches(
-    made: Callable[[Heard], Iterator[Batch]],
+    made: Callable[[OnDecoded], Iterator[Batch]],
     shape: tuple[int, int],
     networks: Sequence[keras.Model],
     pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     emit: Emit,
-) -> Found:
+) -> PredictionChunk:
     """Predict batches of clips, one made ahead.
 
     Args:
@@ -83,7 +83,7 @@ def predict_batches(
         shares[batch.places], apart[batch.places] = pooled, spread(members, pooled)
         emit({"event": "clips", "done": int(batch.places[-1]) + 1})
     emit({"event": "clips", "done": count})
-    return Found(shares, apart, np.array(reasons), np.array(repairs), clipped)
+    return PredictionChunk(shares, apart, np.array(reasons), np.array(repairs), clipped)
 
 
 def _members_shares(networks: Sequence[keras.Model], batch: Batch) -> NDArray[np.float64]:
@@ -108,7 +108,7 @@ def main() -> int:
     parser.add_argument("job", type=Location.of)
     job = parser.parse_args().job.read_record(PredictionJob)
     prepare_device()
-    return work_as_child(lambda emit: apply_ensemble(job, emit))
+    return child_main(lambda emit: apply_ensemble(job, emit))
 
 
 if __name__ == "__main__":

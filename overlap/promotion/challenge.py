@@ -19,12 +19,12 @@ from overlap.errors import CorruptError, MemberError, NotReadyError
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl_per_clip
 from overlap.prediction.jobs import PredictionJob, jobs_for, members_of, read_found
-from overlap.promotion.comparison import Duel, Ground, find_ground, judge, read_contender
+from overlap.promotion.comparison import Comparison, SharedClips, find_ground, judge, read_contender
 from overlap.training.spec import MemberRecord
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class BackfillJob:
     """New clips that the members of one fold predict."""
 
     clips: NDArray[np.int64]
@@ -43,15 +43,15 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class DuelPlan:
+class ComparisonPlan:
     """A duel before it is judged."""
 
     champion: str
     """Version of the champion."""
-    ground: Ground
+    ground: SharedClips
     order: tuple[int, ...] = ()
     """Which of the champion's words stands at each place of the catalogue's."""
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[BackfillJob, ...] = ()
     obstacle: str = ""
     """Why they cannot be compared on all clips that neither has seen, or on none."""
 
@@ -60,9 +60,9 @@ class DuelPlan:
         found = ((job, read_found(job)) for asked in self.asked for job in asked.jobs)
         return [job for job, part in found if part is None or not part.settled]
 
-    def judged(self, confidence: float) -> Duel | None:
+    def judged(self, confidence: float) -> Comparison | None:
         """The outcome, on clips of which both have a prediction; None where there are none."""
-        ground, newer = self.ground, self.ground.newer
+        ground, newer = self.ground, self.ground.needs_backfill
         theirs = self._kl_of_newer()
         theirs[~newer] = kl_per_clip(ground.labels[~newer], ground.champion[~newer])
         both = np.isfinite(theirs)
@@ -84,37 +84,37 @@ class DuelPlan:
         return mean
 
 
-def plan_duel(
+def plan_comparison(
     workspace: Location, champion: EnsembleRecord, challenger: EnsembleRecord
-) -> DuelPlan:
+) -> ComparisonPlan:
     """What a duel is about, and what the champion has to predict for it."""
     catalog = Catalog.load(workspace)
     try:
         one, other = (read_contender(workspace, r, catalog) for r in (champion, challenger))
     except NotReadyError as error:
-        return DuelPlan(champion.version, Ground.nothing(), obstacle=str(error))
+        return ComparisonPlan(champion.version, SharedClips.nothing(), obstacle=str(error))
     if challenger.kl is None:
         without = "it holds out no clips (validation.holdout, validation.folds)"
-        return DuelPlan(champion.version, Ground.nothing(), obstacle=without)
+        return ComparisonPlan(champion.version, SharedClips.nothing(), obstacle=without)
     ground = find_ground(catalog, one, other)
     order = tuple(champion.words.index(word) for word in catalog.words)
-    plan = DuelPlan(champion.version, ground, order)
-    if not ground.newer.any():
+    plan = ComparisonPlan(champion.version, ground, order)
+    if not ground.needs_backfill.any():
         return plan
     try:
         members = members_of(workspace, champion)
     except (MemberError, CorruptError) as error:
-        newer = np.count_nonzero(ground.newer)
+        newer = np.count_nonzero(ground.needs_backfill)
         newest = f"{champion.version} cannot predict the {newer} clips newer than it"
         return replace(plan, obstacle=f"{newest}: {error}")
     asked = []
     for fold, of_fold in enumerate(by_fold(members, one.knowledge.folds)):
-        clips = np.flatnonzero(ground.unheard[:, fold])
+        clips = np.flatnonzero(ground.eligible_folds[:, fold])
         if not of_fold:
             continue
         files = catalog.clips.iloc[ground.rows[clips]][["file", "version"]]
         jobs = jobs_for(workspace, workspace, champion, of_fold, catalog.data, files)
-        asked.append(Asked(clips, jobs))
+        asked.append(BackfillJob(clips, jobs))
     return replace(plan, asked=tuple(asked))
 
 

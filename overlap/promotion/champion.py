@@ -22,8 +22,8 @@ from overlap.ensemble.registry import (
 from overlap.errors import NotReadyError, UserError
 from overlap.io.atomic_update import update
 from overlap.io.location import Location
-from overlap.promotion.challenge import DuelPlan
-from overlap.promotion.comparison import Duel
+from overlap.promotion.challenge import ComparisonPlan
+from overlap.promotion.comparison import Comparison
 from overlap.promotion.policy import Verdict, in_hand, judge_duel
 
 CHAMPION_FILE = "champion.json"
@@ -43,7 +43,7 @@ class Promotion(Section):
     at: datetime = Field(default_factory=now)
     instead_of: str | None = None
     """The champion whose place it took."""
-    duel: Duel | None = None
+    duel: Comparison | None = None
     """How it was compared with the champion."""
 
     @property
@@ -52,7 +52,7 @@ class Promotion(Section):
         return "promoted" if self.promoted else "not promoted"
 
     @property
-    def why(self) -> str:
+    def summary(self) -> str:
         """The reason in a few words."""
         if self.duel is None or str(self.duel) not in self.reason:
             return self.reason.partition(";")[0]
@@ -74,7 +74,7 @@ class Aliases(Section):
     history: tuple[Promotion, ...] = ()
     """What was decided, oldest first."""
 
-    def crowned(self, version: str) -> "Aliases":
+    def with_champion(self, version: str) -> "Aliases":
         """With another champion.
 
         Raises:
@@ -102,12 +102,12 @@ class Aliases(Section):
         own = [decision for decision in self.history if decision.version == version]
         return own[-1] if own else None
 
-    def why(self, version: str) -> str:
+    def summary(self, version: str) -> str:
         """Why a version is champion or not, in a few words."""
         said = []
         for decision in self.history:
             if decision.version == version:
-                said = [decision.why]
+                said = [decision.summary]
             elif decision.instead_of == version and decision.by == "hand":
                 said.append(f"then {decision.version} by hand")
         return "; ".join(said)
@@ -167,7 +167,7 @@ def promote(workspace: Location, version: str) -> Promotion:
         )
         if before == record.version:
             return aliases, decision
-        return aliases.crowned(record.version).noted(decision), decision
+        return aliases.with_champion(record.version).noted(decision), decision
 
     return update(workspace / CHAMPION_FILE, Aliases, change)
 
@@ -200,7 +200,7 @@ def rollback(workspace: Location) -> Promotion:
     return update(workspace / CHAMPION_FILE, Aliases, change)
 
 
-def opponent(workspace: Location, challenger: EnsembleRecord) -> EnsembleRecord | None:
+def current_champion(workspace: Location, challenger: EnsembleRecord) -> EnsembleRecord | None:
     """The champion that a new ensemble is to be compared with; None where it is not."""
     aliases = read_aliases(workspace)
     if aliases.version == challenger.version or aliases.was_considered(challenger.version):
@@ -219,7 +219,7 @@ def consider(
     workspace: Location,
     challenger: EnsembleRecord,
     config: PromotionConfig,
-    plan: DuelPlan | None = None,
+    plan: ComparisonPlan | None = None,
 ) -> Promotion:
     """Promote a published ensemble if the rule says so, and note why.
 
@@ -230,7 +230,7 @@ def consider(
         workspace: The workspace.
         challenger: The ensemble.
         config: The rule.
-        plan: Its duel with the `opponent`, with what the champion has predicted for it.
+        plan: Its duel with the `current_champion`, with what the champion has predicted for it.
     """
     there = {record.version for record in list_ensembles(workspace)}
     duel = plan.judged(config.confidence) if plan else None
@@ -248,7 +248,7 @@ def consider(
         )  # fmt: skip
         if not verdict.final:
             return aliases, decision
-        after = aliases.crowned(challenger.version) if verdict.promoted else aliases
+        after = aliases.with_champion(challenger.version) if verdict.promoted else aliases
         considered = (*aliases.considered, challenger.version)
         return after.model_copy(update={"considered": considered}).noted(decision), decision
 

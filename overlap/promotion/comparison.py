@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, are_grouped
 from overlap.config import Section
-from overlap.ensemble.exposure import UNKNOWN, Knowledge, audio_of, naming
+from overlap.ensemble.exposure import UNKNOWN, TrainingExposure, audio_of, naming
 from overlap.ensemble.registry import EnsembleRecord, read_predictions
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
@@ -27,7 +27,7 @@ DRAWS = 2000
 """Resamples: an end of the widest interval, of 99 %, then lies on the tenth from its side."""
 
 
-class Duel(Section):
+class Comparison(Section):
     """What came of it."""
 
     champion: str
@@ -73,18 +73,18 @@ class Duel(Section):
 
 
 @dataclass(frozen=True, eq=False)
-class Contender:
+class Candidate:
     """A published ensemble: what it knows, and what it says of clips that it has not seen."""
 
     record: EnsembleRecord
-    knowledge: Knowledge
+    knowledge: TrainingExposure
     held_out: NDArray[np.float64]
     """(held-out clips, words) float64, in the order of `knowledge.held_out`; the words are those
     of today's catalogue, in its order."""
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class SharedClips:
     """The clips of a duel."""
 
     rows: NDArray[np.int64]
@@ -97,23 +97,23 @@ class Ground:
     """(clips, words) float64: what the challenger says of them."""
     champion: NDArray[np.float64]
     """(clips, words) float64: what the champion said; NaN where it has to be asked."""
-    unheard: NDArray[np.bool_]
+    eligible_folds: NDArray[np.bool_]
     """(clips, folds): which folds of the champion's members may be asked, having learned neither
     from the clip nor from its group; none where it need not be asked."""
 
     @property
-    def newer(self) -> NDArray[np.bool_]:
+    def needs_backfill(self) -> NDArray[np.bool_]:
         """(clips,) whether the champion has to be asked."""
-        return np.asarray(self.unheard.any(axis=1))
+        return np.asarray(self.eligible_folds.any(axis=1))
 
     @classmethod
-    def nothing(cls) -> "Ground":
+    def nothing(cls) -> "SharedClips":
         """No clip at all."""
         row, said = np.empty(0, np.int64), np.empty((0, 0))
         return cls(row, said, row, said, said, np.empty((0, 1), np.bool_))
 
 
-def read_contender(workspace: Location, record: EnsembleRecord, catalog: Catalog) -> Contender:
+def read_contender(workspace: Location, record: EnsembleRecord, catalog: Catalog) -> Candidate:
     """An ensemble as a contender.
 
     A record of an earlier version does not name its clips. Where its held-out rows still hold
@@ -130,19 +130,19 @@ def read_contender(workspace: Location, record: EnsembleRecord, catalog: Catalog
         saved = read_predictions(workspace, record)
     except (OSError, CorruptError):
         raise NotReadyError(f"the predictions of {record.version} cannot be read") from None
-    knowledge = Knowledge.of(saved, naming(catalog)) or _of_same_rows(catalog, record, saved)
+    knowledge = TrainingExposure.of(saved, naming(catalog)) or _of_same_rows(catalog, record, saved)
     if knowledge is None:
         raise NotReadyError(f"it is not known which clips {record.version} learned from")
     said = saved.get("held_out", np.empty((0, len(catalog.words))))
     if len(said) != len(knowledge.held_out):
         raise NotReadyError(f"the predictions of {record.version} are not those of its clips")
     order = [record.words.index(word) for word in catalog.words]
-    return Contender(record, knowledge, said[:, order].astype(np.float64))
+    return Candidate(record, knowledge, said[:, order].astype(np.float64))
 
 
 def _of_same_rows(
     catalog: Catalog, record: EnsembleRecord, saved: dict[str, NDArray[np.generic]]
-) -> Knowledge | None:
+) -> TrainingExposure | None:
     if "train_audio" in saved or "held_out" not in saved:
         return None
     rows = saved["held_out_rows"].astype(np.int64)
@@ -151,37 +151,39 @@ def _of_same_rows(
     if catalog.key(rows, labels=True) != record.held_out_key:
         return None
     fold, group = np.zeros(len(rows), np.int64), np.full(len(rows), "")
-    return Knowledge(audio_of(catalog, rows), fold, group, 1, complete=False)
+    return TrainingExposure(audio_of(catalog, rows), fold, group, 1, complete=False)
 
 
-def find_ground(catalog: Catalog, champion: Contender, challenger: Contender) -> Ground:
+def find_ground(catalog: Catalog, champion: Candidate, challenger: Candidate) -> SharedClips:
     """The clips that neither has seen, and what is known there already."""
     rows = catalog.rows("train")
     audio, grouped = audio_of(catalog, rows), are_grouped(catalog)
     group = catalog.clips["group"].to_numpy(np.str_)[rows]
     theirs = champion.knowledge.fold_of(audio)
-    unheard = np.zeros((len(rows), champion.knowledge.folds), np.bool_)
+    eligible_folds = np.zeros((len(rows), champion.knowledge.folds), np.bool_)
     if champion.knowledge.complete:
-        unheard[theirs == UNKNOWN] = True
+        eligible_folds[theirs == UNKNOWN] = True
     if grouped:
-        unheard &= ~_heard(champion.knowledge, theirs, group)
-    common = (challenger.knowledge.fold_of(audio) >= 0) & ((theirs >= 0) | unheard.any(axis=1))
+        eligible_folds &= ~_heard(champion.knowledge, theirs, group)
+    common = (challenger.knowledge.fold_of(audio) >= 0) & (
+        (theirs >= 0) | eligible_folds.any(axis=1)
+    )
     said = np.full((len(rows), len(catalog.words)), np.nan)
     old = theirs >= 0
     said[old] = champion.held_out[champion.knowledge.place_of(audio[old])]
     names = np.unique(group[common], return_inverse=True)[1] if grouped else None
-    return Ground(
+    return SharedClips(
         rows=rows[common],
         labels=catalog.labels[rows[common]],
         groups=np.arange(np.count_nonzero(common)) if names is None else names,
         challenger=challenger.held_out[challenger.knowledge.place_of(audio[common])],
         champion=said[common],
-        unheard=unheard[common],
+        eligible_folds=eligible_folds[common],
     )
 
 
 def _heard(
-    knowledge: Knowledge, fold: NDArray[np.int64], group: NDArray[np.str_]
+    knowledge: TrainingExposure, fold: NDArray[np.int64], group: NDArray[np.str_]
 ) -> NDArray[np.bool_]:
     """(clips, folds) whether the members of each fold learned from the group of each clip.
 
@@ -207,7 +209,7 @@ def judge(
     groups: NDArray[np.int64],
     newer: NDArray[np.bool_],
     confidence: float,
-) -> Duel:
+) -> Comparison:
     """Compare two ensembles clip by clip.
 
     Args:
@@ -222,7 +224,7 @@ def judge(
     drawn = resampled_means(gains[None], groups, DRAWS)[:, 0]
     low, high = interval(drawn, confidence)
     of_champion, of_challenger = kls.mean(axis=1)
-    return Duel(
+    return Comparison(
         champion=champion,
         clips=len(gains),
         newer=int(np.count_nonzero(newer)),

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from overlap.config import PromotionConfig
-from overlap.promotion.challenge import DuelPlan
-from overlap.promotion.comparison import Duel
+from overlap.promotion.challenge import ComparisonPlan
+from overlap.promotion.comparison import Comparison
 
 
 class Verdict(NamedTuple):
@@ -18,7 +18,7 @@ class Verdict(NamedTuple):
 
 
 def judge_duel(
-    config: PromotionConfig, plan: DuelPlan, duel: Duel | None, challenger: str
+    config: PromotionConfig, plan: ComparisonPlan, duel: Comparison | None, challenger: str
 ) -> Verdict:
     """What becomes of a challenger after its duel.
 

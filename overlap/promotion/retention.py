@@ -27,7 +27,7 @@ LEFT_FILE = "removed.json"
 """In the folder of a version that is no longer published: which members it named."""
 
 
-class Left(Section):
+class RemovalMarker(Section):
     """What is left of a version."""
 
     members: tuple[str, ...]
@@ -82,7 +82,7 @@ def prune(workspace: Location, keep: int, *, dry_run: bool = False) -> Pruned:
     else:
         kept = update(workspace / CHAMPION_FILE, Aliases, change)
     left = _left_over(workspace) | {
-        record.version: Left(members=record.members)
+        record.version: RemovalMarker(members=record.members)
         for record in records
         if record.version not in kept
     }
@@ -96,10 +96,14 @@ def prune(workspace: Location, keep: int, *, dry_run: bool = False) -> Pruned:
     )
 
 
-def _left_over(workspace: Location) -> dict[str, Left]:
+def _left_over(workspace: Location) -> dict[str, RemovalMarker]:
     """Versions whose removal was interrupted."""
     folders = [workspace / ENSEMBLES / name for name in (workspace / ENSEMBLES).folders()]
-    return {f.name: (f / LEFT_FILE).read_record(Left) for f in folders if (f / LEFT_FILE).exists()}
+    return {
+        f.name: (f / LEFT_FILE).read_record(RemovalMarker)
+        for f in folders
+        if (f / LEFT_FILE).exists()
+    }
 
 
 def _goes(folder: Location, key: str) -> bool:
@@ -114,7 +118,7 @@ def _goes(folder: Location, key: str) -> bool:
     return spec is None or spec.training_key != key  # without one: half of it is removed already
 
 
-def _remove(workspace: Location, left: Mapping[str, Left], members: Sequence[str]) -> None:
+def _remove(workspace: Location, left: Mapping[str, RemovalMarker], members: Sequence[str]) -> None:
     for version, what in left.items():
         folder = workspace / ENSEMBLES / version
         (folder / LEFT_FILE).write_record(what)

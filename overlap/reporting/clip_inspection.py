@@ -20,13 +20,13 @@ from overlap.io.location import Location
 from overlap.metrics.divergence import kl
 from overlap.prediction.jobs import jobs_for, members_of, read_found
 from overlap.promotion.champion import find_ensemble
-from overlap.reporting.clip_lookup import Meant, find_clip, row_of_sound
+from overlap.reporting.clip_lookup import ResolvedClip, find_clip, row_of_sound
 from overlap.system.worker_process import run_child
 from overlap.training.spec import MemberRecord
 
 
 @dataclass(frozen=True)
-class Said:
+class Prediction:
     """What an ensemble says of a clip."""
 
     version: str
@@ -57,9 +57,9 @@ class ShownClip:
     """(mel, frame, resolution) float32, relative to 1.0."""
     labels: Mapping[str, float] | None
     """True share of each word; None: not known."""
-    said: Said | None
+    said: Prediction | None
     """None where there is no ensemble."""
-    silent_because: str
+    no_prediction_reason: str
     """Why there is none; else empty."""
 
     @property
@@ -72,7 +72,7 @@ class ShownClip:
 
 
 @dataclass(frozen=True)
-class _Voice:
+class _LoadedEnsemble:
     """An ensemble with the workspace that holds it."""
 
     owner: Location
@@ -80,7 +80,7 @@ class _Voice:
     members: list[MemberRecord]
 
 
-def look_at(name: str, workspace: Location, model: str | None = None) -> ShownClip:
+def inspect_clip(name: str, workspace: Location, model: str | None = None) -> ShownClip:
     """Gather what is shown of a clip.
 
     Args:
@@ -114,24 +114,24 @@ def look_at(name: str, workspace: Location, model: str | None = None) -> ShownCl
         decibels=compute_features(clip.samples[None], config)[0].astype(np.float32),
         labels=None if row is None or catalog is None else _labels(catalog, row),
         said=_said(voice, meant.file) if voice else None,
-        silent_because=why,
+        no_prediction_reason=why,
     )
 
 
-def _name(meant: Meant, catalog: Catalog | None) -> str:
+def _name(meant: ResolvedClip, catalog: Catalog | None) -> str:
     if meant.row is not None and catalog is not None:
         return printable(str(catalog.clips["clip_id"].iloc[meant.row]))
     return printable(meant.file.name.rpartition(".")[0] or meant.file.name)
 
 
-def _voice(workspace: Location, model: str | None) -> tuple[_Voice | None, str]:
+def _voice(workspace: Location, model: str | None) -> tuple[_LoadedEnsemble | None, str]:
     try:
         owner, record = find_ensemble(workspace, model or "champion")
     except NotReadyError as error:
         if model is not None:
             raise
         return None, str(error)
-    return _Voice(owner, record, members_of(owner, record)), ""
+    return _LoadedEnsemble(owner, record, members_of(owner, record)), ""
 
 
 def _features(workspace: Location) -> FeatureConfig:
@@ -149,7 +149,7 @@ def _labels(catalog: Catalog, row: int) -> Mapping[str, float] | None:
     return dict(zip(catalog.words, label.tolist(), strict=True))
 
 
-def _said(voice: _Voice, file: Location) -> Said:
+def _said(voice: _LoadedEnsemble, file: Location) -> Prediction:
     """The prediction of one file, by the process that predicts many: it gives its memory back."""
     record, clips = voice.record, pd.DataFrame({"file": [file.name], "version": [""]})
     with tempfile.TemporaryDirectory() as near:
@@ -165,4 +165,4 @@ def _said(voice: _Voice, file: Location) -> Said:
         why = "nothing was found" if found is None else found.reason[0]
         raise MemberError(f"{file}: was not predicted: {why}")
     shares = dict(zip(record.words, found.shares[0].astype(float).tolist(), strict=True))
-    return Said(record.version, shares, float(found.spread[0]))
+    return Prediction(record.version, shares, float(found.spread[0]))

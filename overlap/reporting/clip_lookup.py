@@ -18,7 +18,7 @@ NAMES = ("clip_id", "table_id", "file")
 
 
 @dataclass(frozen=True)
-class Meant:
+class ResolvedClip:
     """A sound file, and what the catalogue of a workspace has of it."""
 
     file: Location
@@ -26,7 +26,7 @@ class Meant:
     """Its row in the catalogue; None: it was named by its path."""
 
 
-def find_clip(name: str, workspace: Location, catalog: Catalog | None) -> Meant:
+def find_clip(name: str, workspace: Location, catalog: Catalog | None) -> ResolvedClip:
     """The file that a person means.
 
     Args:
@@ -40,10 +40,12 @@ def find_clip(name: str, workspace: Location, catalog: Catalog | None) -> Meant:
     """
     place = Location.of(name)
     if place.is_file():
-        return Meant(place, None)
+        return ResolvedClip(place, None)
     rows = [] if catalog is None else _rows_of(name, catalog)
     if catalog is not None and len(rows) == 1:
-        return Meant(Location.of(catalog.data) / str(catalog.clips["file"].iloc[rows[0]]), rows[0])
+        return ResolvedClip(
+            Location.of(catalog.data) / str(catalog.clips["file"].iloc[rows[0]]), rows[0]
+        )
     if catalog is not None and rows:
         files = ", ".join(catalog.clips["file"].iloc[rows])
         raise UserError(f"{name}: is the id of several clips; name one of {files}")

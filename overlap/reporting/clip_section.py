@@ -33,7 +33,7 @@ class Shown:
     """Word, predicted share, and whether it is there; the likeliest first."""
     kl: float
     """Nats."""
-    apart: float
+    disagreement: float
     """How far the members are apart, nats."""
     spectrograms: tuple[tuple[str, str], ...]
     """Name and PNG, as a data address, of each resolution; empty without features."""
@@ -48,7 +48,7 @@ def worst(clips: HeldOutClips, count: int) -> list[int]:
 
 def most_apart(clips: HeldOutClips, count: int) -> list[int]:
     """Places of the clips that the members disagree most on."""
-    return _highest(clips.apart, count)
+    return _highest(clips.disagreement, count)
 
 
 def show(clips: HeldOutClips, place: int, catalog: Catalog, store: FeatureStore | None) -> Shown:
@@ -61,7 +61,7 @@ def show(clips: HeldOutClips, place: int, catalog: Catalog, store: FeatureStore 
         words=tuple(catalog.words[n] for n in np.flatnonzero(label > 0)),
         said=tuple((catalog.words[n], float(shares[n]), bool(label[n] > 0)) for n in order),
         kl=float(clips.kl[place]),
-        apart=float(clips.apart[place]),
+        disagreement=float(clips.disagreement[place]),
         spectrograms=_spectrograms(store, row) if store else (),
         sound=_sound(Location.of(catalog.data) / str(about["file"]), catalog),
     )

@@ -1,14 +1,14 @@
 """What an ensemble cost: time and energy of its stages and members."""
 
 from overlap.reporting.html import Rows, Tile
-from overlap.reporting.report_data import Facts
+from overlap.reporting.report_data import ReportData
 from overlap.system.energy import watt_hours
 from overlap.workspace.costs import StageCost
 
 STAGES = {"check": "checking the clips", "features": "features"}
 
 
-def cost_tiles(facts: Facts) -> list[Tile]:
+def cost_tiles(facts: ReportData) -> list[Tile]:
     """What the members took together."""
     members = facts.members
     if not members:
@@ -40,7 +40,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-def stages_table(facts: Facts) -> Rows:
+def stages_table(facts: ReportData) -> Rows:
     """Clips, seconds and energy of each stage; a row for each of which something is known.
 
     Checking and features are what all runs of the workspace took together, because all its

@@ -14,13 +14,13 @@ from overlap.reporting import charts, clip_section
 from overlap.reporting.cost_section import cost_tiles, stages_table
 from overlap.reporting.figures import draw_growth, draw_training, learning_curves
 from overlap.reporting.html import Chart, Rows, Tile
-from overlap.reporting.per_word import find_mistakes, words_told
-from overlap.reporting.report_data import Facts, HeldOutClips, gather_facts
+from overlap.reporting.per_word import find_mistakes, per_word_metrics
+from overlap.reporting.report_data import HeldOutClips, ReportData, gather_facts
 from overlap.reporting.tables import (
     DRIFT_LEGEND,
     beside_trivial,
+    comparison_table,
     drift_table,
-    duel_table,
     kl_table,
     members_table,
 )
@@ -52,7 +52,7 @@ def write_report(workspace: Location, record: EnsembleRecord) -> Location:
     return target
 
 
-def render(facts: Facts) -> str:
+def render(facts: ReportData) -> str:
     """The report as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -68,7 +68,9 @@ def render(facts: Facts) -> str:
         "growth": _growth(record),
         "training": _training(facts),
         "missing": facts.missing,
-        "duel": duel_table(facts.promotion) if facts.promotion and facts.promotion.duel else (),
+        "duel": comparison_table(facts.promotion)
+        if facts.promotion and facts.promotion.duel
+        else (),
         "members": members_table(facts.members),
         "cost": cost_tiles(facts),
         "stages": stages_table(facts),
@@ -85,14 +87,14 @@ def render(facts: Facts) -> str:
     return pages.get_template("page.html").render(told)
 
 
-def _state(facts: Facts) -> str:
+def _state(facts: ReportData) -> str:
     """Whether it is the champion, in a sentence."""
     own = "" if facts.record.version == facts.champion else "not "
     said = f": {facts.promotion.reason}" if facts.promotion else ""
     return f"It was {own}the champion when this report was written{said}."
 
 
-def _tiles(facts: Facts) -> list[Tile]:
+def _tiles(facts: ReportData) -> list[Tile]:
     record, tiles = facts.record, []
     if record.kl is not None:
         ends = "95 % {:.4f} to {:.4f}".format(*record.kl_interval) if record.kl_interval else ""
@@ -131,7 +133,7 @@ def _growth(record: EnsembleRecord) -> Chart | None:
     return Chart("KL as members are added", says, charts.svg(drawn, "growth"), rows)
 
 
-def _training(facts: Facts) -> Chart | None:
+def _training(facts: ReportData) -> Chart | None:
     if not facts.members:
         return None
     says = "A line for each member; the dot is the epoch whose weights were kept."
@@ -139,7 +141,7 @@ def _training(facts: Facts) -> Chart | None:
     return Chart("Training curves", says, drawn, _epochs(facts))
 
 
-def _epochs(facts: Facts) -> Rows:
+def _epochs(facts: ReportData) -> Rows:
     """The figures of the curves: a row per epoch, a column per member."""
     _, curves = learning_curves(facts.members)
     return [
@@ -152,7 +154,7 @@ def _epochs(facts: Facts) -> Rows:
     ]
 
 
-def _held_out(facts: Facts, held_out: HeldOutClips) -> dict[str, Any]:
+def _held_out(facts: ReportData, held_out: HeldOutClips) -> dict[str, Any]:
     labels, pooled, words = held_out.labels, held_out.pooled, facts.record.words
     figure, rows = charts.calibration(labels, pooled)
     calibration = Chart(
@@ -197,7 +199,7 @@ def _held_out(facts: Facts, held_out: HeldOutClips) -> dict[str, Any]:
                 "share where it is": _number(one.named),
                 "share where it is not": _number(one.imagined),
             }
-            for one in words_told(words, labels, pooled)
+            for one in per_word_metrics(words, labels, pooled)
         ],
         "worst": shown(clip_section.worst(held_out, CLIPS_SHOWN)),
         "apart": shown(clip_section.most_apart(held_out, CLIPS_SHOWN)),
@@ -212,7 +214,7 @@ def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4f}"
 
 
-def _quality(facts: Facts) -> dict[str, Rows]:
+def _quality(facts: ReportData) -> dict[str, Rows]:
     """What was found out about the sound files, as they are now."""
     frame = facts.catalog.clips
     usable = frame[frame["state"] == OK]
@@ -242,14 +244,14 @@ def _quality(facts: Facts) -> dict[str, Rows]:
     }  # fmt: skip
 
 
-def _drift(facts: Facts) -> Rows:
+def _drift(facts: ReportData) -> Rows:
     if facts.store is None:
         return ()
     top_db = float(facts.record.config["training"]["top_db"])
     return drift_table(compare(facts.store, None, top_db))
 
 
-def _champion_drift(facts: Facts) -> Rows:
+def _champion_drift(facts: ReportData) -> Rows:
     """How the clips that this ensemble learned from differ from the champion's."""
     if facts.champion_member is None or not facts.members:
         return ()

@@ -78,7 +78,7 @@ def find_mistakes(labels: NDArray[np.float64], predictions: NDArray[np.float64])
     return Mistakes(instead, together)
 
 
-def words_told(
+def per_word_metrics(
     words: tuple[str, ...], labels: NDArray[np.float64], predictions: NDArray[np.float64]
 ) -> list[WordFacts]:
     """How well each word is predicted, the costliest first."""

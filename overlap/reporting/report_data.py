@@ -34,8 +34,8 @@ class HeldOutClips:
     pooled: NDArray[np.float64]
     """(clips, words) float64: the ensemble's prediction, by cross-validation where the pool is
     fitted to these clips."""
-    apart: NDArray[np.float64]
-    """(clips,) float64: how far the members are apart, nats; see `overlap.metrics.disagreement`."""
+    disagreement: NDArray[np.float64]
+    """(clips,) float64: of the members, nats; see `overlap.metrics.disagreement`."""
 
     @cached_property
     def kl(self) -> NDArray[np.float64]:
@@ -44,7 +44,7 @@ class HeldOutClips:
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class ReportData:
     """All that is known of a published ensemble."""
 
     record: EnsembleRecord
@@ -78,7 +78,7 @@ class Facts:
         )
 
 
-def gather_facts(workspace: Location, record: EnsembleRecord) -> Facts:
+def gather_facts(workspace: Location, record: EnsembleRecord) -> ReportData:
     """Read all that is known of an ensemble.
 
     Raises:
@@ -89,7 +89,7 @@ def gather_facts(workspace: Location, record: EnsembleRecord) -> Facts:
     members = _members(workspace, record)
     promotion = aliases.decision(record.version)
     before = (promotion.instead_of or _dueled(promotion)) if promotion else None
-    return Facts(
+    return ReportData(
         record=record,
         members=members,
         champion=aliases.version,

@@ -82,7 +82,7 @@ def _energy(joules: float | None) -> str:
     return "" if joules is None else watt_hours(joules)
 
 
-def duel_table(promotion: Promotion) -> list[dict[str, str]]:
+def comparison_table(promotion: Promotion) -> list[dict[str, str]]:
     """A new ensemble against the champion, and what came of it."""
     rows = []
     if duel := promotion.duel:

@@ -33,7 +33,7 @@ from overlap.errors import AudioError, UserError
 from overlap.io.atomic_folder import new_folder
 from overlap.io.location import Location
 from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
-from overlap.system.signals import interrupts_held
+from overlap.system.signals import block_sigint
 
 ANSWERS = "test_answer.csv"
 WORD_RMS = 0.05
@@ -124,7 +124,7 @@ def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
         # It has only some at a time, so that none has to be cancelled where this ends early: a pool
         # whose processes are killed meanwhile stumbles over those.
         waiting = iter(jobs)
-        with interrupts_held():
+        with block_sigint():
             written = deque(pool.submit(write_clips, job) for job in islice(waiting, 2 * workers))
         while written:
             yield written.popleft().result()

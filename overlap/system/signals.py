@@ -18,7 +18,7 @@ TRACKER_QUIET: Final = "ignore:resource_tracker:UserWarning"
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
+def block_sigint() -> Iterator[None]:
     """Threads and processes that are started meanwhile never receive SIGINT.
 
     This thread does, afterwards. A thread hands this on to what it starts, for as long as it lives.
@@ -45,7 +45,7 @@ def _start_tracker() -> None:
 
 
 @contextmanager
-def interrupts_deferred() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """What is begun is completed: SIGINT and SIGTERM that come meanwhile come when it is left.
 
     For some seconds in which processes are started; one whose parent goes away in the middle of

@@ -22,16 +22,16 @@ from overlap.errors import ChildError, OverlapError
 from overlap.io.location import Location
 from overlap.redaction import masked
 
-LEASH = "OVERLAP_CHILD"
+CHILD_ENV = "OVERLAP_CHILD"
 TAIL_LINES = 30
-LOOK_SECONDS = 1.0
+WANTED_CHECK_SECONDS = 1.0
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @contextmanager
-def as_child() -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def child_reporter() -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Be the child: yields the function that reports; prints go to standard error meanwhile."""
-    if os.environ.get(LEASH):
+    if os.environ.get(CHILD_ENV):
         threading.Thread(target=_leave_with_parent, daemon=True).start()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as report:
         os.dup2(2, 1)
@@ -43,13 +43,13 @@ def as_child() -> Iterator[Callable[[Mapping[str, Any]], None]]:
         yield emit
 
 
-def work_as_child(work: Callable[[Callable[[Mapping[str, Any]], None]], None]) -> int:
+def child_main(work: Callable[[Callable[[Mapping[str, Any]], None]], None]) -> int:
     """Be a child that does one thing; the exit code. What it failed with is its last output.
 
     Args:
         work: Given the function that reports.
     """
-    with as_child() as emit:
+    with child_reporter() as emit:
         try:
             work(emit)
         except OverlapError as error:
@@ -75,7 +75,7 @@ def run_child(
     """Be the parent: run a module with this interpreter until it ends.
 
     Args:
-        module: Import path; its `main` uses `as_child`.
+        module: Import path; its `main` uses `child_reporter`.
         arguments: Its arguments.
         on_event: Receives every report.
         wanted: Asked once a second; the child is killed when it says no.
@@ -86,7 +86,7 @@ def run_child(
         ChildError: it ended with an error; the message holds the end of its output.
     """
     environment = {k: v for k, v in os.environ.items() if k not in THREAD_LIMITS}
-    environment |= {LEASH: "1", "PYTHONUNBUFFERED": "1", **extra}
+    environment |= {CHILD_ENV: "1", "PYTHONUNBUFFERED": "1", **extra}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines: list[str] = []
     with subprocess.Popen(
@@ -121,7 +121,7 @@ def run_child(
 def _kill_unwanted(
     child: subprocess.Popen[str], wanted: Callable[[], bool], over: threading.Event
 ) -> None:
-    while not over.wait(LOOK_SECONDS):
+    while not over.wait(WANTED_CHECK_SECONDS):
         if not wanted():
             child.kill()
             return

@@ -22,7 +22,7 @@ from overlap.metrics.divergence import kl
 from overlap.system.energy import energy_joules
 from overlap.training.feed.batches import Batch, TrainingData
 from overlap.training.feed.keras_input import keras_input
-from overlap.training.feed.sources import Ahead, Source
+from overlap.training.feed.sources import Prefetcher, Source
 from overlap.training.learner import Learner
 from overlap.training.spec import CHECKPOINT_FILE
 
@@ -72,7 +72,7 @@ def train(
     """
     training = data.training
     progress, kept = _restore(learner, folder / CHECKPOINT_FILE, emit)
-    ahead = Ahead(data.epoch, range(len(progress.history), training.epochs))
+    ahead = Prefetcher(data.epoch, range(len(progress.history), training.epochs))
     try:
         for epoch in range(len(progress.history), training.epochs):
             some: list[Batch] = []
@@ -81,7 +81,7 @@ def train(
             progress.waited += ahead.waited
             ahead.waited = 0.0
             _check(learner, entry["loss"], epoch, data, trivial_loss)
-            learner.settle(some)
+            learner.refresh_batchnorm(some)
             held_out = data.partition.held_out
             if len(held_out):
                 predicted = predict(learner.network, data.source, held_out)

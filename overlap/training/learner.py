@@ -18,7 +18,7 @@ from overlap.config import TrainingConfig
 from overlap.features import Normalisation
 from overlap.training.augment import augment
 from overlap.training.feed.batches import Batch
-from overlap.training.feed.device_dataset import Resident
+from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.feed.keras_input import keras_input
 from overlap.training.network import SCORES
 from overlap.training.subset import log_partition
@@ -68,7 +68,7 @@ class Learner:
     def state(self) -> list[Any]:
         """Every variable that training changes, in a fixed order."""
         metrics = {id(variable) for variable in self.model.metrics_variables}
-        kept = {id(v) for layer in self.model.layers if isinstance(layer, Resident)
+        kept = {id(v) for layer in self.model.layers if isinstance(layer, DeviceDataset)
                 for v in layer.variables}  # fmt: skip
         own = [v for v in self.model.variables if id(v) not in metrics | kept]
         return own + list(self.model.optimizer.variables)
@@ -82,7 +82,7 @@ class Learner:
         )
         return float(result.history["loss"][-1])
 
-    def settle(self, batches: Iterable[Batch]) -> None:
+    def refresh_batchnorm(self, batches: Iterable[Batch]) -> None:
         """After an epoch with averaging: make the network fit to be scored and kept.
 
         Keras ends every `fit` by making the weights their average, and the next epoch starts from
@@ -124,7 +124,7 @@ def build_learner(
     subset: int | None,
     steps: int,
     seed: int,
-    resident: Resident | None = None,
+    resident: DeviceDataset | None = None,
 ) -> Learner:
     """Make the network ready to learn.
 

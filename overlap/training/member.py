@@ -25,7 +25,7 @@ from overlap.metrics.divergence import kl, trivial_prediction
 from overlap.system.accelerators import usable_bytes
 from overlap.system.peak_memory import peak_memory_mb
 from overlap.system.provenance import software
-from overlap.system.worker_process import work_as_child
+from overlap.system.worker_process import child_main
 from overlap.training.device import (
     device_name,
     device_peak_mb,
@@ -34,7 +34,7 @@ from overlap.training.device import (
     prepare_device,
 )
 from overlap.training.feed.batches import TrainingData
-from overlap.training.feed.device_dataset import Resident
+from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.feed.sources import ChunkedSource, open_source
 from overlap.training.fit import Emit, predict, train
@@ -204,7 +204,7 @@ def assemble(
     shape, training = store.config.shape, spec.training
     resident, wanted = None, np.union1d(rows.train, rows.held_out)
     if plan.mode == "device":
-        resident = Resident((len(rows.train), *shape), labels[rows.train].astype(np.float32))
+        resident = DeviceDataset((len(rows.train), *shape), labels[rows.train].astype(np.float32))
         resident.fill(ChunkedSource(store).batches(rows.train, spec.chunk_clips))
         wanted = rows.held_out
     data = TrainingData(
@@ -266,7 +266,7 @@ def main() -> int:
     def work(emit: Emit) -> None:
         run_member(workspace, stored.read_record(MemberSpec), emit)
 
-    return work_as_child(work)
+    return child_main(work)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Placement(Section):
 
 
 @contextmanager
-def written_down(folder: Location, placement: Placement) -> Iterator[None]:
+def record_placement(folder: Location, placement: Placement) -> Iterator[None]:
     """Keep a record of the worker beside the member while it has it, and of the end."""
     begun = f"{placement.started:%Y%m%dT%H%M%S%f}"
     file = folder / PLACEMENTS / f"{begun}-{placement.process}.json"

@@ -209,7 +209,7 @@ def read_kept(folder: Location, record: MemberRecord, name: str) -> bytes:
         CorruptError: it is gone, or not what was written.
     """
     try:
-        return (folder / name).read_intact(record.files[name])
+        return (folder / name).read_verified(record.files[name])
     except CorruptError as error:
         raise CorruptError(f"{error}; {REMEDY}") from None
 

@@ -7,7 +7,7 @@ import numpy as np
 from overlap.catalog import list_data
 from overlap.catalog.build import check_tables
 from overlap.config import RunConfig
-from overlap.features.compute import Way, way
+from overlap.features.compute import Backend, backend
 from overlap.io.location import Location
 from overlap.system.accelerators import usable_bytes
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
@@ -26,7 +26,7 @@ class RunPlan:
     """Clips that are new or changed since the catalogue was made."""
     blocks: int
     blocks_to_compute: int
-    way: Way
+    way: Backend
     """What computes the features: the kernel, or the batched way for what that cannot do."""
     feature_bytes: int
     """Size of the finished store."""
@@ -71,7 +71,7 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
         clips_to_check=pending.clips,
         blocks=pending.blocks_in_all,
         blocks_to_compute=pending.blocks,
-        way=way(config.features),
+        way=backend(config.features),
         feature_bytes=round(rows * per_clip),
         bytes_to_write=round(pending.block_rows * per_clip),
         clips_per_core_second=1 / measured.compute_seconds,

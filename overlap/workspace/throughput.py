@@ -24,7 +24,7 @@ from overlap.features.compute import warm_up
 from overlap.features.store.store import NAME
 from overlap.io.location import Location
 from overlap.system.peak_memory import peak_memory_mb
-from overlap.system.worker_process import as_child, run_child
+from overlap.system.worker_process import child_reporter, run_child
 
 SECONDS = 2.0
 """Length of the measurement."""
@@ -124,7 +124,7 @@ def _repeat(work: Callable[[], int], seconds: float) -> tuple[int, float]:
 
 
 if __name__ == "__main__":
-    with as_child() as emit:
+    with child_reporter() as emit:
         try:
             emit(asdict(_measure(Path(sys.argv[1]), float(sys.argv[2]))))
         except UserError as error:

@@ -69,7 +69,7 @@ def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int =
     faults = []
     if missing:
         faults.append(Fault(f"features: {len(missing)} blocks are missing; `overlap features`"))
-    if not store.rows_as_in(catalog):
+    if not store.matches_catalog(catalog):
         faults.append(Fault("features: the columns are not those of the catalogue", columns=True))
     for block in done:
         faults += _block_faults(workspace, catalog, store, block, again=block.index in chosen)
@@ -104,7 +104,7 @@ def repair(workspace: Location, faults: tuple[Fault, ...]) -> int:
     unsure = [blocks[f.clips_of_block] for f in faults if f.clips_of_block is not None]
     if unsure:
         rows = [row for block in unsure for row in range(block.start, block.stop)]
-        catalog.forgetting(np.array(rows)).save(workspace)
+        catalog.invalidated(np.array(rows)).save(workspace)
     marked = len(unsure)
     for fault in faults:
         if fault.block is not None:

@@ -18,7 +18,7 @@ from overlap.errors import AudioError, DataError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.prediction.batches import batches
-from overlap.prediction.jobs import Found
+from overlap.prediction.jobs import PredictionChunk
 from support import hostile_audio
 from support.fault_tables import FOLDER, markdown, write_table
 from support.hostile_audio import AUDIO, CONTENTS, HEADERS, IN_ONE_FOLDER, NO_FILES, NOT_LISTED
@@ -158,7 +158,7 @@ def test_ten_hours_are_not_looked_at_again(folder: Path, report: CatalogReport) 
     again = build_catalog(list_data(folder), WANTED, ANY, previous=report.catalog)
     assert again.inspected == 0
     reasons = report.catalog.clips["reason"].to_numpy(str)
-    assert Found(reasons, reasons, reasons, reasons, reasons).settled
+    assert PredictionChunk(reasons, reasons, reasons, reasons, reasons).settled
 
 
 def test_predictions_hear_the_same(folder: Path, report: CatalogReport) -> None:

@@ -17,7 +17,7 @@ from overlap.config import RunConfig
 from overlap.errors import StorageError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.io.location import Location
-from overlap.io.storage_errors import storage_named
+from overlap.io.storage_errors import storage_errors
 from support.fault_tables import write_table
 from support.flaky_proxy import FAULTS, Plan, flaky
 from support.process_fixtures import submission
@@ -66,9 +66,9 @@ def test_what_an_object_store_fails_with_is_named() -> None:
     """Not all of it is an OSError."""
     exceptions = pytest.importorskip("botocore.exceptions")
     named = pytest.raises(StorageError, match=f"s3://b: Could not connect .*; {GOES_ON}")
-    with named, storage_named("s3://b"):
+    with named, storage_errors("s3://b"):
         raise exceptions.EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
-    with pytest.raises(KeyError), storage_named("s3://b"):
+    with pytest.raises(KeyError), storage_errors("s3://b"):
         raise KeyError("a fault of our own")
 
 

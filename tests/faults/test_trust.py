@@ -18,14 +18,14 @@ STORE, SERVER, OTHER = "planted-store-5d1e", "planted-server-8a2f", "planted-oth
 PLANTED = (STORE, SERVER, OTHER)
 TELLS_ALL = """
 import os, sys
-from overlap.system.worker_process import work_as_child
+from overlap.system.worker_process import child_main
 from overlap.errors import MemberError
 
 def work(emit):
     print(dict(os.environ), file=sys.stderr)
     raise MemberError(f"the password {os.environ['DATABASE_PASSWORD']} is wrong")
 
-sys.exit(work_as_child(work))
+sys.exit(child_main(work))
 """
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from overlap.errors import TakenError
+from overlap.errors import WorkspaceLockedError
 from overlap.io.location import Location
-from overlap.io.locks import LOCK_FILE, turn_on
+from overlap.io.locks import LOCK_FILE, run_lock
 from support.process_fixtures import submission
 from support.processes import OVERLAP
 from support.run_steps import Finished
@@ -21,8 +21,8 @@ from support.run_steps import Finished
 HOLD = """
 import sys, time
 from overlap.io.location import Location
-from overlap.io.locks import turn_on
-with turn_on(Location.of(sys.argv[1])):
+from overlap.io.locks import run_lock
+with run_lock(Location.of(sys.argv[1])):
     print("mine", flush=True)
     sys.stdin.read()
 """
@@ -45,11 +45,16 @@ def another_run(workspace: Location) -> Iterator[subprocess.Popen[str]]:
 
 def test_the_second_says_who_is_there_and_leaves(workspace: Location) -> None:
     with another_run(workspace) as other:
-        with pytest.raises(TakenError, match=f"another run works on it .process {other.pid} on "):
-            turn_on(workspace).__enter__()
+        with pytest.raises(
+            WorkspaceLockedError, match=f"another run works on it .process {other.pid} on "
+        ):
+            run_lock(workspace).__enter__()
         other.kill()
         other.wait()
-        with turn_on(workspace), turn_on(workspace):  # kill -9 gave it back; a stage is part of it
+        with (
+            run_lock(workspace),
+            run_lock(workspace),
+        ):  # kill -9 gave it back; a stage is part of it
             assert json.loads((workspace / LOCK_FILE).read_bytes())["process"] != other.pid
     assert not (workspace / LOCK_FILE).exists()
 
@@ -63,7 +68,7 @@ def test_the_second_waits_where_it_is_told_to(workspace: Location) -> None:
             assert other.stdin is not None
             other.stdin.close()
 
-        with turn_on(workspace, wait=True, on_wait=leave):
+        with run_lock(workspace, wait=True, on_wait=leave):
             assert other.wait(10) == 0
             with pytest.raises(subprocess.CalledProcessError):  # and now nobody else can have it
                 subprocess.run(
@@ -82,9 +87,9 @@ def test_many_take_turns_and_never_two_at_once(workspace: Location, tmp_path: Pa
         "from pathlib import Path\n"
         "from overlap.io.location import Location\n"
         "import overlap.io.locks as turns\n"
-        "turns.LOOK_SECONDS = 0.001\n"
+        "turns.RETRY_SECONDS = 0.001\n"
         "for _ in range(50):\n"
-        "    with turns.turn_on(Location.of(sys.argv[1]), wait=True):\n"
+        "    with turns.run_lock(Location.of(sys.argv[1]), wait=True):\n"
         "        value = int(Path(sys.argv[2]).read_text())\n"
         "        time.sleep(0.001)\n"
         "        Path(sys.argv[2]).write_text(str(value + 1))\n"

@@ -151,7 +151,7 @@ def test_of_two_writers_on_an_object_store_none_is_lost(
         other = next(between)
         if other:
             champion.promote(two, other)
-        return aliases.crowned("v1"), None
+        return aliases.with_champion("v1"), None
 
     atomic_update.update(two / CHAMPION_FILE, Aliases, change)  # the file is not there yet
     assert (champion.champion(two), read_aliases(two).earlier) == ("v1", ("v2",))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from overlap.config import PromotionConfig
 from overlap.ensemble.exposure import LEARNED
 from overlap.metrics.divergence import kl_per_clip
-from overlap.promotion.challenge import DuelPlan
-from overlap.promotion.comparison import Contender, Duel, Ground, find_ground, judge
+from overlap.promotion.challenge import ComparisonPlan
+from overlap.promotion.comparison import Candidate, Comparison, SharedClips, find_ground, judge
 from overlap.promotion.policy import judge_duel
 from support.comparison_data import WORDS, catalog_of, digest, knowing, says
 from support.pooled_predictions import softened
@@ -19,21 +19,21 @@ RULE = PromotionConfig(min_clips=2)
 GROUPS = st.integers(1, 40)
 
 
-def compared(one: np.ndarray, other: np.ndarray, groups: np.ndarray, confidence=0.95) -> Duel:
+def compared(one: np.ndarray, other: np.ndarray, groups: np.ndarray, confidence=0.95) -> Comparison:
     labels = softened(len(one), 4)
     kls = np.stack([kl_per_clip(labels, one), kl_per_clip(labels, other)])
     return judge("v1", kls, groups, np.zeros(len(one), np.bool_), confidence)
 
 
-def promoted(duel: Duel, rule: PromotionConfig = RULE) -> bool:
-    return judge_duel(rule, DuelPlan("v1", Ground.nothing()), duel, "v2").promoted
+def promoted(duel: Comparison, rule: PromotionConfig = RULE) -> bool:
+    return judge_duel(rule, ComparisonPlan("v1", SharedClips.nothing()), duel, "v2").promoted
 
 
-def contender(sounds, fold, folds, groups=None) -> Contender:
+def contender(sounds, fold, folds, groups=None) -> Candidate:
     catalog = catalog_of(sounds, groups)
     knowledge = knowing(catalog, fold, folds)
     held = knowledge.fold >= 0
-    return Contender(published("v", "".join(WORDS)), knowledge, says(catalog.labels[held], 0.3))
+    return Candidate(published("v", "".join(WORDS)), knowledge, says(catalog.labels[held], 0.3))
 
 
 @settings(max_examples=25)
@@ -172,9 +172,9 @@ def test_what_one_has_seen_is_never_scored(grouped: bool, data: st.DataObject) -
         free = free_folds(old, groups[row], now, groups) if then is None else set()
         if free or (then is not None and then != LEARNED):
             expected[row] = free
-    asked = [set(np.flatnonzero(folds)) for folds in ground.unheard]
+    asked = [set(np.flatnonzero(folds)) for folds in ground.eligible_folds]
     assert dict(zip(ground.rows.tolist(), asked, strict=True)) == expected
-    assert np.array_equal(ground.newer, [bool(folds) for folds in asked])
+    assert np.array_equal(ground.needs_backfill, [bool(folds) for folds in asked])
     assert np.array_equal(ground.labels, catalog.labels[ground.rows])
 
 
@@ -184,10 +184,10 @@ def test_each_clip_has_the_predictions_of_its_sound(data: st.DataObject) -> None
     old, new = (contender(*data.draw(ensembles(grouped=False))) for _ in range(2))
     now = data.draw(SOUNDS)
     ground = find_ground(catalog_of(now), old, new)
-    assert np.isnan(ground.champion[ground.newer]).all()
+    assert np.isnan(ground.champion[ground.needs_backfill]).all()
     for side, said, clips in (
         (new, ground.challenger, np.arange(len(ground.rows))),
-        (old, ground.champion, np.flatnonzero(~ground.newer)),
+        (old, ground.champion, np.flatnonzero(~ground.needs_backfill)),
     ):
         held = side.knowledge.held_out.tolist()
         for clip in clips:

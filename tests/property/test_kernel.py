@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overlap.config import FeatureConfig, Resolution
-from overlap.features.compute import compute_features, way
+from overlap.features.compute import backend, compute_features
 from overlap.features.statistics import CODES, count_codes
 from support.feature_accuracy import (
     FLOAT16_DB,
@@ -62,7 +62,7 @@ def sound(kind: str, config: FeatureConfig, seed: int) -> np.ndarray:
     seed=st.integers(0, 2**31),
 )
 def test_random_configurations(config: FeatureConfig, kind: str, seed: int) -> None:
-    assert way(config) == "kernel"
+    assert backend(config) == "kernel"
     clips = sound(kind, config, seed)
     if kind in ("tones", "square waves"):
         error = tonal_error_db(compute_features, clips, config, 2 * FLOAT32_AMPLITUDE)

@@ -14,7 +14,7 @@ from overlap.ensemble import registry
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
 from overlap.promotion import champion
-from overlap.promotion.challenge import plan_duel
+from overlap.promotion.challenge import plan_comparison
 from overlap.promotion.champion import read_aliases
 from overlap.promotion.retention import prune
 from overlap.training.spec import MEMBERS, MODEL_FILE
@@ -54,8 +54,8 @@ class Workspace(RuleBasedStateMachine):
             (self.place / MEMBERS / name / MODEL_FILE).write_bytes(b"network")
         record = published(f"v{self.count:03}", members=members)
         publish_record(self.place, record)
-        current = champion.opponent(self.place, record)
-        plan = plan_duel(self.place, current, record) if current else None
+        current = champion.current_champion(self.place, record)
+        plan = plan_comparison(self.place, current, record) if current else None
         outcome = champion.consider(self.place, record, PromotionConfig(rule=config), plan)
         assert outcome.promoted == (
             config == "always" or (config == "better" and self.expected is None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from overlap.catalog import Catalog, stored_rows
 from overlap.catalog.rows import COLUMNS, FILE, OK, QUARANTINED, REMOVED, write_rows
 from overlap.config import AudioFormat, FeatureConfig
-from overlap.features.store.blocks import cut
+from overlap.features.store.blocks import split_blocks
 from overlap.io.location import Location
 
 ABOUT = {"data": "/data", "rate_hz": "16000", "samples": "16000"}
@@ -75,12 +75,12 @@ def test_blocks_of_the_file_are_those_of_memory(
     wanted = AudioFormat(16000, 16000)
     catalog = Catalog("/data", wanted, (), frame, np.empty((rows, 0)))
     with stored_rows(saved(tmp_path, frame, groups)) as stored:
-        blocks = list(cut(stored, size, config))
-        assert blocks == list(cut(catalog, size, config))
+        blocks = list(split_blocks(stored, size, config))
+        assert blocks == list(split_blocks(catalog, size, config))
         assert stored.counts() == catalog.counts()
     assert sum(block.clips for block in blocks) == (frame["state"] == OK).sum()
     # Alone, the rows of a block have the same key: nothing else is in it.
     block = blocks[seed % len(blocks)]
     alone = frame.iloc[block.start : block.stop].reset_index(drop=True)
-    (again,) = cut(Catalog("", wanted, (), alone, np.empty((len(alone), 0))), size, config)
+    (again,) = split_blocks(Catalog("", wanted, (), alone, np.empty((len(alone), 0))), size, config)
     assert again.key == block.key

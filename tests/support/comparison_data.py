@@ -10,7 +10,7 @@ import pandas as pd
 from overlap.catalog import Catalog
 from overlap.catalog.rows import OK
 from overlap.config import AudioFormat
-from overlap.ensemble.exposure import Knowledge, naming
+from overlap.ensemble.exposure import TrainingExposure, naming
 from overlap.ensemble.registry import PREDICTIONS_FILE, EnsembleRecord, folder_of, read_predictions
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
@@ -48,11 +48,11 @@ def catalog_of(sounds: Sequence[object], groups: Sequence[str] | None = None) ->
     return Catalog("D", AudioFormat(16000, 16000), WORDS, clips, labels)
 
 
-def knowing(catalog: Catalog, fold: Sequence[int], folds: int = 1) -> Knowledge:
+def knowing(catalog: Catalog, fold: Sequence[int], folds: int = 1) -> TrainingExposure:
     """What an ensemble knows whose clips are of these folds."""
     audio = catalog.clips["digest"].to_numpy(object).astype(np.bytes_)
     group = catalog.clips["group"].to_numpy(np.str_)
-    return Knowledge(audio, np.array(fold, np.int64), group, folds)
+    return TrainingExposure(audio, np.array(fold, np.int64), group, folds)
 
 
 def says(labels: np.ndarray, error: float, seed: int = 0) -> np.ndarray:
@@ -65,7 +65,7 @@ def publish_knowing(
     workspace: Location,
     version: str,
     catalog: Catalog,
-    knowledge: Knowledge,
+    knowledge: TrainingExposure,
     held_out: np.ndarray,
     words: tuple[str, ...] = WORDS,
 ) -> EnsembleRecord:

@@ -11,7 +11,7 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import NotReadyError, UserError
 from overlap.io.location import Location
 from overlap.promotion import champion
-from overlap.promotion.challenge import plan_duel
+from overlap.promotion.challenge import plan_comparison
 from overlap.promotion.champion import CHAMPION_FILE, HISTORY, Promotion, read_aliases
 from support.comparison_data import catalog_of, knowing, publish_knowing, says
 from support.run_steps import publish_record, published
@@ -40,8 +40,8 @@ def consider(
     workspace: Location, challenger: EnsembleRecord, config: PromotionConfig = RULE
 ) -> Promotion:
     """As a run does."""
-    current = champion.opponent(workspace, challenger)
-    plan = plan_duel(workspace, current, challenger) if current else None
+    current = champion.current_champion(workspace, challenger)
+    plan = plan_comparison(workspace, current, challenger) if current else None
     return champion.consider(workspace, challenger, config, plan)
 
 
@@ -128,9 +128,9 @@ def test_what_was_removed_and_is_published_again_was_considered(workspace: Locat
     before = champion.read_aliases(workspace)
     after = before.model_copy(update={"considered": ("20260102-000000-bbbbbbbb",)})
     (workspace / CHAMPION_FILE).write_record(after)
-    assert champion.opponent(workspace, again) is None
+    assert champion.current_champion(workspace, again) is None
     assert "was considered before" in consider(workspace, again).reason
-    assert champion.opponent(workspace, other) is not None
+    assert champion.current_champion(workspace, other) is not None
 
 
 def test_a_champion_that_changed_meanwhile_is_not_replaced(workspace: Location) -> None:
@@ -138,8 +138,8 @@ def test_a_champion_that_changed_meanwhile_is_not_replaced(workspace: Location) 
         contender(workspace, version, error)
     champion.promote(workspace, "v1")
     (third,) = [r for r in registry.list_ensembles(workspace) if r.version == "v3"]
-    current = champion.opponent(workspace, third)
-    plan = plan_duel(workspace, current, third)
+    current = champion.current_champion(workspace, third)
+    plan = plan_comparison(workspace, current, third)
     champion.promote(workspace, "v2")
     outcome = champion.consider(workspace, third, RULE, plan)
     assert (outcome.promoted, "v2 became champion meanwhile" in outcome.reason) == (False, True)
@@ -177,7 +177,7 @@ def test_promote_and_roll_back(workspace: Location) -> None:
         ("v2", "hand", "by hand", "v1"),
         ("v1", "hand", "by hand: back from v2", "v2"),
     ]
-    assert aliases.why("v2") == "by hand; then v1 by hand"
+    assert aliases.summary("v2") == "by hand; then v1 by hand"
 
 
 def test_a_rollback_passes_over_what_is_gone_and_says_so(workspace: Location) -> None:
@@ -227,7 +227,7 @@ def test_a_file_of_before_still_loads(workspace: Location) -> None:
         {"version": "v2", "earlier": ["v1"], "considered": ["v1", "v2"]}
     )
     assert champion.champion(workspace) == "v2"
-    assert read_aliases(workspace).why("v2") == ""
+    assert read_aliases(workspace).summary("v2") == ""
     assert champion.rollback(workspace).version == "v1"
 
 

@@ -162,4 +162,4 @@ def test_damaged_features_are_named(ready: Ready, config: RunConfig) -> None:
     catalog, _ = ready
     Path(config.workspace, "features.zarr", "mel", "zarr.json").write_text("{")
     with pytest.raises(CorruptError, match="mel: damaged"):
-        FeatureStore.open(Location.of(config.workspace)).rows_as_in(catalog)
+        FeatureStore.open(Location.of(config.workspace)).matches_catalog(catalog)

@@ -66,7 +66,7 @@ def test_all_at_once_where_there_is_room() -> None:
 
 def test_a_worker_that_comes_gets_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first job runs on; the room grows meanwhile."""
-    monkeypatch.setattr(dispatch, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(dispatch, "SLOT_CHECK_SECONDS", 0.01)
     room = iter([1, 1, 1, *[2] * 9])
     ended = in_window(
         lambda job: Hand(over=job == 1), [0, 1], lambda: next(room), lambda _job: True

@@ -10,7 +10,7 @@ import pytest
 from overlap.catalog import Catalog, partition
 from overlap.config import PromotionConfig, RunConfig, ValidationConfig
 from overlap.ensemble import registry
-from overlap.ensemble.exposure import LEARNED, Knowledge, known_clips
+from overlap.ensemble.exposure import LEARNED, TrainingExposure, known_clips
 from overlap.ensemble.members import look_at_members
 from overlap.ensemble.publish import publish
 from overlap.ensemble.registry import EnsembleRecord
@@ -19,7 +19,7 @@ from overlap.io.location import Location
 from overlap.metrics.divergence import kl
 from overlap.prediction.worker import apply_ensemble
 from overlap.promotion import champion
-from overlap.promotion.challenge import DuelPlan, plan_duel
+from overlap.promotion.challenge import ComparisonPlan, plan_comparison
 from overlap.promotion.champion import Promotion
 from overlap.synthetic import MixConfig, mix
 from overlap.training.feed.sources import ChunkedSource
@@ -57,8 +57,10 @@ def publish_on(
     return publish_knowing(workspace, version, catalog, knowledge, says(labels, error), **more)
 
 
-def judged(workspace: Location, one: EnsembleRecord, other: EnsembleRecord) -> tuple[DuelPlan, str]:
-    plan = plan_duel(workspace, one, other)
+def judged(
+    workspace: Location, one: EnsembleRecord, other: EnsembleRecord
+) -> tuple[ComparisonPlan, str]:
+    plan = plan_comparison(workspace, one, other)
     champion.promote(workspace, one.version)
     return plan, champion.consider(workspace, other, RULE, plan).reason
 
@@ -79,13 +81,13 @@ def test_what_an_ensemble_knows_is_kept_with_its_predictions() -> None:
             held_out = partition(catalog, validation, fold).held_out
             assert np.flatnonzero(known.fold == fold).tolist() == held_out.tolist()
         saved = known.arrays("16000 Hz") | {"held_out": np.zeros(1)}
-        again = Knowledge.of(saved, "16000 Hz")
+        again = TrainingExposure.of(saved, "16000 Hz")
         assert again is not None
         for name, value in vars(known).items():
             assert np.array_equal(getattr(again, name), value)
-        assert Knowledge.of(saved, "8000 Hz") is None
+        assert TrainingExposure.of(saved, "8000 Hz") is None
         del saved["held_out"]
-        assert set(Knowledge.of(saved, "16000 Hz").fold) == {LEARNED}
+        assert set(TrainingExposure.of(saved, "16000 Hz").fold) == {LEARNED}
 
 
 def test_other_words_are_told(workspace: Location) -> None:
@@ -104,7 +106,7 @@ def test_words_in_another_order_are_put_right(workspace: Location) -> None:
     new = publish_on(workspace, "v2", catalog, [0] * 20)
     said = says(catalog.labels, 0.3)[:, ::-1]
     old = publish_knowing(workspace, "v1", catalog, knowing(catalog, [0] * 20), said, WORDS[::-1])
-    duel = plan_duel(workspace, old, new).judged(0.95)
+    duel = plan_comparison(workspace, old, new).judged(0.95)
     assert (duel.clips, duel.gain) == (20, 0)
 
 
@@ -115,9 +117,9 @@ def test_clips_are_found_by_their_sound(workspace: Location) -> None:
     now = catalog_of([*range(3, 20), "other", "new", 0])
     now.save(workspace)
     new = publish_on(workspace, "v2", now, [0] * 10 + [LEARNED] * 7 + [0] * 3)
-    ground = plan_duel(workspace, old, new).ground
+    ground = plan_comparison(workspace, old, new).ground
     assert ground.rows.tolist() == [*range(7), 17, 18, 19]
-    assert ground.newer.tolist() == [False] * 7 + [True, True, False]
+    assert ground.needs_backfill.tolist() == [False] * 7 + [True, True, False]
     held = says(before.labels[:10], 0.3)
     assert np.array_equal(ground.champion[[0, 9]], held[[3, 0]])
 
@@ -127,7 +129,7 @@ def test_labels_are_those_of_today(workspace: Location) -> None:
     old = publish_on(workspace, "v1", before, [0] * 20, 0.01)
     new = publish_on(workspace, "v2", before, [0] * 20, 0.02)
     relabelled(before, 5).save(workspace)
-    duel = plan_duel(workspace, old, new).judged(0.95)
+    duel = plan_comparison(workspace, old, new).judged(0.95)
     labels = relabelled(before, 5).labels
     assert duel.champion_kl == pytest.approx(kl(labels, says(before.labels, 0.01)))
 
@@ -151,7 +153,7 @@ def test_a_record_of_before_is_compared_where_its_rows_are_what_they_were(
         "`overlap models promote v3` makes it the champion"
     )
     catalog_of(range(3)).save(workspace)
-    assert len(plan_duel(workspace, old, new).ground.rows) == 0
+    assert len(plan_comparison(workspace, old, new).ground.rows) == 0
 
 
 def test_nothing_held_out_and_nothing_readable(workspace: Location) -> None:
@@ -170,10 +172,10 @@ def test_nothing_held_out_and_nothing_readable(workspace: Location) -> None:
     )
     for damage in (b"damaged", b""):
         (registry.folder_of(workspace, old) / "predictions.npz").write_bytes(damage)
-        plan = plan_duel(workspace, old, new)
+        plan = plan_comparison(workspace, old, new)
         assert plan.obstacle == "the predictions of v1 cannot be read"
     (registry.folder_of(workspace, old) / "predictions.npz").remove()
-    assert plan_duel(workspace, old, new).obstacle == "the predictions of v1 cannot be read"
+    assert plan_comparison(workspace, old, new).obstacle == "the predictions of v1 cannot be read"
 
 
 def test_without_its_members_only_what_it_said_before_counts(workspace: Location) -> None:
@@ -247,12 +249,14 @@ def complete_with(
     (folder / RECORD_FILE).write_record(record)
 
 
-def settle(workspace: Location, challenger: EnsembleRecord) -> tuple[DuelPlan, Promotion]:
+def settle(workspace: Location, challenger: EnsembleRecord) -> tuple[ComparisonPlan, Promotion]:
     """As the end of a run, in this process."""
-    current = champion.opponent(workspace, challenger)
-    plan = plan_duel(workspace, current, challenger)
+    current = champion.current_champion(workspace, challenger)
+    plan = plan_comparison(workspace, current, challenger)
     waiting = champion.consider(workspace, challenger, PromotionConfig(min_clips=1000), plan)
-    assert f"has not predicted {np.count_nonzero(plan.ground.newer)} clips" in waiting.reason
+    assert (
+        f"has not predicted {np.count_nonzero(plan.ground.needs_backfill)} clips" in waiting.reason
+    )
     assert waiting.reason.endswith("the next run tries again")
     for job in plan.missing():
         apply_ensemble(job, lambda _event: None)
@@ -279,8 +283,8 @@ def test_the_champion_predicts_clips_that_came_after_it(
     plan, outcome = settle(workspace, worse)
 
     now, ground = Catalog.load(workspace), plan.ground
-    assert ground.newer.tolist() == (ground.rows >= len(before)).tolist()
-    newer = np.count_nonzero(ground.newer)
+    assert ground.needs_backfill.tolist() == (ground.rows >= len(before)).tolist()
+    newer = np.count_nonzero(ground.needs_backfill)
     assert newer == 50 if folds == 2 else 0 < newer < 50
     held_out = [partition(now, config.validation, fold).held_out for fold in range(folds)]
     assert ground.rows.tolist() == sorted(np.concatenate(held_out))

@@ -12,7 +12,7 @@ from overlap.features import FeatureStore
 from overlap.training.feed.batches import TrainingData
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.feed.order import epoch_order
-from overlap.training.feed.sources import Ahead, ChunkedSource, MemorySource, open_source
+from overlap.training.feed.sources import ChunkedSource, MemorySource, Prefetcher, open_source
 
 Ready = tuple[Catalog, FeatureStore]
 SHAPE = (64, 101, 4)
@@ -157,7 +157,7 @@ def test_items_are_made_ahead_pass_after_pass() -> None:
             made.append((number, index))
             yield number, index
 
-    ahead = Ahead(make, range(4, 7), depth=2)
+    ahead = Prefetcher(make, range(4, 7), depth=2)
     for number in range(4, 7):
         assert list(ahead.one_pass()) == [(number, index) for index in range(3)]
     ahead.close()
@@ -165,7 +165,7 @@ def test_items_are_made_ahead_pass_after_pass() -> None:
 
 
 def test_a_pass_that_is_asked_for_too_much_leaves_the_next_alone() -> None:
-    ahead = Ahead(lambda number: iter([number, number]), range(2))
+    ahead = Prefetcher(lambda number: iter([number, number]), range(2))
     first = ahead.one_pass()
     assert [next(first), next(first)] == [0, 0]
     assert list(ahead.one_pass()) == [1, 1]
@@ -179,7 +179,7 @@ def test_a_failure_is_raised_where_it_is_waited_for() -> None:
         yield 2
         raise OSError("the disk is gone")
 
-    ahead = Ahead(make, range(1))
+    ahead = Prefetcher(make, range(1))
     with pytest.raises(OSError, match="the disk is gone"):
         list(ahead.one_pass())
     ahead.close()
@@ -193,7 +193,7 @@ def test_closing_ends_whoever_waits() -> None:
         stop.wait(30)
         yield 2
 
-    ahead = Ahead(never, range(1))
+    ahead = Prefetcher(never, range(1))
     ended: list[str] = []
 
     def consume() -> None:
@@ -218,7 +218,7 @@ def test_waiting_is_counted_and_the_thread_ends() -> None:
             yield index
 
     before = threading.active_count()
-    ahead = Ahead(slow, range(100))
+    ahead = Prefetcher(slow, range(100))
     list(ahead.one_pass())
     assert ahead.waited > 0.1
     ahead.close()

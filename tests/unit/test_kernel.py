@@ -12,7 +12,7 @@ import pytest
 
 from overlap.bench.features import load_some
 from overlap.config import FeatureConfig, Resolution
-from overlap.features.compute import _log_once, compute_features, way
+from overlap.features.compute import _log_once, backend, compute_features
 from overlap.features.kernel.constants import tables, unsupported
 from overlap.features.kernel.kernel import MelKernel, decibels
 from overlap.features.kernel.simd import LANES, aligned, load, store
@@ -165,7 +165,7 @@ def test_other_transform_lengths_fall_back_and_say_so(
     assert unsupported(config) == "n_fft 400 is not a power of two from 128 to 4096"
     with pytest.raises(ValueError, match="the kernel cannot compute these features: n_fft 400"):
         MelKernel(config)
-    assert way(config) == "batched"
+    assert backend(config) == "batched"
     _log_once.cache_clear()
     assert error_db(compute_features, spoken[:4], config) < 0.005
     assert "go the batched way" in caplog.text

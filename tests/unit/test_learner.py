@@ -14,7 +14,7 @@ from overlap.features import Normalisation
 from overlap.io.location import Location
 from overlap.training import fit
 from overlap.training.feed.batches import TrainingData
-from overlap.training.feed.device_dataset import Resident
+from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.fit import Progress, predict, train
 from overlap.training.learner import Learner, build_learner
 from overlap.training.network import build_network, precision
@@ -77,7 +77,7 @@ def learner_of(data: TrainingData, subset: int | None = None) -> Learner:
     if data.resident:
         decibels, labels = arrays()
         rows = data.partition.train
-        resident = Resident((len(rows), *SHAPE), labels[rows].astype(np.float32))
+        resident = DeviceDataset((len(rows), *SHAPE), labels[rows].astype(np.float32))
         resident.fill(iter([decibels[rows[:50]], decibels[rows[50:]]]))
     with precision(data.training.precision):
         network = build_network(SMALL, SHAPE, WORDS, CONSTANTS, subset)

@@ -9,7 +9,7 @@ from overlap.training.placement import (
     Placement,
     placement_here,
     placements,
-    written_down,
+    record_placement,
 )
 from overlap.training.spec import MemberRecord
 
@@ -21,13 +21,13 @@ HERE = Placement(
 
 def test_a_worker_says_when_it_begins_and_how_it_ends(workspace: Location) -> None:
     assert placements(workspace) == []
-    with written_down(workspace, HERE):
+    with record_placement(workspace, HERE):
         assert placements(workspace) == [HERE]
     (done,) = placements(workspace)
     assert done.ended > done.started
     assert done.fault is None
     later = HERE.model_copy(update={"started": datetime(2026, 1, 2, tzinfo=UTC)})
-    with pytest.raises(OSError, match="lost"), written_down(workspace, later):
+    with pytest.raises(OSError, match="lost"), record_placement(workspace, later):
         raise OSError("the accelerator was lost")
     first, second = placements(workspace)
     assert first == done

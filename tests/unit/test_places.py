@@ -7,7 +7,7 @@ import pytest
 from overlap.errors import ClusterError, ClusterLostError, UnfitWorkerError
 from tasks import workers as module
 from tasks.cluster import Cluster
-from tasks.workers import CHOICE, TO_COME, Places, unfit_workers
+from tasks.workers import CHOICE, PENDING_WORKER, WorkerPool, unfit_workers
 
 
 class Scheduler:
@@ -32,7 +32,7 @@ class Scheduler:
 
 @pytest.fixture(autouse=True)
 def every_look_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "SCHEDULER_POLL_SECONDS", 0.0)
 
 
 def cluster(**use) -> Cluster:
@@ -41,46 +41,46 @@ def cluster(**use) -> Cluster:
 
 def test_workers_with_gpu_are_spared_while_there_are_others() -> None:
     there = Scheduler(a={}, b={}, gpu={"GPU": 1})
-    places = Places(there, cluster())
+    places = WorkerPool(there, cluster())
     assert sorted(places.pick()) == ["a", "b"]
     assert places.threads == 4
-    assert Places(there, cluster(features_on_gpu_workers=True)).pick() is None
-    assert Places(there, cluster(features_on_gpu_workers=True)).threads == 6
+    assert WorkerPool(there, cluster(features_on_gpu_workers=True)).pick() is None
+    assert WorkerPool(there, cluster(features_on_gpu_workers=True)).threads == 6
 
 
 def test_without_others_workers_with_gpu_compute_features() -> None:
-    places = Places(Scheduler(g={"GPU": 1}, h={"GPU": 2}), cluster())
+    places = WorkerPool(Scheduler(g={"GPU": 1}, h={"GPU": 2}), cluster())
     assert sorted(places.pick()) == ["g", "h"]
 
 
 def test_others_are_waited_for_where_they_will_come() -> None:
     there = Scheduler(gpu={"GPU": 1})
-    places = Places(there, cluster(spare_workers_come=True))
+    places = WorkerPool(there, cluster(spare_workers_come=True))
     waiting = places.pick()
-    assert waiting == [TO_COME]
-    assert not places.gone(waiting)
+    assert waiting == [PENDING_WORKER]
+    assert not places.workers_lost(waiting)
     there.workers["a"] = {}
     assert places.look()
-    assert places.gone(waiting)
+    assert places.workers_lost(waiting)
     assert places.pick() == ["a"]
 
 
 def test_a_worker_that_comes_gets_jobs_and_the_jobs_of_one_that_goes_are_moved() -> None:
     there = Scheduler(a={}, gpu={"GPU": 1})
-    places = Places(there, cluster())
+    places = WorkerPool(there, cluster())
     first = places.pick()
     there.workers = {"b": {}, "gpu": {"GPU": 1}}
     places.look()
-    assert places.gone(first)
+    assert places.workers_lost(first)
     assert places.pick() == ["b"]
     there.workers = {"gpu": {"GPU": 1}}
     places.look()
-    assert places.gone(["b"])
+    assert places.workers_lost(["b"])
     assert places.pick() == ["gpu"]
 
 
 def test_a_job_names_few_of_many_workers() -> None:
-    places = Places(Scheduler(**{f"w{n}": {} for n in range(500)}), cluster())
+    places = WorkerPool(Scheduler(**{f"w{n}": {} for n in range(500)}), cluster())
     picked = [tuple(places.pick()) for _ in range(4)]
     assert {len(set(place)) for place in picked} == {CHOICE}
     assert len(set(picked)) == 4
@@ -89,7 +89,7 @@ def test_a_job_names_few_of_many_workers() -> None:
 
 def test_nobody_for_a_while_is_an_error() -> None:
     there = Scheduler()
-    places = Places(there, cluster(lost_after_s=0.05))
+    places = WorkerPool(there, cluster(lost_after_s=0.05))
     assert places.pick() is None
     time.sleep(0.06)
     with pytest.raises(ClusterLostError, match="no worker is left"):
@@ -97,7 +97,7 @@ def test_nobody_for_a_while_is_an_error() -> None:
 
 
 def test_unfit_workers_are_left_out_until_none_is_left() -> None:
-    places = Places(Scheduler(a={}, b={}), cluster(features_on_gpu_workers=True))
+    places = WorkerPool(Scheduler(a={}, b={}), cluster(features_on_gpu_workers=True))
     places.leave_out({"a": "overlap 0.0.9, here 0.1.0"})
     assert places.pick() == ["b"]
     with pytest.raises(ClusterError, match=r"(?s)do the work.*a: overlap 0.0.9.*b: does not see"):

@@ -22,7 +22,7 @@ from overlap.metrics.disagreement import spread
 from overlap.prediction import batches as batches_module
 from overlap.prediction import jobs as jobs_module
 from overlap.prediction.batches import batch_clips, batches, one_ahead
-from overlap.prediction.jobs import Found, PredictionJob, plan_prediction, read_found
+from overlap.prediction.jobs import PredictionChunk, PredictionJob, plan_prediction, read_found
 from overlap.prediction.table import prediction_table
 from support.run_steps import published
 
@@ -123,11 +123,11 @@ def test_files_are_predicted_as_their_features_are(
         assert np.array_equal(getattr(again, name), values, equal_nan=values.dtype.kind == "f")
 
 
-def made_up(count: int, seed: int = 0) -> Found:
+def made_up(count: int, seed: int = 0) -> PredictionChunk:
     random = np.random.default_rng(seed)
     shares = random.dirichlet(np.ones(4), count).astype(np.float32)
     empty = np.array([""] * count)
-    return Found(shares, shares[:, 0], empty, empty, np.zeros(count, np.bool_))
+    return PredictionChunk(shares, shares[:, 0], empty, empty, np.zeros(count, np.bool_))
 
 
 def test_what_says_nothing_is_done_again(workspace: Location) -> None:

@@ -9,7 +9,7 @@ from overlap.catalog import list_data
 from overlap.config import ClusterConfig, RunConfig
 from overlap.io.location import Location
 from overlap.system.provenance import software
-from tasks.on_worker import Look, look
+from tasks.on_worker import WorkerProbe, look
 
 OUTSIDE = ClusterConfig(address="tcp://scheduler:8786")
 
@@ -22,17 +22,17 @@ def token(workspace: Location) -> Location:
 
 
 @pytest.fixture
-def seen(token: Location) -> Look:
+def seen(token: Location) -> WorkerProbe:
     return look(token, None)
 
 
-def test_a_worker_without_fault_leaves_nothing(token: Location, seen: Look) -> None:
+def test_a_worker_without_fault_leaves_nothing(token: Location, seen: WorkerProbe) -> None:
     assert len(list(token.parent.files())) == 2
     assert list(faults_seen(seen, token, None)) == []
     assert [entry.name for entry in token.parent.files()] == [token.name]
 
 
-def test_versions_that_shape_a_result_are_equal(token: Location, seen: Look) -> None:
+def test_versions_that_shape_a_result_are_equal(token: Location, seen: WorkerProbe) -> None:
     here = software()
     other = here | {"keras": "3.0.0", "python": "3.9.1", "torch": "9"}
     other.pop("numba")
@@ -46,7 +46,9 @@ def test_versions_that_shape_a_result_are_equal(token: Location, seen: Look) -> 
     assert list(faults_seen(replace(look(token, None), software=patch), token, None)) == []
 
 
-def test_a_workspace_that_is_another_or_cannot_be_written(token: Location, seen: Look) -> None:
+def test_a_workspace_that_is_another_or_cannot_be_written(
+    token: Location, seen: WorkerProbe
+) -> None:
     place = token.parent
     read_only = replace(seen, answer="", why="Read-only file system")
     assert list(faults_seen(read_only, token, None)) == [

@@ -11,7 +11,7 @@ import pytest
 from overlap.config import RunConfig
 from overlap.ensemble.registry import EnsembleRecord, report_of
 from overlap.reporting.page import CLIPS_SHOWN, render, write_report
-from overlap.reporting.per_word import find_mistakes, likeliest, words_told
+from overlap.reporting.per_word import find_mistakes, likeliest, per_word_metrics
 from overlap.reporting.report_data import gather_facts
 from support.pooled_predictions import noisy
 from support.untrained_members import Ready, champion_of
@@ -161,7 +161,7 @@ def test_mistakes_are_counted() -> None:
     assert found.instead.tolist() == [[0, 0, 0.5, 0.5], [0, 0, 1.5, 0.5], [0] * 4, [0] * 4]
     assert found.often_together(5) == [(0, 1, 1)]
     assert found.often_instead(1) == [(1, 2, 1.5)]
-    told = {one.word: one for one in words_told(("a", "b", "c", "d"), labels, said)}
+    told = {one.word: one for one in per_word_metrics(("a", "b", "c", "d"), labels, said)}
     assert told["a"].found == 0.5
     assert told["c"].imagined == pytest.approx(0.3)
 

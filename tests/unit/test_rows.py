@@ -54,7 +54,7 @@ def test_the_store_takes_memory_and_file_alike(ready: Ready, workspace: Location
     with stored_rows(workspace) as rows:
         assert store.blocks(rows) == store.blocks(catalog)
         assert store.missing(rows) == []
-        assert store.rows_as_in(rows)
+        assert store.matches_catalog(rows)
         blocks = store.blocks(rows)[::-1]
         expected = [block_job(workspace, catalog, block) for block in blocks]
         assert list(block_jobs(workspace, rows, blocks)) == expected

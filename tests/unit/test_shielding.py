@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from overlap.system.signals import interrupts_deferred, interrupts_held
+from overlap.system.signals import block_sigint, defer_signals
 
 
 class Came(Exception):  # noqa: N818  it is the test's signal
@@ -33,7 +33,7 @@ def test_what_is_begun_is_completed(number: int) -> None:
     done = []
 
     def work() -> None:
-        with interrupts_deferred():
+        with defer_signals():
             os.kill(os.getpid(), number)
             os.kill(os.getpid(), number)
             time.sleep(0.05)
@@ -47,13 +47,13 @@ def test_what_is_begun_is_completed(number: int) -> None:
 
 
 def test_without_a_signal_nothing_comes(number: int) -> None:
-    with interrupts_deferred():
+    with defer_signals():
         pass
     assert signal.getsignal(number) is not signal.SIG_DFL
 
 
 def test_an_error_of_the_block_is_its_own(number: int) -> None:
-    with pytest.raises(KeyError), interrupts_deferred():
+    with pytest.raises(KeyError), defer_signals():
         raise KeyError
 
 
@@ -62,7 +62,7 @@ def test_in_another_thread_nothing_changes(number: int) -> None:
     found = []
 
     def look() -> None:
-        with interrupts_deferred():
+        with defer_signals():
             found.append(signal.getsignal(number))
 
     thread = threading.Thread(target=look)
@@ -73,7 +73,7 @@ def test_in_another_thread_nothing_changes(number: int) -> None:
 
 SPAWNED = """
 import multiprocessing, os, signal, threading
-from overlap.system.signals import interrupts_held
+from overlap.system.signals import block_sigint
 
 def hit():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -87,7 +87,7 @@ def start():
     print(child.exitcode)
 
 if __name__ == "__main__":
-    with interrupts_held():
+    with block_sigint():
         thread = threading.Thread(target=start)
         thread.start()
     thread.join()
@@ -109,7 +109,7 @@ def test_a_process_started_meanwhile_never_receives_ctrl_c() -> None:
         "os.kill(os.getpid(), signal.SIGINT)\n"
         "print('here')\n"
     )
-    with interrupts_held():
+    with block_sigint():
         held = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     free = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert held.stdout == b"here\n"
@@ -118,9 +118,9 @@ def test_a_process_started_meanwhile_never_receives_ctrl_c() -> None:
 
 LEFT = """
 import multiprocessing, os, sys
-from overlap.system.signals import interrupts_held
+from overlap.system.signals import block_sigint
 
-with interrupts_held():
+with block_sigint():
     pass
 kept = multiprocessing.get_context("spawn").Lock()
 print(kept._semlock.name, *sys.warnoptions, flush=True)

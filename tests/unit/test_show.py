@@ -19,7 +19,7 @@ from overlap.config import FeatureConfig, Resolution, RunConfig
 from overlap.errors import DataError, NotReadyError, UserError
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
-from overlap.reporting.clip_inspection import Said, ShownClip, look_at
+from overlap.reporting.clip_inspection import Prediction, ShownClip, inspect_clip
 from overlap.reporting.clip_lookup import find_clip
 from overlap.reporting.clip_picture import WORDS_SHOWN, draw_clip, frequency_ticks, words_shown
 from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, png
@@ -94,10 +94,10 @@ def test_the_same_sound_has_its_label_whatever_it_is_called(
     ready: Ready, config: RunConfig, tmp_path: Path
 ) -> None:
     (catalog, store), workspace = ready, Location.of(config.workspace)
-    by_id = look_at("train_000004", workspace)
+    by_id = inspect_clip("train_000004", workspace)
     copy = tmp_path / "other.wav"
     shutil.copy(f"{config.data}/train/train_000004.wav", copy)
-    by_path = look_at(str(copy), workspace)
+    by_path = inspect_clip(str(copy), workspace)
     assert (by_id.name, by_path.name) == ("train_000004", "other")
     for found in (by_id, by_path):
         assert found.split == "train"
@@ -105,17 +105,17 @@ def test_the_same_sound_has_its_label_whatever_it_is_called(
         assert [*found.labels.values()] == catalog.labels[4].tolist()
         assert np.array_equal(found.decibels, store.read_rows(4, 5)[0].astype(np.float32))
         assert found.said is None
-        assert "no champion there yet" in found.silent_because
+        assert "no champion there yet" in found.no_prediction_reason
         assert found.kl is None
-    test = look_at("test_000001", workspace)
+    test = inspect_clip("test_000001", workspace)
     assert (test.split, test.labels) == ("test", None)
     stranger, rate = soundfile.read(copy)
     soundfile.write(copy, stranger * 0.5, rate)
-    assert look_at(str(copy), workspace).split is None
+    assert inspect_clip(str(copy), workspace).split is None
 
 
 def test_without_a_workspace_a_file_is_shown_alone(data: Path, tmp_path: Path) -> None:
-    found = look_at(str(data / "test" / "test_000001.wav"), Location.of(tmp_path / "none"))
+    found = inspect_clip(str(data / "test" / "test_000001.wav"), Location.of(tmp_path / "none"))
     assert (found.labels, found.said, found.split) == (None, None, None)
     assert found.config == FeatureConfig()
     assert not (tmp_path / "none").exists()
@@ -125,7 +125,7 @@ def test_features_are_those_of_the_workspace(config: RunConfig) -> None:
     from support.run_steps import computed
 
     computed(config.model_copy(update={"features": NARROW}))
-    assert look_at("train_000001", Location.of(config.workspace)).config == NARROW
+    assert inspect_clip("train_000001", Location.of(config.workspace)).config == NARROW
 
 
 @pytest.mark.parametrize(
@@ -139,19 +139,19 @@ def test_files_that_cannot_be_used(tmp_path: Path, content: bytes | None, why: s
     else:
         file.write_bytes(content)
     with pytest.raises(DataError, match=rf"bad\.wav: ({why})"):
-        look_at(str(file), Location.of(tmp_path))
+        inspect_clip(str(file), Location.of(tmp_path))
 
 
 def test_an_ensemble_that_is_asked_for_must_be_there(ready: Ready, config) -> None:
     workspace = Location.of(config.workspace)
     with pytest.raises(NotReadyError, match="no ensemble v7"):
-        look_at("train_000004", workspace, "v7")
+        inspect_clip("train_000004", workspace, "v7")
     with pytest.raises(NotReadyError, match="no champion"):
-        look_at("train_000004", workspace, "champion")
+        inspect_clip("train_000004", workspace, "champion")
 
 
 def test_kl_is_that_of_label_and_prediction() -> None:
-    said = Said("v1", {"b": 0.25, "a": 0.75}, 0.1)
+    said = Prediction("v1", {"b": 0.25, "a": 0.75}, 0.1)
     assert shown(said=said, labels={"a": 0.5, "b": 0.5}).kl == pytest.approx(0.143841, abs=1e-6)
     assert shown(said=said, labels={"a": 0.5, "c": 0.5}).kl is None
 
@@ -219,7 +219,7 @@ def coloured(image: np.ndarray, colour: str) -> int:
 def test_words_that_are_there_are_told_from_others() -> None:
     click = np.zeros(16000, np.float32)
     click[8000] = 1  # hardly a line, whose colour is that of the bars
-    said = Said("v1", {"a": 0.75, "b": 0.25}, 0.1)
+    said = Prediction("v1", {"a": 0.75, "b": 0.25}, 0.1)
     alone = picture(shown(click))
     predicted = picture(shown(click, said=said))
     judged = picture(shown(click, said=said, labels={"a": 0.0, "b": 1.0}))
@@ -236,18 +236,18 @@ def test_the_likeliest_words_and_those_that_are_there() -> None:
     names = [f"w{n:02d}" for n in range(30)]
     shares = dict(zip(names, np.linspace(0.06, 0.0, 30), strict=True))
     labels = dict.fromkeys(names, 0.0) | {"w29": 0.5, "w00": 0.5}
-    found = words_shown(shown(said=Said("v", shares, 0.0), labels=labels))
+    found = words_shown(shown(said=Prediction("v", shares, 0.0), labels=labels))
     assert found == [*names[: WORDS_SHOWN - 1], "w29"]
     assert words_shown(shown(labels=labels)) == ["w00", "w29"]
-    assert words_shown(shown(said=Said("v", shares, 0.0))) == names[:WORDS_SHOWN]
+    assert words_shown(shown(said=Prediction("v", shares, 0.0))) == names[:WORDS_SHOWN]
     many = dict.fromkeys(names, 1 / 30)
-    assert words_shown(shown(said=Said("v", shares, 0.0), labels=many)) == names
+    assert words_shown(shown(said=Prediction("v", shares, 0.0), labels=many)) == names
 
 
 @pytest.mark.parametrize("word", ["$x$", r"\frac{", "[bold]", "<b>", "w" * 300])
 def test_a_word_is_no_formula(word: str) -> None:
     clip = shown(
-        said=Said(word, {word: 0.5, "b": 0.5}, 0.1), labels={word: 1.0, "b": 0.0}, name=word
+        said=Prediction(word, {word: 0.5, "b": 0.5}, 0.1), labels={word: 1.0, "b": 0.0}, name=word
     )
     assert len(png(draw_clip(clip))) > 10_000
 

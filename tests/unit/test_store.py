@@ -156,7 +156,7 @@ def test_an_interrupted_block_is_missing(ready: Ready, config: RunConfig) -> Non
     catalog, store = ready
     block = store.blocks(catalog)[3]
     changed = replace(block, key="0" * 31 + "1")
-    FeatureStore.open(Location.of(config.workspace), read_only=False).mark_open(changed)
+    FeatureStore.open(Location.of(config.workspace), read_only=False).invalidate_if_stale(changed)
     assert store.missing(catalog) == [block]
 
 

@@ -1,4 +1,4 @@
-"""Blocks: the rows of a store cut into the runs that one task computes and writes."""
+"""Blocks: the rows of a store, split into the runs that one task computes and writes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Block:
     """Rows of it that hold a clip."""
 
 
-def cut(rows: ClipRows, size: int, config: FeatureConfig) -> Iterator[Block]:
+def split_blocks(rows: ClipRows, size: int, config: FeatureConfig) -> Iterator[Block]:
     """The blocks of some clips; together they hold each row exactly once.
 
     A block's key depends on its own rows and the features alone.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from overlap.config import fingerprint
 from overlap.errors import CorruptError, OverlapError
-from overlap.io.storage_errors import storage_named
+from overlap.io.storage_errors import storage_errors
 
 
 class Located(Protocol):
@@ -31,7 +31,7 @@ ANEW: Final = "remove the store, and the next run computes it anew"
 
 
 @contextmanager
-def damage_named(what: str, remedy: str = AGAIN) -> Iterator[None]:
+def corruption_errors(what: str, remedy: str = AGAIN) -> Iterator[None]:
     """Around the reading of something: whatever fails but the storage itself is damage.
 
     Args:
@@ -43,7 +43,7 @@ def damage_named(what: str, remedy: str = AGAIN) -> Iterator[None]:
         StorageError: the storage fails.
     """
     try:
-        with storage_named(what):
+        with storage_errors(what):
             yield
     except (FileNotFoundError, OverlapError):
         raise
@@ -59,7 +59,7 @@ def of_storage(
 
     @wraps(method)
     def named(self: Owner, *given: Given.args, **more: Given.kwargs) -> Result:
-        with storage_named(self.location):
+        with storage_errors(self.location):
             return method(self, *given, **more)
 
     return cast("Callable[Concatenate[Owner, Given], Result]", named)

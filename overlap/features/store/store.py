@@ -32,9 +32,16 @@ from overlap.catalog.rows import ClipRows
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.errors import NotReadyError, UserError
 from overlap.features.statistics import Normalisation, normalisation
-from overlap.features.store.blocks import Block, cut
+from overlap.features.store.blocks import Block, split_blocks
 from overlap.features.store.coordinates import coordinates_stand, write_coordinates
-from overlap.features.store.damage import ANEW, damage_named, holds, of_storage, read_each, seal_of
+from overlap.features.store.damage import (
+    ANEW,
+    corruption_errors,
+    holds,
+    of_storage,
+    read_each,
+    seal_of,
+)
 from overlap.features.store.layout import (
     COLUMNS,
     KEY_BYTES,
@@ -44,7 +51,7 @@ from overlap.features.store.layout import (
     create_arrays,
 )
 from overlap.io.location import Location
-from overlap.io.storage_errors import storage_named
+from overlap.io.storage_errors import storage_errors
 from overlap.system.provenance import git_revision, software
 
 NAME = "features.zarr"
@@ -65,7 +72,7 @@ class FeatureStore:
     def __init__(self, location: Location, group: zarr.Group) -> None:
         self.location = location
         self._group, self._arrays = group, dict[str, zarr.Array[Any]]()
-        with damage_named(f"{location}/zarr.json", ANEW):
+        with corruption_errors(f"{location}/zarr.json", ANEW):
             about = group.attrs.asdict()
             if about.get("seal", seal_of(about)) != seal_of(about):
                 raise ValueError("its attributes do not fit their seal")
@@ -87,7 +94,7 @@ class FeatureStore:
                 f"{workspace}: no features there yet; `overlap features` makes them"
             )
         store = location.zarr_store(read_only=read_only)
-        with damage_named(f"{location}/zarr.json", ANEW):
+        with corruption_errors(f"{location}/zarr.json", ANEW):
             group = zarr.open_group(store, mode="r" if read_only else "r+", zarr_format=3)
         if found != FORMAT:
             raise UserError(
@@ -137,7 +144,7 @@ class FeatureStore:
             "software": software(),
             "git_revision": git_revision(),
         }
-        with storage_named(location):
+        with storage_errors(location):
             group = zarr.open_group(
                 location.zarr_store(),
                 mode="w",
@@ -168,7 +175,7 @@ class FeatureStore:
 
     def blocks(self, rows: ClipRows) -> list[Block]:
         """The blocks of some clips, done or not."""
-        return list(cut(rows, self.block_clips, self.config))
+        return list(split_blocks(rows, self.block_clips, self.config))
 
     def block_count(self, rows: ClipRows) -> int:
         """Number of blocks of some clips."""
@@ -179,7 +186,7 @@ class FeatureStore:
         done = self._keys()
         return [
             block
-            for block in cut(rows, self.block_clips, self.config)
+            for block in split_blocks(rows, self.block_clips, self.config)
             if block.index >= len(done) or done[block.index].tobytes().hex() != block.key
         ]
 
@@ -197,7 +204,7 @@ class FeatureStore:
             )
         self._array("mel")[start : start + len(values)] = values
 
-    def mark_open(self, block: Block) -> None:
+    def invalidate_if_stale(self, block: Block) -> None:
         """Take back a done marker of other clips, before the first row is overwritten."""
         (key,) = read_each(self._array("blocks/key"), block.index, block.index + 1)
         if key.any() and key.tobytes().hex() != block.key:
@@ -221,7 +228,7 @@ class FeatureStore:
         Raises:
             CorruptError: a chunk is damaged or gone.
         """
-        with damage_named(f"{self.location}: rows {start} to {stop - 1}"):
+        with corruption_errors(f"{self.location}: rows {start} to {stop - 1}"):
             values = np.asarray(self._array("mel")[start:stop])
             chunk = self.chunk_clips()
             heads = np.arange(start - start % chunk, stop, chunk).clip(start) - start
@@ -229,7 +236,7 @@ class FeatureStore:
                 raise ValueError("a chunk is gone")
         return values
 
-    def rows_as_in(self, rows: ClipRows) -> bool:
+    def matches_catalog(self, rows: ClipRows) -> bool:
         """Whether ids, splits and states of the rows, and the words, are the catalogue's."""
         columns = {name: self._array(name) for name in COLUMNS}
         if any(array.shape != (len(rows),) for array in columns.values()):
@@ -264,7 +271,7 @@ class FeatureStore:
         return total
 
     def _histogram(self, index: int) -> NDArray[np.int64]:
-        with damage_named(f"{self.location}: counts of block {index}"):
+        with corruption_errors(f"{self.location}: counts of block {index}"):
             counts = np.asarray(self._array("blocks/histogram")[index])
             if counts[0, 0, 0] == NEVER_WRITTEN:
                 raise ValueError("they are gone")
@@ -294,7 +301,7 @@ class FeatureStore:
         thirds of the write speed.
         """
         if name not in self._arrays:
-            with damage_named(f"{self.location}/{name}", ANEW):
+            with corruption_errors(f"{self.location}/{name}", ANEW):
                 array = self._group[name]
                 if not isinstance(array, zarr.Array):
                     raise TypeError("it is not an array")
@@ -313,5 +320,5 @@ def _format(location: Location) -> object:
     about = location / "zarr.json"
     if not about.exists():
         return None
-    with damage_named(str(about), ANEW):
+    with corruption_errors(str(about), ANEW):
         return about.read_json()["attributes"].get("format")

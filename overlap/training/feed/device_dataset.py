@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Tensor = Any  # of whichever backend Keras runs on
 
 
-class Resident(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
+class DeviceDataset(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
     """Gives the decibels and labels of rows, from the device's own memory.
 
     Args:

@@ -117,7 +117,7 @@ def open_source(store: FeatureStore, rows: NDArray[np.int64], plan: MemoryPlan) 
     return ChunkedSource(store, plan.window_clips)
 
 
-class Ahead(Generic[Item]):
+class Prefetcher(Generic[Item]):
     """Makes the items of one pass after the other in a thread, some ahead of their use.
 
     Args:
