@@ -13,7 +13,7 @@ from distributed.security import Security
 
 import overlap
 from overlap.config import Section
-from overlap.errors import GOES_ON, ClusterError, ClusterLostError
+from overlap.errors import RESUME_HINT, ClusterError, ClusterLostError
 from overlap.io.location import Location
 from tasks.on_worker import WorkerRequirements
 
@@ -143,12 +143,12 @@ def lost_cluster_named(client: Client) -> Iterator[None]:
     except KilledWorker as error:
         raise ClusterLostError(
             f"the workers that ran {error.task} died, one after the other; if the machine ran out "
-            f"of memory, fewer workers need less; {GOES_ON}"
+            f"of memory, fewer workers need less; {RESUME_HINT}"
         ) from None
     except CancelledError:
         where = client.scheduler.address if client.scheduler else "the given address"
         raise ClusterLostError(
-            f"the connection to the Dask scheduler at {where} was lost; {GOES_ON}"
+            f"the connection to the Dask scheduler at {where} was lost; {RESUME_HINT}"
         ) from None
 
 

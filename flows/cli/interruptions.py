@@ -16,14 +16,14 @@ from contextlib import suppress
 from types import FrameType
 from typing import Final, NoReturn
 
-from overlap.errors import GOES_ON
+from overlap.errors import RESUME_HINT
 
 GRACE_SECONDS: Final = 7.0
 """For an orderly end, after the first signal."""
 AGAIN_SECONDS: Final = 0.05
 """Until a signal comes again that was lost."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-STOPPED: Final = f"stopped; {GOES_ON}\n"
+STOPPED: Final = f"stopped; {RESUME_HINT}\n"
 Hook = Callable[["sys.UnraisableHookArgs"], object]
 
 

@@ -40,9 +40,9 @@ def _fail(error: Exception) -> None:
     from overlap.redaction import masked
 
     if isinstance(error, UserError):
-        _leave(f"error: {error}", 2)
+        _leave(f"error: {error} [{error.code}]", 2)
     if isinstance(error, OverlapError):
-        _leave(f"failed: {error}", 1)
+        _leave(f"failed: {error} [{error.code}]", 1)
     if named := unreachable(error):
         _leave(f"failed: {named}", 1)
     sys.stderr.write(masked("".join(traceback.format_exception(error))))

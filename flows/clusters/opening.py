@@ -14,7 +14,7 @@ from tornado.ioloop import IOLoop
 from flows.clusters.named import cluster_by_name
 from flows.clusters.preflight import Work, preflight, token_in
 from overlap.config import ClusterConfig
-from overlap.errors import GOES_ON, ClusterLostError
+from overlap.errors import RESUME_HINT, ClusterLostError
 from overlap.io.location import Location
 from overlap.system.accelerators import visible_accelerators
 from overlap.system.signals import block_sigint, defer_signals
@@ -140,7 +140,7 @@ def _started(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecClus
                 raise
             if not left:
                 raise ClusterLostError(
-                    f"the local Dask cluster did not start ({error}), {STARTS} times; {GOES_ON}"
+                    f"the local Dask cluster did not start ({error}), {STARTS} times; {RESUME_HINT}"
                 ) from error
             note(f"the local Dask cluster did not start ({error}); it is started again")
     raise AssertionError  # the last try returned or raised

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from overlap.errors import GOES_ON
+from overlap.errors import RESUME_HINT
 from overlap.system.signals import block_sigint
 
 
@@ -27,7 +27,7 @@ def unreachable(error: BaseException) -> str | None:
 
             where = PREFECT_API_URL.value() or "that the run started for itself"
             said = str(cause) or type(cause).__name__
-            return f"the Prefect server {where} does not answer ({said}); {GOES_ON}"
+            return f"the Prefect server {where} does not answer ({said}); {RESUME_HINT}"
     return None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from overlap.errors import GOES_ON, OverlapError, StorageError
+from overlap.errors import RESUME_HINT, OverlapError, StorageError
 
 ELSEWHERE = ("botocore.", "aiobotocore.", "aiohttp.", "s3fs.", "gcsfs.", "adlfs.")
 """Modules whose errors need not be `OSError`: those of object stores."""
@@ -28,7 +28,7 @@ def storage_errors(what: object) -> Iterator[None]:
     except Exception as error:
         if not is_of_storage(error):
             raise
-        raise StorageError(f"{what}: {describe(error)}; {GOES_ON}") from error
+        raise StorageError(f"{what}: {describe(error)}; {RESUME_HINT}") from error
 
 
 def is_of_storage(error: BaseException) -> bool:

@@ -13,13 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from overlap.errors import RESUME_HINT
 from support.fault_tables import write_table
 from support.process_fixtures import submission
 from support.processes import OVERLAP
 from support.run_steps import Finished
 
 SEED = int(os.environ.get("OVERLAP_SEED", "1"))
-STOPPED = "stopped; what is complete is kept, and a new run goes on from there\n"
+STOPPED = f"stopped; {RESUME_HINT}\n"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 END_SECONDS = 10.0
 INTERRUPTIONS = 30

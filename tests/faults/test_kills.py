@@ -42,7 +42,7 @@ STAGES = {
     "training": ("flow", "server", "database", "scheduler", "nanny", "worker", "member"),
     "pooling": ("flow", "server", "database", "scheduler"),
 }
-GOES_ON = ("a new run goes on from there", "a new run trains only what is missing", "run again")
+RESUME_HINT = ("a new run goes on from there", "a new run trains only what is missing", "run again")
 """One of these a run says that has to be started again."""
 
 
@@ -125,7 +125,7 @@ class Trial:
         if code and kind != "flow":
             said = self.place.said
             assert "Traceback" not in said, f"{kind} in {where}\n{said}"
-            assert any(words in said for words in GOES_ON), f"{kind} in {where}\n{said}"
+            assert any(words in said for words in RESUME_HINT), f"{kind} in {where}\n{said}"
         return code == 0, where
 
     def _strike(self, run: subprocess.Popen[bytes], kind: str) -> str | None:

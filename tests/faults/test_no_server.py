@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from flows.service.servers import unreachable
-from overlap.errors import MemberError
+from overlap.errors import RESUME_HINT, MemberError
 from support.processes import free_port
 
 
@@ -17,7 +17,7 @@ def test_a_server_that_does_not_answer_is_named(
     run = ("run", "--data", data, "--workspace", tmp_path / "w", "--config", tiny)
     said = overlap(*run, code=1, PREFECT_API_URL=url).stderr
     assert f"failed: the Prefect server {url} does not answer (" in said
-    assert said.endswith("; what is complete is kept, and a new run goes on from there\n")
+    assert said.endswith(f"; {RESUME_HINT}\n")
     assert "Traceback" not in said
 
 

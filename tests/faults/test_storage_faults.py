@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from overlap.config import RunConfig
-from overlap.errors import StorageError
+from overlap.errors import RESUME_HINT, StorageError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.io.location import Location
 from overlap.io.storage_errors import storage_errors
@@ -24,8 +24,6 @@ from support.process_fixtures import submission
 from support.processes import object_store
 from support.run_steps import Finished, computed
 from support.running_service import missing
-
-GOES_ON = "what is complete is kept, and a new run goes on from there"
 
 
 @contextmanager
@@ -54,7 +52,10 @@ def test_a_block_that_cannot_be_written_is_not_done(config: RunConfig, ready) ->
     block = store.blocks(catalog)[3]
     writing = FeatureStore.open(workspace, read_only=False)
     writing.mark_missing(block.index)
-    with largest_file(100_000), pytest.raises(StorageError, match=f"features.zarr: .*; {GOES_ON}"):
+    with (
+        largest_file(100_000),
+        pytest.raises(StorageError, match=f"features.zarr: .*; {RESUME_HINT}"),
+    ):
         extract_block(block_job(workspace, catalog, block))
     assert [left.index for left in writing.missing(catalog)] == [3]
     extract_block(block_job(workspace, catalog, block))
@@ -65,7 +66,7 @@ def test_a_block_that_cannot_be_written_is_not_done(config: RunConfig, ready) ->
 def test_what_an_object_store_fails_with_is_named() -> None:
     """Not all of it is an OSError."""
     exceptions = pytest.importorskip("botocore.exceptions")
-    named = pytest.raises(StorageError, match=f"s3://b: Could not connect .*; {GOES_ON}")
+    named = pytest.raises(StorageError, match=f"s3://b: Could not connect .*; {RESUME_HINT}")
     with named, storage_errors("s3://b"):
         raise exceptions.EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
     with pytest.raises(KeyError), storage_errors("s3://b"):
@@ -205,7 +206,7 @@ def test_a_store_that_is_down_is_named(through: Plan) -> None:
     place = Location.of("s3://bucket/file")
     place.write_bytes(b"there")
     through.share, through.faults = 1.0, ("500",)
-    with pytest.raises(StorageError, match=f"s3://bucket/file: .*; {GOES_ON}"):
+    with pytest.raises(StorageError, match=f"s3://bucket/file: .*; {RESUME_HINT}"):
         place.read_bytes()
     with pytest.raises(StorageError, match="s3://bucket/file: "):
         place.write_bytes(b"other")

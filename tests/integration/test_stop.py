@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from overlap.errors import RESUME_HINT
 from support.dask_processes import GPU, HERE, dask_process
 from support.processes import OVERLAP, free_port, members_of
 
@@ -53,7 +54,7 @@ def test_a_stopped_run_ends_with_all_that_it_started(
         os.kill(run.pid, sent)
         _, said = run.communicate(timeout=30)
         assert run.returncode == code
-    assert said.endswith("stopped; what is complete is kept, and a new run goes on from there\n")
+    assert said.endswith(f"stopped; {RESUME_HINT}\n")
     assert "Traceback" not in said
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == []
