@@ -17,7 +17,7 @@ from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.compute import compute_features
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
-from overlap.features.store.store import store as store_module
+from overlap.features.store import store as store_module
 from overlap.io.location import Location
 from support.run_steps import catalogue, computed
 
