@@ -21,6 +21,7 @@ from typing import Any
 from overlap.errors import ChildError, OverlapError
 from overlap.io.location import Location
 from overlap.redaction import masked
+from overlap.system.allocator import with_retained_heap
 
 CHILD_ENV = "OVERLAP_CHILD"
 TAIL_LINES = 30
@@ -85,7 +86,9 @@ def run_child(
     Raises:
         ChildError: it ended with an error; the message holds the end of its output.
     """
-    environment = {k: v for k, v in os.environ.items() if k not in THREAD_LIMITS}
+    environment = with_retained_heap(
+        {name: value for name, value in os.environ.items() if name not in THREAD_LIMITS}
+    )
     environment |= {CHILD_ENV: "1", "PYTHONUNBUFFERED": "1", **extra}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines: list[str] = []
