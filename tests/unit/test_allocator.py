@@ -1,4 +1,4 @@
-"""Memory environment of worker processes: variables, precedence, and page faults of a real child."""
+"""Memory environment of worker processes: variables, precedence, page faults of a child."""
 
 import os
 from pathlib import Path

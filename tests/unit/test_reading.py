@@ -247,7 +247,9 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def readers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("overlap-read")]
+    return [
+        thread for thread in threading.enumerate() if thread.name.startswith("overlap-prefetch")
+    ]
 
 
 def test_contents_come_in_order_and_so_do_errors(tmp_path: Path, clips: list[str]) -> None:
