@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from distributed import Client
 
 from overlap.catalog import Listing
@@ -264,7 +263,7 @@ def _words_on_memory(trainers: Workers, run: RunConfig, files: Listing | None) -
         )
     elif told is None and files is not None:
         clips = int((files.files["split"] == "train").sum())
-        needed = 2 * int(np.prod(run.features.shape)) * clips
+        needed = run.features.clip_bytes * clips
         if needed > least / 2:
             yield (
                 f"a member's features take {needed / 1e9:.2g} GB and a training worker has "

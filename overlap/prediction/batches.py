@@ -40,7 +40,7 @@ class Batch:
 
 def batch_clips(features: FeatureConfig, files: int) -> int:
     """Clips of a batch."""
-    most = int(BATCH_BYTES / (2 * np.prod(features.shape)))
+    most = int(BATCH_BYTES / features.clip_bytes)
     return max(1, min(BATCH_CLIPS, most, files))
 
 

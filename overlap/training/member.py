@@ -157,7 +157,9 @@ def _attempt(
     rows, training = partition(catalog, spec.validation, spec.fold), spec.training
     clips = len(rows.train) + len(rows.held_out)
     device = usable_bytes() if on_accelerator() else 0
-    plan = plan_memory(store.config.shape, spec.chunk_clips, clips, training, device_bytes=device)
+    plan = plan_memory(
+        store.config.clip_bytes, spec.chunk_clips, clips, training, device_bytes=device
+    )
     emit({"event": "plan", "mode": plan.mode, "bytes": plan.bytes, "device": device_name()})
     data, learner = assemble(spec, seed, store, catalog.labels, rows, plan)
     progress = train(learner, data, folder, emit, _trivial_loss(catalog.labels[rows.train], spec))

@@ -36,33 +36,33 @@ def test_the_plan_chooses_the_source(ready: Ready) -> None:
 def test_what_fits_is_held_in_memory() -> None:
     free = 2 * 1000 * CLIP
     expected = MemoryPlan("memory", 1000 * CLIP)
-    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), free_bytes=free) == expected
+    assert plan_memory(CLIP, 128, 1000, TrainingConfig(), free_bytes=free) == expected
     some = TrainingConfig(memory_gb=0.06)
-    assert plan_memory(SHAPE, 128, 1000, some, free_bytes=0).mode == "memory"
+    assert plan_memory(CLIP, 128, 1000, some, free_bytes=0).mode == "memory"
 
 
 def test_what_fits_the_accelerator_is_held_there() -> None:
     expected = MemoryPlan("device", 1000 * CLIP)
-    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), 0, 4 * 1000 * CLIP) == expected
-    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), 10**9, 1000 * CLIP).mode == "memory"
+    assert plan_memory(CLIP, 128, 1000, TrainingConfig(), 0, 4 * 1000 * CLIP) == expected
+    assert plan_memory(CLIP, 128, 1000, TrainingConfig(), 10**9, 1000 * CLIP).mode == "memory"
     never = TrainingConfig(device_gb=0)
-    assert plan_memory(SHAPE, 128, 1000, never, 10**9, 10**12).mode == "memory"
+    assert plan_memory(CLIP, 128, 1000, never, 10**9, 10**12).mode == "memory"
 
 
 def test_what_does_not_fit_is_streamed_within_the_limit() -> None:
     limited = TrainingConfig(memory_gb=1.0, shuffle_clips=5000)
-    plan = plan_memory(SHAPE, 128, 100_000, limited)
+    plan = plan_memory(CLIP, 128, 100_000, limited)
     assert plan == MemoryPlan("stream", 2 * 39 * 128 * CLIP, 39 * 128)
     assert plan.bytes <= 1e9
     one_chunk = TrainingConfig(memory_gb=0.1, shuffle_clips=1)
-    assert plan_memory(SHAPE, 128, 100_000, one_chunk).window_clips == 128
+    assert plan_memory(CLIP, 128, 100_000, one_chunk).window_clips == 128
 
 
 def test_memory_that_is_too_little_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"take 0.85 GB, but training.memory_gb is 0.5 GB; lower"):
-        plan_memory(SHAPE, 128, 100_000, TrainingConfig(memory_gb=0.5))
+        plan_memory(CLIP, 128, 100_000, TrainingConfig(memory_gb=0.5))
     with pytest.raises(ConfigError, match=r"half of the free memory is 0.5 GB"):
-        plan_memory(SHAPE, 128, 100_000, TrainingConfig(), free_bytes=10**9)
+        plan_memory(CLIP, 128, 100_000, TrainingConfig(), free_bytes=10**9)
 
 
 def data_of(ready: Ready, rows: np.ndarray, **training: object) -> TrainingData:
