@@ -12,6 +12,7 @@ from xxhash import xxh3_128_hexdigest
 from overlap.audio.decode import Clip, decode, most_bytes
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
+from overlap.formatting import format_bytes
 from overlap.io.bulk_read import Read, TooLargeError
 from overlap.io.location import Location
 from overlap.system.prefetch import Prefetcher
@@ -149,9 +150,9 @@ def decoded(content: Read, wanted: AudioFormat, out: NDArray[np.float32] | None 
         AudioError: it could not be read, is far larger than a clip, or cannot be decoded.
     """
     if isinstance(content, TooLargeError):
-        seconds, most = wanted.samples / wanted.rate_hz, most_bytes(wanted) / 1e6
+        seconds, most = wanted.samples / wanted.rate_hz, format_bytes(most_bytes(wanted))
         raise AudioError(
-            f"too large ({content.strerror}; a file for {seconds:g} s may have {most:.1f} MB)"
+            f"too large ({content.strerror}; a file for {seconds:g} s may have {most})"
         )
     if isinstance(content, OSError):
         raise AudioError(f"{NOT_OPENED} ({content.strerror or content})")

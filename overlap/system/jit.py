@@ -7,19 +7,20 @@ NUMBA_CACHE_DIR names, the user's cache folder, a private folder for temporary f
 is none, every process compiles for itself and says so.
 """
 
-import fcntl
 import hashlib
 import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numba
 from llvmlite import binding
+
+from overlap.io.locks import exclusive
 
 LOG = logging.getLogger(__name__)
 SOURCES = ("system/jit.py", "audio/*.py", "features/**/*.py")
@@ -76,9 +77,7 @@ def one_compiler(what: str) -> Iterator[None]:
     if folder is None or (folder / f"{what}.done").exists():
         yield
         return
-    with (folder / f"{what}.lock").open("w") as lock:
-        with suppress(OSError):  # a file system without locks: some compile twice
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive(folder / f"{what}.lock"):  # without locks some processes compile twice
         yield
         (folder / f"{what}.done").touch()
 

@@ -23,7 +23,7 @@ from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl, trivial_prediction
 from overlap.system.accelerators import usable_bytes
-from overlap.system.peak_memory import peak_memory_mb
+from overlap.system.memory import peak_memory_mb
 from overlap.system.provenance import software
 from overlap.system.worker_process import child_main
 from overlap.training.device import (

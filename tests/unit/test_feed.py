@@ -59,9 +59,9 @@ def test_what_does_not_fit_is_streamed_within_the_limit() -> None:
 
 
 def test_memory_that_is_too_little_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"take 0.85 GB, but training.memory_gb is 0.5 GB; lower"):
+    with pytest.raises(ConfigError, match=r"take 847 MB, but training.memory_gb is 500 MB; lower"):
         plan_memory(CLIP, 128, 100_000, TrainingConfig(memory_gb=0.5))
-    with pytest.raises(ConfigError, match=r"half of the free memory is 0.5 GB"):
+    with pytest.raises(ConfigError, match=r"half of the free memory is 500 MB"):
         plan_memory(CLIP, 128, 100_000, TrainingConfig(), free_bytes=10**9)
 
 

@@ -320,7 +320,7 @@ def test_large_files_are_read_when_their_turn_comes(
         (top / name).write_bytes(content)
     found = dict(zip(contents, read_ahead(top, [*contents], WANTED), strict=True))
     assert isinstance(found["9"], TooLargeError)
-    with pytest.raises(AudioError, match=r"too large \(.*; a file for 1 s may have 0.5 MB\)"):
+    with pytest.raises(AudioError, match=r"too large \(.*; a file for 1 s may have 524 kB\)"):
         decoded(found.pop("9"), WANTED)
     assert all(found[name] == contents[name] for name in found)
     if where == "memory":

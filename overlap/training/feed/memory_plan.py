@@ -5,6 +5,7 @@ from typing import Literal
 
 from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
+from overlap.formatting import format_bytes
 from overlap.system.memory import free_memory
 
 GB = 1e9
@@ -62,7 +63,7 @@ def plan_memory(
         whose = "half of the free memory" if training.memory_gb is None else "training.memory_gb"
         raise ConfigError(
             f"two windows of training.shuffle_clips {training.shuffle_clips} take "
-            f"{needed / GB:.2g} GB, but {whose} is {limit / GB:.2g} GB; lower "
+            f"{format_bytes(needed)}, but {whose} is {format_bytes(limit)}; lower "
             "training.shuffle_clips, or give more memory"
         )
     return MemoryPlan("stream", needed, window)
