@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
@@ -26,6 +25,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from overlap.formatting import format_duration
 
 ARTIFACT_SECONDS = 2.0
 LINE_SECONDS = 60.0
@@ -137,8 +138,8 @@ class Stage:
         """The time left at the pace so far, where that can be told."""
         if not 0 < self.done < self.total:
             return ""
-        seconds = round((self.total - self.done) / self.rate())
-        return f", {timedelta(seconds=seconds)} left"
+        seconds = (self.total - self.done) / self.rate()
+        return f", {format_duration(seconds)} left"
 
     def _text(self) -> str:
         return f"{self._name}: {self.done} of {self.total} {self._note}".rstrip()
@@ -149,9 +150,9 @@ def pace(per_second: float) -> str:
 
     Examples:
         >>> pace(12.34), pace(0.005)
-        ('12.3/s', '200 s each')
+        ('12.3/s', '3 min 20 s each')
     """
-    return f"{per_second:,.1f}/s" if per_second >= 1 else f"{1 / per_second:,.0f} s each"
+    return f"{per_second:,.1f}/s" if per_second >= 1 else f"{format_duration(1 / per_second)} each"
 
 
 @contextmanager

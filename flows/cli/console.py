@@ -15,6 +15,7 @@ from overlap.ensemble import registry
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
+from overlap.formatting import format_bytes
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion, read_aliases
 from overlap.reporting.tables import DRIFT_LEGEND, beside_trivial, drift_table, kl_table
@@ -164,7 +165,7 @@ def print_export(done: Exported) -> None:
         opened = "import overlap.export.layers; keras.saving.load_model(file, compile=False)"
     for name, value in (
         ("ensemble", done.version),
-        (done.kind, f"{done.out}, {done.bytes / 1e6:.1f} MB, {checked}"),
+        (done.kind, f"{done.out}, {format_bytes(done.bytes)}, {checked}"),
         ("to open it", opened),
     ):
         print_line(name, value)

@@ -10,6 +10,7 @@ import typer
 from flows.cli.options import Json, Workspace, run_command
 from overlap.config import RunConfig
 from overlap.errors import CorruptError
+from overlap.formatting import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from overlap.workspace.plan import RunPlan
@@ -46,10 +47,14 @@ def plan(config: RunConfig, as_json: bool) -> None:
         [
             ("clips to check", planned.clips_to_check, planned.train_clips + planned.test_clips),
             ("feature blocks", planned.blocks_to_compute, planned.blocks),
-            ("feature store", _size(planned.bytes_to_write), _size(planned.feature_bytes)),
+            (
+                "feature store",
+                format_bytes(planned.bytes_to_write),
+                format_bytes(planned.feature_bytes),
+            ),
             (
                 "features, time",
-                _duration(planned.feature_seconds),
+                format_duration(planned.feature_seconds),
                 f"{workers} workers, {planned.clips_per_core_second:,.0f} clips/s each",
             ),
             (
@@ -57,16 +62,16 @@ def plan(config: RunConfig, as_json: bool) -> None:
                 f"the {planned.way}" + (" way" if planned.way == "batched" else ""),
                 "",
             ),
-            ("memory per feature worker", _size(planned.worker_bytes), ""),
+            ("memory per feature worker", format_bytes(planned.worker_bytes), ""),
             ("members", planned.members_to_train, planned.members),
             (
                 "members, time",
                 "known after the first"
                 if per_member is None
-                else _duration(per_member * planned.members_to_train),
-                "" if per_member is None else f"{_duration(per_member)} each",
+                else format_duration(per_member * planned.members_to_train),
+                "" if per_member is None else f"{format_duration(per_member)} each",
             ),
-            ("features in memory per member", _size(feed.bytes), f"{feed.mode} mode"),
+            ("features in memory per member", format_bytes(feed.bytes), f"{feed.mode} mode"),
             ("all of it, time", _total(planned), ""),
         ],
     )
@@ -168,7 +173,7 @@ def _total(planned: "RunPlan") -> str:
     if planned.member_seconds is None and planned.members_to_train:
         return "known after the first member"
     members = (planned.member_seconds or 0.0) * planned.members_to_train
-    return _duration(planned.feature_seconds + members)
+    return format_duration(planned.feature_seconds + members)
 
 
 def _missing_rows(runs: Sequence[tuple[int, int]], clips: int) -> list[tuple[str, str]]:
@@ -178,19 +183,3 @@ def _missing_rows(runs: Sequence[tuple[int, int]], clips: int) -> list[tuple[str
     named = [str(first) if first == last else f"{first}-{last}" for first, last in runs[:RUNS]]
     more = [f"and {len(runs) - RUNS} more runs"] if len(runs) > RUNS else []
     return [("blocks missing", ", ".join(named + more)), ("clips in them", f"{clips}")]
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -18,6 +18,7 @@ from overlap.errors import RESUME_HINT, ClusterLostError
 from overlap.io.location import Location
 from overlap.system.accelerators import visible_accelerators
 from overlap.system.signals import block_sigint, defer_signals
+from overlap.system.thread_limits import THREAD_VARIABLES
 from tasks.cluster import LOST_SECONDS, Cluster, connect
 from tasks.on_worker import TRAINING_RESOURCE
 from tasks.progress import note
@@ -27,7 +28,7 @@ STARTS = 2
 FAILED_START = "failed to start"
 """What distributed says of one that did not."""
 LOOPBACK = "127.0.0.1"
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 
 
 @contextmanager

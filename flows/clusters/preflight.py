@@ -11,13 +11,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from distributed import Client
 
 from overlap.catalog import Listing
 from overlap.config import ClusterConfig, RunConfig
 from overlap.errors import ClusterError
 from overlap.features.memory import feature_worker_bytes
+from overlap.formatting import format_bytes
 from overlap.io.location import Location
 from overlap.system.provenance import software
 from tasks.cluster import Cluster
@@ -226,8 +226,8 @@ def _memory_fault(worker: Worker, run: RunConfig) -> str:
     if not limit or needed <= USABLE * limit:
         return ""
     return (
-        f"has {limit / 1e6:,.0f} MB of memory, and features take {needed / 1e6:,.0f} of the "
-        f"{USABLE * limit / 1e6:,.0f} that Dask fills, with {threads} threads; give it more "
+        f"has {format_bytes(limit)} of memory, and features take {format_bytes(needed)} of the "
+        f"{format_bytes(USABLE * limit)} that Dask fills, with {threads} threads; give it more "
         "(--memory-limit), fewer threads, or lower store.chunk_clips"
     )
 
@@ -260,14 +260,15 @@ def _words_on_memory(trainers: Workers, run: RunConfig, files: Listing | None) -
     least, told = min(limits), run.training.memory_gb
     if told is not None and 1e9 * told > least:
         yield (
-            f"training.memory_gb is {told:g}, but a training worker has {least / 1e9:.2g} GB in all"
+            f"training.memory_gb is {told:g}, but a training worker has {format_bytes(least)} "
+            "in all"
         )
     elif told is None and files is not None:
         clips = int((files.files["split"] == "train").sum())
-        needed = 2 * int(np.prod(run.features.shape)) * clips
+        needed = run.features.clip_bytes * clips
         if needed > least / 2:
             yield (
-                f"a member's features take {needed / 1e9:.2g} GB and a training worker has "
-                f"{least / 1e9:.2g} GB; where the machine has more, set training.memory_gb, or a "
+                f"a member's features take {format_bytes(needed)} and a training worker has "
+                f"{format_bytes(least)}; where the machine has more, set training.memory_gb, or a "
                 "member takes what is free there"
             )

@@ -72,7 +72,7 @@ def bench_end_to_end(
         folder: Where files and store lie; none: in memory, where the machine has a file system
             in memory with room for them, else in the folder for temporary files.
     """
-    size = files * (2 * config.clip_samples + 4 * int(np.prod(config.shape)))
+    size = files * 2 * (config.clip_samples + config.clip_bytes)
     place = in_memory(size) if folder is None else folder
     with tempfile.TemporaryDirectory(prefix="overlap-bench-", dir=place) as made_here:
         data, workspace = Path(made_here) / "clips", Location(f"{made_here}/workspace")

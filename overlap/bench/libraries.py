@@ -81,7 +81,7 @@ def _tensorflow(config: FeatureConfig) -> Part:
     def one(clips: Any, resolution: Resolution) -> Any:  # noqa: ANN401  tensors
         # tf.signal pads a window at its end: the first frame begins with the window's samples.
         width = resolution.win_length
-        before = resolution.n_fft // 2 - (resolution.n_fft - width) // 2
+        before = resolution.samples_before_centre
         after = max(0, (config.frames - 1) * config.hop + width - before - config.clip_samples)
         spectrum = tf.signal.stft(
             tf.pad(clips, ((0, 0), (before, after))),

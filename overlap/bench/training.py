@@ -19,7 +19,7 @@ import numpy as np
 
 from overlap.config import RunConfig
 from overlap.errors import BenchError
-from overlap.system.peak_memory import peak_memory_mb
+from overlap.system.memory import peak_memory_mb
 from overlap.system.worker_process import child_reporter
 
 PLAIN = "plain fit, float32 arrays"
@@ -191,7 +191,7 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
     from overlap.io.location import Location
     from overlap.training.device import make_deterministic, prepare_device
     from overlap.training.feed.memory_plan import MemoryPlan, window_chunks
-    from overlap.training.feed.sources import Prefetcher
+    from overlap.training.feed.passes import PassPrefetcher
     from overlap.training.member import assemble
     from overlap.training.spec import MemberSpec
 
@@ -219,7 +219,7 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
     )  # fmt: skip
     plan = MemoryPlan(job.mode, 0, window)  # type: ignore[arg-type]  # checked by the command
     data, learner = assemble(spec, 0, store, labels, Partition(rows, rows[:0]), plan)
-    ahead = Prefetcher(data.epoch, range(10**9))
+    ahead = PassPrefetcher(data.epoch, range(10**9))
     while True:
         started, waited = time.perf_counter(), ahead.waited
         learner.one_epoch(ahead.one_pass(), data.steps)

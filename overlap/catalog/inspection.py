@@ -1,10 +1,7 @@
 """What decoding a clip tells: its digest, the repairs it needs, or why it cannot be used."""
 
-import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -15,8 +12,10 @@ from xxhash import xxh3_128_hexdigest
 from overlap.audio.decode import Clip, decode, most_bytes
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
+from overlap.formatting import format_bytes
 from overlap.io.bulk_read import Read, TooLargeError
 from overlap.io.location import Location
+from overlap.system.prefetch import Prefetcher
 
 NOT_OPENED = "cannot be opened"
 """Begins the reason that says nothing of the clip: the next run tries again."""
@@ -133,18 +132,11 @@ def read_ahead(data: Location, files: Sequence[str], wanted: AudioFormat) -> Gen
     """
     size, most = group_of(wanted, remote=data.local is None)
 
-    def read(group: Sequence[str]) -> tuple[list[Read], float]:
-        started = time.perf_counter()
-        return data.read_many(group, most), time.perf_counter() - started
-
     groups = [files[start : start + size] for start in range(0, len(files), size)]
-    ahead: Future[tuple[list[Read], float]] | None = None
-    with ThreadPoolExecutor(1, thread_name_prefix="overlap-read") as reader:
-        for group, following in zip_longest(groups, groups[1:]):
-            contents, seconds = ahead.result() if ahead else read(group)
-            slow = seconds > QUICK_SECONDS * len(group)
-            ahead = reader.submit(read, following) if slow and following else None
-            for file, content in zip(group, contents, strict=True):
+    contents = (data.read_many(group, most) for group in groups)
+    with Prefetcher(contents, worthwhile_seconds=QUICK_SECONDS * size) as prefetched:
+        for group, read in zip(groups, prefetched, strict=True):
+            for file, content in zip(group, read, strict=True):
                 if isinstance(content, TooLargeError):
                     yield from data.read_many([file], most_bytes(wanted))
                 else:
@@ -158,9 +150,9 @@ def decoded(content: Read, wanted: AudioFormat, out: NDArray[np.float32] | None 
         AudioError: it could not be read, is far larger than a clip, or cannot be decoded.
     """
     if isinstance(content, TooLargeError):
-        seconds, most = wanted.samples / wanted.rate_hz, most_bytes(wanted) / 1e6
+        seconds, most = wanted.samples / wanted.rate_hz, format_bytes(most_bytes(wanted))
         raise AudioError(
-            f"too large ({content.strerror}; a file for {seconds:g} s may have {most:.1f} MB)"
+            f"too large ({content.strerror}; a file for {seconds:g} s may have {most})"
         )
     if isinstance(content, OSError):
         raise AudioError(f"{NOT_OPENED} ({content.strerror or content})")

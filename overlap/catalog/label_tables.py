@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from overlap.catalog.problems import Problems
 from overlap.catalog.spreadsheet_formulas import is_formula
+from overlap.formatting import format_bytes
 from overlap.io.location import Location
 
 ROW_SUM_TOLERANCE = 1e-3
@@ -200,7 +201,7 @@ def _whole(location: Location) -> bytes:
 
 
 def _too_large(size: int) -> _NoTableError:
-    return _NoTableError(f"{size / 1e9:.1f} GB, and {MOST_BYTES / 1e9:.1f} GB are the most")
+    return _NoTableError(f"{format_bytes(size)}, and {format_bytes(MOST_BYTES)} are the most")
 
 
 def _lines(file: IO[bytes]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Configuration of the features: what they are, how they are stored, what is checked."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -21,6 +22,11 @@ class Resolution(Section):
         if self.win_length > self.n_fft:
             raise ValueError(f"win_length {self.win_length} is longer than n_fft {self.n_fft}")
         return self
+
+    @property
+    def samples_before_centre(self) -> int:
+        """Samples of the window before the sample on which its frame is centred."""
+        return self.n_fft // 2 - (self.n_fft - self.win_length) // 2
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,11 @@ class FeatureConfig(Section):
     def shape(self) -> tuple[int, int, int]:
         """(mel, frame, resolution) of one clip's features."""
         return self.mels, self.frames, len(self.resolutions)
+
+    @property
+    def clip_bytes(self) -> int:
+        """Bytes of one clip's features, float16 and uncompressed."""
+        return 2 * math.prod(self.shape)
 
     def difference(self, wanted: "FeatureConfig") -> str:
         """The fields in which another configuration differs, with both values."""

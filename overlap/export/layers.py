@@ -76,7 +76,7 @@ class Decibels(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no 
         """(clips, samples) to (clips, frame, mel) float32."""
         hop, taps = self.features.hop, len(fourier)
         pieces = self.features.frames - 1 + taps
-        before = resolution.n_fft // 2 - (resolution.n_fft - resolution.win_length) // 2
+        before = resolution.samples_before_centre
         after = max(0, pieces * hop - before - self.features.clip_samples)
         padded = keras.ops.pad(samples, ((0, 0), (before, after)))[:, : pieces * hop]
         spectrum = keras.ops.conv(

@@ -82,7 +82,7 @@ def _one_resolution(
     plan = _plan(config, resolution)
     frames, width = config.frames, resolution.win_length
     group = max(1, GROUP_BYTES // (4 * resolution.n_fft * frames))
-    before = resolution.n_fft // 2 - (resolution.n_fft - width) // 2
+    before = resolution.samples_before_centre
     after = max(0, (frames - 1) * config.hop + width - before - config.clip_samples)
     for start in range(0, len(clips), group):
         part = slice(start, start + group)

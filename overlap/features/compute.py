@@ -13,7 +13,7 @@ from overlap.config import FeatureConfig
 from overlap.features.batched import batched_features
 from overlap.features.kernel.constants import unsupported
 from overlap.features.kernel.kernel import MelKernel
-from overlap.features.threads import ONE_BLAS_THREAD
+from overlap.system.thread_limits import ONE_BLAS_THREAD
 
 LOG = logging.getLogger(__name__)
 

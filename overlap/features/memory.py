@@ -1,7 +1,5 @@
 """How much memory computing features takes."""
 
-import numpy as np
-
 from overlap.config import FeatureConfig, StoreConfig
 
 PROCESS_BYTES = 420_000_000
@@ -18,5 +16,4 @@ def feature_worker_bytes(features: FeatureConfig, cut: StoreConfig, threads: int
         cut: How the store is cut.
         threads: Blocks that the worker computes side by side.
     """
-    per_clip = 2 * int(np.prod(features.shape))
-    return PROCESS_BYTES + threads * COPIES * cut.chunk_clips * per_clip
+    return PROCESS_BYTES + threads * COPIES * cut.chunk_clips * features.clip_bytes

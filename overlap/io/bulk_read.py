@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from errno import EFBIG
 from typing import Any
 
+from overlap.formatting import format_bytes
+
 Read = bytes | OSError
 """The content of a file, or why there is none."""
 
@@ -16,7 +18,7 @@ class TooLargeError(OSError):
     """A file holds more than was asked for; its content was not kept."""
 
     def __init__(self, size: int, *, at_least: bool = False) -> None:
-        super().__init__(EFBIG, f"{'more than ' * at_least}{size / 1e6:,.1f} MB")
+        super().__init__(EFBIG, f"{'more than ' * at_least}{format_bytes(size)}")
 
 
 def read_local(folder: str, names: Sequence[str], most: int | None = None) -> list[Read]:

@@ -18,8 +18,9 @@ from overlap.ensemble.registry import load_ensemble
 from overlap.errors import AudioError
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread
-from overlap.prediction.batches import Batch, OnDecoded, batches, one_ahead
+from overlap.prediction.batches import Batch, OnDecoded, batches
 from overlap.prediction.jobs import PredictionChunk, PredictionJob
+from overlap.system.prefetch import Prefetcher
 from overlap.system.worker_process import child_main
 from overlap.training.device import prepare_device
 from overlap.training.fit import Emit
@@ -77,11 +78,12 @@ def predict_batches(
         else:
             repairs[place], clipped[place] = " ".join(clip.repairs), clip.clipped
 
-    for batch in one_ahead(made(heard)):
-        members = _members_shares(networks, batch)
-        pooled = pool(members)
-        shares[batch.places], apart[batch.places] = pooled, spread(members, pooled)
-        emit({"event": "clips", "done": int(batch.places[-1]) + 1})
+    with Prefetcher(made(heard)) as prefetched:
+        for batch in prefetched:
+            members = _members_shares(networks, batch)
+            pooled = pool(members)
+            shares[batch.places], apart[batch.places] = pooled, spread(members, pooled)
+            emit({"event": "clips", "done": int(batch.places[-1]) + 1})
     emit({"event": "clips", "done": count})
     return PredictionChunk(shares, apart, np.array(reasons), np.array(repairs), clipped)
 

@@ -1,5 +1,6 @@
 """What an ensemble cost: time and energy of its stages and members."""
 
+from overlap.formatting import format_bytes, format_duration
 from overlap.reporting.html import Rows, Tile
 from overlap.reporting.report_data import ReportData
 from overlap.system.energy import watt_hours
@@ -18,26 +19,13 @@ def cost_tiles(facts: ReportData) -> list[Tile]:
     energy = [m.energy_joules for m in members if m.energy_joules is not None]
     waited = sum(m.host_wait_fraction * m.seconds for m in members) / max(seconds, 1e-9)
     tiles = [
-        Tile("Training", _duration(seconds), f"{len(members)} members, {rate:,.0f} clips/s"),
+        Tile("Training", format_duration(seconds), f"{len(members)} members, {rate:,.0f} clips/s"),
         Tile("Waited for data", f"{waited:.1%}", "of the training time"),
-        Tile("Largest memory", f"{max(m.peak_memory_mb for m in members) / 1000:.1f} GB"),
+        Tile("Largest memory", format_bytes(1e6 * max(m.peak_memory_mb for m in members))),
     ]
     if energy:
         tiles.append(Tile("Energy", f"{sum(energy) / 3.6e6:.3f} kWh", "as the devices tell"))
     return tiles
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as a person says them.
-
-    Examples:
-        >>> _duration(5.84), _duration(1000), _duration(1e6)
-        ('5.8 s', '16.7 min', '277.8 h')
-    """
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:,.1f} {unit}"
-    return f"{seconds:.1f} s"
 
 
 def stages_table(facts: ReportData) -> Rows:

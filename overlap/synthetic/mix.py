@@ -30,7 +30,7 @@ from overlap.catalog.inspection import load_clip
 from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE, Split
 from overlap.config import AudioFormat
 from overlap.errors import AudioError, UserError
-from overlap.io.atomic_folder import new_folder
+from overlap.io.atomic import new_folder
 from overlap.io.location import Location
 from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
 from overlap.system.signals import block_sigint

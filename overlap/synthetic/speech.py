@@ -19,7 +19,7 @@ from pydantic import field_validator
 
 from overlap.config import Section
 from overlap.errors import UserError
-from overlap.io.atomic_folder import new_folder
+from overlap.io.atomic import new_folder
 
 DEFAULT_WORDS = (
     *("bed", "bird", "cat", "dog", "down", "eight", "five", "four", "go", "happy"),

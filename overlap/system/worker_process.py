@@ -21,11 +21,12 @@ from typing import Any
 from overlap.errors import ChildError, OverlapError
 from overlap.io.location import Location
 from overlap.redaction import masked
+from overlap.system.allocator import with_retained_heap
+from overlap.system.thread_limits import THREAD_VARIABLES
 
 CHILD_ENV = "OVERLAP_CHILD"
 TAIL_LINES = 30
 WANTED_CHECK_SECONDS = 1.0
-THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @contextmanager
@@ -85,7 +86,9 @@ def run_child(
     Raises:
         ChildError: it ended with an error; the message holds the end of its output.
     """
-    environment = {k: v for k, v in os.environ.items() if k not in THREAD_LIMITS}
+    environment = with_retained_heap(
+        {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+    )
     environment |= {CHILD_ENV: "1", "PYTHONUNBUFFERED": "1", **extra}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines: list[str] = []

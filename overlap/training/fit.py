@@ -22,7 +22,8 @@ from overlap.metrics.divergence import kl
 from overlap.system.energy import energy_joules
 from overlap.training.feed.batches import Batch, TrainingData
 from overlap.training.feed.keras_input import keras_input
-from overlap.training.feed.sources import Prefetcher, Source
+from overlap.training.feed.passes import PassPrefetcher
+from overlap.training.feed.sources import Source
 from overlap.training.learner import Learner
 from overlap.training.spec import CHECKPOINT_FILE
 
@@ -72,14 +73,14 @@ def train(
     """
     training = data.training
     progress, kept = _restore(learner, folder / CHECKPOINT_FILE, emit)
-    ahead = Prefetcher(data.epoch, range(len(progress.history), training.epochs))
+    ahead = PassPrefetcher(data.epoch, range(len(progress.history), training.epochs))
     try:
         for epoch in range(len(progress.history), training.epochs):
             some: list[Batch] = []
+            waited = ahead.waited
             wanted = -(-STATISTICS_CLIPS // training.batch_size) if learner.averaging else 0
             entry = _epoch(learner, data, _kept(ahead.one_pass(), some, wanted), progress)
-            progress.waited += ahead.waited
-            ahead.waited = 0.0
+            progress.waited += ahead.waited - waited
             _check(learner, entry["loss"], epoch, data, trivial_loss)
             learner.refresh_batchnorm(some)
             held_out = data.partition.held_out

@@ -23,7 +23,7 @@ from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl, trivial_prediction
 from overlap.system.accelerators import usable_bytes
-from overlap.system.peak_memory import peak_memory_mb
+from overlap.system.memory import peak_memory_mb
 from overlap.system.provenance import software
 from overlap.system.worker_process import child_main
 from overlap.training.device import (
@@ -157,7 +157,9 @@ def _attempt(
     rows, training = partition(catalog, spec.validation, spec.fold), spec.training
     clips = len(rows.train) + len(rows.held_out)
     device = usable_bytes() if on_accelerator() else 0
-    plan = plan_memory(store.config.shape, spec.chunk_clips, clips, training, device_bytes=device)
+    plan = plan_memory(
+        store.config.clip_bytes, spec.chunk_clips, clips, training, device_bytes=device
+    )
     emit({"event": "plan", "mode": plan.mode, "bytes": plan.bytes, "device": device_name()})
     data, learner = assemble(spec, seed, store, catalog.labels, rows, plan)
     progress = train(learner, data, folder, emit, _trivial_loss(catalog.labels[rows.train], spec))

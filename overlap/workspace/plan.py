@@ -61,7 +61,7 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
     check_tables(listing)
     pending, rows = pending_work(config, listing), len(listing.files)
     measured = calibrate(listing, config.features, config.store)
-    raw = 2 * int(np.prod(config.features.shape))
+    raw = config.features.clip_bytes
     per_clip = raw if config.store.compression == "none" else measured.stored_bytes
     work = pending.clips * measured.check_seconds + pending.block_rows * measured.compute_seconds
     train = int((listing.files["split"] == "train").sum())
@@ -80,7 +80,7 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
         members=config.ensemble.members,
         members_to_train=pending.members,
         feed=plan_memory(
-            config.features.shape,
+            config.features.clip_bytes,
             config.store.chunk_clips,
             train,
             config.training,

@@ -23,7 +23,7 @@ from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.compute import warm_up
 from overlap.features.store.store import NAME
 from overlap.io.location import Location
-from overlap.system.peak_memory import peak_memory_mb
+from overlap.system.memory import peak_memory_mb
 from overlap.system.worker_process import child_reporter, run_child
 
 SECONDS = 2.0

@@ -64,7 +64,7 @@ def test_what_is_said_of_the_memory_for_training(config: RunConfig) -> None:
     small = {"t": {"memory_limit": 8_000_000, "nthreads": 1, "resources": {"GPU": 1}}}
     work = Work(training=True, run=config, files=list_data(config.data), members=True)
     (said,) = words(small, OUTSIDE, work)
-    assert "take 0.0052 GB and a training worker has 0.008 GB" in said
+    assert "take 5.17 MB and a training worker has 8 MB" in said
     told = config.model_copy(
         update={"training": config.training.model_copy(update={"memory_gb": 1})}
     )

@@ -247,7 +247,9 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def readers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("overlap-read")]
+    return [
+        thread for thread in threading.enumerate() if thread.name.startswith("overlap-prefetch")
+    ]
 
 
 def test_contents_come_in_order_and_so_do_errors(tmp_path: Path, clips: list[str]) -> None:
@@ -318,7 +320,7 @@ def test_large_files_are_read_when_their_turn_comes(
         (top / name).write_bytes(content)
     found = dict(zip(contents, read_ahead(top, [*contents], WANTED), strict=True))
     assert isinstance(found["9"], TooLargeError)
-    with pytest.raises(AudioError, match=r"too large \(.*; a file for 1 s may have 0.5 MB\)"):
+    with pytest.raises(AudioError, match=r"too large \(.*; a file for 1 s may have 524 kB\)"):
         decoded(found.pop("9"), WANTED)
     assert all(found[name] == contents[name] for name in found)
     if where == "memory":

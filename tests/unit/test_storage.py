@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from overlap.errors import CorruptError, UserError
 from overlap.io import listing
-from overlap.io.atomic_folder import new_folder
+from overlap.io.atomic import new_folder
 from overlap.io.location import Location
 
 

@@ -29,7 +29,7 @@ from numba import njit
 from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import DTypeLike, NDArray
 
-from overlap.config import FeatureConfig, Resolution
+from overlap.config import FeatureConfig
 from overlap.features.inputs import check_finite, check_shapes
 from overlap.features.kernel.constants import Tables, tables, unsupported
 from overlap.features.kernel.simd import (
@@ -235,11 +235,13 @@ class MelKernel:
         if reason is not None:
             raise ValueError(f"the kernel cannot compute these features: {reason}")
         longest = max(resolution.n_fft for resolution in config.resolutions)
-        self._config, self._lead = config, max(map(_before, config.resolutions))
+        self._config, self._lead = config, max(r.samples_before_centre for r in config.resolutions)
         self._dtype = np.dtype(dtype)
         self._code = np.dtype(np.uint16 if self._dtype == np.float16 else np.float32)
         self._spectrograms = [
-            _Spectrogram(self._lead - _before(r), -(-r.win_length // 2), tables(config, r))
+            _Spectrogram(
+                self._lead - r.samples_before_centre, -(-r.win_length // 2), tables(config, r)
+            )
             for r in config.resolutions
         ]
         self._samples = aligned((self._lead + config.clip_samples + longest) * LANES)
@@ -289,8 +291,3 @@ class MelKernel:
                 self._work, self._power, self._tile, index, resolutions,
             )  # fmt: skip
         untranspose(self._tile, values)
-
-
-def _before(resolution: Resolution) -> int:
-    """Samples of a frame's window before the sample that the frame is centred on."""
-    return resolution.n_fft // 2 - (resolution.n_fft - resolution.win_length) // 2

@@ -1,16 +1,19 @@
-"""One thread of BLAS at a time, also where several threads of a worker compute features."""
+"""Limits on the threads of numerical libraries: for a whole process, and for a block of code."""
 
 import threading
-from typing import Self
+from typing import Final, Self
 
 from threadpoolctl import threadpool_limits
 
+THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Environment variables that limit the threads of a process's numerical libraries."""
+
 
 class BlasLimit:
-    """Holds the process's BLAS to one thread while anyone is inside.
+    """Limits the process's BLAS to one thread while any thread is inside the block.
 
     `threadpool_limits` alone sets a value of the whole process: the first of two threads to
-    leave would lift the limit under the second.
+    leave would lift the limit for the second.
     """
 
     def __init__(self) -> None:
@@ -34,3 +37,4 @@ class BlasLimit:
 
 
 ONE_BLAS_THREAD = BlasLimit()
+"""The limit of this process."""
