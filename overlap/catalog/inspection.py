@@ -158,7 +158,7 @@ def decoded(content: Read, wanted: AudioFormat, out: NDArray[np.float32] | None 
         AudioError: it could not be read, is far larger than a clip, or cannot be decoded.
     """
     if isinstance(content, TooLargeError):
-        seconds, most = wanted.samples / wanted.rate_hz, most_bytes(wanted) / 1e6
+        seconds, most = wanted.samples / wanted.sample_rate, most_bytes(wanted) / 1e6
         raise AudioError(
             f"too large ({content.strerror}; a file for {seconds:g} s may have {most:.1f} MB)"
         )

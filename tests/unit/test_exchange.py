@@ -7,13 +7,13 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from overlap.config import Section
 from overlap.errors import CorruptError, UserError
 from overlap.io.atomic_update import update
 from overlap.io.location import Location
+from overlap.io.records import Record
 
 
-class Numbers(Section):
+class Numbers(Record):
     """What the file holds."""
 
     known: tuple[int, ...] = ()

@@ -29,7 +29,7 @@ STORED = {
     "resolutions": [{"n_fft": 128, "win_length": 100}],
 }
 """A feature configuration as records and stores hold it; the order of the keys counts."""
-OTHER = FeatureConfig.model_validate(STORED)
+OTHER = FeatureConfig.from_stored(STORED)
 
 
 def spec(features: FeatureConfig) -> MemberSpec:
