@@ -5,12 +5,16 @@
 measures one over the catalogue that is there, and prints a JSON object.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
+
+from pydantic import TypeAdapter
 
 from flows.service.environment import prepare
 from overlap.bench.scale import ScaleReport, Stage, drive, write_catalogue
@@ -35,7 +39,7 @@ def bench_scale(clips: int, workers: int) -> ScaleReport:
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise BenchError(f"the driver failed over {clips} clips:\n{ended.stderr[-2000:]}")
-    return ScaleReport.model_validate_json(ended.stdout)
+    return TypeAdapter(ScaleReport).validate_json(ended.stdout)
 
 
 def main(folder: str, workers: str) -> None:
@@ -43,7 +47,7 @@ def main(folder: str, workers: str) -> None:
     prepare(verbose=False)
     workspace = Location.of(folder)
     report = drive(workspace, lambda: _stage(workspace, int(workers)))
-    sys.stdout.write(report.model_dump_json())
+    sys.stdout.write(json.dumps(asdict(report)))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ A run is a function of its workspace: started again after any failure it does wh
 and what is missing is read from the files there, never from Prefect's state.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from prefect import flow
@@ -140,7 +141,7 @@ def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureRepo
         catalogue(cluster, listing, workspace, config.features, config.checks)
         report = extract_features(cluster, workspace, config.features, config.store)
     drift = measure_drift(workspace, other, config.training.top_db)
-    return report.model_copy(update={"drift": drift})
+    return replace(report, drift=drift)
 
 
 @flow(

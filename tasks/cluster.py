@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from threading import Event
 from typing import Any, TypeVar
 
@@ -12,7 +13,6 @@ from distributed import Client, Future, KilledWorker
 from distributed.security import Security
 
 import overlap
-from overlap.config import Section
 from overlap.errors import RESUME_HINT, ClusterError, ClusterLostError
 from overlap.io.location import Location
 from tasks.on_worker import WorkerRequirements
@@ -29,7 +29,8 @@ LOST_SECONDS = 60.0
 """How long a job waits when no worker is left that could take it."""
 
 
-class Cluster(Section):
+@dataclass(frozen=True)
+class Cluster:
     """A cluster that a flow has opened and checked, and how its workers are used."""
 
     address: str

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import stored_rows
-from overlap.config import FeatureConfig, Section, StoreConfig
+from overlap.config import FeatureConfig, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extract_block
 from overlap.features.compare import DriftRow, OtherSet, compare
 from overlap.features.compute import Backend, backend, unsupported_reason, warm_up
@@ -22,7 +23,8 @@ from tasks.progress import note, stage
 from tasks.workers import WorkerPool
 
 
-class FeatureReport(Section):
+@dataclass(frozen=True)
+class FeatureReport:
     """What a feature stage did."""
 
     blocks: int

@@ -2,13 +2,13 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from overlap.config import Section
 from overlap.io.location import Location
 from overlap.prediction.jobs import PredictionJob, PredictionPlan, clips_of
 from overlap.prediction.table import prediction_table
@@ -20,7 +20,8 @@ from tasks.on_worker import places_on_this_worker, report, still_wanted
 from tasks.progress import Stage, note, stage
 
 
-class PredictReport(Section):
+@dataclass(frozen=True)
+class PredictReport:
     """What a prediction made."""
 
     out: str

@@ -14,6 +14,7 @@ from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.synthetic import MixConfig, mix
 from overlap.synthetic.speech import SynthConfig, synthesise
+from support.earlier_workspace import earlier, earlier_data  # noqa: F401  fixtures
 from support.process_fixtures import api, environment, finished, overlap  # noqa: F401  fixtures
 from support.run_steps import TINY, computed
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from overlap.config import RunConfig
-from overlap.config.form import UNITS, defaults_by_preset, value_in_words
+from overlap.config.form import UNITS, value_as_text
+from overlap.config.run import defaults_by_preset
 
 ROW: Final = (
     "| Setting | Type | Default | Bounds | Unit | Meaning |\n| --- | --- | --- | --- | --- | --- |"
@@ -113,8 +114,8 @@ def _default(model: type[BaseModel], name: str, field: FieldInfo) -> str:
         return "must be given"
     values = defaults_by_preset().get(model.__name__, {}).get(name)
     if values is None:
-        return f"`{value_in_words(field.default)}`"
-    said = {preset: value_in_words(value) or "empty" for preset, value in values.items()}
+        return f"`{value_as_text(field.default)}`"
+    said = {preset: value_as_text(value) or "empty" for preset, value in values.items()}
     if len(set(said.values())) == 1:
         return next(iter(said.values()))
     return ", ".join(f"{preset} {value}" for preset, value in said.items())
@@ -148,7 +149,7 @@ def unit(name: str, description: str) -> str:
     """The unit of a setting: of its name's ending, else the one its description names.
 
     Examples:
-        >>> unit("rate_hz", "Sampling rate, Hz."), unit("hop", "Samples from a frame to the next.")
+        >>> unit("sample_rate", "Sampling rate, Hz."), unit("hop_length", "Samples to the next.")
         ('Hz', 'samples')
     """
     ending = name.rpartition("_")[2]

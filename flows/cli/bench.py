@@ -177,7 +177,7 @@ def bench_scale(
     report = measure(clips, workers or os.cpu_count() or 1)
     figures = {"peak_mb": report.peak_mb, "bytes_per_clip": report.bytes_per_clip}
     if as_json:
-        print_json(report.model_dump() | figures)
+        print_json(asdict(report) | figures)
         return
     print_table(
         f"{clips:,} clips, {report.blocks:,} blocks, catalogue of {report.catalogue_mb:,.0f} MB",

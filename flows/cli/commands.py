@@ -1,5 +1,6 @@
 """The commands of `overlap`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -119,7 +120,7 @@ def features(config: RunConfig, as_json: bool) -> None:
     with flow_shown():
         report = features_flow(config)
     if as_json:
-        print_json(report.model_dump())
+        print_json(asdict(report))
         return
     OUT.print(
         f"{report.written} of {report.blocks} blocks computed, {report.clips} clips in "
@@ -215,7 +216,7 @@ def predict(
     with flow_shown():
         done = predict_flow(clips, out, model, workspace, ClusterConfig(address=cluster))
     if as_json:
-        print_json(done.model_dump())
+        print_json(asdict(done))
         return
     known = f", {done.clips - done.computed} of them before" if done.computed < done.clips else ""
     OUT.print(f"{done.clips} clips predicted{known}, in {out}", highlight=False, soft_wrap=True)

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -111,7 +112,7 @@ def print_ensemble(
     place = Location.of(workspace)
     if as_json:
         content = record.model_dump(mode="json") | {"promotion": promotion.model_dump(mode="json")}
-        print_json(content | (features.model_dump(include={"drift"}) if features else {}))
+        print_json(content | ({"drift": asdict(features)["drift"]} if features else {}))
         return
     if features:
         print_drift(features.drift)

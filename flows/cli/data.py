@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from flows.cli.options import Json
 from overlap.errors import UserError
@@ -78,9 +77,10 @@ def synth(
     chosen = DEFAULT_WORDS if words is None else named
     try:
         config = SynthConfig(words=chosen, voices=voices, takes=takes, seed=seed)
-    except ValidationError as error:
-        why = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UserError(f"--words {words!r}: {why}; separate them by commas") from None
+    except UserError as error:
+        raise UserError(
+            f"--words {words!r}: {error}; separate them by commas", code=error.code, **error.fields
+        ) from None
     with bar("speaking") as on_progress:
         spoken = synthesise(out, config, on_progress)
     OUT.print(f"{len(chosen)} words by {len(spoken)} voices, in {out}", highlight=False)

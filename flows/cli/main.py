@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 
 from flows.cli import interruptions
 
@@ -18,6 +19,7 @@ def main() -> None:
         # Importing the commands takes a second, in which a person may press Ctrl-C.
         from flows.cli.commands import NO_COLOR, app
 
+        warnings.formatwarning = _one_line
         if NO_COLOR in sys.argv[1:]:  # before any console is made, and for the children too
             os.environ["NO_COLOR"] = "1"
             sys.argv[1:] = [word for word in sys.argv[1:] if word != NO_COLOR]
@@ -32,6 +34,18 @@ def main() -> None:
         if sent := interruptions.received():  # it is what became of the work that was stopped
             interruptions.leave(sent)
         _fail(error)
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    line: str | None = None,
+) -> str:  # fmt: skip
+    """Format a warning of deprecated settings for the user, and others for the programmer."""
+    from overlap.config.old_spellings import OldSpellingWarning
+
+    if issubclass(category, OldSpellingWarning):
+        return f"warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n{line or ''}"
 
 
 def _fail(error: Exception) -> None:

@@ -1,5 +1,6 @@
 """Commands of the service: what a Prefect server shows, schedules and starts."""
 
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +48,7 @@ def deploy(
 
     done = deployments.deploy(wanted)
     if as_json:
-        print_json(done.model_dump())
+        print_json(asdict(done))
         return
     for name, made in (
         ("work pools", done.pools),
@@ -92,5 +93,5 @@ def _wanted(
         raise UserError(
             f"--pool {pool}: there is none of that name; there are {', '.join(pools())}"
         )
-    chosen = {"config": values, "cron": cron, "timezone": timezone}
-    return Wanted.model_validate(chosen if pool is None else chosen | {"pool": pool})
+    wanted = Wanted(config=values, cron=cron, timezone=timezone)
+    return wanted if pool is None else replace(wanted, pool=pool)

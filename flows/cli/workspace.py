@@ -153,6 +153,8 @@ def verify(
             f"computed again, {result.members} members, {result.ensembles} ensembles",
             highlight=False,
         )
+        for line in result.newer:
+            OUT.print(f"newer: {line}", highlight=False, soft_wrap=True)
     marked = 0
     if repair and result.faults:
         with run_lock(place):
@@ -164,7 +166,7 @@ def verify(
         else:
             end = "`overlap verify --repair` marks what is damaged as missing"
         raise CorruptError(f"{len(result.faults)} faults in {place}\n{lines}\n{end}")
-    if not as_json:
+    if not as_json and not result.newer:
         OUT.print("all is as it was written")
 
 

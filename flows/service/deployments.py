@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -28,7 +29,6 @@ from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
-from overlap.config import Section
 from overlap.config.presets import merged
 from overlap.errors import OverlapError, UserError
 
@@ -38,7 +38,8 @@ POOL_PREFIX: Final = "overlap-"
 """A work pool is named after its template: `overlap-process` is pools/process.json."""
 
 
-class Wanted(Section):
+@dataclass(frozen=True)
+class Wanted:
     """What differs from the file in one installation."""
 
     config: dict[str, Any]
@@ -51,7 +52,8 @@ class Wanted(Section):
     """Work pool that runs the flows."""
 
 
-class Deployed(Section):
+@dataclass(frozen=True)
+class Deployed:
     """What a server has now."""
 
     pools: tuple[str, ...]

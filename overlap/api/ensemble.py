@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from overlap.api.sounds import Given, Path, gathered
+from overlap.api.sounds import Given, Path, current_rate, gathered
 from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig
 from overlap.ensemble.registry import EnsembleRecord
@@ -41,12 +41,15 @@ class Ensemble:
         """The words, in the order of every prediction."""
         return self.record.words
 
-    def predict(self, sounds: Given, *, rate_hz: int | None = None) -> pd.DataFrame:
+    def predict(
+        self, sounds: Given, *, sample_rate: int | None = None, rate_hz: int | None = None
+    ) -> pd.DataFrame:
         """Which words are in some sounds: the same numbers as `overlap predict` gives.
 
         Args:
             sounds: As of `overlap.extract_features`.
-            rate_hz: Rate of samples; None: the one that the ensemble learned from.
+            sample_rate: Rate of samples, Hz; None: the one that the ensemble learned from.
+            rate_hz: Deprecated name of `sample_rate`.
 
         Returns:
             A row per sound, by its id: the file's name without its ending, or, of samples, their
@@ -65,7 +68,7 @@ class Ensemble:
         """
         from overlap.prediction.worker import predict_batches
 
-        clips = gathered(sounds, rate_hz)
+        clips = gathered(sounds, current_rate(sample_rate, rate_hz))
         found = predict_batches(
             lambda heard: clips.batches(self.features, heard),
             (len(clips), len(self.words)), self.networks, self.record.fitted, lambda _: None,

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.api.sounds import Given, gathered
+from overlap.api.sounds import Given, current_rate, gathered
 from overlap.audio.decode import Clip
 from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig
@@ -11,7 +11,11 @@ from overlap.errors import AudioError
 
 
 def extract_features(
-    sounds: Given, config: FeatureConfig | None = None, *, rate_hz: int | None = None
+    sounds: Given,
+    config: FeatureConfig | None = None,
+    *,
+    sample_rate: int | None = None,
+    rate_hz: int | None = None,
 ) -> NDArray[np.float16]:
     """Log-mel features of some sounds, as a run computes them.
 
@@ -20,7 +24,8 @@ def extract_features(
             scale 1.0; or the path or URL of a sound file, of a folder of them, or several files.
             A folder's files come in the order of their names, `clip_2` before `clip_10`.
         config: The features; None: the defaults, four spectrograms of one second at 16 kHz.
-        rate_hz: Rate of samples; None: the one of `config`. Files say theirs.
+        sample_rate: Rate of samples, Hz; None: the one of `config`. Files contain their own.
+        rate_hz: Deprecated name of `sample_rate`.
 
     Returns:
         (clips, mel, frame, resolution) float16: decibels relative to 1.0.
@@ -33,7 +38,8 @@ def extract_features(
         >>> extract_features(np.random.default_rng(0).normal(size=16000) / 10).shape
         (1, 64, 101, 4)
     """
-    features, clips, problems = config or FeatureConfig(), gathered(sounds, rate_hz), Problems()
+    clips = gathered(sounds, current_rate(sample_rate, rate_hz))
+    features, problems = config or FeatureConfig(), Problems()
 
     def heard(place: int, clip: Clip | AudioError) -> None:
         if isinstance(clip, AudioError):

@@ -1,5 +1,6 @@
 """Sounds as a person has them at hand: samples, files or a folder of files."""
 
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -49,12 +50,12 @@ class Sounds:
             yield from clip_batches(clips, size, features, heard)
 
 
-def gathered(sounds: Given, rate_hz: int | None) -> Sounds:
+def gathered(sounds: Given, sample_rate: int | None) -> Sounds:
     """What was given, as clips.
 
     Args:
         sounds: Samples, files or a folder.
-        rate_hz: Rate of samples; None: the one that is wanted of them.
+        sample_rate: Rate of samples, Hz; None: the one that is wanted of them.
 
     Raises:
         UserError: it is none of these.
@@ -63,13 +64,32 @@ def gathered(sounds: Given, rate_hz: int | None) -> Sounds:
     if isinstance(sounds, (str, PathLike, Location)):
         return _of_place(Location.of(sounds))
     if isinstance(sounds, np.ndarray) and sounds.ndim == 1 and sounds.dtype.kind in "fi":
-        return _of_samples([sounds], rate_hz)
+        return _of_samples([sounds], sample_rate)
     many = _all_of(sounds)
     if not many:
         raise DataError("no sounds were given")
     if all(isinstance(one, (str, PathLike, Location)) for one in many):
         return _of_files([Location.of(one) for one in many])
-    return _of_samples(many, rate_hz)
+    return _of_samples(many, sample_rate)
+
+
+def current_rate(sample_rate: int | None, rate_hz: int | None) -> int | None:
+    """Return the rate that a caller gave under its current name or under its old one.
+
+    Raises:
+        UserError: Both are given.
+    """
+    if rate_hz is None:
+        return sample_rate
+    if sample_rate is not None:
+        raise UserError(
+            "rate_hz is the old name of sample_rate, and both are given; remove rate_hz",
+            code="two-spellings",
+            old="rate_hz",
+            new="sample_rate",
+        )
+    warnings.warn("rate_hz is now sample_rate", DeprecationWarning, stacklevel=3)
+    return rate_hz
 
 
 def _all_of(sounds: object) -> list[Any]:
@@ -103,12 +123,12 @@ def _of_files(files: Sequence[Location]) -> Sounds:
     return Sounds(pd.Index(names, name="id"), opened)
 
 
-def _of_samples(clips: Sequence[object], rate_hz: int | None) -> Sounds:
+def _of_samples(clips: Sequence[object], sample_rate: int | None) -> Sounds:
     arrays = [_checked(clip, place) for place, clip in enumerate(clips)]
 
     def opened(wanted: AudioFormat) -> Generator[Decode]:
         for samples in arrays:
-            yield partial(clip_of, samples, rate_hz or wanted.rate_hz, wanted)
+            yield partial(clip_of, samples, sample_rate or wanted.sample_rate, wanted)
 
     return Sounds(pd.RangeIndex(len(arrays), name="id"), opened)
 

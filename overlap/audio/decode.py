@@ -70,7 +70,7 @@ def most_bytes(wanted: AudioFormat) -> int:
         >>> most_bytes(AudioFormat(16000, 16000)) / 1e6
         30.294016
     """
-    seconds = wanted.samples / wanted.rate_hz + MARGIN_SECONDS
+    seconds = wanted.samples / wanted.sample_rate + MARGIN_SECONDS
     return int(seconds * FATTEST_BYTES_PER_SECOND) + AROUND_BYTES
 
 
@@ -94,7 +94,7 @@ def decode(data: bytes, wanted: AudioFormat, out: NDArray[np.float32] | None = N
     pcm = pcm16(data)
     if pcm is None:
         samples, rate, length = _read(data, wanted)
-    elif pcm.samples.shape == (wanted.samples, 1) and pcm.rate_hz == wanted.rate_hz:
+    elif pcm.samples.shape == (wanted.samples, 1) and pcm.rate_hz == wanted.sample_rate:
         return _plain(pcm.samples[:, 0], out)
     else:
         samples, rate, length = _scaled(pcm, wanted)
@@ -206,9 +206,9 @@ def _frames(rate: int, channels: int, length: int, wanted: AudioFormat) -> int:
     Raises:
         AudioError: the header says something that no clip has.
     """
-    if not LOWEST_RATE * wanted.rate_hz <= rate <= HIGHEST_RATE_HZ:
+    if not LOWEST_RATE * wanted.sample_rate <= rate <= HIGHEST_RATE_HZ:
         raise AudioError(f"its header says a rate of {rate} Hz")
-    frames = int(np.ceil((wanted.samples / wanted.rate_hz + MARGIN_SECONDS) * rate))
+    frames = int(np.ceil((wanted.samples / wanted.sample_rate + MARGIN_SECONDS) * rate))
     if 4 * channels * min(frames, length) > most_bytes(wanted):
         raise AudioError(f"its header says {channels} channels at {rate} Hz")
     return frames
@@ -226,10 +226,10 @@ def _repaired(
     if samples.shape[1] > 1:
         repairs.append("downmixed")
     mono = samples.mean(axis=1, dtype=np.float32)
-    if rate != wanted.rate_hz:
+    if rate != wanted.sample_rate:
         repairs.append("resampled")
-        mono = soxr.resample(mono, rate, wanted.rate_hz, quality="HQ").astype(np.float32)
-    expected = length * wanted.rate_hz / rate
+        mono = soxr.resample(mono, rate, wanted.sample_rate, quality="HQ").astype(np.float32)
+    expected = length * wanted.sample_rate / rate
     if expected >= wanted.samples + 1:
         repairs.append("trimmed")
     elif expected <= wanted.samples - 1:

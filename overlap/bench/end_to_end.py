@@ -76,7 +76,7 @@ def bench_end_to_end(
     place = in_memory(size) if folder is None else folder
     with tempfile.TemporaryDirectory(prefix="overlap-bench-", dir=place) as made_here:
         data, workspace = Path(made_here) / "clips", Location(f"{made_here}/workspace")
-        _write(data, clips, files, config.rate_hz)
+        _write(data, clips, files, config.sample_rate)
         listing, any_clip = list_clips(str(data)), ChecksConfig(max_bad_fraction=1.0)
         catalog = build_catalog(listing, config.clip_format, any_clip).catalog
         catalog.save(workspace)

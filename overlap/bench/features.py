@@ -97,9 +97,9 @@ def librosa_in_batches(clips: NDArray[np.float32], config: FeatureConfig) -> NDA
         part = slice(start, start + LIBROSA_BATCH)
         for index, resolution in enumerate(config.resolutions):
             power = librosa.feature.melspectrogram(
-                y=clips[part], sr=config.rate_hz, n_fft=resolution.n_fft,
-                win_length=resolution.win_length, hop_length=config.hop, n_mels=config.mels,
-                fmin=config.fmin_hz, fmax=config.fmax_hz,
+                y=clips[part], sr=config.sample_rate, n_fft=resolution.n_fft,
+                win_length=resolution.win_length, hop_length=config.hop_length,
+                n_mels=config.n_mels, fmin=config.fmin_hz, fmax=config.fmax_hz,
             )  # fmt: skip
             features[part, ..., index] = librosa.power_to_db(power, ref=1.0, amin=AMIN, top_db=None)
     return features
@@ -108,11 +108,11 @@ def librosa_in_batches(clips: NDArray[np.float32], config: FeatureConfig) -> NDA
 def speech_like(clips: int, config: FeatureConfig, seed: int = 0) -> NDArray[np.float32]:
     """(clips, samples) float32: harmonics with formants and pauses, where no speech is at hand."""
     random = np.random.default_rng(seed)
-    t = np.arange(config.clip_samples) / config.rate_hz
+    t = np.arange(config.clip_samples) / config.sample_rate
     out = np.empty((clips, config.clip_samples), np.float32)
     for clip in out:
         pitch = random.uniform(90, 250) * (1 + 0.1 * np.sin(2 * np.pi * random.uniform(1, 4) * t))
-        phase = 2 * np.pi * np.cumsum(pitch) / config.rate_hz
+        phase = 2 * np.pi * np.cumsum(pitch) / config.sample_rate
         tone = sum(
             np.exp(-((k * pitch.mean() - random.uniform(400, 2500)) ** 2) / 4e5) * np.sin(k * phase)
             for k in range(1, 25)

@@ -59,7 +59,7 @@ def scipy_fft(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.f
         for index, resolution in enumerate(config.resolutions):
             half = resolution.n_fft // 2
             padded = np.pad(part, ((0, 0), (half, half)))
-            frames = sliding_window_view(padded, resolution.n_fft, axis=1)[:, :: config.hop]
+            frames = sliding_window_view(padded, resolution.n_fft, axis=1)[:, :: config.hop_length]
             spectrum = scipy.fft.rfft(frames * _padded_window(resolution), axis=-1)
             mel = (spectrum.real**2 + spectrum.imag**2) @ _filters(config, resolution)
             decibels = 10 * np.log10(np.maximum(mel, np.float32(AMIN)))
@@ -82,11 +82,13 @@ def _tensorflow(config: FeatureConfig) -> Part:
         # tf.signal pads a window at its end: the first frame begins with the window's samples.
         width = resolution.win_length
         before = resolution.samples_before_centre
-        after = max(0, (config.frames - 1) * config.hop + width - before - config.clip_samples)
+        after = max(
+            0, (config.frames - 1) * config.hop_length + width - before - config.clip_samples
+        )
         spectrum = tf.signal.stft(
             tf.pad(clips, ((0, 0), (before, after))),
             frame_length=width,
-            frame_step=config.hop,
+            frame_step=config.hop_length,
             fft_length=resolution.n_fft,
             window_fn=lambda _length, dtype: tf.constant(_window(resolution), dtype),
         )[:, : config.frames]
@@ -94,7 +96,7 @@ def _tensorflow(config: FeatureConfig) -> Part:
         flat = tf.reshape(power, (-1, resolution.n_fft // 2 + 1))
         mel = tf.matmul(flat, tf.constant(_filters(config, resolution)))
         decibels = DECIBELS * tf.math.log(tf.maximum(mel, AMIN))
-        return tf.reshape(decibels, (-1, config.frames, config.mels))
+        return tf.reshape(decibels, (-1, config.frames, config.n_mels))
 
     def every(clips: Any) -> Any:  # noqa: ANN401  tensors
         found = [one(clips, resolution) for resolution in config.resolutions]
@@ -127,7 +129,7 @@ def _torch(config: FeatureConfig) -> Part:
         spectrum = torch.stft(
             clips,
             resolution.n_fft,
-            hop_length=config.hop,
+            hop_length=config.hop_length,
             win_length=resolution.win_length,
             window=window,
             pad_mode="constant",
@@ -157,13 +159,13 @@ def _torchaudio(config: FeatureConfig) -> Part:
 
     mels = [
         MelSpectrogram(
-            sample_rate=config.rate_hz,
+            sample_rate=config.sample_rate,
             n_fft=resolution.n_fft,
             win_length=resolution.win_length,
-            hop_length=config.hop,
+            hop_length=config.hop_length,
             f_min=config.fmin_hz,
             f_max=config.fmax_hz,
-            n_mels=config.mels,
+            n_mels=config.n_mels,
             pad_mode="constant",
             norm="slaney",
             mel_scale="slaney",
@@ -196,11 +198,11 @@ def _librosax(config: FeatureConfig) -> Part:
         found = [
             melspectrogram(
                 y=clips,
-                sr=config.rate_hz,
+                sr=config.sample_rate,
                 n_fft=resolution.n_fft,
                 win_length=resolution.win_length,
-                hop_length=config.hop,
-                n_mels=config.mels,
+                hop_length=config.hop_length,
+                n_mels=config.n_mels,
                 fmin=config.fmin_hz,
                 fmax=config.fmax_hz,
             )

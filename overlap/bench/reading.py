@@ -70,7 +70,7 @@ def _write(folder: Path, wanted: AudioFormat, files: int, seed: int) -> list[str
     names = [f"clip_{index:06d}.wav" for index in range(files)]
     for name in names:
         noise = random.normal(scale=3000, size=wanted.samples).clip(-32768, 32767)
-        soundfile.write(folder / name, noise.astype(np.int16), wanted.rate_hz, subtype="PCM_16")
+        soundfile.write(folder / name, noise.astype(np.int16), wanted.sample_rate, subtype="PCM_16")
     return names
 
 

@@ -8,13 +8,14 @@ driver is that of its process: `drive` is called in a fresh one.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from overlap.catalog import stored_rows
 from overlap.catalog.rows import FILE, GROUP_ROWS, LABEL, OK, write_rows
-from overlap.config import FeatureConfig, Section, StoreConfig
+from overlap.config import FeatureConfig, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore
 from overlap.features.statistics import CODES
 from overlap.features.store.layout import KEY_BYTES, SPLITS
@@ -29,7 +30,8 @@ Stage = Callable[[Location, FeatureConfig, StoreConfig, Callable[[BlockJob], Blo
 """The feature stage on some cluster; its last argument computes a block."""
 
 
-class Phase(Section):
+@dataclass(frozen=True)
+class Phase:
     """One phase of the driver's life."""
 
     name: str
@@ -38,7 +40,8 @@ class Phase(Section):
     """Largest resident memory of the process up to the end of the phase, MB."""
 
 
-class ScaleReport(Section):
+@dataclass(frozen=True)
+class ScaleReport:
     """What the driver of a feature stage needed."""
 
     clips: int

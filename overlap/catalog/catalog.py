@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from overlap.catalog.listing import Split
 from overlap.catalog.rows import (
     COLUMNS,
     FILE,
+    FORMAT,
     GROUP_ROWS,
     LABEL,
     OK,
@@ -91,9 +93,11 @@ class Catalog(ClipRows):
         """Write the catalogue, and its bad clips once more by themselves for a person to read."""
         about = {
             "data": self.data,
-            "rate_hz": str(self.wanted.rate_hz),
+            "rate_hz": str(self.wanted.sample_rate),
             "samples": str(self.wanted.samples),
             "digest": DIGEST,
+            "format": str(FORMAT),
+            "written_by": version("overlap"),
         }
         bad = self.clips.loc[
             self.clips["state"] == QUARANTINED, ["split", "clip_id", "file", "reason"]

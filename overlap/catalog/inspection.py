@@ -150,7 +150,7 @@ def decoded(content: Read, wanted: AudioFormat, out: NDArray[np.float32] | None 
         AudioError: it could not be read, is far larger than a clip, or cannot be decoded.
     """
     if isinstance(content, TooLargeError):
-        seconds, most = wanted.samples / wanted.rate_hz, format_bytes(most_bytes(wanted))
+        seconds, most = wanted.samples / wanted.sample_rate, format_bytes(most_bytes(wanted))
         raise AudioError(
             f"too large ({content.strerror}; a file for {seconds:g} s may have {most})"
         )

@@ -20,8 +20,11 @@ from overlap.catalog.parquet_checksum import check_footer, sealed_parquet
 from overlap.config import AudioFormat
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
+from overlap.io.records import check_format
 
 FILE = "catalog.parquet"
+FORMAT = 1
+"""Format version of the catalogue; a file without one has version 1."""
 LABEL = "label/"
 """Begins the name of a column of labels; the word follows."""
 GROUP_ROWS = 65_536
@@ -85,6 +88,9 @@ class StoredRows(ClipRows):
             self._file = pq.ParquetFile(file, page_checksum_verification=True)
         metadata = self._file.schema_arrow.metadata or {}
         about = {k.decode(): v.decode() for k, v in metadata.items()}
+        with _damage_named(location):
+            found = int(about.get("format", 1))
+        check_format(found, FORMAT, str(location), about.get("written_by"))
         if not about.keys() >= {"data", "rate_hz", "samples"}:
             raise _damaged(location, "it was not written by overlap")
         self.data = about["data"]

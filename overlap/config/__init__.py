@@ -5,7 +5,7 @@ these models. They are frozen and refuse unknown keys. A preset (`overlap.config
 what the caller leaves out.
 """
 
-from overlap.config.base import Section, fingerprint
+from overlap.config.base import ConfigModel, fingerprint
 from overlap.config.cluster import AdaptiveConfig, ClusterConfig
 from overlap.config.ensemble import EnsembleConfig, Pooling
 from overlap.config.features import (
@@ -31,6 +31,7 @@ __all__ = [
     "AugmentConfig",
     "ChecksConfig",
     "ClusterConfig",
+    "ConfigModel",
     "EnsembleConfig",
     "FeatureConfig",
     "NetworkConfig",
@@ -38,7 +39,6 @@ __all__ = [
     "PromotionConfig",
     "Resolution",
     "RunConfig",
-    "Section",
     "Stage",
     "StoreConfig",
     "TrainingConfig",

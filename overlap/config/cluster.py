@@ -4,10 +4,10 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from overlap.config.base import Address, Section
+from overlap.config.base import Address, ConfigModel
 
 
-class AdaptiveConfig(Section):
+class AdaptiveConfig(ConfigModel):
     """How many workers a cluster has, as there is work for them."""
 
     minimum: int = Field(
@@ -34,7 +34,7 @@ class AdaptiveConfig(Section):
         return self
 
 
-class ClusterConfig(Section):
+class ClusterConfig(ConfigModel):
     """Where the work is computed."""
 
     address: Address | None = Field(

@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from overlap.config.base import Section
+from overlap.config.base import ConfigModel
 
 Pooling = Literal["mean", "power", "greedy", "temperature", "auto"]
 """How members are combined."""
 
 
-class EnsembleConfig(Section):
+class EnsembleConfig(ConfigModel):
     """The ensemble."""
 
     members: int = Field(15, ge=1, le=1000, description="Networks to train and average.")

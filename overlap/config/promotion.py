@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from overlap.config.base import Section
+from overlap.config.base import ConfigModel
 
 
-class PromotionConfig(Section):
+class PromotionConfig(ConfigModel):
     """When a newly published ensemble becomes champion, and how many versions are kept."""
 
     rule: Literal["better", "always", "never"] = Field(

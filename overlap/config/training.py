@@ -4,17 +4,17 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from overlap.config.base import Section
+from overlap.config.base import ConfigModel
 
 
-class Stage(Section):
+class Stage(ConfigModel):
     """One residual stage of the network; see `overlap.training.network`."""
 
     kind: Literal["plain", "bottleneck"] = Field(description="3x3, or 1x1-3x3-1x1 convolutions.")
     filters: int = Field(ge=1, description="Filters at width 1.")
 
 
-class NetworkConfig(Section):
+class NetworkConfig(ConfigModel):
     """The network."""
 
     stages: tuple[Stage, ...] = Field(
@@ -41,7 +41,7 @@ class NetworkConfig(Section):
     )
 
 
-class AugmentConfig(Section):
+class AugmentConfig(ConfigModel):
     """What is changed at random in the clips of a training batch; on the device, in decibels."""
 
     shift_frames: int = Field(
@@ -61,7 +61,7 @@ class AugmentConfig(Section):
     )
 
 
-class TrainingConfig(Section):
+class TrainingConfig(ConfigModel):
     """How one member is trained."""
 
     epochs: int = Field(187, ge=1, description="Passes over the training clips.")
@@ -126,7 +126,7 @@ class TrainingConfig(Section):
     )
 
 
-class ValidationConfig(Section):
+class ValidationConfig(ConfigModel):
     """Which training clips are held out, to score on clips that a member has never seen."""
 
     holdout: float = Field(

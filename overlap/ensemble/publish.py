@@ -67,7 +67,7 @@ def publish(
     existing = registry.published(workspace, name)
     if existing is not None and not registry.folder_of(workspace, existing).changed(existing.files):
         return existing
-    saved = [read_predictions(m.spec.folder(workspace), m) for m in members]
+    saved = [read_predictions(m.folder(workspace), m) for m in members]
     held_out = gather_held_out(
         catalog,
         config.validation,

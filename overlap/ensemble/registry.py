@@ -5,13 +5,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from overlap.config import Section
 from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
 from overlap.ensemble.pooling import Pool
 from overlap.ensemble.selection import PoolChoice
 from overlap.errors import CorruptError
 from overlap.io.location import Location
-from overlap.io.records import from_arrays
+from overlap.io.records import Record, from_arrays
 from overlap.metrics.divergence import gain_over
 
 ENSEMBLES = "ensembles"
@@ -22,7 +21,7 @@ REPORT_FILE = "report.html"
 AGAIN = "a run with its configuration publishes it again"
 
 
-class EnsembleRecord(Section):
+class EnsembleRecord(Record):
     """A published ensemble; written last, so that its presence says published."""
 
     version: str

@@ -42,14 +42,16 @@ class Decibels(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no 
 
     def __init__(self, features: FeatureConfig | dict[str, Any], **kwargs: object) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.features = FeatureConfig.model_validate(features)
+        self.features = (
+            features if isinstance(features, FeatureConfig) else FeatureConfig.from_stored(features)
+        )
         self._filters: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
 
     def build(self, _input_shape: tuple[int | None, ...]) -> None:
         """Make the filters."""
         self._filters = [
             (
-                fourier_filters(resolution, self.features.hop),
+                fourier_filters(resolution, self.features.hop_length),
                 np.ascontiguousarray(mel_filters(self.features, resolution).T),
             )
             for resolution in self.features.resolutions
@@ -74,7 +76,7 @@ class Decibels(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no 
         mel: NDArray[np.float32],
     ) -> Tensor:
         """(clips, samples) to (clips, frame, mel) float32."""
-        hop, taps = self.features.hop, len(fourier)
+        hop, taps = self.features.hop_length, len(fourier)
         pieces = self.features.frames - 1 + taps
         before = resolution.samples_before_centre
         after = max(0, pieces * hop - before - self.features.clip_samples)

@@ -49,7 +49,7 @@ def about(network: keras.Model) -> dict[str, str]:
     return {
         "version": network.name.removeprefix(NAME),
         "words": json.dumps(network.get_layer("probabilities").words, ensure_ascii=False),
-        "rate_hz": str(features.rate_hz),
+        "rate_hz": str(features.sample_rate),
         "clip_samples": str(features.clip_samples),
     }
 
@@ -72,9 +72,9 @@ def check_clips(features: FeatureConfig) -> NDArray[np.float32]:
     16 bits, and silence.
     """
     random = np.random.default_rng(0)
-    seconds = np.arange(features.clip_samples) / features.rate_hz
+    seconds = np.arange(features.clip_samples) / features.sample_rate
     noise = random.normal(size=(3, features.clip_samples))
-    rising = np.sin(2 * np.pi * features.rate_hz * seconds**2 / (5 * features.clip_seconds))
+    rising = np.sin(2 * np.pi * features.sample_rate * seconds**2 / (5 * features.clip_seconds))
     pulses = np.zeros(features.clip_samples)
     pulses[:: max(1, features.clip_samples // 7)] = 0.9
     beating = np.sin(2 * np.pi * 440 * seconds) * np.sin(2 * np.pi * 3 * seconds) ** 2

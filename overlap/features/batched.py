@@ -83,11 +83,11 @@ def _one_resolution(
     frames, width = config.frames, resolution.win_length
     group = max(1, GROUP_BYTES // (4 * resolution.n_fft * frames))
     before = resolution.samples_before_centre
-    after = max(0, (frames - 1) * config.hop + width - before - config.clip_samples)
+    after = max(0, (frames - 1) * config.hop_length + width - before - config.clip_samples)
     for start in range(0, len(clips), group):
         part = slice(start, start + group)
         padded = np.pad(clips[part], ((0, 0), (before, after)))
-        framed = sliding_window_view(padded, width, axis=1)[:, :: config.hop][:, :frames]
+        framed = sliding_window_view(padded, width, axis=1)[:, :: config.hop_length][:, :frames]
         spectrum = scipy.fft.rfft(framed * plan.window, n=resolution.n_fft, axis=-1)
         power = spectrum.real**2
         power += spectrum.imag**2

@@ -19,9 +19,9 @@ AMIN = 1e-10
 def mel_filters(config: FeatureConfig, resolution: Resolution) -> NDArray[np.float32]:
     """(mels, bins) float32: librosa's Slaney filters of one resolution."""
     filters: NDArray[np.float32] = librosa.filters.mel(
-        sr=config.rate_hz,
+        sr=config.sample_rate,
         n_fft=resolution.n_fft,
-        n_mels=config.mels,
+        n_mels=config.n_mels,
         fmin=config.fmin_hz,
         fmax=config.fmax_hz,
     )
@@ -43,11 +43,11 @@ def reference_features(clips: NDArray[np.float32], config: FeatureConfig) -> NDA
         for index, resolution in enumerate(config.resolutions):
             power = librosa.feature.melspectrogram(
                 y=clip,
-                sr=config.rate_hz,
+                sr=config.sample_rate,
                 n_fft=resolution.n_fft,
                 win_length=resolution.win_length,
-                hop_length=config.hop,
-                n_mels=config.mels,
+                hop_length=config.hop_length,
+                n_mels=config.n_mels,
                 fmin=config.fmin_hz,
                 fmax=config.fmax_hz,
             )

@@ -13,15 +13,14 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import fsspec
-from pydantic import BaseModel
 
 from overlap.errors import CorruptError
 from overlap.io.location import Location
 from overlap.io.locks import exclusive
-from overlap.io.records import record_bytes
+from overlap.io.records import Record, record_bytes
 from overlap.io.storage_errors import storage_errors
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=Record)
 Result = TypeVar("Result")
 
 TRIES: Final = 20

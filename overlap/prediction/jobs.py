@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from overlap.catalog import Listing, clips_to_predict
 from overlap.catalog.inspection import NOT_OPENED
-from overlap.config import FeatureConfig, Section, fingerprint
+from overlap.config import FeatureConfig, fingerprint
 from overlap.ensemble.pooling import Pool
 from overlap.ensemble.registry import RECORD_FILE, EnsembleRecord, folder_of
 from overlap.errors import CorruptError, DataError, MemberError
 from overlap.io.location import Location
+from overlap.io.records import Record
 from overlap.metrics.disagreement import spread_column
 from overlap.training.spec import MODEL_FILE, MemberRecord, records_of
 
@@ -29,7 +30,7 @@ JOB_CLIPS = 4096
 be lost together when a worker dies."""
 
 
-class PredictionJob(Section):
+class PredictionJob(Record):
     """Some clips of a folder, to be predicted by one process."""
 
     ensemble: str

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from overlap.config import PromotionConfig, Section
+from overlap.config import PromotionConfig
 from overlap.ensemble.registry import (
     ENSEMBLES,
     RECORD_FILE,
@@ -22,6 +22,7 @@ from overlap.ensemble.registry import (
 from overlap.errors import NotReadyError, UserError
 from overlap.io.atomic_update import update
 from overlap.io.location import Location
+from overlap.io.records import Record
 from overlap.promotion.challenge import ComparisonPlan
 from overlap.promotion.comparison import Comparison
 from overlap.promotion.policy import Verdict, in_hand, judge_duel
@@ -31,7 +32,7 @@ HISTORY = 100
 """Decisions that are kept, the newest."""
 
 
-class Promotion(Section):
+class Promotion(Record):
     """What became of a version, and why."""
 
     version: str
@@ -60,7 +61,7 @@ class Promotion(Section):
         return f"gain {self.duel.gain:+.4f} ({ends}), {self.duel.clips} clips"
 
 
-class Aliases(Section):
+class Aliases(Record):
     """What `champion.json` holds."""
 
     version: str | None = None

@@ -14,20 +14,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from overlap.catalog import Catalog
-from overlap.config import Section
 from overlap.ensemble.registry import ENSEMBLES, RECORD_FILE, EnsembleRecord, list_ensembles
-from overlap.errors import CorruptError
+from overlap.errors import CorruptError, NewerFormatError
 from overlap.io.atomic_update import update
 from overlap.io.location import Location
+from overlap.io.records import Record
 from overlap.promotion.champion import CHAMPION_FILE, Aliases, read_aliases
-from overlap.training.spec import MEMBERS, load_record, load_spec, training_key
+from overlap.training.spec import (
+    MEMBERS,
+    keep_newer_member,
+    load_record,
+    load_spec,
+    training_key,
+)
 from overlap.training.spec import RECORD_FILE as MEMBER_FILE
 
 LEFT_FILE = "removed.json"
 """In the folder of a version that is no longer published: which members it named."""
 
 
-class RemovalMarker(Section):
+class RemovalMarker(Record):
     """What is left of a version."""
 
     members: tuple[str, ...]
@@ -67,9 +73,11 @@ def prune(workspace: Location, keep: int, *, dry_run: bool = False) -> Pruned:
 
     Raises:
         NotReadyError: there is no catalogue.
-        CorruptError: a record cannot be read: nobody knows what it needs.
+        CorruptError: a record cannot be read, so that its members are unknown.
+        NewerFormatError: a later release wrote a record of an ensemble; nothing is removed.
     """
     key, records = training_key(Catalog.load(workspace)), list_ensembles(workspace)
+    interrupted = _left_over(workspace)
 
     def change(aliases: Aliases) -> tuple[Aliases, set[str]]:
         kept = kept_versions(records, aliases, keep)
@@ -81,7 +89,7 @@ def prune(workspace: Location, keep: int, *, dry_run: bool = False) -> Pruned:
         _, kept = change(read_aliases(workspace))
     else:
         kept = update(workspace / CHAMPION_FILE, Aliases, change)
-    left = _left_over(workspace) | {
+    left = interrupted | {
         record.version: RemovalMarker(members=record.members)
         for record in records
         if record.version not in kept
@@ -111,10 +119,11 @@ def _goes(folder: Location, key: str) -> bool:
     if not folder.is_folder():
         return False
     try:
+        keep_newer_member(folder)
         record = load_record(folder)
         spec = record.spec if record else load_spec(folder)
-    except CorruptError:
-        return False  # `overlap verify` tells
+    except (CorruptError, NewerFormatError):
+        return False  # `overlap verify` reports it
     return spec is None or spec.training_key != key  # without one: half of it is removed already
 
 

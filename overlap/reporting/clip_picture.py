@@ -106,7 +106,7 @@ def words_shown(shown: ShownClip) -> list[str]:
 
 
 def _waveform(axes: "Axes", shown: ShownClip) -> None:
-    seconds = np.arange(len(shown.samples)) / shown.config.rate_hz
+    seconds = np.arange(len(shown.samples)) / shown.config.sample_rate
     axes.plot(seconds, shown.samples, color=ENSEMBLE, linewidth=0.5)
     axes.set_xlim(0, shown.config.clip_seconds)
     axes.set_ylabel("amplitude")
@@ -118,16 +118,16 @@ def _spectrogram(
     axes: "Axes", shown: ShownClip, number: int, resolution: Resolution
 ) -> "AxesImage":
     config, decibels = shown.config, shown.decibels[..., number]
-    times, half = frame_times_s(config), config.hop / config.rate_hz / 2
+    times, half = frame_times_s(config), config.hop_length / config.sample_rate / 2
     image = axes.imshow(
         decibels - decibels.max(), vmin=-RANGE_DB, vmax=0, cmap="magma", origin="lower",
         aspect="auto", interpolation="nearest",
-        extent=(times[0] - half, times[-1] + half, -0.5, config.mels - 0.5),
+        extent=(times[0] - half, times[-1] + half, -0.5, config.n_mels - 0.5),
     )  # fmt: skip
     axes.set_xlim(0, config.clip_seconds)
     places, names = frequency_ticks(mel_centres_hz(config))
     axes.set_yticks(places, names)
-    milliseconds = 1000 * resolution.win_length / config.rate_hz
+    milliseconds = 1000 * resolution.win_length / config.sample_rate
     axes.set_title(
         f"{resolution.n_fft}/{resolution.win_length}: windows of {milliseconds:g} ms", fontsize=10
     )

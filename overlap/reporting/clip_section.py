@@ -98,5 +98,5 @@ def _sound(file: Location, catalog: Catalog) -> str | None:
     except (OSError, AudioError):
         return None
     target = io.BytesIO()
-    soundfile.write(target, samples, catalog.wanted.rate_hz, format="WAV", subtype="PCM_16")
+    soundfile.write(target, samples, catalog.wanted.sample_rate, format="WAV", subtype="PCM_16")
     return data_address("audio/wav", target.getvalue())

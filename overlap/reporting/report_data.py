@@ -122,7 +122,7 @@ def _first_member(
 
 
 def _costs(workspace: Location, record: EnsembleRecord) -> dict[str, StageCost]:
-    return read_costs(workspace, FeatureConfig.model_validate(record.config["features"]))
+    return read_costs(workspace, FeatureConfig.from_stored(record.config["features"]))
 
 
 def _store(workspace: Location, catalog: Catalog) -> FeatureStore | None:
@@ -149,7 +149,7 @@ def _held_out(
     for member in members:
         saved = read_member(workspace / MEMBERS / member.fingerprint, member)
         parts.append((member.spec.fold, saved["held_out_rows"], saved["held_out"]))
-    validation = ValidationConfig.model_validate(record.config["validation"])
+    validation = ValidationConfig.from_stored(record.config["validation"])
     together = gather_held_out(catalog, validation, parts)
     if together is None or not np.array_equal(together.rows, rows):
         return None

@@ -156,7 +156,7 @@ def write_clips(job: MixJob) -> Mixture:
         pool = job.pools[index % len(job.pools)]
         words[row], samples = _draw_clip(pool, config, wanted, random)
         content = io.BytesIO()
-        soundfile.write(content, samples, wanted.rate_hz, format="WAV", subtype="PCM_16")
+        soundfile.write(content, samples, wanted.sample_rate, format="WAV", subtype="PCM_16")
         (job.out / split / f"{clip_name(split, index)}.wav").write_bytes(content.getvalue())
         names.append(pool.name)
     return Mixture(words, tuple(names))
@@ -172,7 +172,7 @@ def _draw_clip(
 ) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
     words, files = _draw_recordings(pool, config, random)
     mixed = np.zeros(wanted.samples)
-    reach = round(config.offset_seconds * wanted.rate_hz)
+    reach = round(config.offset_seconds * wanted.sample_rate)
     for file in files:
         word = _word(file, wanted)
         gain = 10 ** (random.uniform(-config.gain_db, config.gain_db) / 20)

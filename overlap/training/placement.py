@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from overlap.config import Section
 from overlap.io.location import Location
+from overlap.io.records import Record
 
 PLACEMENTS = "placements"
 """Folder of a member, with a file per worker that had it and per attempt."""
@@ -14,7 +14,7 @@ GIVEN = "OVERLAP_PLACEMENT"
 """Environment variable: tells the process that trains where it is."""
 
 
-class Placement(Section):
+class Placement(Record):
     """A worker, and the time in which it had a member."""
 
     worker: str
@@ -64,10 +64,15 @@ def placement_here() -> Placement | None:
     return Placement.model_validate_json(given).model_copy(update={"ended": datetime.now(UTC)})
 
 
-def placements(folder: Location) -> list[Placement]:
-    """Every worker that had a member, in the order of their beginnings."""
+def placement_files(folder: Location) -> list[Location]:
+    """Return the records of the workers that had a member, in the order of their start."""
     kept = folder / PLACEMENTS
     if not kept.is_folder():
         return []
     names = sorted(entry.name for entry in kept.files() if entry.name.endswith(".json"))
-    return [(kept / name).read_record(Placement) for name in names]
+    return [kept / name for name in names]
+
+
+def placements(folder: Location) -> list[Placement]:
+    """Return every worker that had a member, in the order of their start."""
+    return [file.read_record(Placement) for file in placement_files(folder)]

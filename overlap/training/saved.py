@@ -12,7 +12,7 @@ import keras
 
 import overlap.training.network  # noqa: F401  registers the layers that a saved network names
 from overlap.io.location import Location
-from overlap.training.spec import MEMBERS, MODEL_FILE, MemberRecord, read_kept
+from overlap.training.spec import MODEL_FILE, MemberRecord, read_kept
 from overlap.training.trusted import check_trusted
 
 
@@ -44,4 +44,4 @@ def load_networks(workspace: Location, records: Iterable[MemberRecord]) -> list[
     Raises:
         CorruptError: one is not what was written, or names what overlap builds no network of.
     """
-    return [load_network(workspace / MEMBERS / one.fingerprint, one) for one in records]
+    return [load_network(one.folder(workspace), one) for one in records]

@@ -10,7 +10,6 @@ from overlap.config import (
     FeatureConfig,
     NetworkConfig,
     RunConfig,
-    Section,
     TrainingConfig,
     ValidationConfig,
     fingerprint,
@@ -18,8 +17,8 @@ from overlap.config import (
 from overlap.errors import ConfigError, CorruptError, MemberError
 from overlap.features import FeatureStore, Normalisation
 from overlap.io.location import Location
-from overlap.io.records import from_arrays
-from overlap.training.placement import Placement
+from overlap.io.records import Record, from_arrays
+from overlap.training.placement import Placement, placement_files
 
 MEMBERS = "members"
 SPEC_FILE = "spec.json"
@@ -32,7 +31,7 @@ LOG_FILE = "log.txt"
 REMEDY = "`overlap verify --repair` lets the next run make the member again"
 
 
-class MemberSpec(Section):
+class MemberSpec(Record):
     """One member, before it is trained. Equal specifications give equal members."""
 
     seed: int
@@ -72,7 +71,7 @@ class MemberSpec(Section):
         return workspace / MEMBERS / self.fingerprint
 
 
-class MemberRecord(Section):
+class MemberRecord(Record):
     """What is known of a complete member; written last, so that its presence says complete."""
 
     fingerprint: str
@@ -113,6 +112,13 @@ class MemberRecord(Section):
     software: dict[str, str]
     files: dict[str, str]
     """SHA-256 of each of its files."""
+
+    def folder(self, workspace: Location) -> Location:
+        """Return the member's folder; its name is the stored fingerprint.
+
+        The fingerprint of `spec` differs where a later release wrote fields that this one ignores.
+        """
+        return workspace / MEMBERS / self.fingerprint
 
 
 def training_key(catalog: Catalog) -> str:
@@ -174,18 +180,36 @@ def load_spec(folder: Location) -> MemberSpec | None:
 
 
 def load_record(folder: Location) -> MemberRecord | None:
-    """The record of a member, or None while it is not complete.
+    """Return the record of a member, or None while it is not complete.
 
     Raises:
-        CorruptError: there is one, but it cannot be read.
+        CorruptError: There is one, but it cannot be read.
+        NewerFormatError: A later release wrote the record, or the specification of a member
+            that is not complete: the member must be neither trained nor removed.
     """
     location = folder / RECORD_FILE
     if not location.exists():
+        (folder / SPEC_FILE).keep_newer(MemberSpec)
         return None
     try:
         return location.read_record(MemberRecord)
     except CorruptError as error:
+        (folder / SPEC_FILE).keep_newer(MemberSpec)
         raise CorruptError(f"{error}; {REMEDY}") from None
+
+
+def keep_newer_member(folder: Location) -> None:
+    """Refuse to go on where a later release wrote a record of a member.
+
+    Call this before the folder is removed.
+
+    Raises:
+        NewerFormatError: There is such a record.
+    """
+    (folder / SPEC_FILE).keep_newer(MemberSpec)
+    (folder / RECORD_FILE).keep_newer(MemberRecord)
+    for file in placement_files(folder):
+        file.keep_newer(Placement)
 
 
 def records_of(workspace: Location, names: Sequence[str]) -> list[MemberRecord]:

@@ -3,16 +3,19 @@
 A member has a record of its own with what it took; features belong to all of them.
 """
 
+from contextlib import suppress
+
 from pydantic import Field
 
-from overlap.config import FeatureConfig, Section, fingerprint
-from overlap.errors import CorruptError
+from overlap.config import FeatureConfig, fingerprint
+from overlap.errors import CorruptError, NewerFormatError
 from overlap.io.location import Location
+from overlap.io.records import Record
 
 COSTS_FILE = "costs.json"
 
 
-class StageCost(Section):
+class StageCost(Record):
     """What a stage took, in all runs that had something to do in it."""
 
     clips: int
@@ -32,7 +35,7 @@ class StageCost(Section):
         )
 
 
-class Costs(Section):
+class Costs(Record):
     """What `costs.json` holds."""
 
     features: str = ""
@@ -46,14 +49,15 @@ def read_costs(workspace: Location, features: FeatureConfig) -> dict[str, StageC
     location = workspace / COSTS_FILE
     try:
         costs = location.read_record(Costs) if location.exists() else Costs()
-    except CorruptError:  # nothing is computed from it
+    except (CorruptError, NewerFormatError):  # nothing is computed from it
         return {}
     return dict(costs.stages) if costs.features == fingerprint(features) else {}
 
 
 def add_cost(workspace: Location, features: FeatureConfig, stage: str, cost: StageCost) -> None:
-    """Note what a stage took now."""
+    """Add what a stage took now; a record in a newer format is kept as it is."""
     before = read_costs(workspace, features)
     total = before[stage].plus(cost) if stage in before else cost
     costs = Costs(features=fingerprint(features), stages={**before, stage: total})
-    (workspace / COSTS_FILE).write_record(costs)
+    with suppress(NewerFormatError):
+        (workspace / COSTS_FILE).write_record(costs)

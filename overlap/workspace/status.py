@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from overlap.catalog import ClipRows, stored_rows
 from overlap.ensemble.registry import list_ensembles
-from overlap.errors import CorruptError, NotReadyError
+from overlap.errors import CorruptError, NewerFormatError, NotReadyError
 from overlap.features import Block, FeatureStore
 from overlap.io.location import Location
 from overlap.promotion.champion import champion
@@ -18,7 +18,7 @@ class MemberStatus:
     """One member's folder."""
 
     fingerprint: str
-    state: Literal["complete", "begun", "damaged"]
+    state: Literal["complete", "begun", "damaged", "newer"]
     seed: int | None
     """None where it cannot be read."""
     fold: int | None
@@ -114,6 +114,8 @@ def _member(folder: Location) -> MemberStatus:
     try:
         record = load_record(folder)
         spec = record.spec if record else load_spec(folder)
+    except NewerFormatError:
+        return MemberStatus(folder.name, "newer", None, None, None, None)
     except CorruptError:
         return MemberStatus(folder.name, "damaged", None, None, None, None)
     return MemberStatus(

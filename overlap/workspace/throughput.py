@@ -84,7 +84,8 @@ def calibrate(
 
 def _measure(folder: Path, started: float) -> Calibration:
     job = json.loads((folder / "job.json").read_bytes())
-    features, cut = FeatureConfig(**job["features"]), StoreConfig(**job["store"])
+    features = FeatureConfig.from_stored(job["features"])
+    cut = StoreConfig.from_stored(job["store"])
     warm_up(features)
     start_seconds = time.monotonic() - started
     listing = Listing(Location(job["data"]), pd.DataFrame(job["files"]), None, None, None)

@@ -6,14 +6,22 @@ import numpy as np
 
 from overlap.catalog import Catalog
 from overlap.ensemble import registry
-from overlap.errors import CorruptError, OverlapError
+from overlap.errors import CorruptError, NewerFormatError, OverlapError
 from overlap.features import Block, FeatureStore, block_job
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
 from overlap.features.store.layout import SPLITS
 from overlap.io.location import Location
 from overlap.promotion.champion import champion
-from overlap.training.spec import MEMBERS, PREDICTIONS_FILE, MemberRecord, load_record, test_key
+from overlap.training.spec import (
+    MEMBERS,
+    PREDICTIONS_FILE,
+    MemberRecord,
+    keep_newer_member,
+    load_record,
+    test_key,
+)
+from overlap.workspace.costs import COSTS_FILE, Costs
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Verification:
     members: int
     ensembles: int
     faults: tuple[Fault, ...]
+    newer: tuple[str, ...] = ()
+    """Records that a later release wrote, a sentence each: neither compared nor repaired."""
 
 
 def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int = 0) -> Verification:
@@ -75,22 +85,60 @@ def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int =
         faults += _block_faults(workspace, catalog, store, block, again=block.index in chosen)
     members: dict[str, MemberRecord] = {}
     tests = test_key(catalog)
+    newer, unread = _Newer(), set[str]()
     for name in (workspace / MEMBERS).folders():
-        try:
-            record = load_record(workspace / MEMBERS / name)
-        except CorruptError as error:
-            faults.append(Fault(str(error), member=name))
-            continue
-        if record is not None:
-            members[name] = record
-            faults += _member_faults(workspace, record, tests)
+        before = len(newer.found)
+        with newer:
+            keep_newer_member(workspace / MEMBERS / name)
+            try:
+                record = load_record(workspace / MEMBERS / name)
+            except CorruptError as error:
+                faults.append(Fault(str(error), member=name))
+                continue
+            if record is not None:
+                members[name] = record
+                faults += _member_faults(workspace, record, tests)
+        if len(newer.found) > before:
+            unread.add(name)
     ensembles = (workspace / registry.ENSEMBLES).folders()
     for version in ensembles:
-        faults += _ensemble_faults(workspace, version, members)
-    current = champion(workspace)
-    if current is not None and current not in ensembles:
-        faults.append(Fault(f"champion {current} is not there; promote another"))
-    return Verification(len(done), len(chosen), len(members), len(ensembles), tuple(faults))
+        with newer:
+            faults += _ensemble_faults(workspace, version, members, unread)
+    with newer:
+        (workspace / COSTS_FILE).keep_newer(Costs)
+    with newer:
+        current = champion(workspace)
+        if current is not None and current not in ensembles:
+            faults.append(Fault(f"champion {current} is not there; promote another"))
+    return Verification(
+        blocks=len(done),
+        blocks_recomputed=len(chosen),
+        members=len(members),
+        ensembles=len(ensembles),
+        faults=tuple(faults),
+        newer=tuple(newer.found),
+    )
+
+
+class _Newer:
+    """Collects records in a newer format, which end a `with` block early.
+
+    Attributes:
+        found: A sentence for each.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def __enter__(self) -> None:
+        """Begin a block."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """Note a newer format; every other error is raised."""
+        if not isinstance(error, NewerFormatError):
+            return False
+        self.found.append(str(error))
+        return True
 
 
 def repair(workspace: Location, faults: tuple[Fault, ...]) -> int:
@@ -114,6 +162,7 @@ def repair(workspace: Location, faults: tuple[Fault, ...]) -> int:
             store.sync(catalog)
             marked += 1
         if fault.member is not None:
+            keep_newer_member(workspace / MEMBERS / fault.member)
             (workspace / MEMBERS / fault.member).remove()
             marked += 1
     return marked
@@ -156,7 +205,7 @@ def _member_faults(workspace: Location, member: MemberRecord, tests: str) -> lis
 
 
 def _ensemble_faults(
-    workspace: Location, version: str, members: dict[str, MemberRecord]
+    workspace: Location, version: str, members: dict[str, MemberRecord], unread: set[str]
 ) -> list[Fault]:
     folder, where = workspace / registry.ENSEMBLES / version, f"ensemble {version}"
     stored = folder / registry.RECORD_FILE
@@ -169,10 +218,12 @@ def _ensemble_faults(
     wrong = folder.changed(ensemble.files)
     if wrong:
         return [Fault(f"{where}: {wrong} is not what was written; {registry.AGAIN}")]
-    if not set(ensemble.members) <= set(members):
+    if not set(ensemble.members) <= {*members, *unread}:
         return [Fault(f"{where}: some of its members are no longer there; it cannot predict")]
-    parts = [members[name].files[PREDICTIONS_FILE] for name in ensemble.members]
-    if parts == [*ensemble.pooled]:  # else they were trained, or applied to other clips, since
+    known = [members[name] for name in ensemble.members if name in members]
+    # Otherwise a later release wrote some of the members, or they were trained again or applied to
+    # other clips since.
+    if [member.files[PREDICTIONS_FILE] for member in known] == [*ensemble.pooled]:
         tests = [
             (workspace / MEMBERS / name / PREDICTIONS_FILE).read_arrays()["test"]
             for name in ensemble.members

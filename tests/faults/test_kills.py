@@ -213,7 +213,7 @@ def options(data: Path, tmp_path: Path) -> tuple[object, ...]:
     """A run with many blocks, so that there is time to be killed in, and many epochs."""
     file = tmp_path / "config.yaml"
     config = TINY | {
-        "features": {"hop": 40},
+        "features": {"hop_length": 40},
         "store": {"chunk_clips": 4, "block_clips": 4},
         "training": {"epochs": 12, "batch_size": 16},
         "ensemble": {"members": MEMBERS},

@@ -47,7 +47,7 @@ def test_killed_in_the_features(
 ) -> None:
     """The same features bit for bit, and no finished block computed again."""
     fine = tmp_path / "fine.json"  # many frames and many blocks: time to be killed in
-    features = {"hop": 40}
+    features = {"hop_length": 40}
     store = {"chunk_clips": 4, "block_clips": 4}
     fine.write_text(json.dumps({"features": features, "store": store}))
     options = ("--data", data, "--config", fine)

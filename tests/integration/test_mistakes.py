@@ -87,10 +87,10 @@ def test_a_stage_on_its_own_is_about_the_data_and_features_that_it_is_told(
     for stage in ("train", "pool"):
         said = refused(overlap, stage, "--data", copy, *options)
         assert "120 clips are new or changed" in said
-        said = refused(overlap, stage, "--data", copy, *options, "--set", "features.hop=80")
-        assert "hop 160 there, 80 asked" in said
-    assert "hop 160 there" in refused(
-        overlap, "features", "--data", copy, *options, "--set", "features.hop=80"
+        said = refused(overlap, stage, "--data", copy, *options, "--set", "features.hop_length=80")
+        assert "hop_length 160 stored, 80 requested" in said
+    assert "hop_length 160 stored" in refused(
+        overlap, "features", "--data", copy, *options, "--set", "features.hop_length=80"
     )
     assert "8 of 8" in overlap("status", "--workspace", finished.workspace).stdout
 
@@ -105,8 +105,8 @@ def test_what_data_cannot_be_compared_with(
         said = refused(overlap, command, *options, "--compare", missing)
         assert f"{missing}: no features there to compare with" in said
     assert "no features there" in refused(overlap, "features", *options, "--compare", data)
-    other = (*options, "--compare", finished.workspace, "--set", "features.hop=80")
-    assert "hop 160 there, 80 asked" in refused(overlap, "features", *other)
+    other = (*options, "--compare", finished.workspace, "--set", "features.hop_length=80")
+    assert "hop_length 160 stored, 80 requested" in refused(overlap, "features", *other)
     itself = ("--data", data, "--workspace", finished.workspace, "--config", tiny)
     said = refused(overlap, "features", *itself, "--compare", finished.workspace)
     assert "cannot be compared with itself" in said

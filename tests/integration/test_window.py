@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,7 @@ def test_jobs_of_a_worker_that_is_gone_are_done_by_others(tmp_path: Path) -> Non
 @pytest.mark.long
 def test_a_scheduler_that_dies_and_workers_that_all_go_end_the_wait(tmp_path: Path) -> None:
     with outside(tmp_path, ["cpu"]) as (cluster, client, processes):
-        patient = cluster.model_copy(update={"lost_after_s": 3.0})
+        patient = replace(cluster, lost_after_s=3.0)
         stop(processes["cpu"])
         with pytest.raises(ClusterLostError, match="no worker is left that computes features"):
             fan_out(client, patient, abs, range(9))

@@ -26,10 +26,10 @@ def configurations(draw: st.DrawFn) -> FeatureConfig:
         resolutions.append(Resolution(n_fft=n_fft, win_length=draw(st.integers(n_fft // 8, n_fft))))
     fmax = draw(st.one_of(st.none(), st.floats(rate / 8, rate / 2)))
     return FeatureConfig(
-        rate_hz=rate,
+        sample_rate=rate,
         clip_seconds=draw(st.floats(0.01, 0.3)),
-        hop=draw(st.integers(50, 1000)),
-        mels=draw(st.integers(1, 130)),
+        hop_length=draw(st.integers(50, 1000)),
+        n_mels=draw(st.integers(1, 130)),
         fmin_hz=draw(st.floats(0, rate / 10)),
         fmax_hz=fmax,
         resolutions=tuple(resolutions),
@@ -43,8 +43,8 @@ def sound(kind: str, config: FeatureConfig, seed: int) -> np.ndarray:
     more than 1e-7 of the loudest: of that the docs speak (decisions).
     """
     random, samples = np.random.default_rng(seed), config.clip_samples
-    t, top = np.arange(samples), config.fmax_hz or config.rate_hz / 2
-    turns = np.outer(random.uniform(config.fmin_hz, top, 3) / config.rate_hz, t)
+    t, top = np.arange(samples), config.fmax_hz or config.sample_rate / 2
+    turns = np.outer(random.uniform(config.fmin_hz, top, 3) / config.sample_rate, t)
     made = {
         "noise": random.normal(size=(3, samples)) * random.uniform(1e-4, 0.3),
         "tones": random.uniform(0.1, 1) * np.sin(2 * np.pi * turns),

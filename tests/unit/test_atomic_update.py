@@ -7,14 +7,14 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from overlap.config import Section
 from overlap.errors import CorruptError, UserError
 from overlap.io.atomic_update import update
 from overlap.io.location import Location
+from overlap.io.records import Record
 from support.errors import raises
 
 
-class Numbers(Section):
+class Numbers(Record):
     """Content of the file."""
 
     known: tuple[int, ...] = ()

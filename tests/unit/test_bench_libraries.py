@@ -8,8 +8,8 @@ from overlap.config import FeatureConfig, Resolution
 from overlap.features.reference import reference_features
 
 ODD = FeatureConfig(
-    hop=137,
-    mels=40,
+    hop_length=137,
+    n_mels=40,
     fmin_hz=50,
     fmax_hz=7000,
     resolutions=(Resolution(n_fft=512, win_length=401), Resolution(n_fft=400, win_length=400)),

@@ -22,7 +22,7 @@ from overlap.workspace.verify import repair, verify_workspace
 from support.run_steps import computed
 
 Ready = tuple[Catalog, FeatureStore]
-OTHER = FeatureConfig(mels=40, hop=200, fmin_hz=300, fmax_hz=4000)
+OTHER = FeatureConfig(n_mels=40, hop_length=200, fmin_hz=300, fmax_hz=4000)
 EARLIER = ["clip", "mel", "frame", "resolution"]
 NAMES = ("frequency", "time", "n_fft", "win_length", "word")
 
@@ -39,10 +39,10 @@ def files_of(workspace: str) -> dict[Path, tuple[int, bytes]]:
 @pytest.mark.parametrize("config", [FeatureConfig(), OTHER], ids=["default", "other"])
 def test_centres_are_where_the_filters_peak(config: FeatureConfig) -> None:
     fine = config.resolutions[-1]
-    peaks = mel_filters(config, fine).argmax(axis=1) * config.rate_hz / fine.n_fft
-    step = config.rate_hz / fine.n_fft
+    peaks = mel_filters(config, fine).argmax(axis=1) * config.sample_rate / fine.n_fft
+    step = config.sample_rate / fine.n_fft
     assert np.abs(mel_centres_hz(config) - peaks).max() <= step / 2 + 1e-9
-    assert mel_centres_hz(config).shape == (config.mels,)
+    assert mel_centres_hz(config).shape == (config.n_mels,)
 
 
 def test_a_click_is_loudest_in_the_frame_of_its_time() -> None:
@@ -52,7 +52,9 @@ def test_a_click_is_loudest_in_the_frame_of_its_time() -> None:
     times = frame_times_s(OTHER)
     assert times.shape == (OTHER.frames,)
     assert times[loudness.argmax()] == 7000 / 16000
-    assert np.array_equal(times, librosa.times_like(loudness, sr=16000, hop_length=OTHER.hop))
+    assert np.array_equal(
+        times, librosa.times_like(loudness, sr=16000, hop_length=OTHER.hop_length)
+    )
 
 
 def test_xarray_shows_frequencies_times_windows_words_and_clips(

@@ -30,7 +30,7 @@ def test_costs_add_up(workspace: Location) -> None:
 
 def test_costs_of_other_features_are_forgotten(workspace: Location) -> None:
     add_cost(workspace, FEATURES, "features", StageCost(clips=5, seconds=1.0))
-    other = FEATURES.model_copy(update={"hop": 80})
+    other = FEATURES.model_copy(update={"hop_length": 80})
     assert read_costs(workspace, other) == {}
     add_cost(workspace, other, "check", StageCost(clips=1, seconds=1.0))
     assert set(read_costs(workspace, other)) == {"check"}

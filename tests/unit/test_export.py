@@ -23,7 +23,7 @@ from support.run_steps import publish_record, published
 
 DEFAULT = FeatureConfig()
 OTHER = FeatureConfig(
-    rate_hz=8000, clip_seconds=0.53, hop=70, mels=11, fmin_hz=50, fmax_hz=3500,
+    sample_rate=8000, clip_seconds=0.53, hop_length=70, n_mels=11, fmin_hz=50, fmax_hz=3500,
     resolutions=(
         Resolution(n_fft=256, win_length=201), Resolution(n_fft=512, win_length=512),
         Resolution(n_fft=64, win_length=33),
@@ -101,7 +101,7 @@ def test_the_default_pool_is_the_mean() -> None:
 
 def test_an_exported_network_is_the_pipeline(tmp_path: Path) -> None:
     """Saved and loaded: samples to the members' mean, and it says what it is."""
-    features = FeatureConfig(clip_seconds=0.2, mels=16, resolutions=DEFAULT.resolutions[:2])
+    features = FeatureConfig(clip_seconds=0.2, n_mels=16, resolutions=DEFAULT.resolutions[:2])
     network = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
     constants = Normalisation((-80.0, -80.0), (-50.0, -50.0), (15.0, 15.0))
     members = [build_network(network, features.shape, 4, constants) for _ in range(2)]

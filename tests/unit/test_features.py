@@ -41,10 +41,12 @@ def test_noise_tones_and_clicks() -> None:
     [
         FeatureConfig(resolutions=(Resolution(n_fft=512, win_length=512),)),
         FeatureConfig(resolutions=(Resolution(n_fft=400, win_length=399),)),
-        FeatureConfig(hop=100, mels=40, resolutions=(Resolution(n_fft=256, win_length=101),)),
-        FeatureConfig(hop=333, fmin_hz=50, fmax_hz=4000),
-        FeatureConfig(rate_hz=8000, clip_seconds=0.5, mels=32),
-        FeatureConfig(rate_hz=22050, clip_seconds=0.7),
+        FeatureConfig(
+            hop_length=100, n_mels=40, resolutions=(Resolution(n_fft=256, win_length=101),)
+        ),
+        FeatureConfig(hop_length=333, fmin_hz=50, fmax_hz=4000),
+        FeatureConfig(sample_rate=8000, clip_seconds=0.5, n_mels=32),
+        FeatureConfig(sample_rate=22050, clip_seconds=0.7),
         FeatureConfig(clip_seconds=0.02, resolutions=(Resolution(n_fft=256, win_length=200),)),
     ],
 )

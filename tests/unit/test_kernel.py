@@ -89,7 +89,7 @@ def test_silence_is_the_smallest_power() -> None:
 @pytest.mark.parametrize("n_fft", [128, 256, 512, 1024, 2048, 4096])
 def test_the_transform_is_the_definition(n_fft: int) -> None:
     """All steps after the first, on the four quarters that the first leaves."""
-    config = FeatureConfig(mels=8, resolutions=(Resolution(n_fft=n_fft, win_length=n_fft),))
+    config = FeatureConfig(n_mels=8, resolutions=(Resolution(n_fft=n_fft, win_length=n_fft),))
     constants, half = tables(config, config.resolutions[0]), n_fft // 2
     assert sorted(constants.places) == list(range(half))
     random = np.random.default_rng(n_fft)
@@ -116,7 +116,7 @@ def test_two_slopes_per_bin_are_the_filters(
 ) -> None:
     fmin, fmax = band
     resolution = Resolution(n_fft=n_fft, win_length=n_fft)
-    config = FeatureConfig(mels=mels, fmin_hz=fmin, fmax_hz=fmax, resolutions=(resolution,))
+    config = FeatureConfig(n_mels=mels, fmin_hz=fmin, fmax_hz=fmax, resolutions=(resolution,))
     constants = tables(config, resolution)
     expected = librosa.filters.mel(sr=16000, n_fft=n_fft, n_mels=mels, fmin=fmin, fmax=fmax)
     found = np.zeros((mels + 2, n_fft // 2 + 1))

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_the_data_set_follows_the_contract(words: Path, tmp_path: Path) -> None:
 def test_a_seed_gives_the_same_bytes(words: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         mix(words, tmp_path / name, CONFIG)
-    mix(words, tmp_path / "other", CONFIG.model_copy(update={"seed": 6}))
+    mix(words, tmp_path / "other", replace(CONFIG, seed=6))
     assert content(tmp_path / "one") == content(tmp_path / "two")
     assert content(tmp_path / "one") != content(tmp_path / "other")
 
@@ -52,7 +53,7 @@ def test_a_seed_gives_the_same_bytes(words: Path, tmp_path: Path) -> None:
 def test_the_number_of_processes_changes_no_byte(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = CONFIG.model_copy(update={"train": 3 * JOB_CLIPS, "test": 1})
+    many = replace(CONFIG, train=3 * JOB_CLIPS, test=1)
     mix(words, tmp_path / "several", many)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     mix(words, tmp_path / "one", many)
@@ -61,7 +62,7 @@ def test_the_number_of_processes_changes_no_byte(
 
 def test_more_clips_leave_the_first_as_they_are(words: Path, tmp_path: Path) -> None:
     mix(words, tmp_path / "few", CONFIG)
-    mix(words, tmp_path / "more", CONFIG.model_copy(update={"train": 40}))
+    mix(words, tmp_path / "more", replace(CONFIG, train=40))
     few, more = content(tmp_path / "few"), content(tmp_path / "more")
     assert all(more[name] == few[name] for name in few if name.endswith(".wav"))
 
@@ -88,7 +89,7 @@ def test_every_word_of_a_clip_is_by_someone_else(words: Path) -> None:
 
 def test_no_word_is_cut(words: Path, tmp_path: Path) -> None:
     """Clips of one word: scaled alike, each is a whole recording."""
-    alone = CONFIG.model_copy(update={"words_per_clip": 1, "train": 12, "offset_seconds": 0.5})
+    alone = replace(CONFIG, words_per_clip=1, train=12, offset_seconds=0.5)
     mix(words, tmp_path / "d", alone)
     table = pd.read_csv(tmp_path / "d" / "train_answer.csv").set_index("id")
     starts = set()
@@ -114,7 +115,7 @@ def test_folders_of_noise_are_no_words(words: Path, tmp_path: Path) -> None:
 def test_there_are_fewer_groups_where_words_have_few_speakers(words: Path) -> None:
     """More groups than speakers allow is no error, whatever the seed."""
     for seed in range(20):
-        many = CONFIG.model_copy(update={"groups": 50, "seed": seed})
+        many = replace(CONFIG, groups=50, seed=seed)
         _, pools = plan_pools(words, many)
         groups = [pool for pool in pools if pool.split == "train"]
         assert 1 < len(groups) <= 8
@@ -125,7 +126,7 @@ def test_words_with_few_recordings_are_left_out(words: Path, tmp_path: Path) -> 
     folder = Path(shutil.copytree(words, tmp_path / "w"))
     for file in sorted((folder / "up").iterdir())[3:]:
         file.unlink()
-    used, _ = plan_pools(folder, CONFIG.model_copy(update={"min_clips": 4}))
+    used, _ = plan_pools(folder, replace(CONFIG, min_clips=4))
     assert "up" not in used
 
 
@@ -141,7 +142,7 @@ def test_too_few_words_or_speakers(
     words: Path, tmp_path: Path, change: dict[str, float], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        mix(words, tmp_path / "d", CONFIG.model_copy(update=change))
+        mix(words, tmp_path / "d", replace(CONFIG, **change))
     assert not (tmp_path / "d").exists()
 
 

@@ -70,23 +70,23 @@ def test_files_of_several_folders_keep_their_order(data: Path) -> None:
         assert np.array_equal(values, overlap.extract_features(file)[0])
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 22050, 44100])
+@pytest.mark.parametrize("sample_rate", [8000, 22050, 44100])
 def test_samples_of_another_rate_and_length_are_repaired_as_files_are(
-    tmp_path: Path, rate_hz: int
+    tmp_path: Path, sample_rate: int
 ) -> None:
-    random = np.random.default_rng(rate_hz)
+    random = np.random.default_rng(sample_rate)
     for seconds in (0.7, 1.0, 1.6):
-        codes = random.integers(-9000, 9000, int(rate_hz * seconds)).astype(np.int16)
-        soundfile.write(tmp_path / "one.wav", codes, rate_hz)
+        codes = random.integers(-9000, 9000, int(sample_rate * seconds)).astype(np.int16)
+        soundfile.write(tmp_path / "one.wav", codes, sample_rate)
         expected = overlap.extract_features(tmp_path / "one.wav")
-        assert np.array_equal(overlap.extract_features(codes, rate_hz=rate_hz), expected)
-        again = overlap.extract_features(codes / 2**15, rate_hz=rate_hz)
+        assert np.array_equal(overlap.extract_features(codes, sample_rate=sample_rate), expected)
+        again = overlap.extract_features(codes / 2**15, sample_rate=sample_rate)
         assert np.array_equal(again, expected)
 
 
 def test_other_features(spoken: np.ndarray, data: Path) -> None:
-    config = overlap.FeatureConfig(rate_hz=8000, mels=32, hop=100, clip_seconds=0.5)
-    found = overlap.extract_features(spoken[:2], config, rate_hz=16000)
+    config = overlap.FeatureConfig(sample_rate=8000, n_mels=32, hop_length=100, clip_seconds=0.5)
+    found = overlap.extract_features(spoken[:2], config, sample_rate=16000)
     assert found.shape == (2, *config.shape)
     file = "train/train_000001.wav"
     clip = load_clip(Location.of(data), file, config.clip_format)

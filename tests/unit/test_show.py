@@ -26,7 +26,7 @@ from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, png
 from support.untrained_members import Ready
 
 NARROW = FeatureConfig(
-    rate_hz=8000, mels=20, fmin_hz=1100, fmax_hz=1900,
+    sample_rate=8000, n_mels=20, fmin_hz=1100, fmax_hz=1900,
     resolutions=(Resolution(n_fft=1024, win_length=800),),
 )  # fmt: skip
 

@@ -182,8 +182,8 @@ def test_features_of_another_configuration_are_not_overwritten(
     ready: Ready, config: RunConfig
 ) -> None:
     workspace = Location.of(config.workspace)
-    with pytest.raises(UserError, match="hop 160 there, 80 asked"):
-        FeatureStore.create(workspace, FeatureConfig(hop=80), config.store)
+    with pytest.raises(UserError, match="hop_length 160 stored, 80 requested"):
+        FeatureStore.create(workspace, FeatureConfig(hop_length=80), config.store)
     again = FeatureStore.create(workspace, config.features, StoreConfig())
     assert (again.block_clips, again.chunk_clips()) == (16, 8)
 

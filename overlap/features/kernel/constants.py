@@ -123,16 +123,16 @@ def _segments(
     config: FeatureConfig, resolution: Resolution
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Edges and slopes of librosa's Slaney filters."""
-    top = config.rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
+    top = config.sample_rate / 2 if config.fmax_hz is None else config.fmax_hz
     filters = mel_filters(config, resolution)
-    hertz = librosa.fft_frequencies(sr=config.rate_hz, n_fft=resolution.n_fft)
-    centres = librosa.mel_frequencies(config.mels + 2, fmin=config.fmin_hz, fmax=top)
+    hertz = librosa.fft_frequencies(sr=config.sample_rate, n_fft=resolution.n_fft)
+    centres = librosa.mel_frequencies(config.n_mels + 2, fmin=config.fmin_hz, fmax=top)
     edges = np.searchsorted(hertz, centres).astype(np.int64)
     # A bin that lies on a centre belongs to either segment; rounding must not drop its weight.
     edges[-1] = max(edges[-1], 1 + np.flatnonzero(filters.any(axis=0)).max(initial=-1))
     slopes = np.zeros((filters.shape[1], 2))
     padded = np.pad(filters, ((1, 1), (0, 0)))  # a falling one before the first, none after
-    for segment in range(config.mels + 1):
+    for segment in range(config.n_mels + 1):
         bins = slice(edges[segment], edges[segment + 1])
         slopes[bins] = padded[segment : segment + 2, bins].T
     return edges, slopes

@@ -287,7 +287,7 @@ class MelKernel:
         transpose(clips, self._lead, self._samples)
         for index, one in enumerate(self._spectrograms):
             spectrogram(
-                self._samples, one.start, self._config.hop, frames, one.filled, one.tables,
+                self._samples, one.start, self._config.hop_length, frames, one.filled, one.tables,
                 self._work, self._power, self._tile, index, resolutions,
             )  # fmt: skip
         untranspose(self._tile, values)

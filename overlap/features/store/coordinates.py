@@ -49,8 +49,8 @@ def mel_centres_hz(config: FeatureConfig) -> NDArray[np.float64]:
         >>> mel_centres_hz(FeatureConfig())[[0, -1]].round(1).tolist()
         [46.4, 7626.2]
     """
-    top = config.rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
-    edges = librosa.mel_frequencies(n_mels=config.mels + 2, fmin=config.fmin_hz, fmax=top)
+    top = config.sample_rate / 2 if config.fmax_hz is None else config.fmax_hz
+    edges = librosa.mel_frequencies(n_mels=config.n_mels + 2, fmin=config.fmin_hz, fmax=top)
     centres: NDArray[np.float64] = edges[1:-1]
     return centres
 
@@ -62,7 +62,7 @@ def frame_times_s(config: FeatureConfig) -> NDArray[np.float64]:
         >>> frame_times_s(FeatureConfig())[[0, 1, -1]].tolist()
         [0.0, 0.01, 1.0]
     """
-    times: NDArray[np.float64] = np.arange(config.frames) * config.hop / config.rate_hz
+    times: NDArray[np.float64] = np.arange(config.frames) * config.hop_length / config.sample_rate
     return times
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from overlap.config import fingerprint
 from overlap.errors import CorruptError, OverlapError
+from overlap.io.location import Location
+from overlap.io.records import check_format
 from overlap.io.storage_errors import storage_errors
 
 
@@ -63,6 +65,28 @@ def of_storage(
             return method(self, *given, **more)
 
     return cast("Callable[Concatenate[Owner, Given], Result]", named)
+
+
+def stored_format(location: Location, newest: int) -> object:
+    """Return the format version of a finished store, or None where there is no store.
+
+    Args:
+        location: The store.
+        newest: The highest format version that can be read.
+
+    Raises:
+        NewerFormatError: A later release wrote the store in a format unknown to this one.
+        CorruptError: Its metadata is damaged.
+    """
+    file = location / "zarr.json"
+    if not file.exists():
+        return None
+    with corruption_errors(str(file), ANEW):
+        about = file.read_json()["attributes"]
+        found = about.get("format")
+        if isinstance(found, int):
+            check_format(found, newest, str(location), about.get("software", {}).get("overlap"))
+        return found
 
 
 def seal_of(attributes: Mapping[str, Any]) -> str:

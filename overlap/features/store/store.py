@@ -41,6 +41,7 @@ from overlap.features.store.damage import (
     of_storage,
     read_each,
     seal_of,
+    stored_format,
 )
 from overlap.features.store.layout import (
     COLUMNS,
@@ -76,7 +77,7 @@ class FeatureStore:
             about = group.attrs.asdict()
             if about.get("seal", seal_of(about)) != seal_of(about):
                 raise ValueError("its attributes do not fit their seal")
-            self.config = FeatureConfig.model_validate(about["features"])
+            self.config = FeatureConfig.from_stored(about["features"])
             self.block_clips = int(str(about["block_clips"]))
 
     @classmethod
@@ -88,7 +89,7 @@ class FeatureStore:
             UserError: it was written by another format version.
         """
         location = workspace / NAME
-        found = _format(location)
+        found = stored_format(location, FORMAT)
         if found is None:
             raise NotReadyError(
                 f"{workspace}: no features there yet; `overlap features` makes them"
@@ -112,7 +113,7 @@ class FeatureStore:
         Raises:
             UserError: it holds other features.
         """
-        if _format(workspace / NAME) is None:
+        if stored_format(workspace / NAME, FORMAT) is None:
             return None
         existing = cls.open(workspace, read_only=read_only)
         if existing.config != config:
@@ -313,12 +314,3 @@ class FeatureStore:
         if array.shape[0] != length:
             array.resize((length, *array.shape[1:]))
             del self._arrays[name]
-
-
-def _format(location: Location) -> object:
-    """Format version of a finished store; None where there is none."""
-    about = location / "zarr.json"
-    if not about.exists():
-        return None
-    with corruption_errors(str(about), ANEW):
-        return about.read_json()["attributes"].get("format")
