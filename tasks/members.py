@@ -14,16 +14,11 @@ from prefect.states import Cancelled
 
 from overlap.errors import ClusterError, UnfitWorkerError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import MemberPaths
 from overlap.system.accelerators import shared_by
 from overlap.system.worker_process import run_child
 from overlap.training.placement import record_placement
-from overlap.training.spec import (
-    LOG_FILE,
-    SPEC_FILE,
-    MemberRecord,
-    MemberSpec,
-    load_record,
-)
+from overlap.training.spec import MemberRecord, MemberSpec, load_record
 from tasks.cluster import Cluster, awaited, connect, listen
 from tasks.on_worker import (
     TRAINING_RESOURCE,
@@ -39,15 +34,15 @@ from tasks.workers import trainers, unfit_workers
 
 def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
     """On a worker: make a member complete in a process of its own."""
-    folder, here = spec.folder(workspace), placement()
-    (folder / SPEC_FILE).write_record(spec)
-    with record_placement(folder, here):
+    paths, here = MemberPaths(spec.folder(workspace)), placement()
+    paths.spec.write_record(spec)
+    with record_placement(paths.folder, here):
         run_child(
             "overlap.training.member",
             [str(workspace), spec.fingerprint],
             lambda event: report(topic, event),
             still_wanted(),
-            folder / LOG_FILE,
+            paths.log,
             {**shared_by(places_on_this_worker()), **here.environment()},
         )
 

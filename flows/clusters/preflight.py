@@ -19,6 +19,7 @@ from overlap.config import ClusterConfig, RunConfig
 from overlap.errors import ClusterError
 from overlap.features.memory import feature_worker_bytes
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.system.provenance import software
 from tasks.cluster import Cluster
 from tasks.on_worker import TRAINING_RESOURCE, WorkerProbe, look
@@ -75,7 +76,7 @@ class Work:
 @contextmanager
 def token_in(workspace: Location) -> Iterator[Location]:
     """A file of the workspace that is there for a while, and that only this run knows."""
-    token = workspace / f".seen-{secrets.token_hex(6)}"
+    token = WorkspacePaths(workspace).probe(secrets.token_hex(6))
     token.write_bytes(b"overlap")
     try:
         yield token

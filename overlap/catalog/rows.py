@@ -20,8 +20,8 @@ from overlap.catalog.parquet_checksum import check_footer, sealed_parquet
 from overlap.config import AudioFormat
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 
-FILE = "catalog.parquet"
 LABEL = "label/"
 """Begins the name of a column of labels; the word follows."""
 GROUP_ROWS = 65_536
@@ -134,7 +134,7 @@ def stored_rows(workspace: Location) -> Iterator[StoredRows]:
         NotReadyError: it has no catalogue.
         CorruptError: the catalogue cannot be read.
     """
-    location = workspace / FILE
+    location = WorkspacePaths(workspace).catalog
     if not location.exists():
         raise NotReadyError(
             f"{workspace}: no catalogue there; is this a workspace? "

@@ -21,8 +21,8 @@ from typing import IO
 from overlap.errors import WorkspaceLockedError
 from overlap.io.location import Location
 from overlap.io.storage_errors import storage_errors
+from overlap.io.workspace_paths import WorkspacePaths
 
-LOCK_FILE = ".run.lock"
 RETRY_SECONDS = 1.0
 """How often a run that waits tries again."""
 
@@ -45,7 +45,7 @@ def run_lock(
         WorkspaceLockedError: another run works on it, and `wait` is false.
         StorageError: the workspace cannot be written.
     """
-    path = workspace.local / LOCK_FILE if workspace.local is not None else None
+    path = WorkspacePaths(workspace).run_lock
     if path is None or path in _mine:
         yield
         return

@@ -15,10 +15,11 @@ from overlap.ensemble.registry import read_predictions as read_ensemble
 from overlap.errors import NotReadyError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.metrics.disagreement import spread
 from overlap.metrics.divergence import kl_per_clip
 from overlap.promotion.champion import Promotion, read_aliases
-from overlap.training.spec import MEMBERS, MemberRecord, load_record
+from overlap.training.spec import MemberRecord, load_record
 from overlap.training.spec import read_predictions as read_member
 from overlap.workspace.costs import StageCost, read_costs
 
@@ -107,7 +108,8 @@ def _dueled(promotion: Promotion) -> str | None:
 
 
 def _members(workspace: Location, record: EnsembleRecord) -> tuple[MemberRecord, ...]:
-    found = (load_record(workspace / MEMBERS / name) for name in record.members)
+    paths = WorkspacePaths(workspace)
+    found = (load_record(paths.member(name).folder) for name in record.members)
     return tuple(member for member in found if member is not None)
 
 
@@ -145,9 +147,9 @@ def _held_out(
         return None
     if catalog.key(rows, labels=True) != record.held_out_key:
         return None
-    parts = []
+    parts, paths = [], WorkspacePaths(workspace)
     for member in members:
-        saved = read_member(workspace / MEMBERS / member.fingerprint, member)
+        saved = read_member(paths.member(member.fingerprint).folder, member)
         parts.append((member.spec.fold, saved["held_out_rows"], saved["held_out"]))
     validation = ValidationConfig.model_validate(record.config["validation"])
     together = gather_held_out(catalog, validation, parts)

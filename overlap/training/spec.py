@@ -19,16 +19,9 @@ from overlap.errors import ConfigError, CorruptError, MemberError
 from overlap.features import FeatureStore, Normalisation
 from overlap.io.location import Location
 from overlap.io.records import from_arrays
+from overlap.io.workspace_paths import MemberPaths, WorkspacePaths
 from overlap.training.placement import Placement
 
-MEMBERS = "members"
-SPEC_FILE = "spec.json"
-RECORD_FILE = "member.json"
-MODEL_FILE = "model.keras"
-PREDICTIONS_FILE = "predictions.npz"
-CHECKPOINT_FILE = "checkpoint.npz"
-FAILURES_FILE = "failures.json"
-LOG_FILE = "log.txt"
 REMEDY = "`overlap verify --repair` lets the next run make the member again"
 
 
@@ -69,7 +62,7 @@ class MemberSpec(Section):
 
     def folder(self, workspace: Location) -> Location:
         """Where the member is kept."""
-        return workspace / MEMBERS / self.fingerprint
+        return WorkspacePaths(workspace).member(self.fingerprint).folder
 
 
 class MemberRecord(Section):
@@ -169,7 +162,7 @@ def load_spec(folder: Location) -> MemberSpec | None:
     Raises:
         CorruptError: there is one, but it cannot be read.
     """
-    location = folder / SPEC_FILE
+    location = MemberPaths(folder).spec
     return location.read_record(MemberSpec) if location.exists() else None
 
 
@@ -179,7 +172,7 @@ def load_record(folder: Location) -> MemberRecord | None:
     Raises:
         CorruptError: there is one, but it cannot be read.
     """
-    location = folder / RECORD_FILE
+    location = MemberPaths(folder).record
     if not location.exists():
         return None
     try:
@@ -195,7 +188,8 @@ def records_of(workspace: Location, names: Sequence[str]) -> list[MemberRecord]:
         MemberError: some are not there.
         CorruptError: one cannot be read.
     """
-    records = [load_record(workspace / MEMBERS / name) for name in names]
+    paths = WorkspacePaths(workspace)
+    records = [load_record(paths.member(name).folder) for name in names]
     found = [record for record in records if record is not None]
     if len(found) < len(records):
         raise MemberError(f"{workspace}: {len(records) - len(found)} members are no longer there")
@@ -220,4 +214,5 @@ def read_predictions(folder: Location, record: MemberRecord) -> dict[str, NDArra
     Raises:
         CorruptError: they are gone, or not what was written.
     """
-    return from_arrays(read_kept(folder, record, PREDICTIONS_FILE), f"{folder / PREDICTIONS_FILE}")
+    location = MemberPaths(folder).predictions
+    return from_arrays(read_kept(folder, record, location.name), str(location))

@@ -8,8 +8,7 @@ from pydantic import Field
 from overlap.config import FeatureConfig, Section, fingerprint
 from overlap.errors import CorruptError
 from overlap.io.location import Location
-
-COSTS_FILE = "costs.json"
+from overlap.io.workspace_paths import WorkspacePaths
 
 
 class StageCost(Section):
@@ -43,7 +42,7 @@ class Costs(Section):
 
 def read_costs(workspace: Location, features: FeatureConfig) -> dict[str, StageCost]:
     """What was paid for these features, by stage; nothing where it is not known."""
-    location = workspace / COSTS_FILE
+    location = WorkspacePaths(workspace).costs
     try:
         costs = location.read_record(Costs) if location.exists() else Costs()
     except CorruptError:  # nothing is computed from it
@@ -56,4 +55,4 @@ def add_cost(workspace: Location, features: FeatureConfig, stage: str, cost: Sta
     before = read_costs(workspace, features)
     total = before[stage].plus(cost) if stage in before else cost
     costs = Costs(features=fingerprint(features), stages={**before, stage: total})
-    (workspace / COSTS_FILE).write_record(costs)
+    WorkspacePaths(workspace).costs.write_record(costs)

@@ -9,9 +9,10 @@ from overlap.catalog.build import check_tables
 from overlap.config import RunConfig
 from overlap.features.compute import Backend, backend
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.system.accelerators import usable_bytes
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
-from overlap.training.spec import MEMBERS, load_record
+from overlap.training.spec import load_record
 from overlap.workspace.pending import pending_work
 from overlap.workspace.throughput import calibrate
 
@@ -92,8 +93,8 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
 
 def _member_seconds(config: RunConfig, train: int) -> float | None:
     """Epochs times clips by the speed of earlier members with this network and batch."""
-    members = Location.of(config.workspace) / MEMBERS
-    known = [load_record(members / name) for name in members.folders()]
+    paths = WorkspacePaths(Location.of(config.workspace))
+    known = [load_record(paths.member(name).folder) for name in paths.members.folders()]
     speeds = [
         record.clips_per_second
         for record in known

@@ -9,8 +9,9 @@ from overlap.ensemble.registry import list_ensembles
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import Block, FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import champion
-from overlap.training.spec import MEMBERS, load_record, load_spec
+from overlap.training.spec import load_record, load_spec
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def _blocks(workspace: Location, rows: ClipRows) -> tuple[int, list[Block]]:
 
 
 def _members(workspace: Location) -> list[MemberStatus]:
-    found = [_member(workspace / MEMBERS / name) for name in (workspace / MEMBERS).folders()]
+    paths = WorkspacePaths(workspace)
+    found = [_member(paths.member(name).folder) for name in paths.members.folders()]
     return sorted(found, key=lambda m: (m.seed or 0, m.fold or 0, m.fingerprint))
 
 

@@ -21,7 +21,6 @@ from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.errors import DataError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.compute import warm_up
-from overlap.features.store.store import NAME
 from overlap.io.location import Location
 from overlap.system.peak_memory import peak_memory_mb
 from overlap.system.worker_process import child_reporter, run_child
@@ -104,7 +103,7 @@ def _measure(folder: Path, started: float) -> Calibration:
     if not compute_all():
         raise DataError(f"{job['data']}: none of {len(catalog)} clips that were tried can be used")
     clips, taken = _repeat(compute_all, job["seconds"])
-    written = (file.stat().st_size for file in (folder / "workspace" / NAME).rglob("*")
+    written = (file.stat().st_size for file in Path(store.location.url).rglob("*")
                if file.is_file())  # fmt: skip
     return Calibration(
         start_seconds=start_seconds,

@@ -12,8 +12,9 @@ from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
 from overlap.features.store.layout import SPLITS
 from overlap.io.location import Location
+from overlap.io.workspace_paths import PREDICTIONS_FILE, WorkspacePaths
 from overlap.promotion.champion import champion
-from overlap.training.spec import MEMBERS, PREDICTIONS_FILE, MemberRecord, load_record, test_key
+from overlap.training.spec import MemberRecord, load_record, test_key
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,17 @@ def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int =
         faults += _block_faults(workspace, catalog, store, block, again=block.index in chosen)
     members: dict[str, MemberRecord] = {}
     tests = test_key(catalog)
-    for name in (workspace / MEMBERS).folders():
+    paths = WorkspacePaths(workspace)
+    for name in paths.members.folders():
         try:
-            record = load_record(workspace / MEMBERS / name)
+            record = load_record(paths.member(name).folder)
         except CorruptError as error:
             faults.append(Fault(str(error), member=name))
             continue
         if record is not None:
             members[name] = record
             faults += _member_faults(workspace, record, tests)
-    ensembles = (workspace / registry.ENSEMBLES).folders()
+    ensembles = paths.ensembles.folders()
     for version in ensembles:
         faults += _ensemble_faults(workspace, version, members)
     current = champion(workspace)
@@ -114,7 +116,7 @@ def repair(workspace: Location, faults: tuple[Fault, ...]) -> int:
             store.sync(catalog)
             marked += 1
         if fault.member is not None:
-            (workspace / MEMBERS / fault.member).remove()
+            WorkspacePaths(workspace).member(fault.member).folder.remove()
             marked += 1
     return marked
 
@@ -147,7 +149,7 @@ def _block_faults(
 
 
 def _member_faults(workspace: Location, member: MemberRecord, tests: str) -> list[Fault]:
-    folder, files = workspace / MEMBERS / member.fingerprint, {**member.files}
+    folder, files = WorkspacePaths(workspace).member(member.fingerprint).folder, {**member.files}
     if member.test_key != tests:  # it predicts anew, and writes the record last
         del files[PREDICTIONS_FILE]
     wrong = folder.changed(files)
@@ -158,26 +160,23 @@ def _member_faults(workspace: Location, member: MemberRecord, tests: str) -> lis
 def _ensemble_faults(
     workspace: Location, version: str, members: dict[str, MemberRecord]
 ) -> list[Fault]:
-    folder, where = workspace / registry.ENSEMBLES / version, f"ensemble {version}"
-    stored = folder / registry.RECORD_FILE
-    if not stored.exists():
+    paths, where = WorkspacePaths(workspace), f"ensemble {version}"
+    stored = paths.ensemble(version)
+    if not stored.record.exists():
         return []  # it was never published
     try:
-        ensemble = registry.load_ensemble(stored)
+        ensemble = registry.load_ensemble(stored.record)
     except CorruptError as error:
         return [Fault(str(error))]
-    wrong = folder.changed(ensemble.files)
+    wrong = stored.folder.changed(ensemble.files)
     if wrong:
         return [Fault(f"{where}: {wrong} is not what was written; {registry.AGAIN}")]
     if not set(ensemble.members) <= set(members):
         return [Fault(f"{where}: some of its members are no longer there; it cannot predict")]
     parts = [members[name].files[PREDICTIONS_FILE] for name in ensemble.members]
     if parts == [*ensemble.pooled]:  # else they were trained, or applied to other clips, since
-        tests = [
-            (workspace / MEMBERS / name / PREDICTIONS_FILE).read_arrays()["test"]
-            for name in ensemble.members
-        ]
-        saved = (folder / registry.PREDICTIONS_FILE).read_arrays()["test"]
+        tests = [paths.member(name).predictions.read_arrays()["test"] for name in ensemble.members]
+        saved = stored.predictions.read_arrays()["test"]
         # Logarithms may differ in the last bit between kinds of processor.
         if not np.allclose(ensemble.fitted(np.stack(tests)), saved, rtol=0, atol=1e-12):
             what = f"{where}: is not what its members give; remove it, and {registry.AGAIN}"

@@ -52,9 +52,9 @@ from overlap.features.store.layout import (
 )
 from overlap.io.location import Location
 from overlap.io.storage_errors import storage_errors
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.system.provenance import git_revision, software
 
-NAME = "features.zarr"
 FORMAT = 2
 KEYS_AT_ONCE = 1024
 """Done markers read at once: each is a chunk, and a chunk in flight takes some kB."""
@@ -87,7 +87,7 @@ class FeatureStore:
             NotReadyError: there is none yet.
             UserError: it was written by another format version.
         """
-        location = workspace / NAME
+        location = WorkspacePaths(workspace).features
         found = _format(location)
         if found is None:
             raise NotReadyError(
@@ -112,7 +112,7 @@ class FeatureStore:
         Raises:
             UserError: it holds other features.
         """
-        if _format(workspace / NAME) is None:
+        if _format(WorkspacePaths(workspace).features) is None:
             return None
         existing = cls.open(workspace, read_only=read_only)
         if existing.config != config:
@@ -135,7 +135,7 @@ class FeatureStore:
         existing = cls.find(workspace, config, read_only=False)
         if existing is not None:
             return existing
-        location = workspace / NAME
+        location = WorkspacePaths(workspace).features
         about: dict[str, Any] = {
             "features": config.model_dump(mode="json"),
             "block_clips": store.block_clips,
