@@ -16,6 +16,7 @@ from overlap.io.location import Location
 from overlap.reporting.tables import DRIFT_LEGEND, drift_table
 from overlap.system.energy import Readings, joules_of
 from overlap.workspace.costs import StageCost, add_cost
+from overlap.workspace.workspace import Workspace
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker
 from tasks.progress import note, stage
@@ -45,13 +46,15 @@ class FeatureReport(Section):
 
 @task(name="features", cache_policy=NO_CACHE)
 def extract_features(
-    scheduler: Cluster, workspace: Location, features: FeatureConfig, cut: StoreConfig
+    scheduler: Cluster, workspace: Workspace, features: FeatureConfig, store: StoreConfig
 ) -> FeatureReport:
-    """Compute the blocks that are missing."""
+    """Compute the missing blocks."""
     reason = unsupported_reason(features)
     if reason is not None:
         note(reason)
-    return compute_missing(scheduler, workspace, features, cut)
+    report = compute_missing(scheduler, workspace.location, features, store)
+    workspace.features_changed()
+    return report
 
 
 def compute_missing(
@@ -108,10 +111,10 @@ def compute_missing(
 
 @task(name="drift", cache_policy=NO_CACHE)
 def measure_drift(
-    workspace: Location, other: OtherSet | None, top_db: float
+    workspace: Workspace, other: OtherSet | None, top_db: float
 ) -> tuple[DriftRow, ...]:
     """Compare test with train, and both with another data set, from the stores' counts."""
-    rows = compare(FeatureStore.open(workspace), other, top_db)
+    rows = compare(workspace.store, other, top_db)
     if rows:
         where = f" Other: {other.address}." if other else ""
         create_table_artifact(

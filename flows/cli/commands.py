@@ -1,7 +1,9 @@
 """The commands of `overlap`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -9,10 +11,13 @@ from typer.core import TyperGroup
 from flows.cli import bench, models, service, show
 from flows.cli import data as data_commands
 from flows.cli import workspace as workspace_commands
-from flows.cli.options import Cluster, Json, Verbose, Workspace, run_command
+from flows.cli.options import Cluster, Json, Verbose, WorkspaceOption, run_command
 from flows.service.environment import prepare
 from overlap.config import RunConfig
 from overlap.errors import NotReadyError, UserError
+
+if TYPE_CHECKING:
+    from overlap.workspace.workspace import Workspace
 
 NO_COLOR = "--no-color"
 
@@ -63,22 +68,35 @@ def run(config: RunConfig, as_json: bool) -> None:
 
 def _retrain(config: RunConfig, *, as_json: bool) -> str:
     """Run the main flow and print its result; the address of the submission."""
-    from overlap.catalog import list_data
-    from overlap.features.compare import find_other
+    with _checked(config) as workspace:
+        from flows.cli.console import flow_shown, print_ensemble
+        from flows.retrain import retrain
 
-    list_data(config.data)  # a wrong folder is said at once, before Prefect starts
-    find_other(config)
-    from flows.cli.console import flow_shown, print_ensemble
-    from flows.retrain import retrain
-    from overlap.ensemble.registry import submission_of
-    from overlap.io.location import Location
-
-    with flow_shown():
-        report = retrain(config)
+        with flow_shown():
+            report = retrain(config)
     print_ensemble(
         config.workspace, report.ensemble, report.promotion, report.features, as_json=as_json
     )
-    return submission_of(Location.of(config.workspace), report.ensemble).url
+    return workspace.paths.ensemble(report.ensemble.version).submission.url
+
+
+@contextmanager
+def _checked(config: RunConfig) -> Iterator["Workspace"]:
+    """The workspace of a run, shared with the flow that the block runs.
+
+    Lists the data at once, so that a wrong folder is reported before Prefect starts; the flow
+    uses that listing.
+
+    Raises:
+        UserError: the data, or the workspace to compare with, cannot be used.
+    """
+    from overlap.features.compare import find_other
+    from overlap.workspace.workspace import Workspace
+
+    with Workspace.of(config.workspace).shared() as workspace:
+        workspace.list_data(config.data)
+        find_other(config)
+        yield workspace
 
 
 @app.command()
@@ -110,14 +128,12 @@ def demo(
 @run_command(app)
 def features(config: RunConfig, as_json: bool) -> None:
     """One stage: check the data and compute the features that are missing."""
-    from overlap.features.compare import find_other
+    with _checked(config):
+        from flows.cli.console import OUT, flow_shown, print_drift, print_json, print_next
+        from flows.retrain import features as features_flow
 
-    find_other(config)
-    from flows.cli.console import OUT, flow_shown, print_drift, print_json, print_next
-    from flows.retrain import features as features_flow
-
-    with flow_shown():
-        report = features_flow(config)
+        with flow_shown():
+            report = features_flow(config)
     if as_json:
         print_json(report.model_dump())
         return
@@ -133,12 +149,12 @@ def features(config: RunConfig, as_json: bool) -> None:
 @run_command(app)
 def train(config: RunConfig, as_json: bool) -> None:
     """One stage: train the members that are missing, on features that are complete."""
-    _refuse_changed_data(config)
-    from flows.cli.console import OUT, flow_shown, print_json, print_next
-    from flows.retrain import train as train_flow
+    with _with_features(config):
+        from flows.cli.console import OUT, flow_shown, print_json, print_next
+        from flows.retrain import train as train_flow
 
-    with flow_shown():
-        report = train_flow(config)
+        with flow_shown():
+            report = train_flow(config)
     if as_json:
         trained = [record.model_dump(mode="json") for record in report.trained]
         print_json({"trained": trained, "complete": report.complete, "fewer": report.fewer})
@@ -156,28 +172,39 @@ def train(config: RunConfig, as_json: bool) -> None:
 @run_command(app)
 def pool(config: RunConfig, as_json: bool) -> None:
     """One stage: average, score and publish members that are complete."""
-    _refuse_changed_data(config)
-    from flows.cli.console import flow_shown, predict_next, print_ensemble
-    from flows.retrain import pool as pool_flow
+    with _with_features(config):
+        from flows.cli.console import flow_shown, predict_next, print_ensemble
+        from flows.retrain import pool as pool_flow
 
-    with flow_shown():
-        record, promotion = pool_flow(config)
+        with flow_shown():
+            record, promotion = pool_flow(config)
     print_ensemble(config.workspace, record, promotion, as_json=as_json)
     if not as_json:
         predict_next(config.workspace)
 
 
-def _refuse_changed_data(config: RunConfig) -> None:
-    """A stage on its own works on complete features of the data as it is now."""
-    from overlap.catalog import list_data
-    from overlap.workspace.pending import pending_work
+@contextmanager
+def _with_features(config: RunConfig) -> Iterator[None]:
+    """Share the workspace of a run whose features are complete for the data as it is now.
 
-    pending = pending_work(config, list_data(config.data))
-    if pending.features:
-        raise NotReadyError(
-            f"{config.workspace}: {pending.clips} clips are new or changed and {pending.blocks} "
-            "blocks of features are missing; `overlap features` computes them"
-        )
+    Raises:
+        NotReadyError: clips are new or changed, or blocks of features are missing.
+    """
+    from overlap.workspace.pending import pending_work
+    from overlap.workspace.workspace import Workspace
+
+    with Workspace.of(config.workspace).shared() as workspace:
+        pending = pending_work(config, workspace.list_data(config.data))
+        if pending.features:
+            raise NotReadyError(
+                f"{workspace}: {pending.clips} clips are new or changed and {pending.blocks} "
+                "blocks of features are missing; compute them with `overlap features`",
+                code="features-missing",
+                workspace=str(workspace),
+                clips=pending.clips,
+                blocks=pending.blocks,
+            )
+        yield
 
 
 @app.command()
@@ -188,7 +215,7 @@ def predict(
     model: Annotated[
         str, typer.Option(help="champion, a version, or an ensemble's folder.")
     ] = "champion",
-    workspace: Workspace = "workspace",
+    workspace: WorkspaceOption = "workspace",
     cluster: Cluster = None,
     as_json: Json = False,
     verbose: Verbose = False,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Json, Workspace
+from flows.cli.options import Json, WorkspaceOption
 
 KEEP = 5
 """Versions that `prune` keeps where nothing else is said."""
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 @models.command("list")
-def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> None:
+def list_models(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> None:
     """Published ensembles, oldest first: which is champion, and why the others are not."""
     from flows.cli.console import OUT, predict_next, print_json, print_table
     from overlap.ensemble.registry import list_ensembles
@@ -67,7 +67,7 @@ def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> No
 
 
 @models.command()
-def promote(version: str, workspace: Workspace = "workspace") -> None:
+def promote(version: str, workspace: WorkspaceOption = "workspace") -> None:
     """Make a version the champion."""
     from flows.cli.console import OUT, predict_next
     from overlap.io.location import Location
@@ -79,7 +79,7 @@ def promote(version: str, workspace: Workspace = "workspace") -> None:
 
 
 @models.command()
-def rollback(workspace: Workspace = "workspace") -> None:
+def rollback(workspace: WorkspaceOption = "workspace") -> None:
     """Make the champion before this one champion again."""
     from flows.cli.console import OUT, predict_next
     from overlap.io.location import Location
@@ -98,7 +98,7 @@ def prune(
         typer.Option(min=1, help="How many newest versions stay, and how many former champions."),
     ] = KEEP,
     dry_run: Annotated[bool, typer.Option(help="Only tell what would be removed.")] = False,
-    workspace: Workspace = "workspace",
+    workspace: WorkspaceOption = "workspace",
     as_json: Json = False,
 ) -> None:
     """Remove old versions and their members; never the champion.
@@ -133,7 +133,7 @@ def export(
     kind: Annotated[
         str | None, typer.Option("--format", help="keras or onnx; else as the file's ending says.")
     ] = None,
-    workspace: Workspace = "workspace",
+    workspace: WorkspaceOption = "workspace",
     as_json: Json = False,
 ) -> None:
     """One file from samples to the averaged probabilities, features included.
@@ -158,7 +158,7 @@ def report(
         str, typer.Argument(help="champion, a version, or an ensemble's folder.")
     ] = "champion",
     *,
-    workspace: Workspace = "workspace",
+    workspace: WorkspaceOption = "workspace",
     as_json: Json = False,
 ) -> None:
     """Write the report of an ensemble anew: one HTML file with figures, charts and clips.

@@ -11,7 +11,7 @@ from flows.service.environment import prepare
 from overlap.config import RunConfig
 from overlap.config.loading import checked, gathered
 
-Workspace = Annotated[str, typer.Option(help="Folder or URL that holds all results.")]
+WorkspaceOption = Annotated[str, typer.Option(help="Folder or URL that holds all results.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show the logs of Prefect and Dask.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, Workspace
+from flows.cli.options import Json, WorkspaceOption
 from flows.service.environment import prepare
 from overlap.errors import UserError
 
@@ -37,7 +37,7 @@ def show(
             help="champion, a version, or an ensemble's folder; else the champion if any."
         ),
     ] = None,
-    workspace: Workspace = "workspace",
+    workspace: WorkspaceOption = "workspace",
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, Workspace, run_command
+from flows.cli.options import Json, WorkspaceOption, run_command
 from overlap.config import RunConfig
 from overlap.errors import CorruptError
 
@@ -73,7 +73,7 @@ def plan(config: RunConfig, as_json: bool) -> None:
     print_next("`overlap run` with the same options does it")
 
 
-def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
+def status(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> None:
     """What a workspace holds."""
     from flows.cli.console import predict_next, print_json, print_next, print_table
     from overlap.io.location import Location
@@ -122,7 +122,7 @@ def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
 
 def verify(
     *,
-    workspace: Workspace = "workspace",
+    workspace: WorkspaceOption = "workspace",
     recompute: Annotated[
         int, typer.Option(min=0, help="Blocks to compute again from the sound files.")
     ] = 1,

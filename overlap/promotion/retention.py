@@ -54,19 +54,23 @@ def kept_versions(records: Sequence[EnsembleRecord], aliases: Aliases, keep: int
     return {v for v in there if v == aliases.version} | {*before[:keep], *there[-keep:]}
 
 
-def prune(workspace: Location, keep: int, *, dry_run: bool = False) -> Pruned:
+def prune(
+    workspace: Location, keep: int, *, dry_run: bool = False, catalog: Catalog | None = None
+) -> Pruned:
     """Remove what need not stay.
 
     Args:
         workspace: The workspace; it has a catalogue.
         keep: See `kept_versions`.
         dry_run: Only tell what would be removed.
+        catalog: The catalogue of the workspace; None: it is read.
 
     Raises:
         NotReadyError: there is no catalogue.
         CorruptError: a record cannot be read: nobody knows what it needs.
     """
-    key, records = training_key(Catalog.load(workspace)), list_ensembles(workspace)
+    catalog = Catalog.load(workspace) if catalog is None else catalog
+    key, records = training_key(catalog), list_ensembles(workspace)
 
     def change(aliases: Aliases) -> tuple[Aliases, set[str]]:
         kept = kept_versions(records, aliases, keep)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.catalog import Catalog, Listing, build_catalog, previous_catalog
+from overlap.catalog import Catalog, Listing, build_catalog
 from overlap.catalog.build import named_clips
 from overlap.catalog.rows import REMOVED
 from overlap.config import RunConfig
@@ -13,9 +13,8 @@ from overlap.ensemble.members import look_at_members
 from overlap.ensemble.publish import ensemble_name
 from overlap.ensemble.registry import published as find_published
 from overlap.errors import UserError
-from overlap.features import FeatureStore
-from overlap.io.location import Location
 from overlap.promotion.champion import is_settled
+from overlap.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,17 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
         UserError: the workspace is no folder, cannot be written, or holds features of another
             configuration.
     """
-    workspace = Location.of(config.workspace)
-    workspace.check_writable()
-    if workspace.exists() and not workspace.is_folder():
-        raise UserError(f"{workspace}: is a file; a workspace is a folder, name another")
-    before, wanted = previous_catalog(workspace), config.features.clip_format
-    store = FeatureStore.find(workspace, config.features)
+    workspace = Workspace.of(config.workspace)
+    place = workspace.location
+    place.check_writable()
+    if place.exists() and not place.is_folder():
+        raise UserError(
+            f"{place}: is a file; name a folder as the workspace",
+            code="workspace-is-file",
+            workspace=str(place),
+        )
+    before, wanted = workspace.find_catalog(), config.features.clip_format
+    store = workspace.find_store(config.features)
     clips, members = len(listing.files), config.ensemble.members
     block_clips = store.block_clips if store else config.store.block_clips
     blocks = -(-clips // block_clips)
@@ -85,11 +89,11 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     if missing:
         rows = sum(block.stop - block.start for block in missing)
         return Pending(0, len(missing), blocks, rows, members)
-    found = look_at_members(workspace, config, catalog, store)
+    found = look_at_members(place, config, catalog, store)
     published = None
     if found.enough:
-        there = find_published(workspace, ensemble_name(config, catalog, found, found.complete))
-        published = there.version if there and is_settled(workspace, there.version) else None
+        there = find_published(place, ensemble_name(config, catalog, found, found.complete))
+        published = there.version if there and is_settled(place, there.version) else None
     return Pending(0, 0, blocks, 0, len(found.wanted), published)
 
 

@@ -7,6 +7,7 @@ from overlap.ensemble import registry
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import (
+    CHAMPION_FILE,
     ENSEMBLES_FOLDER,
     MEMBER_FILE,
     MEMBERS_FOLDER,
@@ -117,7 +118,7 @@ def test_a_removal_may_be_cut_off_anywhere(
     champion.promote(workspace, "v1")
     champion.promote(workspace, "v3")
     aliases = read_aliases(workspace).model_copy(update={"earlier": ()})
-    (workspace / champion.CHAMPION_FILE).write_record(aliases)
+    (workspace / CHAMPION_FILE).write_record(aliases)
     left = [steps]
 
     def counted(whole):
