@@ -1,4 +1,4 @@
-"""The features: one Dask job per block that is not done, then how far data sets are apart."""
+"""The tasks that compute features, one Dask job per missing block, and measure drift."""
 
 import time
 from collections.abc import Callable
@@ -24,24 +24,24 @@ from tasks.workers import WorkerPool
 
 
 class FeatureReport(Section):
-    """What a feature stage did."""
+    """The results of a feature stage."""
 
     blocks: int
     """Blocks of the store."""
     written: int
-    """Blocks computed now."""
+    """Blocks that this stage computed."""
     clips: int
-    """Clips computed now."""
+    """Clips that this stage computed."""
     seconds: float
     """Wall time."""
     joules: float | None = None
-    """Energy of the workers' machines meanwhile; None where they do not tell."""
+    """Energy of the workers' machines during the stage; None where it is not measured."""
     busy: float | None = None
-    """Part of the workers' time, from the first job to the last result, spent in blocks."""
+    """Fraction of the workers' time spent on blocks, from the first job to the last result."""
     way: Backend = "kernel"
-    """What computes the features of this configuration."""
+    """Implementation that computed the features."""
     drift: tuple[DriftRow, ...] = ()
-    """How far test clips are from training clips, and both from another data set."""
+    """Drift between test and training clips, and between both and another data set."""
 
 
 @task(name="features", cache_policy=NO_CACHE)
@@ -64,9 +64,9 @@ def compute_missing(
     cut: StoreConfig,
     compute: Callable[[BlockJob], BlockDone] = extract_block,
 ) -> FeatureReport:
-    """Compute the blocks that are missing, whatever computes one.
+    """Compute the missing blocks with any function that computes one.
 
-    Neither the clips nor the jobs are ever in memory together.
+    Clips and jobs are read and created as needed, and never all in memory.
     """
     started = time.perf_counter()
     clips, busy = 0, None
@@ -113,7 +113,7 @@ def compute_missing(
 def measure_drift(
     workspace: Workspace, other: OtherSet | None, top_db: float
 ) -> tuple[DriftRow, ...]:
-    """Compare test with train, and both with another data set, from the stores' counts."""
+    """Compare test with train, and both with another data set, by the stores' histograms."""
     rows = compare(workspace.store, other, top_db)
     if rows:
         where = f" Other: {other.address}." if other else ""

@@ -23,14 +23,14 @@ NO_COLOR = "--no-color"
 
 
 class Commands(TyperGroup):
-    """Typer takes an EOFError for a person who closed the input, and only says "Aborted!"."""
+    """Reports an EOFError as an error; Typer takes it for closed input and prints "Aborted!"."""
 
     def invoke(self, ctx: Any) -> object:  # noqa: ANN401  a class that Typer keeps to itself
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except EOFError as error:  # some process or connection of the work ended
-            raise RuntimeError("the other end is gone") from error
+        except EOFError as error:  # a process or connection of the work ended
+            raise RuntimeError("a process or connection ended unexpectedly") from error
 
 
 app = typer.Typer(
@@ -46,19 +46,22 @@ app = typer.Typer(
 @app.callback()
 def everywhere(
     no_color: Annotated[
-        bool, typer.Option(NO_COLOR, help="No colours, as with NO_COLOR=1; at any place.")
+        bool,
+        typer.Option(
+            NO_COLOR, help="Print without colours, as with NO_COLOR=1; valid at any position."
+        ),
     ] = False,
 ) -> None:
     """From clips of several words spoken at once to an averaged ensemble and its predictions."""
 
 
-# Modules that import Prefect, Dask or Zarr are imported where they are used: Prefect reads the
-# settings of `flows.service.environment` when it is imported, and `overlap --help` stays quick.
+# Modules that import Prefect, Dask or Zarr are imported within the commands: Prefect reads the
+# settings of `flows.service.environment` when it is imported, and `overlap --help` stays fast.
 
 
 @run_command(app)
 def run(config: RunConfig, as_json: bool) -> None:
-    """The whole service: check the data, compute features, train, average, publish."""
+    """Run all stages: check the data, compute features, train, average, publish."""
     _retrain(config, as_json=as_json)
     if not as_json:
         from flows.cli.console import predict_next
@@ -67,7 +70,7 @@ def run(config: RunConfig, as_json: bool) -> None:
 
 
 def _retrain(config: RunConfig, *, as_json: bool) -> str:
-    """Run the main flow and print its result; the address of the submission."""
+    """Run the main flow, print its result, and return the address of the submission."""
     with _checked(config) as workspace:
         from flows.cli.console import flow_shown, print_ensemble
         from flows.retrain import retrain
@@ -101,10 +104,10 @@ def _checked(config: RunConfig) -> Iterator["Workspace"]:
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where data and results go.")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="Folder for data and results.")] = Path("demo"),
     verbose: Verbose = False,
 ) -> None:
-    """Make a small data set with espeak-ng and run the whole service on it."""
+    """Generate a small data set with espeak-ng and run all stages on it."""
     prepare(verbose=verbose)
     from flows.cli.console import bar, predict_next, print_line
     from flows.cli.demo_data import make_data
@@ -120,14 +123,14 @@ def demo(
         print_line(
             "test clips",
             f"KL {judged.kl:.4f}, {beside_trivial(judged.gain)} the trivial prediction, "
-            "on voices that are not in train",
+            "on voices that are not in the training clips",
         )
     predict_next(config.workspace)
 
 
 @run_command(app)
 def features(config: RunConfig, as_json: bool) -> None:
-    """One stage: check the data and compute the features that are missing."""
+    """Run one stage: check the data and compute the missing features."""
     with _checked(config):
         from flows.cli.console import OUT, flow_shown, print_drift, print_json, print_next
         from flows.retrain import features as features_flow
@@ -148,7 +151,7 @@ def features(config: RunConfig, as_json: bool) -> None:
 
 @run_command(app)
 def train(config: RunConfig, as_json: bool) -> None:
-    """One stage: train the members that are missing, on features that are complete."""
+    """Run one stage: train the missing members on complete features."""
     with _with_features(config):
         from flows.cli.console import OUT, flow_shown, print_json, print_next
         from flows.retrain import train as train_flow
@@ -161,7 +164,7 @@ def train(config: RunConfig, as_json: bool) -> None:
         return
     OUT.print(
         f"{len(report.trained)} of {config.ensemble.members} members trained, "
-        f"{report.complete - len(report.trained)} were complete, in {config.workspace}",
+        f"{report.complete - len(report.trained)} were complete already, in {config.workspace}",
         highlight=False,
     )
     if report.fewer:
@@ -171,7 +174,7 @@ def train(config: RunConfig, as_json: bool) -> None:
 
 @run_command(app)
 def pool(config: RunConfig, as_json: bool) -> None:
-    """One stage: average, score and publish members that are complete."""
+    """Run one stage: average, score and publish the complete members."""
     with _with_features(config):
         from flows.cli.console import flow_shown, predict_next, print_ensemble
         from flows.retrain import pool as pool_flow
@@ -222,9 +225,9 @@ def predict(
 ) -> None:
     """Predict new clips with a published ensemble.
 
-    The table has id, one column per word, and `spread`: how far the members are apart over that
-    clip, the mean over members of KL(member || ensemble) in nats. A clip that cannot be used gets
-    the mean prediction and an empty spread.
+    The table has the columns id, one per word, and `spread`: the disagreement of the members about
+    the clip, as the mean over members of KL(member || ensemble) in nats. An unusable clip gets the
+    mean prediction and an empty spread.
     """
     prepare(verbose=verbose)
     from flows.cli.console import OUT, flow_shown, look_next, print_json
@@ -236,7 +239,11 @@ def predict(
     find_ensemble(Location.of(workspace), model)
     list_clips(clips)
     if Location.of(out).is_folder():
-        raise UserError(f"--out {out}: is a folder; name a file in it, such as {out}/preds.csv")
+        raise UserError(
+            f"--out {out}: is a folder; name a file in it, such as {out}/preds.csv",
+            code="out-is-folder",
+            path=out,
+        )
     from flows.predict import predict as predict_flow
 
     with flow_shown():
@@ -244,12 +251,13 @@ def predict(
     if as_json:
         print_json(done.model_dump())
         return
-    known = f", {done.clips - done.computed} of them before" if done.computed < done.clips else ""
+    earlier = done.clips - done.computed
+    known = f", {earlier} of them by an earlier run" if earlier else ""
     OUT.print(f"{done.clips} clips predicted{known}, in {out}", highlight=False, soft_wrap=True)
     if done.imputed:
         named = ", ".join(done.imputed[:5]) + (", …" if len(done.imputed) > 5 else "")
         OUT.print(
-            f"{len(done.imputed)} of them cannot be used and got the mean prediction: {named}",
+            f"{len(done.imputed)} of them are unusable and got the mean prediction: {named}",
             highlight=False,
         )
     look_next(workspace, model)

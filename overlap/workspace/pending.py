@@ -1,4 +1,4 @@
-"""What a run still has to do, told from its files."""
+"""The work that a run still has to do, determined from the workspace's files."""
 
 from dataclasses import dataclass
 
@@ -19,30 +19,30 @@ from overlap.workspace.workspace import Workspace
 
 @dataclass(frozen=True)
 class Pending:
-    """Work that is left."""
+    """Pending work of a run."""
 
     clips: int
-    """Clips that are new or changed since the catalogue was made."""
+    """Clips that are new or changed since the catalogue was written."""
     blocks: int
-    """Blocks of features to compute; fewer where changed files hold the same sound."""
+    """Blocks of features to compute; an upper bound, as changed files may hold the same sound."""
     blocks_in_all: int
-    """Blocks of the finished store."""
+    """Blocks of the complete store."""
     block_rows: int
-    """Rows of the blocks to compute."""
+    """Rows in the blocks to compute."""
     members: int
-    """Members to train, or to apply to new test clips; fewer where they gain too little."""
+    """Members to train, or to apply to new test clips; early stopping may reduce them."""
     published: str | None = None
-    """Version of the ensemble that the run would publish; None where it is not there yet, or has
-    not been considered as champion yet."""
+    """Version of the ensemble that the run would publish; None if it is not published yet, or if
+    the champion has not been decided since."""
 
     @property
     def features(self) -> bool:
-        """Whether features have to be computed."""
+        """Whether features must be computed."""
         return bool(self.clips or self.blocks)
 
     @property
     def anything(self) -> bool:
-        """Whether a run would compute anything; if not, it needs no cluster."""
+        """Whether a run would compute anything; otherwise it needs no cluster."""
         return bool(self.features or self.members)
 
 
@@ -50,8 +50,8 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     """Compare data, configuration and workspace.
 
     Raises:
-        DataError: something is wrong with the tables, as far as it shows without decoding.
-        UserError: the workspace is no folder, cannot be written, or holds features of another
+        DataError: the tables are invalid, as far as this is visible without decoding.
+        UserError: the workspace is not a folder, is read-only, or contains features of another
             configuration.
     """
     workspace = Workspace.of(config.workspace)
@@ -81,7 +81,7 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
             unfinished = [block.index for block in store.missing(before)]
             touched = np.union1d(touched, unfinished).astype(np.int64)
         return Pending(change.clips, len(touched), blocks, int(block_rows[touched].sum()), members)
-    # No file changed, so hardly any is decoded; labels and template may have changed.
+    # No file changed, so few are decoded; labels and template may have changed.
     catalog = build_catalog(listing, wanted, config.checks, before).catalog
     if store is None:
         return Pending(0, blocks, blocks, clips, members)
@@ -99,14 +99,14 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
 
 @dataclass(frozen=True, eq=False)
 class _Change:
-    """What became of the clips of a catalogue."""
+    """Difference between a catalogue and the current data."""
 
     clips: int
-    """Clips that are new, changed or gone."""
+    """Clips that are new, changed or removed."""
     rows: int
-    """Rows of the catalogue that will be made: none is given up."""
+    """Rows of the next catalogue; no row is ever dropped."""
     touched: NDArray[np.int64]
-    """Rows that will hold something else."""
+    """Rows whose content will change."""
 
 
 def _change(listing: Listing, before: Catalog) -> _Change:

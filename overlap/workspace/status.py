@@ -1,4 +1,4 @@
-"""What a workspace holds, read from its files."""
+"""The status of a workspace, read from its files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from overlap.training.spec import load_record, load_spec
 
 @dataclass(frozen=True)
 class MemberStatus:
-    """One member's folder."""
+    """Status of one member's folder."""
 
     fingerprint: str
     state: Literal["complete", "begun", "damaged"]
     seed: int | None
-    """None where it cannot be read."""
+    """None if it cannot be read."""
     fold: int | None
     held_out_kl: float | None
     clips_per_second: float | None
@@ -29,7 +29,7 @@ class MemberStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """What a workspace holds."""
+    """Status of a workspace."""
 
     workspace: str
     data: str
@@ -40,9 +40,9 @@ class Status:
     """Blocks of the feature store."""
     blocks_done: int
     blocks_missing: tuple[tuple[int, int], ...]
-    """First and last number of each run of blocks that are missing."""
+    """First and last number of each run of missing blocks."""
     clips_missing: int
-    """Clips of the missing blocks."""
+    """Clips in the missing blocks."""
     members: tuple[MemberStatus, ...]
     ensembles: tuple[dict[str, Any], ...]
     """Version, members, KL and trivial KL of each published ensemble."""
@@ -50,10 +50,10 @@ class Status:
 
 
 def read_status(workspace: Location) -> Status:
-    """Look at a workspace; nothing is changed.
+    """Read the status of a workspace; nothing is modified.
 
     Raises:
-        NotReadyError: there is no catalogue in it.
+        NotReadyError: the workspace has no catalogue.
     """
     with stored_rows(workspace) as rows:
         blocks, missing = _blocks(workspace, rows)
@@ -82,7 +82,7 @@ def read_status(workspace: Location) -> Status:
 
 
 def runs(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """First and last of each run of consecutive numbers.
+    """Return the first and last of each run of consecutive numbers.
 
     Examples:
         >>> runs([3, 4, 5, 12])
@@ -98,7 +98,7 @@ def runs(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 
 def _blocks(workspace: Location, rows: ClipRows) -> tuple[int, list[Block]]:
-    """How many blocks there are, and those that are missing; none without a store."""
+    """Return the number of blocks, and the missing ones; none without a store."""
     try:
         store = FeatureStore.open(workspace)
     except NotReadyError:
