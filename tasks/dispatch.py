@@ -1,4 +1,4 @@
-"""Which members are submitted when: all at once, or one after the other while they are wanted."""
+"""Submission of training jobs: all at once, or as slots become free while they are wanted."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ from tasks.workers import training_slots
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 SLOT_CHECK_SECONDS = 5.0
-"""How often it is looked whether a training worker has come."""
+"""Interval at which the number of training slots is read."""
 
 
 def dispatched(
@@ -22,15 +22,15 @@ def dispatched(
     jobs: Sequence[Job],
     wanted: Callable[[Job], bool] | None = None,
 ) -> Iterator[tuple[Job, PrefectFuture[Result]]]:
-    """Submit training jobs, and give each back with its future as it ends.
+    """Submit training jobs, and yield each with its future when it ends.
 
     Args:
         scheduler: The cluster.
         submit: Starts a job.
-        jobs: In the order in which they are to be started.
-        wanted: BackfillJob when a training worker is free for a job, after what has ended was dealt
-            with; a job that is not wanted is left out. None: all are submitted at once, and
-            wait for workers in the cluster.
+        jobs: The jobs in their order of submission.
+        wanted: Called when a slot is free for a job, after the caller has handled the ended jobs;
+            a job that is not wanted is skipped. None: all jobs are submitted at once, and wait
+            for workers in the cluster.
     """
     with ExitStack() as stack:
         room: Callable[[], int] = lambda: len(jobs)  # noqa: E731
@@ -46,7 +46,7 @@ def in_window(
     room: Callable[[], int],
     wanted: Callable[[Job], bool],
 ) -> Iterator[tuple[Job, PrefectFuture[Result]]]:
-    """As `dispatched`, with at most `room()` jobs at a time; more when it grows."""
+    """As `dispatched`, with at most `room()` jobs at a time, read again before each submission."""
     ended: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
     running: dict[PrefectFuture[Any], Job] = {}
     waiting = list(reversed(jobs))

@@ -122,7 +122,7 @@ class _Window(Generic[Job, Result]):
 
     def _leave_out(self, unfit: dict[str, str]) -> None:
         for address in sorted(unfit.keys() - self._places.unfit.keys()):
-            note(f"a worker that came later gets no work: {address}: {unfit[address]}")
+            note(f"a worker that joined later is unfit: {address}: {unfit[address]}")
         self._places.leave_out(unfit)
 
     def _move_lost_jobs(self) -> None:

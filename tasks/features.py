@@ -1,4 +1,4 @@
-"""The features: one Dask job per block that is not done, then how far data sets are apart."""
+"""The tasks that compute features, one Dask job per missing block, and measure drift."""
 
 import time
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from overlap.io.location import Location
 from overlap.reporting.tables import DRIFT_LEGEND, drift_table
 from overlap.system.energy import Readings, joules_of
 from overlap.workspace.costs import StageCost, add_cost
+from overlap.workspace.workspace import Workspace
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker
 from tasks.progress import note, stage
@@ -25,35 +26,37 @@ from tasks.workers import WorkerPool
 
 @dataclass(frozen=True)
 class FeatureReport:
-    """What a feature stage did."""
+    """The results of a feature stage."""
 
     blocks: int
     """Blocks of the store."""
     written: int
-    """Blocks computed now."""
+    """Blocks that this stage computed."""
     clips: int
-    """Clips computed now."""
+    """Clips that this stage computed."""
     seconds: float
     """Wall time."""
     joules: float | None = None
-    """Energy of the workers' machines meanwhile; None where they do not tell."""
+    """Energy of the workers' machines during the stage; None where it is not measured."""
     busy: float | None = None
-    """Part of the workers' time, from the first job to the last result, spent in blocks."""
+    """Fraction of the workers' time spent on blocks, from the first job to the last result."""
     way: Backend = "kernel"
-    """What computes the features of this configuration."""
+    """Implementation that computed the features."""
     drift: tuple[DriftRow, ...] = ()
-    """How far test clips are from training clips, and both from another data set."""
+    """Drift between test and training clips, and between both and another data set."""
 
 
 @task(name="features", cache_policy=NO_CACHE)
 def extract_features(
-    scheduler: Cluster, workspace: Location, features: FeatureConfig, cut: StoreConfig
+    scheduler: Cluster, workspace: Workspace, features: FeatureConfig, store: StoreConfig
 ) -> FeatureReport:
-    """Compute the blocks that are missing."""
+    """Compute the missing blocks."""
     reason = unsupported_reason(features)
     if reason is not None:
         note(reason)
-    return compute_missing(scheduler, workspace, features, cut)
+    report = compute_missing(scheduler, workspace.location, features, store)
+    workspace.features_changed()
+    return report
 
 
 def compute_missing(
@@ -63,9 +66,9 @@ def compute_missing(
     cut: StoreConfig,
     compute: Callable[[BlockJob], BlockDone] = extract_block,
 ) -> FeatureReport:
-    """Compute the blocks that are missing, whatever computes one.
+    """Compute the missing blocks with any function that computes one.
 
-    Neither the clips nor the jobs are ever in memory together.
+    Clips and jobs are read and created as needed, and never all in memory.
     """
     started = time.perf_counter()
     clips, busy = 0, None
@@ -110,10 +113,10 @@ def compute_missing(
 
 @task(name="drift", cache_policy=NO_CACHE)
 def measure_drift(
-    workspace: Location, other: OtherSet | None, top_db: float
+    workspace: Workspace, other: OtherSet | None, top_db: float
 ) -> tuple[DriftRow, ...]:
-    """Compare test with train, and both with another data set, from the stores' counts."""
-    rows = compare(FeatureStore.open(workspace), other, top_db)
+    """Compare test with train, and both with another data set, by the stores' histograms."""
+    rows = compare(workspace.store, other, top_db)
     if rows:
         where = f" Other: {other.address}." if other else ""
         create_table_artifact(

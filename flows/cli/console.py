@@ -1,4 +1,4 @@
-"""What a person reads in the terminal: tables, and one clear message for an error."""
+"""Terminal output of the commands: tables, named values, progress."""
 
 import json
 import shlex
@@ -16,36 +16,36 @@ from overlap.ensemble import registry
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
-from overlap.formatting import format_bytes
+from overlap.io.formatting import format_bytes
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion, read_aliases
 from overlap.reporting.tables import DRIFT_LEGEND, beside_trivial, drift_table, kl_table
 
-if TYPE_CHECKING:  # it brings Prefect, which a command that only looks has no use for
+if TYPE_CHECKING:  # imports Prefect, which read-only commands do not need
     from tasks.features import FeatureReport
 
 OUT = Console(markup=False, emoji=False)
 ERR = Console(stderr=True, markup=False, emoji=False)
-"""What is printed names files and words: in them `[/b]` is no markup, and `:x:` no emoji."""
+"""Without markup and emoji: file names and words may contain `[/b]` or `:x:`."""
 
 
 def print_json(content: object) -> None:
-    """One JSON object on standard output."""
+    """Print one JSON object on standard output."""
     sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
 
 
 def print_line(name: str, value: object) -> None:
-    """A named value on a line of its own, however long: it is copied from there."""
+    """Print a named value on one line of any length, so that it can be copied."""
     OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True)
 
 
 def print_next(what: str) -> None:
-    """The last line of a command: what to do next."""
+    """Print the suggested next step, as the last line of a command."""
     print_line("next", what)
 
 
 def predict_next(workspace: str) -> None:
-    """Where ensembles are published: the champion is there to predict, or a person chooses one."""
+    """Suggest to predict with the champion, or to promote an ensemble if there is none."""
     place = Location.of(workspace)
     if read_aliases(place).version:
         print_next(in_workspace("predict CLIPS --out preds.csv", workspace))
@@ -55,13 +55,13 @@ def predict_next(workspace: str) -> None:
 
 
 def look_next(workspace: str, model: str) -> None:
-    """After predictions: one clip can be looked at, with what the same ensemble says of it."""
+    """Suggest to draw one of the predicted clips with the same ensemble."""
     named = "" if model == "champion" else f" --model {shlex.quote(model)}"
     print_next(f"{in_workspace('show CLIP' + named, workspace)} draws one of them")
 
 
 def in_workspace(command: str, workspace: object) -> str:
-    """A command about a workspace, as it is typed.
+    """Return a command line with the workspace as an option.
 
     Examples:
         >>> in_workspace("predict CLIPS", "my work")
@@ -73,9 +73,9 @@ def in_workspace(command: str, workspace: object) -> str:
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, whole: int = 0
 ) -> None:
-    """A table; columns after the first are right-aligned, but one of bars without a name.
+    """Print a table; columns after the first are right-aligned, except unnamed columns of bars.
 
-    The first `whole` columns are not cut or wrapped in a narrow terminal: people copy from them.
+    The first `whole` columns are never wrapped, so that they can be copied from a narrow terminal.
     """
     table = Table(title=title, title_justify="left", title_style="bold", show_header=any(columns))
     for index, column in enumerate(columns):
@@ -89,7 +89,7 @@ def print_table(
 
 
 def bars(values: Sequence[float], width: int = 16) -> list[str]:
-    """A bar per value, the largest `width` characters long.
+    """Return a bar for each value, the largest `width` characters long.
 
     Examples:
         >>> bars([1, 2, 0.1], 4)
@@ -108,7 +108,7 @@ def print_ensemble(
     *,
     as_json: bool,
 ) -> None:
-    """The end of a run: the tables, where things are, and what became of the champion."""
+    """Print the result of a run: tables, addresses, and the decision about the champion."""
     place = Location.of(workspace)
     if as_json:
         content = record.model_dump(mode="json") | {"promotion": promotion.model_dump(mode="json")}
@@ -123,7 +123,7 @@ def print_ensemble(
         beside = beside_trivial(record.gain)
         OUT.print(f"The ensemble is {beside} the trivial prediction.", highlight=False)
         if record.gain <= 0:
-            OUT.print("It learned too little: give it more training.epochs, or more clips.")
+            OUT.print("It has learned too little: raise training.epochs, or add clips.")
     lines = [("workspace", str(place)), ("ensemble", record.version), ("pool", str(record.fitted))]
     if record.choice:
         lines.append(("", record.choice.reason))
@@ -145,7 +145,7 @@ def print_ensemble(
 
 
 def print_drift(rows: Sequence[DriftRow]) -> None:
-    """How far data sets are apart; nothing where there is nothing to compare."""
+    """Print the drift between data sets; nothing without rows."""
     if not rows:
         return
     table = drift_table(rows)
@@ -156,7 +156,7 @@ def print_drift(rows: Sequence[DriftRow]) -> None:
 
 
 def print_export(done: Exported) -> None:
-    """What was exported, how far it is from the pipeline, and how it is opened."""
+    """Print the exported file, its difference from the pipeline, and how to load it."""
     if done.difference is None:
         checked = "not compared with the pipeline: onnxruntime is not installed"
     else:
@@ -174,7 +174,7 @@ def print_export(done: Exported) -> None:
 
 @contextmanager
 def flow_shown() -> Iterator[None]:
-    """Around a flow of the command line: its server is started, its progress is shown."""
+    """Start the Prefect server, and show the progress of the flow within the block."""
     from flows.service.servers import start_embedded_server
     from tasks.progress import TERMINAL
 
@@ -185,7 +185,7 @@ def flow_shown() -> Iterator[None]:
 
 @contextmanager
 def bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for work in this process; yields what takes done and total."""
+    """Show a progress bar; yields a function that takes the done and total amounts."""
     with Progress(console=ERR, disable=not ERR.is_terminal) as progress:
         row = progress.add_task(name, total=None)
         yield lambda done, total: progress.update(row, completed=done, total=total)

@@ -26,8 +26,8 @@ from overlap.catalog.inspection import load_clip
 from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.features import FeatureStore, block_jobs, extract_block
 from overlap.features.reference import reference_features
-from overlap.features.store.store import NAME
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 
 LOOP_CLIPS = 64
 WORKERS = (1, 2)
@@ -92,7 +92,7 @@ def bench_end_to_end(
                 speeds.append(_loop(some, config))
             loop.append(float(np.mean(speeds)))
         error = _error(catalog, made)
-        chunks = (Path(made_here) / "workspace" / NAME / "mel").rglob("*")
+        chunks = Path((WorkspacePaths(workspace).features / "mel").url).rglob("*")
         stored = sum(chunk.stat().st_size for chunk in chunks if chunk.is_file())
     one = np.array([m.clips_per_second for m in measured[1]])
     return [

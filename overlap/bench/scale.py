@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from overlap.catalog import stored_rows
-from overlap.catalog.rows import FILE, GROUP_ROWS, LABEL, OK, write_rows
+from overlap.catalog.rows import GROUP_ROWS, LABEL, OK, write_rows
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore
 from overlap.features.statistics import CODES
 from overlap.features.store.layout import KEY_BYTES, SPLITS
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.system.memory import peak_memory_mb
 
 WORDS = ("bed", "bird", "cat", "dog", "down", "eight")
@@ -85,7 +86,7 @@ class Phases:
 def write_catalogue(workspace: Location, clips: int) -> None:
     """Write a catalogue of clips that do not exist, a row group at a time."""
     about = {"data": "/data", "rate_hz": "16000", "samples": "16000"}
-    write_rows(workspace / FILE, _frames(clips), about)
+    write_rows(WorkspacePaths(workspace).catalog, _frames(clips), about)
 
 
 def mark_block(job: BlockJob) -> BlockDone:
@@ -129,7 +130,7 @@ def drive(
             clips=len(rows),
             blocks=blocks,
             blocks_missing=len(store.missing(rows)),
-            catalogue_mb=next(f.size for f in workspace.files() if f.name == FILE) / 1e6,
+            catalogue_mb=WorkspacePaths(workspace).catalog.size() / 1e6,
             phases=tuple(phases.done),
         )
 

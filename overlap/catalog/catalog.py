@@ -13,7 +13,6 @@ from overlap.catalog.inspection import DIGEST
 from overlap.catalog.listing import Split
 from overlap.catalog.rows import (
     COLUMNS,
-    FILE,
     FORMAT,
     GROUP_ROWS,
     LABEL,
@@ -27,8 +26,7 @@ from overlap.catalog.rows import (
 )
 from overlap.config import AudioFormat
 from overlap.io.location import Location
-
-QUARANTINE_FILE = "quarantine.parquet"
+from overlap.io.workspace_paths import WorkspacePaths
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +100,9 @@ class Catalog(ClipRows):
         bad = self.clips.loc[
             self.clips["state"] == QUARANTINED, ["split", "clip_id", "file", "reason"]
         ]
-        write_rows(workspace / QUARANTINE_FILE, [bad], {})
-        write_rows(workspace / FILE, self._with_labels(), about)
+        paths = WorkspacePaths(workspace)
+        write_rows(paths.quarantine, [bad], {})
+        write_rows(paths.catalog, self._with_labels(), about)
 
     def _with_labels(self) -> Iterator[pd.DataFrame]:
         """All that is known, a row group at a time; one without rows when there are no clips."""
@@ -137,7 +136,7 @@ class Catalog(ClipRows):
 
 def previous_catalog(workspace: Location) -> Catalog | None:
     """The catalogue of an earlier run, if there was one."""
-    return Catalog.load(workspace) if (workspace / FILE).exists() else None
+    return Catalog.load(workspace) if WorkspacePaths(workspace).catalog.exists() else None
 
 
 def in_order(ids: Sequence[str]) -> NDArray[np.int64]:

@@ -12,8 +12,8 @@ from xxhash import xxh3_128_hexdigest
 from overlap.audio.decode import Clip, decode, most_bytes
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
-from overlap.formatting import format_bytes
 from overlap.io.bulk_read import Read, TooLargeError
+from overlap.io.formatting import format_bytes
 from overlap.io.location import Location
 from overlap.system.prefetch import Prefetcher
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from overlap.catalog.problems import Problems
 from overlap.catalog.spreadsheet_formulas import is_formula
-from overlap.formatting import format_bytes
+from overlap.io.formatting import format_bytes
 from overlap.io.location import Location
 
 ROW_SUM_TOLERANCE = 1e-3

@@ -21,8 +21,8 @@ from overlap.config import AudioFormat
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
 from overlap.io.records import check_format
+from overlap.io.workspace_paths import WorkspacePaths
 
-FILE = "catalog.parquet"
 FORMAT = 1
 """Format version of the catalogue; a file without one has version 1."""
 LABEL = "label/"
@@ -140,7 +140,7 @@ def stored_rows(workspace: Location) -> Iterator[StoredRows]:
         NotReadyError: it has no catalogue.
         CorruptError: the catalogue cannot be read.
     """
-    location = workspace / FILE
+    location = WorkspacePaths(workspace).catalog
     if not location.exists():
         raise NotReadyError(
             f"{workspace}: no catalogue there; is this a workspace? "

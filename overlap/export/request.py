@@ -9,12 +9,11 @@ from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
-from overlap.ensemble.registry import RECORD_FILE, folder_of
 from overlap.errors import ChildError, MemberError, UserError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import find_ensemble
 from overlap.system.worker_process import run_child
-from overlap.training.spec import MEMBERS, MODEL_FILE
 
 Kind = Literal["keras", "onnx"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -85,16 +84,17 @@ def export_ensemble(workspace: Location, name: str, out: Location, kind: Kind) -
             "ONNX needs packages that are not installed: in the project's folder, "
             "`.venv/bin/uv pip install --python .venv -e '.[onnx]'`; or export to .keras"
         )
-    lost = [m for m in record.members if not (owner / MEMBERS / m / MODEL_FILE).exists()]
+    paths = WorkspacePaths(owner)
+    lost = [m for m in record.members if not paths.member(m).model.exists()]
     if lost:
         raise MemberError(
             f"{owner}: networks of ensemble {record.version} are no longer there: "
             f"{', '.join(lost)}; `overlap run` with its configuration trains them again"
         )
     said: dict[str, Any] = {}
-    folder = folder_of(owner, record)
+    stored = paths.ensemble(record.version).record
     try:
-        run_child("overlap.export.write", [str(folder / RECORD_FILE), kind, str(out)], said.update)
+        run_child("overlap.export.write", [str(stored), kind, str(out)], said.update)
     except ChildError as error:
         raise MemberError(f"ensemble {record.version} cannot be exported: {error}") from None
     return Exported(record.version, kind, str(out), said["bytes"], said["difference"])

@@ -10,8 +10,9 @@ from overlap.config import Resolution, RunConfig
 from overlap.errors import NotReadyError, UserError
 from overlap.features.drift import Drift, drift
 from overlap.features.store.layout import SPLITS
-from overlap.features.store.store import NAME, FeatureStore
+from overlap.features.store.store import FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import FEATURES_FOLDER, WorkspacePaths
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,8 @@ def find_other(config: RunConfig) -> FeatureStore | None:
     if config.checks.compare_with is None:
         return None
     place = Location.of(config.checks.compare_with)
-    workspace = place.parent if place.name == NAME else place
+    in_store = place.name == FEATURES_FOLDER
+    workspace = WorkspacePaths.of_features(place).root if in_store else place
     if workspace == Location.of(config.workspace):
         raise UserError(f"{place}: cannot be compared with itself; name another workspace")
     try:
@@ -88,7 +90,7 @@ def read_other(config: RunConfig) -> OtherSet | None:
     store = find_other(config)
     if store is None:
         return None
-    workspace, counts = store.location.parent, store.histogram()
+    workspace, counts = WorkspacePaths.of_features(store.location).root, store.histogram()
     if not counts.any():
         raise NotReadyError(f"{workspace}: the features there are of no clips")
     return OtherSet(workspace.url, counts)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from errno import EFBIG
 from typing import Any
 
-from overlap.formatting import format_bytes
+from overlap.io.formatting import format_bytes
 
 Read = bytes | OSError
 """The content of a file, or why there is none."""

@@ -20,11 +20,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from overlap.errors import WorkspaceLockedError
 from overlap.io.storage_errors import storage_errors
+from overlap.io.workspace_paths import WorkspacePaths
 
 if TYPE_CHECKING:  # it imports Zarr, which a process that only compiles does not need
     from overlap.io.location import Location
 
-LOCK_FILE = ".run.lock"
 RETRY_SECONDS = 1.0
 """Time between attempts to acquire the run lock."""
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
@@ -67,7 +67,7 @@ def run_lock(
         WorkspaceLockedError: another run holds the lock, and `wait` is false.
         StorageError: the workspace cannot be written.
     """
-    path = workspace.local / LOCK_FILE if workspace.local is not None else None
+    path = WorkspacePaths(workspace).run_lock
     if path is None or path in _held:
         yield
         return

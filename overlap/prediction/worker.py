@@ -17,6 +17,7 @@ from overlap.audio.decode import Clip
 from overlap.ensemble.registry import load_ensemble
 from overlap.errors import AudioError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import EnsemblePaths
 from overlap.metrics.disagreement import spread
 from overlap.prediction.batches import Batch, OnDecoded, batches
 from overlap.prediction.jobs import PredictionChunk, PredictionJob
@@ -97,7 +98,7 @@ def _members_shares(networks: Sequence[keras.Model], batch: Batch) -> NDArray[np
 def apply_ensemble(job: PredictionJob, emit: Emit) -> None:
     """Do a job: what it finds is written last, as a whole."""
     location = Location(job.ensemble)
-    record, owner = load_ensemble(location), location.parent.parent.parent
+    record, owner = load_ensemble(location), EnsemblePaths.of_record(location).workspace
     members = records_of(owner, job.members)
     networks = load_networks(owner, members)
     found = predict_files(job, networks, job.pool, len(record.words), emit)

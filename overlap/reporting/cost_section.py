@@ -1,6 +1,6 @@
 """What an ensemble cost: time and energy of its stages and members."""
 
-from overlap.formatting import format_bytes, format_duration
+from overlap.io.formatting import format_bytes, format_duration
 from overlap.reporting.html import Rows, Tile
 from overlap.reporting.report_data import ReportData
 from overlap.system.energy import watt_hours

@@ -15,12 +15,14 @@ from overlap.ensemble.registry import read_predictions as read_ensemble
 from overlap.errors import NotReadyError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.metrics.disagreement import spread
 from overlap.metrics.divergence import kl_per_clip
-from overlap.promotion.champion import Promotion, read_aliases
-from overlap.training.spec import MEMBERS, MemberRecord, load_record
+from overlap.promotion.champion import Promotion
+from overlap.training.spec import MemberRecord, load_record
 from overlap.training.spec import read_predictions as read_member
 from overlap.workspace.costs import StageCost, read_costs
+from overlap.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,8 @@ def gather_facts(workspace: Location, record: EnsembleRecord) -> ReportData:
         NotReadyError: the workspace has no catalogue.
         CorruptError: a file of it cannot be read.
     """
-    catalog, aliases = Catalog.load(workspace), read_aliases(workspace)
+    opened = Workspace.of(workspace)
+    catalog, aliases = opened.catalog, opened.aliases()
     members = _members(workspace, record)
     promotion = aliases.decision(record.version)
     before = (promotion.instead_of or _dueled(promotion)) if promotion else None
@@ -96,7 +99,7 @@ def gather_facts(workspace: Location, record: EnsembleRecord) -> ReportData:
         promotion=promotion,
         champion_member=_first_member(workspace, before or aliases.version, record),
         catalog=catalog,
-        store=_store(workspace, catalog),
+        store=_store(opened),
         costs=_costs(workspace, record),
         held_out=_held_out(workspace, record, catalog, members),
     )
@@ -107,7 +110,8 @@ def _dueled(promotion: Promotion) -> str | None:
 
 
 def _members(workspace: Location, record: EnsembleRecord) -> tuple[MemberRecord, ...]:
-    found = (load_record(workspace / MEMBERS / name) for name in record.members)
+    paths = WorkspacePaths(workspace)
+    found = (load_record(paths.member(name).folder) for name in record.members)
     return tuple(member for member in found if member is not None)
 
 
@@ -125,12 +129,12 @@ def _costs(workspace: Location, record: EnsembleRecord) -> dict[str, StageCost]:
     return read_costs(workspace, FeatureConfig.from_stored(record.config["features"]))
 
 
-def _store(workspace: Location, catalog: Catalog) -> FeatureStore | None:
+def _store(workspace: Workspace) -> FeatureStore | None:
     try:
-        store = FeatureStore.open(workspace)
+        store = workspace.store
     except NotReadyError:
         return None
-    return None if store.missing(catalog) else store
+    return None if store.missing(workspace.catalog) else store
 
 
 def _held_out(
@@ -145,9 +149,9 @@ def _held_out(
         return None
     if catalog.key(rows, labels=True) != record.held_out_key:
         return None
-    parts = []
+    parts, paths = [], WorkspacePaths(workspace)
     for member in members:
-        saved = read_member(workspace / MEMBERS / member.fingerprint, member)
+        saved = read_member(paths.member(member.fingerprint).folder, member)
         parts.append((member.spec.fold, saved["held_out_rows"], saved["held_out"]))
     validation = ValidationConfig.from_stored(record.config["validation"])
     together = gather_held_out(catalog, validation, parts)

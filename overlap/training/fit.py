@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from overlap.errors import CorruptError, DivergedError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import MemberPaths
 from overlap.metrics.divergence import kl
 from overlap.system.energy import energy_joules
 from overlap.training.feed.batches import Batch, TrainingData
@@ -25,7 +26,6 @@ from overlap.training.feed.keras_input import keras_input
 from overlap.training.feed.passes import PassPrefetcher
 from overlap.training.feed.sources import Source
 from overlap.training.learner import Learner
-from overlap.training.spec import CHECKPOINT_FILE
 
 Emit = Callable[[Mapping[str, Any]], None]
 PREDICT_BATCH = 256
@@ -72,7 +72,7 @@ def train(
         DivergedError: weights are no longer finite, or nothing is learned.
     """
     training = data.training
-    progress, kept = _restore(learner, folder / CHECKPOINT_FILE, emit)
+    progress, kept = _restore(learner, MemberPaths(folder).checkpoint, emit)
     ahead = PassPrefetcher(data.epoch, range(len(progress.history), training.epochs))
     try:
         for epoch in range(len(progress.history), training.epochs):
@@ -91,7 +91,7 @@ def train(
                 progress.kept_epoch = epoch + 1
                 kept = learner.network.get_weights()
             progress.history.append(entry)
-            _save(learner, progress, kept, folder / CHECKPOINT_FILE)
+            _save(learner, progress, kept, MemberPaths(folder).checkpoint)
             emit(_event(progress, data))
     finally:
         ahead.close()

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 
 from overlap.io.location import Location
 from overlap.io.records import Record
+from overlap.io.workspace_paths import MemberPaths
 
-PLACEMENTS = "placements"
-"""Folder of a member, with a file per worker that had it and per attempt."""
 GIVEN = "OVERLAP_PLACEMENT"
 """Environment variable: tells the process that trains where it is."""
 
@@ -43,7 +42,7 @@ class Placement(Record):
 def record_placement(folder: Location, placement: Placement) -> Iterator[None]:
     """Keep a record of the worker beside the member while it has it, and of the end."""
     begun = f"{placement.started:%Y%m%dT%H%M%S%f}"
-    file = folder / PLACEMENTS / f"{begun}-{placement.process}.json"
+    file = MemberPaths(folder).placements / f"{begun}-{placement.process}.json"
     file.write_record(placement)
     fault = None
     try:
@@ -66,7 +65,7 @@ def placement_here() -> Placement | None:
 
 def placement_files(folder: Location) -> list[Location]:
     """Return the records of the workers that had a member, in the order of their start."""
-    kept = folder / PLACEMENTS
+    kept = MemberPaths(folder).placements
     if not kept.is_folder():
         return []
     names = sorted(entry.name for entry in kept.files() if entry.name.endswith(".json"))

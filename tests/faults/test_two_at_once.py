@@ -14,7 +14,8 @@ import pytest
 
 from overlap.errors import WorkspaceLockedError
 from overlap.io.location import Location
-from overlap.io.locks import LOCK_FILE, run_lock
+from overlap.io.locks import run_lock
+from overlap.io.workspace_paths import LOCK_FILE
 from support.errors import printed_code, raises
 from support.process_fixtures import submission
 from support.processes import OVERLAP

@@ -12,7 +12,8 @@ from overlap.config import RunConfig
 from overlap.ensemble import registry
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.training.spec import CHECKPOINT_FILE, plan_members
+from overlap.io.workspace_paths import CHECKPOINT_FILE
+from overlap.training.spec import plan_members
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 

@@ -19,18 +19,10 @@ from overlap.config import RunConfig
 from overlap.errors import ChildError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import LOG_FILE, MODEL_FILE, PREDICTIONS_FILE, SPEC_FILE
 from overlap.metrics.divergence import kl
 from overlap.system.worker_process import run_child
-from overlap.training.spec import (
-    LOG_FILE,
-    MODEL_FILE,
-    PREDICTIONS_FILE,
-    SPEC_FILE,
-    MemberRecord,
-    MemberSpec,
-    load_record,
-    plan_members,
-)
+from overlap.training.spec import MemberRecord, MemberSpec, load_record, plan_members
 from support.run_steps import Finished, computed
 
 Ready = tuple[Catalog, FeatureStore]

@@ -17,8 +17,9 @@ from overlap.features import FeatureStore
 from overlap.io import atomic_update
 from overlap.io.location import Location
 from overlap.io.records import from_record
+from overlap.io.workspace_paths import CHAMPION_FILE
 from overlap.promotion import champion
-from overlap.promotion.champion import CHAMPION_FILE, Aliases, read_aliases
+from overlap.promotion.champion import Aliases, read_aliases
 from support.errors import raises
 from support.processes import object_store
 from support.run_steps import publish_record, published

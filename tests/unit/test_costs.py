@@ -6,10 +6,11 @@ import pytest
 
 from overlap.config import FeatureConfig, RunConfig
 from overlap.io.location import Location
+from overlap.io.workspace_paths import COSTS_FILE
 from overlap.reporting.cost_section import stages_table
 from overlap.reporting.report_data import gather_facts
 from overlap.system.energy import Readings, joules_of, processor_joules
-from overlap.workspace.costs import COSTS_FILE, StageCost, add_cost, read_costs
+from overlap.workspace.costs import StageCost, add_cost, read_costs
 from support.untrained_members import Ready, champion_of
 
 FEATURES = FeatureConfig()

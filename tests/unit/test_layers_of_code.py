@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("overlap.redaction", "overlap.formatting"),
+    ("overlap.redaction",),
     ("overlap.errors",),
     ("overlap.io",),
     ("overlap.system", "overlap.metrics"),

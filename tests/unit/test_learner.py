@@ -12,13 +12,13 @@ from overlap.config import AugmentConfig, NetworkConfig, Stage, TrainingConfig
 from overlap.errors import DivergedError
 from overlap.features import Normalisation
 from overlap.io.location import Location
+from overlap.io.workspace_paths import CHECKPOINT_FILE
 from overlap.training import fit
 from overlap.training.feed.batches import TrainingData
 from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.fit import Progress, predict, train
 from overlap.training.learner import Learner, build_learner
 from overlap.training.network import build_network, precision
-from overlap.training.spec import CHECKPOINT_FILE
 
 CONSTANTS = Normalisation((-70.0, -60.0), (-30.0, -30.0), (15.0, 15.0))
 SMALL = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8, dropout=0.2)

@@ -21,7 +21,7 @@ arrays of `blocks`, one chunk each, so that two workers never write one chunk. O
 calls `create` and `sync`, which touch metadata; workers write rows and marks.
 """
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import xxhash
@@ -53,9 +53,9 @@ from overlap.features.store.layout import (
 )
 from overlap.io.location import Location
 from overlap.io.storage_errors import storage_errors
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.system.provenance import git_revision, software
 
-NAME = "features.zarr"
 FORMAT = 2
 KEYS_AT_ONCE = 1024
 """Done markers read at once: each is a chunk, and a chunk in flight takes some kB."""
@@ -77,7 +77,7 @@ class FeatureStore:
             about = group.attrs.asdict()
             if about.get("seal", seal_of(about)) != seal_of(about):
                 raise ValueError("its attributes do not fit their seal")
-            self.config = FeatureConfig.from_stored(about["features"])
+            self.config = FeatureConfig.from_stored(cast("dict[str, Any]", about["features"]))
             self.block_clips = int(str(about["block_clips"]))
 
     @classmethod
@@ -88,7 +88,7 @@ class FeatureStore:
             NotReadyError: there is none yet.
             UserError: it was written by another format version.
         """
-        location = workspace / NAME
+        location = WorkspacePaths(workspace).features
         found = stored_format(location, FORMAT)
         if found is None:
             raise NotReadyError(
@@ -113,7 +113,7 @@ class FeatureStore:
         Raises:
             UserError: it holds other features.
         """
-        if stored_format(workspace / NAME, FORMAT) is None:
+        if stored_format(WorkspacePaths(workspace).features, FORMAT) is None:
             return None
         existing = cls.open(workspace, read_only=read_only)
         if existing.config != config:
@@ -136,7 +136,7 @@ class FeatureStore:
         existing = cls.find(workspace, config, read_only=False)
         if existing is not None:
             return existing
-        location = workspace / NAME
+        location = WorkspacePaths(workspace).features
         about: dict[str, Any] = {
             "features": config.model_dump(mode="json"),
             "block_clips": store.block_clips,

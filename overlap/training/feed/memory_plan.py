@@ -5,7 +5,7 @@ from typing import Literal
 
 from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
-from overlap.formatting import format_bytes
+from overlap.io.formatting import format_bytes
 from overlap.system.memory import free_memory
 
 GB = 1e9
