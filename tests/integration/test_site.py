@@ -87,7 +87,7 @@ def test_every_address_leads_to_a_file(site: Path) -> None:
 
 def test_the_generated_pages_exist(site: Path) -> None:
     front = (site / "index.html").read_text()
-    assert "Two commands" in front
+    assert "Quick start" in front
     assert "training.augment.shift_frames" in (site / "reference" / "settings.html").read_text()
     assert "overlap models promote" in (site / "reference" / "commands.html").read_text()
     features = (site / "reference" / "library" / "overlap.features.html").read_text()
