@@ -37,7 +37,7 @@ ENTRY_POINTS = {
     "predict": ("flows.predict.predict", "predict"),
 }
 """Deployment: entry point and name of the flow."""
-FLOWS = {"retrain", "nightly-retrain", "features", "train", "pool", "predict", "scale"}
+FLOWS = {"retrain", "nightly-retrain", "features", "train", "pool", "predict"}
 TASKS = {
     "catalogue", "features", "drift", "member", "pool", "duel", "promote", "prune", "report",
     "apply", "table",
@@ -132,7 +132,7 @@ def test_automation_and_limits() -> None:
     (automation,) = read_automations()
     assert automation.name == "overlap-crashed"
     watched = set(automation.trigger.match_related.root["prefect.resource.name"])
-    assert watched == FLOWS - {"scale"}
+    assert watched == FLOWS
     limits = re.findall(r'"(overlap-\w+-)\{', (ROOT / "flows/service/limits.py").read_text())
     assert limits == ["overlap-workspace-"]
 
