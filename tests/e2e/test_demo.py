@@ -38,7 +38,7 @@ def test_real_speech_is_learned(environment: dict[str, str], speech: Path, tmp_p
     """The block of the README: at least 15 % below the mean label, on speakers never heard."""
     (tmp_path / "SPEECH").symlink_to(speech)
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block("README.md", "On real speech").text],
+        ["bash", "-euo", "pipefail", "-c", block("README.md", "Results on real speech").text],
         cwd=tmp_path, env=environment | {"PATH": f"{Path(OVERLAP).parent}:{environment['PATH']}"},
         capture_output=True, text=True, timeout=1500, check=False,
     )  # fmt: skip
