@@ -1,8 +1,8 @@
-"""The run configuration: what a field means, its unit and its bounds, said once.
+"""The run configuration: one model per section, with the unit and the bounds of every field.
 
-The command line, the form in the Prefect UI, the schedule and the documentation are made from
+The command line, the form in the Prefect UI, the schedule and the documentation are generated from
 these models. They are frozen and refuse unknown keys. A preset (`overlap.config.presets`) supplies
-what the caller leaves out.
+the values that the caller omits.
 """
 
 from overlap.config.base import ConfigModel, fingerprint

@@ -2,8 +2,9 @@
 
 Fixtures, all named `workspace-0.1.0`:
 
-    .tar.xz           two ensembles of two members each, a champion after a rollback, one quarantined
-                      clip, and a prediction; the first run had 32 training clips, the second 40
+    .tar.xz           two ensembles of two members each, a champion after a rollback, one
+                      quarantined clip, and a prediction; the first run had 32 training clips,
+                      the second 40
     .toml             configuration of both runs; the data folder was /srv/overlap/data
     .predictions.csv  what `overlap predict DATA/test` wrote
     .status.json      what `overlap status --json` printed

@@ -151,3 +151,11 @@ def test_the_documented_import_registers_every_layer() -> None:
         "assert all(keras.saving.get_registered_object('overlap>' + name) for name in names)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_saved_layer_keeps_the_keys_of_the_first_release() -> None:
+    layer = Decibels(OTHER)
+    content = layer.get_config()
+    assert {"rate_hz", "hop", "mels"} <= content["features"].keys()
+    content["features"] = content["features"] | {"added_later": 1}
+    assert Decibels.from_config(content).features == OTHER

@@ -12,13 +12,14 @@ import zarr
 
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
-from overlap.errors import DataError, NotReadyError, UserError
+from overlap.errors import DataError, NewerFormatError, NotReadyError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.compute import compute_features
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
 from overlap.features.store import store as store_module
 from overlap.io.location import Location
+from support.errors import raises
 from support.run_steps import catalogue, computed
 
 Ready = tuple[Catalog, FeatureStore]
@@ -213,7 +214,7 @@ def test_a_workspace_without_features(workspace: Location) -> None:
 
 def test_another_format_is_refused(ready: Ready, config: RunConfig) -> None:
     zarr.open_group(f"{config.workspace}/features.zarr", mode="r+").attrs["format"] = 99
-    with pytest.raises(UserError, match="format 99"):
+    with raises(NewerFormatError, "newer-format", format=99):
         FeatureStore.open(Location.of(config.workspace))
 
 
