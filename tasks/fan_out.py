@@ -1,4 +1,4 @@
-"""Many jobs on the workers that compute features, in a window that grows with the workers."""
+"""Jobs on the workers that compute features, in a window that grows with the workers."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -18,7 +18,7 @@ from tasks.workers import SCHEDULER_POLL_SECONDS, WorkerPool, unfit_workers
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Running = tuple[int, Job, Sequence[str] | None]
-"""Number of a job, the job, and where it may run."""
+"""Number of a job, the job, and the workers that it may run on."""
 
 
 def fan_out(
@@ -30,10 +30,9 @@ def fan_out(
 ) -> list[Result]:
     """Apply a function to jobs on the workers that compute features.
 
-    Jobs are asked for and submitted in a window, and a result is released as soon as it is here:
-    the jobs are never in memory together. The first that fails ends the whole: what is queued is
-    cancelled and its error is raised. A job that comes to a worker which cannot do it goes to
-    another, and so does one whose workers are all gone.
+    Jobs are taken from the iterable and submitted in a window, and each result is released once it
+    is received, so that the jobs are never all in memory. The first failure cancels the queued
+    jobs and is raised. A job is reassigned if its worker is unfit, or if all its workers are gone.
 
     Returns:
         The results in the order of the jobs.
@@ -60,8 +59,8 @@ def on_every_worker(
 ) -> None:
     """Call a function once on each worker, in the threads that run jobs, and wait for it.
 
-    Where a worker dies meanwhile another makes its call, for nothing: a call that only the dead
-    one may make would wait for ever.
+    If a worker dies, another one makes its call, without use: a call restricted to the dead worker
+    would wait forever.
     """
     futures = [
         client.submit(function, *arguments, workers=[address], allow_other_workers=True, pure=False)
@@ -72,10 +71,10 @@ def on_every_worker(
 
 
 class _Window(Generic[Job, Result]):
-    """The jobs that are at the scheduler.
+    """The submitted jobs.
 
     Attributes:
-        running: Them, by their futures.
+        running: The jobs by their futures.
     """
 
     def __init__(self, client: Client, cluster: Cluster, function: Callable[[Job], Result]) -> None:
@@ -86,7 +85,7 @@ class _Window(Generic[Job, Result]):
         self._ended: SimpleQueue[Future[Result]] = SimpleQueue()
 
     def fill(self, waiting: Iterable[tuple[int, Job]]) -> None:
-        """Submit jobs until the window is full, or none is left."""
+        """Submit jobs until the window is full or no job is left."""
         for number, job in islice(waiting, max(0, self._places.window - len(self.running))):
             self._submit(number, job)
 
@@ -100,7 +99,7 @@ class _Window(Generic[Job, Result]):
         future.add_done_callback(self._ended.put)
 
     def next(self) -> tuple[int, Result] | None:
-        """Wait for the next result; None where none came in a while, or a job goes elsewhere."""
+        """Wait for the next result; None after a timeout, or if a job was reassigned."""
         if self._places.look():
             self._move_lost_jobs()
         try:
@@ -108,7 +107,7 @@ class _Window(Generic[Job, Result]):
         except Empty:
             return None
         if future not in self.running:
-            return None  # it was moved
+            return None  # reassigned
         number, job, place = self.running.pop(future)
         try:
             with lost_cluster_named(self._client):
@@ -133,7 +132,7 @@ class _Window(Generic[Job, Result]):
             self._submit(number, job)
 
     def cancel(self) -> None:
-        """Give up what is not done."""
+        """Cancel the unfinished jobs."""
         left: list[Any] = list(self.running)
         self.running.clear()
         self._client.cancel(left)

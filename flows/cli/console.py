@@ -12,14 +12,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from overlap.ensemble import registry
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
 from overlap.io.formatting import format_bytes
-from overlap.io.location import Location
-from overlap.promotion.champion import Promotion, read_aliases
+from overlap.promotion.champion import Promotion
 from overlap.reporting.tables import DRIFT_LEGEND, beside_trivial, drift_table, kl_table
+from overlap.workspace.workspace import Workspace
 
 if TYPE_CHECKING:  # imports Prefect, which read-only commands do not need
     from tasks.features import FeatureReport
@@ -46,10 +45,10 @@ def print_next(what: str) -> None:
 
 def predict_next(workspace: str) -> None:
     """Suggest to predict with the champion, or to promote an ensemble if there is none."""
-    place = Location.of(workspace)
-    if read_aliases(place).version:
+    opened = Workspace.of(workspace)
+    if opened.champion():
         print_next(in_workspace("predict CLIPS --out preds.csv", workspace))
-    elif records := registry.list_ensembles(place):
+    elif records := opened.ensembles():
         chosen = in_workspace(f"models promote {records[-1].version}", workspace)
         print_next(f"no champion yet; {chosen} makes it one")
 
@@ -109,7 +108,7 @@ def print_ensemble(
     as_json: bool,
 ) -> None:
     """Print the result of a run: tables, addresses, and the decision about the champion."""
-    place = Location.of(workspace)
+    paths = Workspace.of(workspace).paths
     if as_json:
         content = record.model_dump(mode="json") | {"promotion": promotion.model_dump(mode="json")}
         print_json(content | ({"drift": asdict(features)["drift"]} if features else {}))
@@ -120,11 +119,15 @@ def print_ensemble(
     where = "held-out clips" if record.kl is not None else "no clips held out"
     print_table(f"KL divergence, nats ({where})", ("predicted by", "KL", "95 %"), rows)
     if record.gain is not None:
-        beside = beside_trivial(record.gain)
-        OUT.print(f"The ensemble is {beside} the trivial prediction.", highlight=False)
+        compared = beside_trivial(record.gain)
+        OUT.print(f"The ensemble is {compared} the trivial prediction.", highlight=False)
         if record.gain <= 0:
             OUT.print("It has learned too little: raise training.epochs, or add clips.")
-    lines = [("workspace", str(place)), ("ensemble", record.version), ("pool", str(record.fitted))]
+    lines = [
+        ("workspace", str(paths.root)),
+        ("ensemble", record.version),
+        ("pool", str(record.fitted)),
+    ]
     if record.choice:
         lines.append(("", record.choice.reason))
     if record.law:
@@ -133,8 +136,8 @@ def print_ensemble(
     if record.fewer:
         lines.append(("members", record.fewer))
     files = {
-        "submission": registry.submission_of(place, record),
-        "report": registry.report_of(place, record),
+        "submission": paths.ensemble(record.version).submission,
+        "report": paths.ensemble(record.version).report,
     }
     lines += [(name, str(file)) for name, file in files.items() if file.exists()]
     lines.append(("champion", f"{promotion.state}: {promotion.reason}"))

@@ -59,7 +59,7 @@ def _fail(error: Exception) -> None:
     if isinstance(error, OverlapError):
         _leave(f"failed: {error} [{error.code}]", 1)
     if named := unreachable(error):
-        _leave(f"failed: {named}", 1)
+        _leave(f"failed: {named} [server-unreachable]", 1)
     sys.stderr.write(masked("".join(traceback.format_exception(error))))
     _leave("failed: this is a bug in overlap; see the traceback above", 1)
 

@@ -23,12 +23,10 @@ def register(app: typer.Typer) -> None:
 def list_models(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> None:
     """List published ensembles, oldest first, with the decision about each."""
     from flows.cli.console import OUT, predict_next, print_json, print_table
-    from overlap.ensemble.registry import list_ensembles
-    from overlap.io.location import Location
-    from overlap.promotion.champion import read_aliases
+    from overlap.workspace.workspace import Workspace
 
-    place = Location.of(workspace)
-    records, aliases = list_ensembles(place), read_aliases(place)
+    place = Workspace.of(workspace)
+    records, aliases = place.ensembles(), place.aliases()
     if as_json:
         decisions = {record.version: aliases.decision(record.version) for record in records}
         print_json(

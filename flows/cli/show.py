@@ -112,8 +112,8 @@ def _print_clip(shown: "ShownClip", target: "Location", workspace: str) -> None:
     lines = [("picture", str(target)), ("clip", title(shown))]
     if shown.said is not None:
         likeliest = sorted(shown.said.shares.items(), key=lambda item: -item[1])[:PRINTED_WORDS]
-        said = ", ".join(f"{word} {share:.2f}" for word, share in likeliest)
-        lines.append(("predicted", f"{said} ({shown.said.version})"))
+        words = ", ".join(f"{word} {share:.2f}" for word, share in likeliest)
+        lines.append(("predicted", f"{words} ({shown.said.version})"))
     else:
         lines.append(("predicted", f"nothing: {shown.no_prediction_reason}"))
     if shown.labels is not None:

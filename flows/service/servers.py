@@ -26,8 +26,8 @@ def unreachable(error: BaseException) -> str | None:
             from prefect.settings import PREFECT_API_URL
 
             where = PREFECT_API_URL.value() or "embedded in this run"
-            said = str(cause) or type(cause).__name__
-            return f"the Prefect server {where} does not answer ({said}); {RESUME_HINT}"
+            reason = str(cause) or type(cause).__name__
+            return f"the Prefect server {where} does not answer ({reason}); {RESUME_HINT}"
     return None
 
 

@@ -115,7 +115,7 @@ class EnsemblePaths:
 
     @classmethod
     def of_record(cls, record: Location) -> "EnsemblePaths":
-        """The files beside a record."""
+        """The files of the ensemble with a record."""
         return cls(record.parent)
 
     @property

@@ -43,7 +43,7 @@ def test_real_speech_is_learned(environment: dict[str, str], speech: Path, tmp_p
         capture_output=True, text=True, timeout=1500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    below = re.search(r"beside it\D+([\d.]+)% below", done.stdout)
+    below = re.search(r"compared with it\D+([\d.]+)% below", done.stdout)
     assert below, done.stdout
     assert float(below[1]) > 15
 

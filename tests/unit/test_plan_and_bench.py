@@ -20,6 +20,7 @@ from overlap.training.spec import plan_members
 from overlap.workspace import throughput
 from overlap.workspace.pending import Pending, pending_work
 from overlap.workspace.plan import plan_run
+from support.errors import raises
 from support.run_steps import catalogue
 
 Ready = tuple[Catalog, FeatureStore]
@@ -67,7 +68,7 @@ def test_what_a_workspace_cannot_hold_is_refused(ready: Ready, config: RunConfig
     with pytest.raises(UserError, match=r"clip_seconds 1.0 there, 0.9 asked"):
         pending(other)
     file = config.model_copy(update={"workspace": f"{config.workspace}/catalog.parquet"})
-    with pytest.raises(UserError, match=r"catalog.parquet: is a file"):
+    with raises(UserError, "workspace-is-file", workspace=file.workspace):
         pending(file)
 
 

@@ -64,12 +64,14 @@ def test_what_is_said_of_the_memory_for_training(config: RunConfig) -> None:
     small = {"t": {"memory_limit": 8_000_000, "nthreads": 1, "resources": {"GPU": 1}}}
     work = Work(training=True, run=config, files=list_data(config.data), members=True)
     (said,) = training_warnings(small, OUTSIDE, work)
-    assert "take 5.17 MB and a training worker has 8 MB" in said
+    assert "take 5.17 MB" in said
+    assert "8 MB" in said
     told = config.model_copy(
         update={"training": config.training.model_copy(update={"memory_gb": 1})}
     )
     (said,) = training_warnings(small, OUTSIDE, replace(work, run=told))
-    assert "training.memory_gb is 1, but a training worker has 0.008 GB in all" in said
+    assert "training.memory_gb is 1" in said
+    assert "8 MB" in said
     large = {"t": {"memory_limit": 8_000_000_000, "nthreads": 1, "resources": {"GPU": 1}}}
     for workers, where in ((large, OUTSIDE), (small, ClusterConfig())):
         assert list(training_warnings(workers, where, work)) == []
@@ -82,6 +84,5 @@ def test_workers_with_idle_threads_would_keep_members_from_others() -> None:
     work = Work(training=True)
     assert list(training_warnings({"a": narrow, "c": spare}, OUTSIDE, work)) == []
     (said,) = training_warnings({"a": narrow, "b": wide, "c": spare}, OUTSIDE, work)
-    assert said.startswith("workers that train have more threads")
-    assert said.endswith("such as b: members may wait on one while another that came later is "
-                         "idle; start it with --nthreads 1")  # fmt: skip
+    assert "such as b:" in said
+    assert said.endswith("--nthreads 1")
