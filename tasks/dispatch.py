@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from prefect.futures import PrefectFuture
 
+from overlap.system.submission_window import SubmissionWindow
 from tasks.cluster import Cluster, connect
 from tasks.workers import training_slots
 
@@ -46,19 +46,14 @@ def in_window(
     room: Callable[[], int],
     wanted: Callable[[Job], bool],
 ) -> Iterator[tuple[Job, PrefectFuture[Result]]]:
-    """As `dispatched`, with at most `room()` jobs at a time, read again before each submission."""
-    ended: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
-    running: dict[PrefectFuture[Any], Job] = {}
-    waiting = list(reversed(jobs))
-    while waiting or running:
-        while waiting and len(running) < room():
-            job = waiting.pop()
-            if wanted(job):
-                future = submit(job)
-                running[future] = job
-                future.add_done_callback(ended.put)
-        try:
-            future = ended.get(timeout=SLOT_CHECK_SECONDS if running else 0)
-        except Empty:
-            continue
-        yield running.pop(future), future
+    """As `dispatched`, with at most `room()` jobs at a time, which is at least 1 and may grow."""
+    window = SubmissionWindow[Job, PrefectFuture[Result]](submit)
+    waiting = filter(wanted, jobs)
+    while True:
+        window.fill(waiting, room())
+        if not window.running:
+            return
+        ended = window.next(SLOT_CHECK_SECONDS)
+        if ended is not None:
+            future, job = ended
+            yield job, future

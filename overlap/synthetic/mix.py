@@ -10,13 +10,11 @@ the same seed gives the same bytes, however many processes write.
 import io
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Final
@@ -34,6 +32,7 @@ from overlap.io.atomic import new_folder
 from overlap.io.location import Location
 from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
 from overlap.system.signals import block_sigint
+from overlap.system.submission_window import SubmissionWindow
 
 ANSWERS = "test_answer.csv"
 WORD_RMS = 0.05
@@ -121,14 +120,21 @@ def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
         yield from map(write_clips, jobs)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _belong_to_parent) as pool:
-        # It has only some at a time, so that none has to be cancelled where this ends early: a pool
-        # whose processes are killed meanwhile stumbles over those.
-        waiting = iter(jobs)
+        # The pool has few jobs at a time, so that none has to be cancelled if this ends early: a
+        # pool whose processes are killed at the same time fails over cancelled jobs.
+        window = SubmissionWindow[tuple[int, MixJob], "Future[Mixture]"](
+            lambda numbered: pool.submit(write_clips, numbered[1])
+        )
+        waiting, written = enumerate(jobs), dict[int, Mixture]()
         with block_sigint():
-            written = deque(pool.submit(write_clips, job) for job in islice(waiting, 2 * workers))
-        while written:
-            yield written.popleft().result()
-            written.extend(pool.submit(write_clips, job) for job in islice(waiting, 1))
+            window.fill(waiting, 2 * workers)
+        for number in range(len(jobs)):
+            while number not in written:
+                if (ended := window.next()) is not None:
+                    future, (index, _) = ended
+                    written[index] = future.result()
+                    window.fill(waiting, 2 * workers)
+            yield written.pop(number)
 
 
 def _belong_to_parent() -> None:

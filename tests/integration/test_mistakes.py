@@ -43,11 +43,11 @@ def test_folders(overlap, tmp_path: Path) -> None:
 def test_an_archive_is_data_but_no_workspace(overlap, data: Path, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "data"), "zip", data)
     said = refused(overlap, "run", "--data", archive, "--workspace", archive)
-    assert "is in a zip archive, which can only be read" in said
+    assert "[read-only-archive]" in said
     overlap("plan", "--data", archive, "--workspace", tmp_path / "w")
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"half a download")
-    assert "is no zip archive, or a damaged one" in refused(overlap, "run", "--data", broken)
+    assert "[not-an-archive]" in refused(overlap, "run", "--data", broken)
 
 
 def test_configuration(overlap, data: Path, tmp_path: Path) -> None:

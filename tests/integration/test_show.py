@@ -86,5 +86,5 @@ def test_a_champion_that_is_damaged(overlap, finished, tmp_path: Path) -> None:
     typed = ("show", "train_000004", "--workspace", copy, "--out", tmp_path / "x.png")
     said = overlap(*typed, code=1).stderr
     assert "cannot be applied" in said
-    assert "its SHA-256 is not the one that was noted" in said
+    assert "its SHA-256 differs from the recorded one" in said
     assert not (tmp_path / "x.png").exists()

@@ -140,7 +140,7 @@ def test_what_cannot_be_compared(ready: Ready, config: RunConfig, tmp_path: Path
     missing = tmp_path / "missing"
     assert f"{missing}: no features there" in said(NotReadyError, against(config, missing))
     assert "no features there" in said(NotReadyError, against(config, config.data))
-    assert "an empty path" in said(UserError, against(config, ""))
+    assert "address is empty" in said(UserError, against(config, ""))
     assert "cannot be opened here" in said(UserError, against(config, "nonsense://x"))
     other = against(config, config.workspace, features=FeatureConfig(hop_length=80))
     assert "hop_length 160 stored, 80 requested" in said(UserError, other)

@@ -1,4 +1,4 @@
-"""Signals that are held back, and come when it is time."""
+"""Deferred and blocked signals."""
 
 import os
 import signal
@@ -13,23 +13,23 @@ import pytest
 from overlap.system.signals import block_sigint, defer_signals
 
 
-class Came(Exception):  # noqa: N818  it is the test's signal
+class Received(Exception):  # noqa: N818  a signal of the test
     """The handler ran."""
 
 
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
 def number(request: pytest.FixtureRequest):
-    """A signal whose handler raises `Came`."""
+    """A signal whose handler raises `Received`."""
 
     def handler(_number: int, _frame: object) -> None:
-        raise Came
+        raise Received
 
     before = signal.signal(request.param, handler)
     yield request.param
     signal.signal(request.param, before)
 
 
-def test_what_is_begun_is_completed(number: int) -> None:
+def test_the_block_is_completed_before_the_signal(number: int) -> None:
     done = []
 
     def work() -> None:
@@ -39,20 +39,20 @@ def test_what_is_begun_is_completed(number: int) -> None:
             time.sleep(0.05)
             done.append(True)
 
-    with pytest.raises(Came):
+    with pytest.raises(Received):
         work()
     assert done == [True]
-    with pytest.raises(Came):  # as before
+    with pytest.raises(Received):  # the handler is restored
         signal.raise_signal(number)
 
 
-def test_without_a_signal_nothing_comes(number: int) -> None:
+def test_without_a_signal_nothing_happens(number: int) -> None:
     with defer_signals():
         pass
     assert signal.getsignal(number) is not signal.SIG_DFL
 
 
-def test_an_error_of_the_block_is_its_own(number: int) -> None:
+def test_an_error_of_the_block_passes(number: int) -> None:
     with pytest.raises(KeyError), defer_signals():
         raise KeyError
 
@@ -94,15 +94,15 @@ if __name__ == "__main__":
 """
 
 
-def test_a_thread_started_meanwhile_spawns_such_processes(tmp_path: Path) -> None:
-    """In a fresh process, where nothing was spawned yet."""
+def test_processes_spawned_by_a_thread_of_the_block_are_blocked(tmp_path: Path) -> None:
+    """In a new process, which has not spawned anything yet."""
     program = tmp_path / "spawned.py"
     program.write_text(SPAWNED)
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
     assert done.stdout == "7\n"
 
 
-def test_a_process_started_meanwhile_never_receives_ctrl_c() -> None:
+def test_a_process_started_in_the_block_never_receives_ctrl_c() -> None:
     program = (
         "import os, signal\n"
         "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # a shell's background ignores it
@@ -128,8 +128,8 @@ os._exit(3)
 """
 
 
-def test_what_a_killed_process_leaves_is_removed_without_a_word() -> None:
-    """The word came after the last line of a command that was stopped."""
+def test_the_remains_of_a_killed_process_are_removed_silently() -> None:
+    """A warning would appear below the last line of an interrupted command."""
     done = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=False)
     name, *options = done.stdout.split()
     assert (done.returncode, done.stderr, options) == (3, "", [])

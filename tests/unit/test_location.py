@@ -1,3 +1,5 @@
+"""Locations: files, folders, versions, atomic writes and damaged content."""
+
 import os
 import pickle
 from pathlib import Path
@@ -11,6 +13,7 @@ from overlap.errors import CorruptError, UserError
 from overlap.io import listing
 from overlap.io.atomic import new_folder
 from overlap.io.location import Location
+from support.errors import raises
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -55,7 +58,7 @@ def test_a_version_changes_with_the_content(folder: Location) -> None:
 
 
 def test_a_version_changes_where_size_and_time_do_not(tmp_path: Path) -> None:
-    """As in an archive whose files all have one time: two of them change their names."""
+    """As in an unpacked archive whose files have equal times: two of them swap their names."""
     for name in ("a", "b", "c"):
         (tmp_path / name).write_text(name)
         os.utime(tmp_path / name, (1, 1))
@@ -69,7 +72,7 @@ def test_a_version_changes_where_size_and_time_do_not(tmp_path: Path) -> None:
     assert all(after[name] != before[name] for name in before)
 
 
-def test_where_no_tag_tells_of_changes_every_look_is_new() -> None:
+def test_without_a_tag_every_listing_has_a_new_version() -> None:
     folder = Location.of("memory://untagged")
     (folder / "a").write_bytes(b"one")
     with pytest.MonkeyPatch.context() as patch:
@@ -78,7 +81,7 @@ def test_where_no_tag_tells_of_changes_every_look_is_new() -> None:
     folder.remove()
 
 
-def test_a_name_is_never_taken_for_an_address(tmp_path: Path) -> None:
+def test_a_name_is_never_parsed_as_an_address(tmp_path: Path) -> None:
     (tmp_path / "zip::b.wav").write_bytes(b"x")
     folder = Location.of(tmp_path)
     assert (folder / "zip::b.wav").read_bytes() == b"x"
@@ -91,11 +94,11 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: bytes) -> None:
 
     place = Location.of(tmp_path) / "record.json"
     place.write_bytes(content)
-    with pytest.raises(CorruptError, match=r"record.json: is damaged"):
+    with pytest.raises(CorruptError, match=r"record\.json"):
         place.read_record(Record)
 
 
-def test_a_location_can_be_shipped(folder: Location) -> None:
+def test_a_location_can_be_pickled(folder: Location) -> None:
     (folder / "a").write_bytes(b"x")
     again = pickle.loads(pickle.dumps(folder))
     assert again == folder
@@ -126,9 +129,12 @@ def test_relative_paths_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert Location.of(f"file://{tmp_path}/w").url == str(tmp_path / "w")
 
 
-@pytest.mark.parametrize("address", ["", "  ", "nonsense://x"])
-def test_what_is_no_address(address: str) -> None:
-    with pytest.raises(UserError):
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [("", "empty-address"), ("  ", "empty-address"), ("nonsense://x", "unknown-protocol")],
+)
+def test_invalid_addresses(address: str, code: str) -> None:
+    with raises(UserError, code):
         Location.of(address)
 
 
@@ -146,8 +152,31 @@ def test_a_new_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     assert (tmp_path / "c" / "x").exists()
 
 
+def test_a_new_folder_must_not_exist_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file"):
+        with raises(UserError, "folder-not-empty", path=str(path)):
+            new_folder(path).__enter__()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with raises(UserError, "current-folder"):
+        new_folder(Path()).__enter__()
+
+
+def test_a_file_that_differs_from_its_digest_is_corrupt(folder: Location) -> None:
+    file = folder / "a"
+    with raises(CorruptError, "missing-file", path=str(file)):
+        file.read_verified("0")
+    file.write_bytes(b"content")
+    digest = file.digest()
+    assert file.read_verified(digest) == b"content"
+    file.write_bytes(b"changed")
+    with raises(CorruptError, "wrong-digest", path=str(file)):
+        file.read_verified(digest)
+
+
 def test_python_objects_are_never_read(tmp_path: Path) -> None:
-    """Unpickling would run what they say."""
+    """Unpickling would run their code."""
     planted = tmp_path / "planted"
 
     class Runs:
@@ -155,8 +184,8 @@ def test_python_objects_are_never_read(tmp_path: Path) -> None:
             return os.mkdir, (str(planted),)
 
     np.savez(tmp_path / "arrays.npz", allow_pickle=True, v=np.array([Runs()], dtype=object))
-    with pytest.raises(CorruptError, match=r"arrays\.npz: is damaged"):
+    with pytest.raises(CorruptError, match=r"arrays\.npz"):
         (Location.of(tmp_path) / "arrays.npz").read_arrays()
     assert not planted.exists()
     np.load(tmp_path / "arrays.npz", allow_pickle=True)["v"]
-    assert planted.exists()  # it would have
+    assert planted.exists()  # unpickling runs it

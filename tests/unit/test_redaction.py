@@ -1,4 +1,4 @@
-"""Secrets in the environment and in addresses: hidden wherever text goes."""
+"""Masking of secrets of the environment and of addresses in errors, logs and configuration."""
 
 import io
 import logging
@@ -11,6 +11,7 @@ from overlap.config.loading import configure
 from overlap.errors import ConfigError, MemberError, StorageError, UnfitWorkerError, UserError
 from overlap.io.location import Location
 from overlap.redaction import hide_in_logs, in_address, is_secret, masked, secret_keys
+from support.errors import raises
 
 SECRET = "planted/9f2c+1d"
 
@@ -32,7 +33,7 @@ def test_names_of_no_secrets(name: str) -> None:
     assert masked(SECRET, {name: SECRET}) == SECRET
 
 
-def test_part_of_another_secret_is_hidden_too() -> None:
+def test_a_secret_within_another_is_masked_too() -> None:
     given = {"A_TOKEN": SECRET, "B_TOKEN": f"{SECRET}-longer"}
     assert masked(f"{SECRET}-longer {SECRET}", given) == "*** ***"
 
@@ -48,13 +49,13 @@ def test_the_password_of_a_database_address() -> None:
     assert masked("at postgresql+asyncpg://me:other@host/db", {}).endswith("://me:***@host/db")
 
 
-def test_a_file_that_holds_a_secret_is_named(tmp_path) -> None:
+def test_the_path_of_a_secret_file_is_not_masked(tmp_path) -> None:
     file = tmp_path / "key.json"
     file.touch()
     assert masked(f"{file}: no", {"GOOGLE_APPLICATION_CREDENTIALS": str(file)}) == f"{file}: no"
 
 
-def test_short_values_are_words() -> None:
+def test_short_values_are_not_masked() -> None:
     assert masked("test of a test", {"AWS_SECRET_ACCESS_KEY": "test"}) == "test of a test"
 
 
@@ -74,19 +75,19 @@ def test_short_values_are_words() -> None:
 def test_addresses_with_passwords(address: str, holds: bool) -> None:
     assert in_address(address) is holds
     if holds:
-        with pytest.raises(UserError, match="holds a password or key") as refused:
+        with raises(UserError, "secret-in-address") as refused:
             Location.of(address)
         assert "secret" not in str(refused.value).replace("SECRET", "")
 
 
 @pytest.mark.parametrize("kind", [UserError, StorageError, MemberError])
-def test_no_message_of_ours_holds_a_secret(kind, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_error_contains_a_secret(kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTGRES_PASSWORD", SECRET)
     assert str(kind(f"{SECRET} is wrong")) == "*** is wrong"
     assert str(UnfitWorkerError("tcp://x", f"no {SECRET}")) == "tcp://x: no ***"
 
 
-def test_no_log_holds_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_log_record_contains_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTGRES_PASSWORD", SECRET)
     before = logging.getLogRecordFactory()
     stream = io.StringIO()
@@ -99,13 +100,13 @@ def test_no_log_holds_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         logger.removeHandler(handler)
         logging.setLogRecordFactory(before)
-    said = stream.getvalue()
-    assert said.startswith("***: 1\n")
-    assert said.endswith("RuntimeError: ***\n")
-    assert SECRET not in said
+    output = stream.getvalue()
+    assert output.startswith("***: 1\n")
+    assert output.endswith("RuntimeError: ***\n")
+    assert SECRET not in output
 
 
-def test_a_configuration_holds_no_secret() -> None:
+def test_a_configuration_with_a_secret_is_refused() -> None:
     values = {"env": {"AWS_SECRET_ACCESS_KEY": SECRET, "A": 1}, "x": ["s3://a:b@c"]}
     assert secret_keys({"arguments": values}) == [
         "arguments.env.AWS_SECRET_ACCESS_KEY", "arguments.x",

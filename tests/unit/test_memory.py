@@ -1,4 +1,4 @@
-"""Free memory: the least of what the machine and the groups of a process leave."""
+"""Free memory: the minimum over the machine and the control groups of a process."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def own(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_group_with_the_least_left_counts(tmp_path: Path, own: Path) -> None:
+def test_the_group_with_the_least_memory_left_decides(tmp_path: Path, own: Path) -> None:
     group(tmp_path / "job", str(100 * MB), 70 * MB, 20 * MB)
     group(tmp_path / "job/step", "max", 10 * MB, 0)
     assert free_memory(tmp_path, own) == 50 * MB
@@ -44,21 +44,21 @@ def test_a_full_group_leaves_nothing(tmp_path: Path, own: Path) -> None:
     assert free_memory(tmp_path, own) == 0
 
 
-def test_a_container_that_sees_its_group_at_the_top(tmp_path: Path, own: Path) -> None:
-    """Version 1 names a path that exists only outside the container."""
+def test_a_container_with_its_group_at_the_root(tmp_path: Path, own: Path) -> None:
+    """Version 1 names a path that exists only on the host."""
     own.write_text("5:cpu,cpuacct:/\n4:hugetlb,memory:/docker/abc\n0::/\n")
     group(tmp_path / "memory", str(300 * MB), 100 * MB, 0, version=1)
     assert free_memory(tmp_path, own) == 200 * MB
 
 
-@pytest.mark.parametrize("said", ["0::/job\n", "", None])
-def test_without_a_limit_it_is_what_the_machine_has(
-    tmp_path: Path, own: Path, said: str | None
+@pytest.mark.parametrize("content", ["0::/job\n", "", None])
+def test_without_a_limit_the_machine_decides(
+    tmp_path: Path, own: Path, content: str | None
 ) -> None:
-    if said is None:
+    if content is None:
         own.unlink()
     else:
-        own.write_text(said)
+        own.write_text(content)
     free = free_memory(tmp_path, own)
     assert abs(free - psutil.virtual_memory().available) < 2000 * MB
 
@@ -78,10 +78,10 @@ def test_a_real_group_with_a_limit() -> None:
         pytest.skip(f"no control group can be made here: {error}")
     code = "from overlap.system.memory import free_memory; print(free_memory())"
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             ["sh", "-c", f"echo $$ > {made}/cgroup.procs && exec '{sys.executable}' -c '{code}'"],
             check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
     finally:
         made.rmdir()
-    assert 100 * MB < int(said) < 300 * MB
+    assert 100 * MB < int(output) < 300 * MB
