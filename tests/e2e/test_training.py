@@ -26,7 +26,7 @@ from overlap.training.spec import (
 )
 from support.run_steps import computed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 CLIPS, KILLS = 110_000, 10
 
 

@@ -14,7 +14,7 @@ from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.training.spec import CHECKPOINT_FILE, plan_members
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 def records(workspace: Path) -> list[registry.EnsembleRecord]:

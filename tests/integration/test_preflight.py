@@ -71,7 +71,7 @@ def test_every_fault_of_every_worker_in_one_error(config: RunConfig, tmp_path: P
     assert offered.startswith("none of the 4 workers offers GPU, which training needs; start one")
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_worker_that_comes_later_and_cannot_do_the_work_gets_none(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

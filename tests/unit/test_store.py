@@ -10,6 +10,7 @@ import pytest
 import xarray
 import zarr
 
+import overlap.features.store.store as store_module
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import DataError, NotReadyError, UserError
@@ -17,7 +18,6 @@ from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.compute import compute_features
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
-from overlap.features.store.store import store as store_module
 from overlap.io.location import Location
 from support.run_steps import catalogue, computed
 
