@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -34,6 +33,8 @@ class _Plan:
 
 @lru_cache(maxsize=64)
 def _plan(config: FeatureConfig, resolution: Resolution) -> _Plan:
+    import scipy.signal  # takes a fifth of the start of every command; only workers need it
+
     window = scipy.signal.get_window("hann", resolution.win_length, fftbins=True)
     filters = mel_filters(config, resolution)
     return _Plan(window.astype(np.float32), np.ascontiguousarray(filters.T, np.float32))

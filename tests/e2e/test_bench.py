@@ -11,8 +11,9 @@ from overlap.bench.features import speech_like
 from overlap.config import FeatureConfig, StoreConfig
 from support.processes import OVERLAP
 
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
-@pytest.mark.slow
+
 def test_the_bench_goes_from_files_to_the_store() -> None:
     config, store = FeatureConfig(), StoreConfig(chunk_clips=8, block_clips=16)
     sound = speech_like(5, config)
@@ -24,7 +25,6 @@ def test_the_bench_goes_from_files_to_the_store() -> None:
     assert min(one.ratio, two.ratio, one.clips_per_second, two.clips_per_cpu_second) > 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["memory", "device"])
 def test_the_training_bench_measures_every_way(mode: str) -> None:
     command = [OVERLAP, "bench", "training", "--clips", "64", "--rounds", "1", "--width", "0.1"]

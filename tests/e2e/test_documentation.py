@@ -17,7 +17,7 @@ from overlap.ensemble import registry
 from overlap.io.location import Location
 from support.markdown_blocks import ROOT, Block, block, blocks
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]  # with others, in `make test-e2e`
+pytestmark = pytest.mark.slow
 
 README = {
     "Quick start": "run; `make test` is what runs this",

@@ -21,7 +21,7 @@ from overlap.system.worker_process import run_child
 from overlap.training.network import build_network
 from overlap.training.spec import load_record, plan_members
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 OTHERS = [name for name in ("jax", "torch") if importlib.util.find_spec(name)]
 PREDICT = """
 import sys

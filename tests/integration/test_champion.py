@@ -8,7 +8,7 @@ import pytest
 
 from overlap.synthetic import MixConfig, mix
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 def grown(words: Path, data: Path, train: int, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
             os.environ.update(before)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_run_on_an_object_store(
     overlap, s3: dict[str, str], data: Path, tiny: Path, finished
 ) -> None:

@@ -76,7 +76,7 @@ def test_every_fault_of_every_worker_in_one_error(config: RunConfig, tmp_path: P
     assert "GPU=1" in offered
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_worker_that_comes_later_and_cannot_do_the_work_gets_none(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,7 +44,10 @@ def wait_until(condition, seconds: float) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.nightly)],
+)
 def test_a_stopped_run_ends_with_all_that_it_started(
     environment, data: Path, tiny: Path, tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
@@ -80,7 +83,8 @@ def outer_cluster(folder: Path) -> Iterator[tuple[str, dict[str, subprocess.Pope
         yield address, started
 
 
-@pytest.mark.parametrize("what", [pytest.param("scheduler", marks=pytest.mark.long), "run"])
+@pytest.mark.nightly
+@pytest.mark.parametrize("what", ["scheduler", "run"])
 def test_no_training_goes_on_for_nobody(
     environment, data: Path, tiny: Path, tmp_path: Path, what: str
 ) -> None:

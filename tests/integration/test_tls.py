@@ -27,7 +27,7 @@ from tasks.fan_out import fan_out
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.long,
+    pytest.mark.nightly,
     # Where another scheduler has the usual port, Dask says so, takes a free one, and leaves the
     # socket of its first attempt to the garbage collector.
     pytest.mark.filterwarnings("ignore:Port .* is already in use"),

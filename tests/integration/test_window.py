@@ -149,7 +149,7 @@ def outside(tmp_path: Path, names: Sequence[str]):
         yield cluster, stack.enter_context(connect(cluster)), processes
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_jobs_of_a_worker_that_is_gone_are_done_by_others(tmp_path: Path) -> None:
     """Also by one with GPU, when nobody else is left; and by one that comes."""
     with outside(tmp_path, ["cpu", "gpu"]) as (cluster, client, processes):
@@ -171,7 +171,7 @@ def test_jobs_of_a_worker_that_is_gone_are_done_by_others(tmp_path: Path) -> Non
         assert who == {"late"}
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_scheduler_that_dies_and_workers_that_all_go_end_the_wait(tmp_path: Path) -> None:
     with outside(tmp_path, ["cpu"]) as (cluster, client, processes):
         patient = replace(cluster, lost_after_s=3.0)

@@ -7,6 +7,8 @@ import pytest
 
 from support.running_service import Service, serving
 
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+
 
 def test_a_silent_run_is_marked_crashed_and_a_new_one_finishes_the_work(
     service: Service, data: Path, tiny: Path

@@ -15,6 +15,8 @@ from support.browser import keep, playwright
 from support.processes import members_of
 from support.running_service import Service
 
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+
 MEMBERS = 15
 
 

@@ -258,7 +258,7 @@ def settle(workspace: Location, challenger: EnsembleRecord) -> tuple[ComparisonP
     return plan, champion.consider(workspace, challenger, PromotionConfig(min_clips=20), plan)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("validation", [{"holdout": 0.2}, {"holdout": 0, "folds": 2}])
 def test_the_champion_predicts_clips_that_came_after_it(
     growing: Path, words: Path, tmp_path: Path, validation: dict

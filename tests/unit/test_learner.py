@@ -98,7 +98,7 @@ def trained(
     return learner, train(learner, data, Location(str(folder)), nothing)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("setting", "subset"),
     [
@@ -122,7 +122,7 @@ class StoppedError(Exception):
     pass
 
 
-@pytest.mark.parametrize("setting", [pytest.param({}, marks=pytest.mark.long), FANCY])
+@pytest.mark.parametrize("setting", [pytest.param({}, marks=pytest.mark.nightly), FANCY])
 def test_an_interrupted_training_ends_where_another_ends(
     tmp_path: Path, setting: dict[str, object]
 ) -> None:

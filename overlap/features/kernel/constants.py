@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 import librosa
 import numpy as np
-import scipy.signal
 from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig, Resolution
@@ -50,6 +49,8 @@ class Tables(NamedTuple):
 @lru_cache(maxsize=64)
 def tables(config: FeatureConfig, resolution: Resolution) -> Tables:
     """The constants of one resolution of a configuration that `unsupported` has nothing against."""
+    import scipy.signal  # takes a fifth of the start of every command; only workers need it
+
     n_fft, half = resolution.n_fft, resolution.n_fft // 2
     window = np.zeros(n_fft)
     window[: resolution.win_length] = scipy.signal.get_window("hann", resolution.win_length) / 2
