@@ -21,7 +21,7 @@ from overlap.ensemble.members import Members, look_at_members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import MemberError, NotReadyError, OverlapError
 from overlap.features import FeatureStore
-from overlap.features.compare import find_other, read_other
+from overlap.features.compare import comparison_store, read_comparison_set
 from overlap.io.location import Location
 from overlap.io.locks import run_lock
 from overlap.promotion.champion import Promotion
@@ -98,7 +98,7 @@ def run_stages(
         WorkspaceLockedError: there is one, and `wait` is false.
     """
     workspace = Location.of(config.workspace)
-    find_other(config)  # a wrong address is said before anything is written
+    comparison_store(config)  # a wrong address is said before anything is written
     scheduler = None if pending.anything else NO_CLUSTER
     files = listing if pending.features else None
     work = Work(training=True, run=config, files=files, members=True)
@@ -129,7 +129,7 @@ def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureRepo
     """Check the data and compute the features that are missing."""
     workspace = Location.of(config.workspace)
     listing = list_data(config.data)
-    other = read_other(config)
+    other = read_comparison_set(config)
     if scheduler is None and not pending_work(config, listing).features:
         scheduler = NO_CLUSTER
     work = Work(training=False, run=config, files=listing)

@@ -10,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 from overlap.catalog import stored_rows
 from overlap.config import FeatureConfig, Section, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extract_block
-from overlap.features.compare import DriftRow, OtherSet, compare
-from overlap.features.compute import Backend, backend, unsupported_reason, warm_up
+from overlap.features.compare import ComparisonSet, DriftRow, compare
+from overlap.features.compute import Backend, select_backend, unsupported_reason, warm_up
 from overlap.io.location import Location
 from overlap.reporting.tables import DRIFT_LEGEND, drift_table
 from overlap.system.energy import Readings, joules_of
@@ -102,13 +102,13 @@ def compute_missing(
             seconds=cost.seconds,
             joules=cost.joules,
             busy=busy,
-            way=backend(features),
+            way=select_backend(features),
         )
 
 
 @task(name="drift", cache_policy=NO_CACHE)
 def measure_drift(
-    workspace: Location, other: OtherSet | None, top_db: float
+    workspace: Location, other: ComparisonSet | None, top_db: float
 ) -> tuple[DriftRow, ...]:
     """Compare test with train, and both with another data set, from the stores' counts."""
     rows = compare(FeatureStore.open(workspace), other, top_db)

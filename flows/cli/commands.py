@@ -64,10 +64,10 @@ def run(config: RunConfig, as_json: bool) -> None:
 def _retrain(config: RunConfig, *, as_json: bool) -> str:
     """Run the main flow and print its result; the address of the submission."""
     from overlap.catalog import list_data
-    from overlap.features.compare import find_other
+    from overlap.features.compare import comparison_store
 
     list_data(config.data)  # a wrong folder is said at once, before Prefect starts
-    find_other(config)
+    comparison_store(config)
     from flows.cli.console import flow_shown, print_ensemble
     from flows.retrain import retrain
     from overlap.ensemble.registry import submission_of
@@ -110,9 +110,9 @@ def demo(
 @run_command(app)
 def features(config: RunConfig, as_json: bool) -> None:
     """One stage: check the data and compute the features that are missing."""
-    from overlap.features.compare import find_other
+    from overlap.features.compare import comparison_store
 
-    find_other(config)
+    comparison_store(config)
     from flows.cli.console import OUT, flow_shown, print_drift, print_json, print_next
     from flows.retrain import features as features_flow
 
