@@ -91,7 +91,7 @@ def demo(
     from flows.cli.console import bar, predict_next, print_line
     from flows.cli.demo_data import make_data
     from overlap.ensemble.score_tables import score_tables
-    from overlap.reporting.tables import beside_trivial
+    from overlap.reporting.tables import relative_to_trivial
     from overlap.synthetic import ANSWERS
 
     data = make_data(folder, bar)
@@ -101,7 +101,7 @@ def demo(
     if judged.gain is not None:
         print_line(
             "test clips",
-            f"KL {judged.kl:.4f}, {beside_trivial(judged.gain)} the trivial prediction, "
+            f"KL {judged.kl:.4f}, {relative_to_trivial(judged.gain)} the trivial prediction, "
             "on voices that are not in train",
         )
     predict_next(config.workspace)

@@ -17,7 +17,7 @@ from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion, read_aliases
-from overlap.reporting.tables import DRIFT_LEGEND, beside_trivial, drift_table, kl_table
+from overlap.reporting.tables import DRIFT_LEGEND, drift_table, kl_table, relative_to_trivial
 
 if TYPE_CHECKING:  # it brings Prefect, which a command that only looks has no use for
     from tasks.features import FeatureReport
@@ -118,7 +118,7 @@ def print_ensemble(
     where = "held-out clips" if record.kl is not None else "no clips held out"
     print_table(f"KL divergence, nats ({where})", ("predicted by", "KL", "95 %"), rows)
     if record.gain is not None:
-        beside = beside_trivial(record.gain)
+        beside = relative_to_trivial(record.gain)
         OUT.print(f"The ensemble is {beside} the trivial prediction.", highlight=False)
         if record.gain <= 0:
             OUT.print("It learned too little: give it more training.epochs, or more clips.")

@@ -1,6 +1,5 @@
 """The command that draws one clip: show."""
 
-from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +11,9 @@ from overlap.errors import UserError
 
 if TYPE_CHECKING:
     from overlap.io.location import Location
-    from overlap.reporting.clip_inspection import ShownClip
+    from overlap.reporting.clip_inspection import InspectedClip
 
-SAID = 5
+WORDS_PRINTED = 5
 """Words of a prediction that are printed; the picture has more, `--json` all."""
 
 
@@ -77,11 +76,23 @@ def picture_target(out: str) -> "Location":
     target = Location.of(out)
     target.check_writable()
     if PurePosixPath(out).suffix.lower() != ".png":
-        raise UserError(f"--out {out}: the picture is a PNG; name a file that ends in .png")
+        raise UserError(
+            f"--out {out}: the picture is a PNG; give a file name that ends in .png",
+            code="not-a-png",
+            out=out,
+        )
     if target.is_folder():
-        raise UserError(f"--out {out}: is a folder; name a file in it, such as {out}/clip.png")
+        raise UserError(
+            f"--out {out}: is a folder; give a file in it, such as {out}/clip.png",
+            code="is-a-folder",
+            out=out,
+        )
     if target.local is not None and not target.parent.is_folder():
-        raise UserError(f"--out {out}: there is no folder {target.parent}")
+        raise UserError(
+            f"--out {out}: the folder {target.parent} does not exist; create it first",
+            code="no-such-folder",
+            folder=str(target.parent),
+        )
     return target
 
 
@@ -92,18 +103,23 @@ def check_openable(target: "Location | None", *, asked: bool) -> None:
         UserError: it is not on this machine, and `asked` for.
     """
     if asked and target is not None and target.local is None:
-        raise UserError(f"--open {target}: only a file of this machine can be opened")
+        raise UserError(
+            f"--open {target}: only a local file can be opened",
+            code="not-local",
+            target=str(target),
+        )
 
 
-def _tell(shown: "ShownClip", target: "Location", workspace: str) -> None:
+def _tell(shown: "InspectedClip", target: "Location", workspace: str) -> None:
     from flows.cli.console import in_workspace, print_line, print_next
     from overlap.reporting.clip_picture import title
 
     lines = [("picture", str(target)), ("clip", title(shown))]
-    if shown.said is not None:
-        likeliest = sorted(shown.said.shares.items(), key=lambda item: -item[1])[:SAID]
-        said = ", ".join(f"{word} {share:.2f}" for word, share in likeliest)
-        lines.append(("predicted", f"{said} ({shown.said.version})"))
+    if shown.prediction is not None:
+        probabilities = shown.prediction.probabilities
+        likeliest = sorted(probabilities.items(), key=lambda item: -item[1])[:WORDS_PRINTED]
+        words = ", ".join(f"{word} {probability:.2f}" for word, probability in likeliest)
+        lines.append(("predicted", f"{words} ({shown.prediction.version})"))
     else:
         lines.append(("predicted", f"nothing: {shown.no_prediction_reason}"))
     if shown.labels is not None:
@@ -111,20 +127,28 @@ def _tell(shown: "ShownClip", target: "Location", workspace: str) -> None:
         lines.append(("true", there if shown.kl is None else f"{there} (KL {shown.kl:.4f} nats)"))
     for name, value in lines:
         print_line(name, value)
-    if shown.said is None:
+    if shown.prediction is None:
         print_next("`overlap run` publishes an ensemble, whose words are shown here")
     else:
-        print_next(in_workspace(f"report {shown.said.version}", workspace) + " has the worst clips")
+        command = in_workspace(f"report {shown.prediction.version}", workspace)
+        print_next(f"{command} has the worst clips")
 
 
-def _as_json(shown: "ShownClip", target: "Location") -> dict[str, object]:
+def _as_json(shown: "InspectedClip", target: "Location") -> dict[str, object]:
+    prediction = shown.prediction
     return {
         "picture": str(target),
         "clip": shown.name,
         "file": shown.file,
         "split": shown.split,
         "repairs": shown.repairs,
-        "predicted": None if shown.said is None else asdict(shown.said),
+        "predicted": None
+        if prediction is None
+        else {
+            "version": prediction.version,
+            "shares": prediction.probabilities,
+            "spread": prediction.spread,
+        },
         "true": shown.labels,
         "kl": shown.kl,
     }
