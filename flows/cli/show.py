@@ -42,8 +42,8 @@ def show(
 ) -> None:
     """Draw a clip: waveform, spectrograms, predicted and true words.
 
-    The words are predicted by the champion of the workspace, where there is one; the true ones are
-    known where the same sound is in its data set.
+    The words are predicted by the champion of the workspace, if there is one; the true ones are
+    known if the same sound is in its data set.
     """
     prepare(verbose=False)
     from flows.cli.console import print_json
@@ -60,16 +60,16 @@ def show(
     if as_json:
         print_json(_as_json(shown, target))
     else:
-        _tell(shown, target, workspace)
+        _print_summary(shown, target, workspace)
     if open_it:
         _open(target)
 
 
 def picture_target(out: str) -> "Location":
-    """Where the picture goes.
+    """Return the location of the picture.
 
     Raises:
-        UserError: it cannot go there.
+        UserError: The location is not writable or not a PNG file.
     """
     from overlap.io.location import Location
 
@@ -97,10 +97,10 @@ def picture_target(out: str) -> "Location":
 
 
 def check_openable(target: "Location | None", *, asked: bool) -> None:
-    """Refuse to open what no browser of this machine can read.
+    """Check that a browser on this machine can open the picture.
 
     Raises:
-        UserError: it is not on this machine, and `asked` for.
+        UserError: Opening was requested, but the file is not local.
     """
     if asked and target is not None and target.local is None:
         raise UserError(
@@ -110,7 +110,7 @@ def check_openable(target: "Location | None", *, asked: bool) -> None:
         )
 
 
-def _tell(shown: "InspectedClip", target: "Location", workspace: str) -> None:
+def _print_summary(shown: "InspectedClip", target: "Location", workspace: str) -> None:
     from flows.cli.console import in_workspace, print_line, print_next
     from overlap.reporting.clip_picture import title
 
@@ -123,8 +123,8 @@ def _tell(shown: "InspectedClip", target: "Location", workspace: str) -> None:
     else:
         lines.append(("predicted", f"nothing: {shown.no_prediction_reason}"))
     if shown.labels is not None:
-        there = ", ".join(word for word, share in shown.labels.items() if share > 0)
-        lines.append(("true", there if shown.kl is None else f"{there} (KL {shown.kl:.4f} nats)"))
+        words = ", ".join(word for word, label in shown.labels.items() if label > 0)
+        lines.append(("true", words if shown.kl is None else f"{words} (KL {shown.kl:.4f} nats)"))
     for name, value in lines:
         print_line(name, value)
     if shown.prediction is None:
