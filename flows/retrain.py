@@ -21,7 +21,7 @@ from overlap.config import RunConfig
 from overlap.ensemble.members import Members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import MemberError, NotReadyError, OverlapError
-from overlap.features.compare import find_other, read_other
+from overlap.features.compare import comparison_store, read_comparison_set
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion
 from overlap.training.spec import MemberRecord, MemberSpec
@@ -99,7 +99,7 @@ def run_stages(
         WorkspaceLockedError: another run holds the workspace's lock, and `wait` is false.
     """
     workspace = Workspace.of(config.workspace)
-    find_other(config)  # report a wrong address before anything is written
+    comparison_store(config)  # report a wrong address before anything is written
     with workspace.lock(wait=wait, on_wait=note) as changed:
         if changed:
             listing = workspace.list_data(config.data)
@@ -132,7 +132,7 @@ def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureRepo
     workspace = Workspace.of(config.workspace)
     with workspace.shared():
         listing = workspace.list_data(config.data)
-        other = read_other(config)
+        other = read_comparison_set(config)
         if scheduler is None and not pending_work(config, listing).features:
             scheduler = NO_CLUSTER
         with workspace.lock(wait=is_deployed(), on_wait=note) as changed:

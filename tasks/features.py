@@ -11,8 +11,8 @@ from prefect.cache_policies import NO_CACHE
 from overlap.catalog import stored_rows
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extract_block
-from overlap.features.compare import DriftRow, OtherSet, compare
-from overlap.features.compute import Backend, backend, unsupported_reason, warm_up
+from overlap.features.compare import ComparisonSet, DriftRow, compare
+from overlap.features.compute import Backend, select_backend, unsupported_reason, warm_up
 from overlap.io.location import Location
 from overlap.reporting.tables import DRIFT_LEGEND, drift_table
 from overlap.system.energy import Readings, joules_of
@@ -107,13 +107,13 @@ def compute_missing(
             seconds=cost.seconds,
             joules=cost.joules,
             busy=busy,
-            way=backend(features),
+            way=select_backend(features),
         )
 
 
 @task(name="drift", cache_policy=NO_CACHE)
 def measure_drift(
-    workspace: Workspace, other: OtherSet | None, top_db: float
+    workspace: Workspace, other: ComparisonSet | None, top_db: float
 ) -> tuple[DriftRow, ...]:
     """Compare test with train, and both with another data set, by the stores' histograms."""
     rows = compare(workspace.store, other, top_db)

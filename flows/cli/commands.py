@@ -94,12 +94,12 @@ def _checked(config: RunConfig) -> Iterator["Workspace"]:
     Raises:
         UserError: the data, or the workspace to compare with, cannot be used.
     """
-    from overlap.features.compare import find_other
+    from overlap.features.compare import comparison_store
     from overlap.workspace.workspace import Workspace
 
     with Workspace.of(config.workspace).shared() as workspace:
         workspace.list_data(config.data)
-        find_other(config)
+        comparison_store(config)
         yield workspace
 
 
@@ -113,7 +113,7 @@ def demo(
     from flows.cli.console import bar, predict_next, print_line
     from flows.cli.demo_data import make_data
     from overlap.ensemble.score_tables import score_tables
-    from overlap.reporting.tables import beside_trivial
+    from overlap.reporting.tables import relative_to_trivial
     from overlap.synthetic import ANSWERS
 
     data = make_data(folder, bar)
@@ -123,7 +123,7 @@ def demo(
     if judged.gain is not None:
         print_line(
             "test clips",
-            f"KL {judged.kl:.4f}, {beside_trivial(judged.gain)} the trivial prediction, "
+            f"KL {judged.kl:.4f}, {relative_to_trivial(judged.gain)} the trivial prediction, "
             "on voices that are not in the training clips",
         )
     predict_next(config.workspace)

@@ -17,7 +17,7 @@ from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
 from overlap.io.formatting import format_bytes
 from overlap.promotion.champion import Promotion
-from overlap.reporting.tables import DRIFT_LEGEND, beside_trivial, drift_table, kl_table
+from overlap.reporting.tables import DRIFT_LEGEND, drift_table, kl_table, relative_to_trivial
 from overlap.workspace.workspace import Workspace
 
 if TYPE_CHECKING:  # imports Prefect, which read-only commands do not need
@@ -119,7 +119,7 @@ def print_ensemble(
     where = "held-out clips" if record.kl is not None else "no clips held out"
     print_table(f"KL divergence, nats ({where})", ("predicted by", "KL", "95 %"), rows)
     if record.gain is not None:
-        compared = beside_trivial(record.gain)
+        compared = relative_to_trivial(record.gain)
         OUT.print(f"The ensemble is {compared} the trivial prediction.", highlight=False)
         if record.gain <= 0:
             OUT.print("It has learned too little: raise training.epochs, or add clips.")

@@ -103,7 +103,7 @@ def score(
     """Score predictions against labels: mean KL divergence and other metrics."""
     from flows.cli.console import print_json, print_table
     from overlap.ensemble.score_tables import score_tables
-    from overlap.reporting.tables import beside_trivial
+    from overlap.reporting.tables import relative_to_trivial
 
     judged = score_tables(labels, predictions, train_labels)
     if as_json:
@@ -119,7 +119,7 @@ def score(
     if judged.trivial_kl is not None:
         rows.append(("KL of the mean training label", f"{judged.trivial_kl:.4f}"))
     if judged.gain is not None:
-        rows.append(("compared with it", beside_trivial(judged.gain)))
+        rows.append(("compared with it", relative_to_trivial(judged.gain)))
     print_table(f"{judged.clips} clips", ("", ""), rows)
     worst = sorted(judged.per_word.items(), key=lambda item: -item[1])
     print_table("KL by word", ("word", "KL"), [(w, f"{value:.4f}") for w, value in worst])

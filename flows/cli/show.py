@@ -1,6 +1,5 @@
 """The command `show`, which draws one clip."""
 
-from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ from overlap.errors import UserError
 
 if TYPE_CHECKING:
     from overlap.io.location import Location
-    from overlap.reporting.clip_inspection import ShownClip
+    from overlap.reporting.clip_inspection import InspectedClip
 
 PRINTED_WORDS = 5
 """Words of a prediction that are printed; the picture shows more, `--json` all."""
@@ -105,36 +104,45 @@ def check_openable(target: "Location | None", *, asked: bool) -> None:
         )
 
 
-def _print_clip(shown: "ShownClip", target: "Location", workspace: str) -> None:
+def _print_clip(shown: "InspectedClip", target: "Location", workspace: str) -> None:
     from flows.cli.console import in_workspace, print_line, print_next
     from overlap.reporting.clip_picture import title
 
     lines = [("picture", str(target)), ("clip", title(shown))]
-    if shown.said is not None:
-        likeliest = sorted(shown.said.shares.items(), key=lambda item: -item[1])[:PRINTED_WORDS]
-        words = ", ".join(f"{word} {share:.2f}" for word, share in likeliest)
-        lines.append(("predicted", f"{words} ({shown.said.version})"))
+    if shown.prediction is not None:
+        probabilities = shown.prediction.probabilities
+        likeliest = sorted(probabilities.items(), key=lambda item: -item[1])[:PRINTED_WORDS]
+        words = ", ".join(f"{word} {probability:.2f}" for word, probability in likeliest)
+        lines.append(("predicted", f"{words} ({shown.prediction.version})"))
     else:
         lines.append(("predicted", f"nothing: {shown.no_prediction_reason}"))
     if shown.labels is not None:
-        there = ", ".join(word for word, share in shown.labels.items() if share > 0)
-        lines.append(("true", there if shown.kl is None else f"{there} (KL {shown.kl:.4f} nats)"))
+        words = ", ".join(word for word, label in shown.labels.items() if label > 0)
+        lines.append(("true", words if shown.kl is None else f"{words} (KL {shown.kl:.4f} nats)"))
     for name, value in lines:
         print_line(name, value)
-    if shown.said is None:
+    if shown.prediction is None:
         print_next("`overlap run` publishes an ensemble, whose predictions are shown here")
     else:
-        print_next(in_workspace(f"report {shown.said.version}", workspace) + " has the worst clips")
+        command = in_workspace(f"report {shown.prediction.version}", workspace)
+        print_next(f"{command} has the worst clips")
 
 
-def _as_json(shown: "ShownClip", target: "Location") -> dict[str, object]:
+def _as_json(shown: "InspectedClip", target: "Location") -> dict[str, object]:
+    prediction = shown.prediction
     return {
         "picture": str(target),
         "clip": shown.name,
         "file": shown.file,
         "split": shown.split,
         "repairs": shown.repairs,
-        "predicted": None if shown.said is None else asdict(shown.said),
+        "predicted": None
+        if prediction is None
+        else {
+            "version": prediction.version,
+            "shares": prediction.probabilities,
+            "spread": prediction.spread,
+        },
         "true": shown.labels,
         "kl": shown.kl,
     }

@@ -29,10 +29,10 @@ def register(app: typer.Typer) -> None:
 def plan(config: RunConfig, as_json: bool) -> None:
     """Estimate the work, bytes, memory and time of a run; measures for two seconds."""
     from flows.cli.console import print_json, print_next, print_table
-    from overlap.features.compare import find_other
+    from overlap.features.compare import comparison_store
     from overlap.workspace.plan import plan_run
 
-    find_other(config)  # refuse a wrong address, as a run does
+    comparison_store(config)  # refuse a wrong address, as a run does
     cluster = config.cluster
     workers = cluster.adaptive.maximum or cluster.cpu_workers or os.cpu_count() or 1
     planned = plan_run(config, workers)

@@ -36,8 +36,8 @@ class NetworkConfig(ConfigModel):
     dropout: float = Field(0.5, ge=0, lt=1, description="Rate after every stage and dense layer.")
     head: Literal["softmax", "subset", "auto"] = Field(
         "softmax",
-        description="Meaning of the scores. subset: a distribution over sets of exactly k words, for "
-        "labels of k equal shares; auto: subset if all labels are of that kind.",
+        description="Meaning of the scores. subset: a distribution over sets of exactly k words, "
+        "for labels of k equal shares; auto: subset if all labels are of that kind.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a report tells, read from the files of a workspace."""
+"""The data of a report, read from the files of a workspace."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,17 +27,17 @@ from overlap.workspace.workspace import Workspace
 
 @dataclass(frozen=True, eq=False)
 class HeldOutClips:
-    """The held-out clips of an ensemble, and what it says of them."""
+    """The held-out clips of an ensemble and its predictions for them."""
 
     rows: NDArray[np.int64]
     """(clips,) rows of the catalogue."""
     labels: NDArray[np.float64]
     """(clips, words) float64."""
     pooled: NDArray[np.float64]
-    """(clips, words) float64: the ensemble's prediction, by cross-validation where the pool is
-    fitted to these clips."""
+    """(clips, words) float64: the ensemble's predictions; cross-validated if the pool is fitted
+    to these clips."""
     disagreement: NDArray[np.float64]
-    """(clips,) float64: of the members, nats; see `overlap.metrics.disagreement`."""
+    """(clips,) float64: disagreement of the members, nats; see `overlap.metrics.disagreement`."""
 
     @cached_property
     def kl(self) -> NDArray[np.float64]:
@@ -47,51 +47,51 @@ class HeldOutClips:
 
 @dataclass(frozen=True, eq=False)
 class ReportData:
-    """All that is known of a published ensemble."""
+    """The data of the report of a published ensemble."""
 
     record: EnsembleRecord
     members: tuple[MemberRecord, ...]
-    """Those of its members that are still there."""
+    """Its members that still exist."""
     champion: str | None
     """Version of the champion."""
     promotion: Promotion | None
-    """What became of this version; None where nothing was decided."""
+    """The promotion decision for this version; None if there is none."""
     champion_member: MemberRecord | None
-    """A member of the champion, or of the one whose place this version took."""
+    """A member of the champion, or of the champion that this version replaced."""
     catalog: Catalog
-    """The clips as they are now."""
+    """The current catalogue."""
     store: FeatureStore | None
-    """Their features, where they are complete."""
+    """The feature store; None if it is incomplete."""
     costs: dict[str, StageCost]
-    """What the stages before the training took, as far as it is known."""
+    """Known costs of the stages before training."""
     held_out: HeldOutClips | None
-    """None where nothing was held out, or where the clips are others now."""
+    """None without held-out clips, or if the clips or members changed since."""
 
     @property
     def missing(self) -> str:
-        """Why there is nothing about single clips; empty where there is."""
+        """Why the report has no sections about single clips; empty if it has."""
         if self.held_out is not None:
             return ""
         if self.record.held_out_key is None:
-            return "No clips were held out, so nothing can be said of single clips."
+            return "No clips were held out, so there are no results for single clips."
         return (
-            "The data or the members changed since this ensemble was made, so nothing is said "
-            "of single clips."
+            "The data or the members changed after this ensemble was created, so there are no "
+            "results for single clips."
         )
 
 
-def gather_facts(workspace: Location, record: EnsembleRecord) -> ReportData:
-    """Read all that is known of an ensemble.
+def load_report_data(workspace: Location, record: EnsembleRecord) -> ReportData:
+    """Read the data of an ensemble's report.
 
     Raises:
-        NotReadyError: the workspace has no catalogue.
-        CorruptError: a file of it cannot be read.
+        NotReadyError: The workspace has no catalogue.
+        CorruptError: A file of the workspace is damaged.
     """
     opened = Workspace.of(workspace)
     catalog, aliases = opened.catalog, opened.aliases()
     members = _members(workspace, record)
     promotion = aliases.decision(record.version)
-    before = (promotion.instead_of or _dueled(promotion)) if promotion else None
+    before = (promotion.instead_of or _compared_champion(promotion)) if promotion else None
     return ReportData(
         record=record,
         members=members,
@@ -105,7 +105,7 @@ def gather_facts(workspace: Location, record: EnsembleRecord) -> ReportData:
     )
 
 
-def _dueled(promotion: Promotion) -> str | None:
+def _compared_champion(promotion: Promotion) -> str | None:
     return promotion.duel.champion if promotion.duel else None
 
 
@@ -118,7 +118,7 @@ def _members(workspace: Location, record: EnsembleRecord) -> tuple[MemberRecord,
 def _first_member(
     workspace: Location, version: str | None, record: EnsembleRecord
 ) -> MemberRecord | None:
-    """The first member of another version that is still there."""
+    """Return the first existing member of another version, or None."""
     if version in (None, record.version):
         return None
     others = [other for other in list_ensembles(workspace) if other.version == version]

@@ -18,20 +18,20 @@ class BlasLimit:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
+        self._entered = 0
         self._limits: threadpool_limits | None = None
 
     def __enter__(self) -> Self:
         with self._lock:
-            if not self._inside:
+            if not self._entered:
                 self._limits = threadpool_limits(1)
-            self._inside += 1
+            self._entered += 1
         return self
 
     def __exit__(self, *_error: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if not self._inside and self._limits is not None:
+            self._entered -= 1
+            if not self._entered and self._limits is not None:
                 self._limits.restore_original_limits()
                 self._limits = None
 

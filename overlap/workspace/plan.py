@@ -7,7 +7,7 @@ import numpy as np
 from overlap.catalog import list_data
 from overlap.catalog.build import check_tables
 from overlap.config import RunConfig
-from overlap.features.compute import Backend, backend
+from overlap.features.compute import Backend, select_backend
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.system.accelerators import usable_bytes
@@ -72,7 +72,7 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
         clips_to_check=pending.clips,
         blocks=pending.blocks_in_all,
         blocks_to_compute=pending.blocks,
-        way=backend(config.features),
+        way=select_backend(config.features),
         feature_bytes=round(rows * per_clip),
         bytes_to_write=round(pending.block_rows * per_clip),
         clips_per_core_second=1 / measured.compute_seconds,

@@ -1,4 +1,4 @@
-"""The benchmark of the whole feature path, with real worker processes."""
+"""The benchmarks of the whole feature path and of training, with real worker processes."""
 
 import json
 import subprocess
@@ -14,7 +14,8 @@ from support.processes import OVERLAP
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
-def test_the_bench_goes_from_files_to_the_store() -> None:
+@pytest.mark.slow
+def test_the_bench_measures_the_path_from_files_to_the_store() -> None:
     config, store = FeatureConfig(), StoreConfig(chunk_clips=8, block_clips=16)
     sound = speech_like(5, config)
     one, two = bench_end_to_end(sound, config, store, files=64, rounds=1)
@@ -26,7 +27,7 @@ def test_the_bench_goes_from_files_to_the_store() -> None:
 
 
 @pytest.mark.parametrize("mode", ["memory", "device"])
-def test_the_training_bench_measures_every_way(mode: str) -> None:
+def test_the_training_bench_measures_every_variant(mode: str) -> None:
     command = [OVERLAP, "bench", "training", "--clips", "64", "--rounds", "1", "--width", "0.1"]
     done = subprocess.run(
         [*command, "--mode", mode, "--json"], capture_output=True, text=True, check=False

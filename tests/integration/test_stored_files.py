@@ -1,14 +1,12 @@
-"""Files of a workspace and their keys keep their names; docs/architecture.md refers to this list."""
+"""Files of a workspace and their keys keep the names in docs/architecture.md."""
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
-from support.markdown_blocks import ROOT
 from support.process_fixtures import Finished
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from overlap.bench.reading import WAYS, bench_reading
+from overlap.bench.reading import READERS, bench_reading
 from overlap.catalog import inspection, list_clips, list_data
 from overlap.catalog.inspection import decoded, digest, load_clip, read_ahead
 from overlap.config import AudioFormat, RunConfig
@@ -362,6 +362,6 @@ def test_clips_in_an_archive_are_listed(tmp_path: Path, clips: list[str]) -> Non
 
 def test_every_method_of_reading_is_measured() -> None:
     rows = bench_reading(WANTED, files=5, rounds=2)
-    assert [row.name for row in rows] == [*WAYS]
+    assert [row.name for row in rows] == [*READERS]
     assert all(row.files_per_cpu_second > 0 for row in rows)
     assert rows[-1].ratio == 1

@@ -16,7 +16,7 @@ from overlap.config import (
     fingerprint,
 )
 from overlap.features.store.blocks import split_blocks
-from overlap.features.store.damage import seal_of
+from overlap.features.store.metadata import attributes_checksum
 from overlap.training.spec import MemberSpec
 
 STORED = {
@@ -88,7 +88,7 @@ def test_blocks_and_catalogue(catalog: Catalog) -> None:
 
 def test_attributes_of_the_store() -> None:
     about = {"features": OTHER.model_dump(mode="json"), "block_clips": 16}
-    assert seal_of(about) == "4ec3479e35fa742c"
+    assert attributes_checksum(about) == "4ec3479e35fa742c"
 
 
 @pytest.mark.parametrize(

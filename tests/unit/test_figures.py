@@ -1,4 +1,4 @@
-"""Pictures of a run are pictures, of the size and with the marks that they should have."""
+"""Figures of a run have the expected size, curves and markers."""
 
 import io
 
@@ -28,14 +28,14 @@ def record(points: int):
     )
 
 
-def test_the_ensembles_picture_has_curve_members_and_trivial_prediction() -> None:
+def test_the_growth_figure_has_curve_members_and_trivial_prediction() -> None:
     image = pixels(figures.png(figures.draw_growth(record(3))))
     assert image.shape == (396, 792, 3)
     for colour in (figures.MEMBER, figures.ENSEMBLE, figures.TRIVIAL):
         assert coloured(image, colour) > 20, colour
 
 
-def test_the_fitted_law_reaches_beyond_the_last_member() -> None:
+def test_the_fitted_law_extends_beyond_the_last_member() -> None:
     law = {"law": PowerLaw(0.5, 0.1, 1.0), "more": Forecast(5, 0.51, 0.02, 0.0, 0.04)}
     with_law = record(3).model_copy(update=law)
     plain, longer = (pixels(figures.png(figures.draw_growth(r))) for r in (record(3), with_law))
@@ -43,15 +43,15 @@ def test_the_fitted_law_reaches_beyond_the_last_member() -> None:
     assert not np.array_equal(plain, longer)
 
 
-def test_without_held_out_clips_there_is_no_picture() -> None:
+def test_without_held_out_clips_there_is_no_growth_figure() -> None:
     assert figures.draw_growth(published("v")) is None
 
 
 @pytest.mark.parametrize("key", ["held_out_kl", "loss"])
-def test_a_line_per_member(key: str) -> None:
+def test_each_member_has_a_line(key: str) -> None:
     history = [{"loss": 1 / n, "held_out_kl": 1 + 1 / n} for n in range(1, 6)]
     if key == "loss":
         history = [{"loss": epoch["loss"]} for epoch in history]
     one = MemberRecord.model_construct(history=history, kept_epoch=3)
     image = pixels(figures.png(figures.draw_training([one, one])))
-    assert coloured(image, figures.ENSEMBLE) > 20  # the kept epoch
+    assert coloured(image, figures.ENSEMBLE) > 20  # the selected epoch

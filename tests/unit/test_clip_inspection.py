@@ -1,4 +1,4 @@
-"""One clip as a picture: which clip is meant, what is known of it, and what stands where."""
+"""Inspection of one clip: name resolution, label and prediction, picture and output file."""
 
 import io
 import shutil
@@ -18,7 +18,7 @@ from overlap.config import FeatureConfig, Resolution, RunConfig
 from overlap.errors import DataError, NotReadyError, UserError
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
-from overlap.reporting.clip_inspection import Prediction, ShownClip, inspect_clip
+from overlap.reporting.clip_inspection import InspectedClip, Prediction, inspect_clip
 from overlap.reporting.clip_lookup import find_clip
 from overlap.reporting.clip_picture import WORDS_SHOWN, draw_clip, frequency_ticks, words_shown
 from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, png
@@ -33,33 +33,33 @@ NARROW = FeatureConfig(
 
 def shown(
     samples: np.ndarray | None = None, config: FeatureConfig | None = None, **more: object
-) -> ShownClip:
+) -> InspectedClip:
     config = config or FeatureConfig()
     if samples is None:
         samples = np.random.default_rng(0).normal(size=config.clip_samples).astype(np.float32) / 9
     values = {
         "name": "clip", "file": "clip.wav", "split": None, "repairs": (), "labels": None,
-        "said": None, "silent_because": "", "config": config, "samples": samples,
+        "prediction": None, "no_prediction_reason": "", "config": config, "samples": samples,
         "decibels": compute_features(samples[None], config)[0].astype(np.float32),
     }  # fmt: skip
-    return ShownClip(**(values | more))
+    return InspectedClip(**(values | more))
 
 
-# --- which clip ------------------------------------------------------------------------------
+# --- resolution of names ---------------------------------------------------------------------
 
 
-def test_a_clip_is_named_by_path_id_or_its_file_in_the_data(ready: Ready, config) -> None:
+def test_a_clip_is_found_by_path_id_or_relative_file(ready: Ready, config) -> None:
     (catalog, _), workspace = ready, Location.of(config.workspace)
     file = Location.of(config.data) / "train/train_000004.wav"
     for name in ("train_000004", "train/train_000004.wav"):
-        meant = find_clip(name, workspace, catalog)
-        assert (meant.file, meant.row) == (file, 4)
+        resolved = find_clip(name, workspace, catalog)
+        assert (resolved.file, resolved.row) == (file, 4)
     assert find_clip(str(file), workspace, catalog).row is None
     numbered = replace(catalog, clips=catalog.clips.assign(table_id=[str(n) for n in range(120)]))
     assert find_clip("7", workspace, numbered).row == 7
 
 
-def test_a_file_comes_before_an_id(
+def test_a_file_takes_precedence_over_an_id(
     ready: Ready, config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (catalog, _), workspace = ready, Location.of(config.workspace)
@@ -67,32 +67,30 @@ def test_a_file_comes_before_an_id(
     (tmp_path / "train_000004").mkdir()
     assert find_clip("train_000004", workspace, catalog).row == 4
     (tmp_path / "train_000004").rmdir()
-    (tmp_path / "train_000004").write_bytes(b"mine")
+    (tmp_path / "train_000004").write_bytes(b"other")
     assert find_clip("train_000004", workspace, catalog).file == Location.of("train_000004")
 
 
-def test_clips_that_are_not_there(ready: Ready, config, tmp_path: Path) -> None:
+def test_names_that_match_no_single_clip(ready: Ready, config, tmp_path: Path) -> None:
     (catalog, _), workspace = ready, Location.of(config.workspace)
-    with pytest.raises(UserError, match=r"no clip of that id; did you mean test_000011\?"):
+    with raises(UserError, "no-such-clip", name="tset_000011", similar="test_000011"):
         find_clip("tset_000011", workspace, catalog)
-    with pytest.raises(UserError, match="no such sound file, and .* has no catalogue"):
+    with raises(UserError, "no-such-clip", name="nobody", similar=None):
         find_clip("nobody", workspace, None)
-    with pytest.raises(UserError, match="is a folder; name a file in it"):
+    with raises(UserError, "clip-is-folder", name=str(tmp_path)):
         find_clip(str(tmp_path), workspace, catalog)
     twice = catalog.clips.assign(clip_id=["one", "one", *catalog.clips["clip_id"][2:]])
-    with pytest.raises(UserError, match=r"several clips; name one of train/train_000000.wav, tra"):
+    with raises(UserError, "ambiguous-clip", name="one", clips=2):
         find_clip("one", workspace, replace(catalog, clips=twice))
     gone = catalog.clips.assign(state="removed")
-    with pytest.raises(UserError, match="no clip of that id"):
+    with raises(UserError, "no-such-clip", name="train_000004"):
         find_clip("train_000004", workspace, replace(catalog, clips=gone))
 
 
-# --- what is known of it ---------------------------------------------------------------------
+# --- label and prediction --------------------------------------------------------------------
 
 
-def test_the_same_sound_has_its_label_whatever_it_is_called(
-    ready: Ready, config: RunConfig, tmp_path: Path
-) -> None:
+def test_a_copy_of_a_clip_has_its_label(ready: Ready, config: RunConfig, tmp_path: Path) -> None:
     (catalog, store), workspace = ready, Location.of(config.workspace)
     by_id = inspect_clip("train_000004", workspace)
     copy = tmp_path / "other.wav"
@@ -104,24 +102,26 @@ def test_the_same_sound_has_its_label_whatever_it_is_called(
         assert [*found.labels] == [*catalog.words]
         assert [*found.labels.values()] == catalog.labels[4].tolist()
         assert np.array_equal(found.decibels, store.read_rows(4, 5)[0].astype(np.float32))
-        assert found.said is None
-        assert "no champion there yet" in found.no_prediction_reason
+        assert found.prediction is None
+        assert config.workspace in found.no_prediction_reason
         assert found.kl is None
     test = inspect_clip("test_000001", workspace)
     assert (test.split, test.labels) == ("test", None)
-    stranger, rate = soundfile.read(copy)
-    soundfile.write(copy, stranger * 0.5, rate)
+    samples, rate = soundfile.read(copy)
+    soundfile.write(copy, samples * 0.5, rate)
     assert inspect_clip(str(copy), workspace).split is None
 
 
-def test_without_a_workspace_a_file_is_shown_alone(data: Path, tmp_path: Path) -> None:
+def test_without_a_workspace_a_file_has_no_label_and_no_prediction(
+    data: Path, tmp_path: Path
+) -> None:
     found = inspect_clip(str(data / "test" / "test_000001.wav"), Location.of(tmp_path / "none"))
-    assert (found.labels, found.said, found.split) == (None, None, None)
+    assert (found.labels, found.prediction, found.split) == (None, None, None)
     assert found.config == FeatureConfig()
     assert not (tmp_path / "none").exists()
 
 
-def test_features_are_those_of_the_workspace(config: RunConfig) -> None:
+def test_the_configuration_of_the_workspace_applies(config: RunConfig) -> None:
     from support.run_steps import computed
 
     computed(config.model_copy(update={"features": NARROW}))
@@ -129,34 +129,37 @@ def test_features_are_those_of_the_workspace(config: RunConfig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
-    [(b"no sound", "unreadable"), (b"", "unreadable|empty"), (None, "silent")],
+    ("content", "reason"),
+    [(b"no sound", "unreadable"), (b"", "unreadable"), (None, "silent")],
 )
-def test_files_that_cannot_be_used(tmp_path: Path, content: bytes | None, why: str) -> None:
+def test_unusable_files_are_rejected(tmp_path: Path, content: bytes | None, reason: str) -> None:
     file = tmp_path / "bad.wav"
     if content is None:
         soundfile.write(file, np.zeros(16000), 16000)
     else:
         file.write_bytes(content)
-    with pytest.raises(DataError, match=rf"bad\.wav: ({why})"):
+    with raises(DataError, "unusable-clip", file=str(file)) as caught:
         inspect_clip(str(file), Location.of(tmp_path))
+    assert caught.value.fields["reason"].startswith(reason)
 
 
-def test_an_ensemble_that_is_asked_for_must_be_there(ready: Ready, config) -> None:
+def test_a_requested_ensemble_must_exist(ready: Ready, config) -> None:
     workspace = Location.of(config.workspace)
-    with pytest.raises(NotReadyError, match="no ensemble v7"):
+    with pytest.raises(NotReadyError, match="v7"):
         inspect_clip("train_000004", workspace, "v7")
-    with pytest.raises(NotReadyError, match="no champion"):
+    with pytest.raises(NotReadyError):
         inspect_clip("train_000004", workspace, "champion")
 
 
-def test_kl_is_that_of_label_and_prediction() -> None:
-    said = Prediction("v1", {"b": 0.25, "a": 0.75}, 0.1)
-    assert shown(said=said, labels={"a": 0.5, "b": 0.5}).kl == pytest.approx(0.143841, abs=1e-6)
-    assert shown(said=said, labels={"a": 0.5, "c": 0.5}).kl is None
+def test_kl_of_label_and_prediction() -> None:
+    predicted = Prediction("v1", {"b": 0.25, "a": 0.75}, 0.1)
+    assert shown(prediction=predicted, labels={"a": 0.5, "b": 0.5}).kl == pytest.approx(
+        0.143841, abs=1e-6
+    )
+    assert shown(prediction=predicted, labels={"a": 0.5, "c": 0.5}).kl is None
 
 
-# --- what stands where -----------------------------------------------------------------------
+# --- the picture -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("hz", [260, 1000, 3000, 6500])
@@ -169,14 +172,14 @@ def test_a_tone_is_brightest_at_its_frequency(hz: int) -> None:
         rows, _ = image.get_array().shape
         brightest = bottom + (image.get_array()[:, 50].argmax() + 0.5) * (top - bottom) / rows
         names = [text.get_text().replace(",", "") for text in axes.get_yticklabels()]
-        told = np.interp(brightest, axes.get_yticks(), [float(name) for name in names])
+        frequency = np.interp(brightest, axes.get_yticks(), [float(name) for name in names])
         assert names == ["250", "500", "1000", "2000", "4000"]
         if hz < 4000:
-            assert told == pytest.approx(hz, rel=0.12)
+            assert frequency == pytest.approx(hz, rel=0.12)
         assert (left, right) == pytest.approx((-0.005, 1.005))
 
 
-def test_a_click_stands_at_its_time() -> None:
+def test_a_click_is_at_its_time() -> None:
     samples = np.zeros(16000, np.float32)
     samples[4800] = 1
     figure = draw_clip(shown(samples))
@@ -207,7 +210,7 @@ def test_any_number_of_spectrograms(count: int) -> None:
     assert png(figure).startswith(b"\x89PNG")
 
 
-def picture(clip: ShownClip) -> np.ndarray:
+def picture(clip: InspectedClip) -> np.ndarray:
     return matplotlib.image.imread(io.BytesIO(png(draw_clip(clip))), format="png")[..., :3]
 
 
@@ -216,13 +219,13 @@ def coloured(image: np.ndarray, colour: str) -> int:
     return int((np.abs(image - wanted).max(axis=-1) < 0.02).sum())
 
 
-def test_words_that_are_there_are_told_from_others() -> None:
+def test_words_of_the_label_have_their_own_colour() -> None:
     click = np.zeros(16000, np.float32)
-    click[8000] = 1  # hardly a line, whose colour is that of the bars
-    said = Prediction("v1", {"a": 0.75, "b": 0.25}, 0.1)
+    click[8000] = 1  # the waveform has few pixels; its colour is that of the bars
+    predicted = Prediction("v1", {"a": 0.75, "b": 0.25}, 0.1)
     alone = picture(shown(click))
-    predicted = picture(shown(click, said=said))
-    judged = picture(shown(click, said=said, labels={"a": 0.0, "b": 1.0}))
+    predicted = picture(shown(click, prediction=predicted))
+    judged = picture(shown(click, prediction=predicted, labels={"a": 0.0, "b": 1.0}))
     known = picture(shown(click, labels={"a": 0.0, "b": 1.0}))
     assert alone.shape[1] < predicted.shape[1] == judged.shape[1] == known.shape[1]
     for colour, where in ((MEMBER, (judged,)), (TRIVIAL, (judged, known))):
@@ -232,22 +235,24 @@ def test_words_that_are_there_are_told_from_others() -> None:
     assert coloured(predicted, ENSEMBLE) > coloured(judged, ENSEMBLE) > coloured(alone, ENSEMBLE)
 
 
-def test_the_likeliest_words_and_those_that_are_there() -> None:
+def test_the_most_probable_words_and_those_of_the_label_are_shown() -> None:
     names = [f"w{n:02d}" for n in range(30)]
     shares = dict(zip(names, np.linspace(0.06, 0.0, 30), strict=True))
     labels = dict.fromkeys(names, 0.0) | {"w29": 0.5, "w00": 0.5}
-    found = words_shown(shown(said=Prediction("v", shares, 0.0), labels=labels))
+    found = words_shown(shown(prediction=Prediction("v", shares, 0.0), labels=labels))
     assert found == [*names[: WORDS_SHOWN - 1], "w29"]
     assert words_shown(shown(labels=labels)) == ["w00", "w29"]
-    assert words_shown(shown(said=Prediction("v", shares, 0.0))) == names[:WORDS_SHOWN]
+    assert words_shown(shown(prediction=Prediction("v", shares, 0.0))) == names[:WORDS_SHOWN]
     many = dict.fromkeys(names, 1 / 30)
-    assert words_shown(shown(said=Prediction("v", shares, 0.0), labels=many)) == names
+    assert words_shown(shown(prediction=Prediction("v", shares, 0.0), labels=many)) == names
 
 
 @pytest.mark.parametrize("word", ["$x$", r"\frac{", "[bold]", "<b>", "w" * 300])
-def test_a_word_is_no_formula(word: str) -> None:
+def test_words_are_not_parsed_as_formulas(word: str) -> None:
     clip = shown(
-        said=Prediction(word, {word: 0.5, "b": 0.5}, 0.1), labels={word: 1.0, "b": 0.0}, name=word
+        prediction=Prediction(word, {word: 0.5, "b": 0.5}, 0.1),
+        labels={word: 1.0, "b": 0.0},
+        name=word,
     )
     assert len(png(draw_clip(clip))) > 10_000
 
@@ -265,15 +270,15 @@ def test_labels_need_a_catalogue_with_words(ready: Ready) -> None:
     assert _labels(catalog, 0) is not None
 
 
-# --- where the picture goes --------------------------------------------------------------------
+# --- the output file -----------------------------------------------------------------------------
 
 
-def test_places_that_no_picture_can_go_to(tmp_path: Path) -> None:
+def test_unsuitable_output_files_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     for out, code in (
         (tmp_path / "no" / "x.png", "no-such-folder"),
         (tmp_path, "not-a-png"),
-        (tmp_path / "folder.png", "out-is-folder"),
+        (tmp_path / "folder.png", "is-a-folder"),
         (tmp_path / "x.pdf", "not-a-png"),
     ):
         with raises(UserError, code):
@@ -283,17 +288,19 @@ def test_places_that_no_picture_can_go_to(tmp_path: Path) -> None:
     assert picture_target(str(tmp_path / "x.PNG")).name == "x.PNG"
 
 
-def test_only_a_file_of_this_machine_is_opened(tmp_path: Path) -> None:
+def test_only_local_files_are_opened(tmp_path: Path) -> None:
     check_openable(Location.of(tmp_path / "x.png"), asked=True)
     check_openable(Location.of("memory://x.png"), asked=False)
-    with raises(UserError, "not-local", path="memory://x.png"):
+    with raises(UserError, "not-local"):
         check_openable(Location.of("memory://x.png"), asked=True)
 
 
-def test_what_only_looks_loads_no_prefect() -> None:
-    said = (
+def test_show_does_not_import_prefect() -> None:
+    script = (
         "import sys, flows.cli.console, flows.cli.show, overlap.reporting.clip_inspection;"
         "print('prefect' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "False\n"
