@@ -36,8 +36,8 @@ class NetworkConfig(ConfigModel):
     dropout: float = Field(0.5, ge=0, lt=1, description="Rate after every stage and dense layer.")
     head: Literal["softmax", "subset", "auto"] = Field(
         "softmax",
-        description="Meaning of the scores. subset: a distribution over sets of exactly k words, for "
-        "labels of k equal shares; auto: subset if all labels are of that kind.",
+        description="Meaning of the scores. subset: a distribution over sets of exactly k words, "
+        "for labels of k equal shares; auto: subset if all labels are of that kind.",
     )
 
 
@@ -79,9 +79,7 @@ class TrainingConfig(ConfigModel):
     warmup_epochs: float = Field(
         0.0, ge=0, description="Epochs of linear warm-up; only with the cosine schedule."
     )
-    weight_decay: float = Field(
-        0.0, ge=0, description="Weight decay of adamw, per step and unit of the learning rate."
-    )
+    weight_decay: float = Field(0.0, ge=0, description="Of adamw, per step and unit of the rate.")
     average_epochs: float = Field(
         0.0,
         ge=0,
