@@ -59,7 +59,7 @@ class ConfigModel(BaseModel):
     """Set by `overlap.config.run`, which knows the presets' effect on every section."""
 
     @classmethod
-    def from_stored(cls, content: Mapping[str, Any]) -> Self:
+    def from_stored(cls, content: object) -> Self:
         """Return the section that a file of a workspace holds.
 
         Args:

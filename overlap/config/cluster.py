@@ -16,7 +16,7 @@ class AdaptiveConfig(ConfigModel):
         0,
         ge=0,
         le=4096,
-        description="Workers of cluster.training that remain when there is no work.",
+        description="Workers of cluster.training that remain without work.",
     )
     training_maximum: int = Field(1, ge=1, le=4096, description="Most workers of cluster.training.")
 
@@ -38,7 +38,7 @@ class ClusterConfig(ConfigModel):
 
     address: Address | None = Field(
         None,
-        description="A running Dask scheduler, such as tcp://host:8786; none: start a cluster.",
+        description="A running Dask scheduler, such as tcp://host:8786; none: start one.",
     )
     kind: str = Field(
         "local",

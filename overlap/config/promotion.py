@@ -24,7 +24,7 @@ class PromotionConfig(ConfigModel):
     min_clips: int = Field(
         50,
         ge=2,
-        description="Least number of clips unseen by both; with fewer, nothing is promoted.",
+        description="Least clips unseen by both; with fewer, nothing is promoted.",
     )
     keep_versions: int | None = Field(
         None,

@@ -79,9 +79,7 @@ class TrainingConfig(ConfigModel):
     warmup_epochs: float = Field(
         0.0, ge=0, description="Epochs of linear warm-up; only with the cosine schedule."
     )
-    weight_decay: float = Field(
-        0.0, ge=0, description="Weight decay of adamw, per step and unit of the learning rate."
-    )
+    weight_decay: float = Field(0.0, ge=0, description="Of adamw, per step and unit of the rate.")
     average_epochs: float = Field(
         0.0,
         ge=0,
