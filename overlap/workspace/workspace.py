@@ -22,15 +22,15 @@ from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import Aliases, read_aliases
 
 _NOT_READ: Final = "not read"
-"""In place of the version of a catalogue that nobody asked for yet."""
+"""Version of a catalogue that has not been read."""
 
 
 class Workspace:
-    """A folder of results.
+    """A workspace: the folder that contains all results of the runs over one data set.
 
-    Stages receive only the address of a workspace (the parameters of a Prefect flow are JSON).
-    `of` gives them the object that `shared` or `lock` has opened for that address in this process,
-    and a new object elsewhere.
+    Nested flows receive only the address of a workspace, because parameters of a Prefect flow are
+    stored as JSON. Within a block of `shared` or `lock`, `of` returns the object of that block for
+    its address; otherwise it returns a new object.
 
     Args:
         location: The folder; it need not exist.
@@ -52,7 +52,7 @@ class Workspace:
 
     @classmethod
     def of(cls, address: "str | os.PathLike[str] | Location") -> "Workspace":
-        """The workspace at an address: the shared object if there is one.
+        """Return the workspace at an address: the shared object, if any.
 
         Raises:
             UserError: the address is not valid.
@@ -117,7 +117,7 @@ class Workspace:
                 self._locked = False
 
     def reload(self) -> None:
-        """Read everything from the files again when it is asked for next."""
+        """Discard what was read, so that the next access reads the files again."""
         self._catalog, self._catalog_version, self._store = None, _NOT_READ, None
         self._listings.clear()
 
@@ -129,11 +129,7 @@ class Workspace:
         return self._listings[data]
 
     def find_catalog(self) -> Catalog | None:
-        """The catalogue, read once; None where there is none.
-
-        Raises:
-            CorruptError: it cannot be read.
-        """
+        """The catalogue, read once; None where there is none."""
         if self._catalog is None:
             self._catalog_version = self._stored_version()
             if self._catalog_version is not None:
@@ -181,16 +177,11 @@ class Workspace:
         return self._store
 
     def features_changed(self) -> None:
-        """Open the store again when it is asked for next."""
+        """Discard the opened store, so that the next access opens it again."""
         self._store = None
 
     def members(self, config: RunConfig) -> Members:
-        """The progress of the members of a run, read now.
-
-        Raises:
-            NotReadyError: catalogue or store are missing.
-            CorruptError: a record cannot be read.
-        """
+        """The progress of the members of a run, read now; needs catalogue and store."""
         return look_at_members(self.location, config, self.catalog, self.store)
 
     def ensembles(self) -> list[EnsembleRecord]:
