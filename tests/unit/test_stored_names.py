@@ -154,7 +154,8 @@ def test_console_script() -> None:
 def test_the_documentation_lists_every_name() -> None:
     listed = {
         *LAYERS, *LAYERS.values(), *ENTRY_POINTS, *(path for path, _ in ENTRY_POINTS.values()),
-        *FLOWS, *TASKS, *ARTIFACT_KEYS, *WORK_POOLS, *(v for group in VARIABLES.values() for v in group),
+        *FLOWS, *TASKS, *ARTIFACT_KEYS, *WORK_POOLS,
+        *(name for group in VARIABLES.values() for name in group),
     }  # fmt: skip
     assert {name for name in listed if f"`{name}`" not in ARCHITECTURE} == set()
 
