@@ -38,7 +38,7 @@ def source_of(place: str) -> str:
 
 
 def relinked(text: str, place: str) -> str:
-    """Return the Markdown of a page with links for the site; links to missing files stay."""
+    """Return the Markdown of a page with links for the site; leaves links to missing files."""
     folder = posixpath.dirname(source_of(place))
 
     def changed(link: re.Match[str]) -> str:

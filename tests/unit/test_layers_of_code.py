@@ -31,8 +31,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("docs.site",),
 )
 """The packages from the lowest layer to the highest; a module imports from its own package and from
-lower layers. `overlap` is the package's own `__init__`. docs/architecture.md shows this
-table, which `make reference` generates."""
+lower layers. `overlap` is the package's own `__init__`. docs/architecture.md contains a drawing of
+this table, which `make reference` generates."""
 LEVELS = {package: level for level, layer in enumerate(LAYERS) for package in layer}
 ORCHESTRATION = {"prefect", "dask", "distributed"}
 """Packages that `overlap` never imports."""

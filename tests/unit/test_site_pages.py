@@ -126,9 +126,7 @@ def test_every_package_has_a_page_with_its_modules() -> None:
         ("index.md", "https://www.dask.org", "https://www.dask.org"),
     ],
 )  # fmt: skip
-def test_links_of_the_repository_become_links_of_the_site(
-    place: str, link: str, wanted: str
-) -> None:
+def test_links_of_the_repository_fit_the_site(place: str, link: str, wanted: str) -> None:
     assert relinked(f"a [b\nc]({link}) d", place) == f"a [b\nc]({wanted}) d"
 
 
