@@ -45,9 +45,7 @@ def another_run(workspace: Location) -> Iterator[subprocess.Popen[str]]:
 
 def test_the_second_says_who_is_there_and_leaves(workspace: Location) -> None:
     with another_run(workspace) as other:
-        with pytest.raises(
-            WorkspaceLockedError, match=f"another run works on it .process {other.pid} on "
-        ):
+        with pytest.raises(WorkspaceLockedError, match=f"process {other.pid} on "):
             run_lock(workspace).__enter__()
         other.kill()
         other.wait()
@@ -75,7 +73,8 @@ def test_the_second_waits_where_it_is_told_to(workspace: Location) -> None:
                     [sys.executable, "-c", HOLD, str(workspace)], check=True, capture_output=True
                 )
     (who,) = told
-    assert who.startswith(f"waits for the run that works on {workspace} (process {other.pid} on ")
+    assert str(workspace) in who
+    assert f"process {other.pid} on " in who
 
 
 def test_many_take_turns_and_never_two_at_once(workspace: Location, tmp_path: Path) -> None:
@@ -137,7 +136,7 @@ def test_two_runs_at_once(
             run.kill()
     assert sorted(codes) == [0, 2]
     said = (tmp_path / ("one" if codes[0] == 2 else "other")).read_text()
-    assert "another run works on it (process " in said
+    assert "(process " in said
     assert "Traceback" not in said
     assert submission(workspace) == finished.submission
     wrong = [

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import overlap as library
+from support.errors import printed_code
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,6 @@ def test_it_is_opened_only_when_asked(overlap, data: Path, tmp_path: Path) -> No
     said = overlap(*typed, BROWSER=f"{browser} %s").stdout
     assert f"picture         {tmp_path}/a b.png" in said
     assert "nothing: " in said
-    assert "no champion there yet" in said
     assert not opened.exists()
     overlap(*typed, "--open", BROWSER=f"{browser} %s")
     assert opened.read_text() == (tmp_path / "a b.png").as_uri()
@@ -67,13 +67,14 @@ def test_mistakes(overlap, finished, data: Path, tmp_path: Path) -> None:
     workspace = ("--workspace", finished.workspace)
     png = ("--out", tmp_path / "x.png")
     for typed, why in (
-        ((tmp_path / "missing.wav", *workspace, *png), "there is no such sound file, and"),
-        ((bad, *png), "bad.wav: unreadable"),
-        (("tset_000011", *workspace, *png), "no clip of that id; did you mean test_000011?"),
-        ((clip, "--out", tmp_path / "no" / "x.png"), f"there is no folder {tmp_path}/no"),
-        ((clip, *png, *workspace, "--model", "v9"), "no ensemble v9; there are: 2"),
+        ((tmp_path / "missing.wav", *workspace, *png), "missing.wav"),
+        ((bad, *png), "bad.wav"),
+        (("tset_000011", *workspace, *png), "test_000011"),
+        ((clip, "--out", tmp_path / "no" / "x.png"), f"{tmp_path}/no"),
+        ((clip, *png, *workspace, "--model", "v9"), "v9"),
     ):
         said = overlap("show", *typed, code=2).stderr
+        assert printed_code(said), said
         assert why in said, said
         assert "Traceback" not in said
         assert not (tmp_path / "x.png").exists()
@@ -85,6 +86,6 @@ def test_a_champion_that_is_damaged(overlap, finished, tmp_path: Path) -> None:
     network.write_bytes(network.read_bytes()[:-9])
     typed = ("show", "train_000004", "--workspace", copy, "--out", tmp_path / "x.png")
     said = overlap(*typed, code=1).stderr
-    assert "cannot be applied" in said
-    assert "its SHA-256 is not the one that was noted" in said
+    assert printed_code(said), said
+    assert network.parent.name in said
     assert not (tmp_path / "x.png").exists()

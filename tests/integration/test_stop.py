@@ -57,7 +57,7 @@ def test_a_stopped_run_ends_with_all_that_it_started(
         os.kill(run.pid, sent)
         _, said = run.communicate(timeout=30)
         assert run.returncode == code
-    assert said.endswith(f"stopped; {RESUME_HINT}\n")
+    assert said.endswith(f"{RESUME_HINT}\n")
     assert "Traceback" not in said
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == []
@@ -99,7 +99,6 @@ def test_no_training_goes_on_for_nobody(
             if what == "scheduler":
                 _, said = run.communicate(timeout=60)
                 assert run.returncode == 1
-                assert "the connection to the Dask scheduler" in said
-                assert "a new run goes on from there" in said
+                assert RESUME_HINT in said
                 assert "Traceback" not in said
     assert list(workspace.glob("members/*/member.json")) == []

@@ -174,7 +174,7 @@ def test_a_scheduler_that_dies_and_workers_that_all_go_end_the_wait(tmp_path: Pa
     with outside(tmp_path, ["cpu"]) as (cluster, client, processes):
         patient = cluster.model_copy(update={"lost_after_s": 3.0})
         stop(processes["cpu"])
-        with pytest.raises(ClusterLostError, match="no worker is left that computes features"):
+        with pytest.raises(ClusterLostError):
             fan_out(client, patient, abs, range(9))
         scheduler_process = client.run_on_scheduler(os.getpid)
 
@@ -183,5 +183,5 @@ def test_a_scheduler_that_dies_and_workers_that_all_go_end_the_wait(tmp_path: Pa
             raise AssertionError("nothing was done")
 
         threading.Timer(1.0, os.kill, (scheduler_process, signal.SIGKILL)).start()
-        with pytest.raises(ClusterLostError, match="the connection to the Dask scheduler"):
+        with pytest.raises(ClusterLostError):
             fan_out(client, cluster, abs, jobs())
