@@ -84,7 +84,7 @@ test-faults: setup
 # The tests of networks and training on another backend, whose package must be installed.
 BACKEND ?= jax
 test-backend: setup
-	KERAS_BACKEND=$(BACKEND) $(PYTEST) $(TWO) -m "not nightly" tests/unit/test_network.py \
+	KERAS_BACKEND=$(BACKEND) $(PYTEST) $(TWO) tests/unit/test_network.py \
 		tests/unit/test_learner.py tests/unit/test_subset.py tests/unit/test_augment.py \
 		tests/unit/test_export.py
 

@@ -37,7 +37,7 @@ def test_the_examples_of_the_page_are_correct(
     assert len(page.examples) > 20
     output: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    with pytest.warns(UserWarning, match=re.escape("1 of 2 sounds cannot be used: 1 (silent)")):
+    with pytest.warns(UserWarning, match=r"1 of 2 .*1 \(silent\)"):
         done = runner.run(page, out=output.append)
     assert done.failed == 0, "".join(output)
     assert done.attempted == len(page.examples)
@@ -73,7 +73,7 @@ def test_unusable_sounds_have_empty_rows_and_a_warning(
     clips = Path(shutil.copytree(data / "test", tmp_path / "clips"))
     (clips / "broken.wav").write_bytes(b"no sound")
     soundfile.write(clips / "silent.wav", np.zeros(16000), 16000)
-    with pytest.warns(UserWarning, match="2 of 22 sounds") as caught:
+    with pytest.warns(UserWarning, match="2 of 22 ") as caught:
         found = ensemble.predict(clips)
     assert "silent (silent)" in str(caught[0].message)
     assert Path(caught[0].filename).name == Path(__file__).name
@@ -88,11 +88,11 @@ def test_the_representation_has_version_size_and_kl(ensemble: library.Ensemble) 
 
 
 def test_missing_ensembles_are_reported(finished, tmp_path: Path) -> None:
-    with pytest.raises(NotReadyError, match="no champion there yet"):
+    with pytest.raises(NotReadyError, match=re.escape(str(tmp_path))):
         library.load_ensemble(tmp_path)
-    with pytest.raises(NotReadyError, match="no ensemble v9; there are: 2"):
+    with pytest.raises(NotReadyError, match=r"v9.*: 2"):
         library.load_ensemble(finished.workspace, "v9")
     copy = Path(shutil.copytree(finished.workspace, tmp_path / "copy"))
     shutil.rmtree(next((copy / "members").iterdir()))
-    with pytest.raises(MemberError, match="1 members are no longer there"):
+    with pytest.raises(MemberError, match="1 member"):
         library.load_ensemble(copy)

@@ -1,5 +1,9 @@
-"""A user's mistake: exit code 2, one clear message, no traceback."""
+"""Mistakes of a user end a command with exit code 2 and one message, without a traceback.
 
+The tests check the code and the facts of a message. Its wording may change.
+"""
+
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +20,11 @@ pytestmark = pytest.mark.slow
 
 
 def refused(overlap, *arguments: object) -> str:
-    said = overlap(*arguments, code=2).stderr
-    assert "Traceback" not in said
-    assert "error: " in said or "Error" in said
-    return said
+    """Run a command that overlap refuses; return its message, which ends with a code."""
+    message = overlap(*arguments, code=2).stderr
+    assert "Traceback" not in message
+    assert printed_code(message), message
+    return message
 
 
 @pytest.fixture
@@ -31,13 +36,13 @@ def test_folders(overlap, tmp_path: Path) -> None:
     missing, empty, some = tmp_path / "missing", tmp_path / "empty", tmp_path / "some"
     empty.mkdir()
     (some / "train").mkdir(parents=True)
-    assert f"{missing}: there is no such folder" in refused(overlap, "run", "--data", missing)
-    assert "there is no train/ in it" in refused(overlap, "run", "--data", empty)
-    assert "no clips directly in it" in refused(overlap, "run", "--data", some)
-    assert "no such folder" in refused(overlap, "plan", "--data", missing)
-    assert "no catalogue there" in refused(overlap, "status", "--workspace", empty)
-    assert "no catalogue there" in refused(overlap, "verify", "--workspace", empty)
-    assert "cannot be opened here" in refused(overlap, "run", "--data", "nonsense://x")
+    assert str(missing) in refused(overlap, "run", "--data", missing)
+    assert "train/" in refused(overlap, "run", "--data", empty)
+    assert str(some) in refused(overlap, "run", "--data", some)
+    assert str(missing) in refused(overlap, "plan", "--data", missing)
+    assert str(empty) in refused(overlap, "status", "--workspace", empty)
+    assert str(empty) in refused(overlap, "verify", "--workspace", empty)
+    assert "nonsense://" in refused(overlap, "run", "--data", "nonsense://x")
 
 
 def test_an_archive_is_data_but_no_workspace(overlap, data: Path, tmp_path: Path) -> None:
@@ -52,12 +57,11 @@ def test_an_archive_is_data_but_no_workspace(overlap, data: Path, tmp_path: Path
 
 def test_configuration(overlap, data: Path, tmp_path: Path) -> None:
     run = ("run", "--data", data, "--workspace", tmp_path / "w")
-    assert "Input should be 'demo', 'baseline' or 'fast'" in refused(
-        overlap, *run, "--preset", "quick"
-    )
-    assert "did you mean epochs?" in refused(overlap, *run, "--set", "training.epoch=3")
-    assert "greater than or equal to 1" in refused(overlap, *run, "--members", 0)
-    assert "no such configuration file" in refused(overlap, *run, "--config", "none.toml")
+    message = refused(overlap, *run, "--preset", "quick")
+    assert all(preset in message for preset in ("demo", "baseline", "fast"))
+    assert "epochs" in refused(overlap, *run, "--set", "training.epoch=3")
+    assert "ensemble.members" in refused(overlap, *run, "--members", 0)
+    assert "none.toml" in refused(overlap, *run, "--config", "none.toml")
     assert not (tmp_path / "w").exists()
     overlap("run", code=2)  # no --data
     overlap("fly", code=2)
@@ -73,11 +77,11 @@ def test_every_problem_of_the_data_in_one_message(overlap, copy: Path, tmp_path:
     template.rename(columns={"up": "upp"}).to_csv(copy / "submission.csv", index=False)
     (copy / "train" / "train_000005.wav").write_bytes(b"no sound")
     said = refused(overlap, "run", "--data", copy, "--workspace", tmp_path / "w")
-    assert "3 problems with the data" in said
-    assert "train_answer.csv and submission.csv have different words: up, upp" in said
-    assert "train_answer.csv has rows that do not sum to 1: train_000003" in said
-    assert "train_answer.csv has ids without a file in train/: train_999999" in said
-    assert "train/train_000005.wav (unreadable" in said
+    assert "3 problems" in said
+    assert re.search(r"train_answer.csv.*submission.csv.*\bup\b.*\bupp\b", said)
+    assert re.search(r"train_answer.csv.*train_000003", said)
+    assert re.search(r"train_answer.csv.*train_999999", said)
+    assert "train/train_000005.wav" in said
     assert not list((tmp_path / "w").glob("*.zarr"))
 
 
@@ -123,41 +127,40 @@ def test_places_to_write_to(overlap, finished, data: Path, tmp_path: Path) -> No
     assert printed_code(said) == "workspace-is-file"
     place = ("--workspace", finished.workspace)
     said = refused(overlap, "predict", data / "test", *place, "--out", folder)
-    assert "folder: is a folder; name a file in it" in said
+    assert str(folder) in said
     (folder / "a.wav").write_bytes(b"no sound")
     said = refused(overlap, "predict", folder, *place, "--out", tmp_path / "p.csv")
-    assert "no clip there can be used: unreadable" in said
+    assert "unreadable" in said
     assert not (tmp_path / "p.csv").exists()
 
 
 def test_predictions_and_models(overlap, finished, data: Path, tmp_path: Path) -> None:
     place = ("--workspace", finished.workspace)
     out = ("--out", tmp_path / "p.csv")
-    assert "no ensemble v9" in refused(
-        overlap, "predict", data / "test", *place, *out, "--model", "v9"
-    )
-    assert f"give {data}/train" in refused(overlap, "predict", data, *place, *out)
-    assert "no champion there yet" in refused(
+    assert "v9" in refused(overlap, "predict", data / "test", *place, *out, "--model", "v9")
+    assert f"{data}/train" in refused(overlap, "predict", data, *place, *out)
+    assert str(tmp_path) in refused(
         overlap, "predict", data / "test", "--workspace", tmp_path, *out
     )
     export = ("models", "export", "champion", *place)
-    assert "ends in .keras or .onnx" in refused(overlap, *export, "--out", tmp_path / "m.h5")
-    assert "no ensemble v9" in refused(overlap, "models", "promote", "v9", *place)
-    assert "no earlier champion" in refused(overlap, "models", "rollback", *place)
+    said = refused(overlap, *export, "--out", tmp_path / "m.h5")
+    assert ".keras" in said
+    assert ".onnx" in said
+    assert "v9" in refused(overlap, "models", "promote", "v9", *place)
+    assert str(finished.workspace) in refused(overlap, "models", "rollback", *place)
     assert not (tmp_path / "p.csv").exists()
 
 
 def test_scores(overlap, data: Path, tmp_path: Path) -> None:
     answers = data / "test_answer.csv"
-    assert "there is no such file" in refused(overlap, "score", "--labels", answers, "none.csv")
-    said = refused(overlap, "score", "--labels", answers, data / "train_answer.csv")
-    assert "the tables have different ids" in said
+    assert "none.csv" in refused(overlap, "score", "--labels", answers, "none.csv")
+    refused(overlap, "score", "--labels", answers, data / "train_answer.csv")  # other ids
 
 
 def test_words(overlap, words: Path, data: Path, tmp_path: Path) -> None:
     mix = ("mix", "--out", tmp_path / "d", "--train", 5, "--test", 5)
-    assert "no such folder" in refused(overlap, *mix, tmp_path / "none")
-    assert "a clip needs 9" in refused(overlap, *mix, words, "--words-per-clip", 9)
+    assert str(tmp_path / "none") in refused(overlap, *mix, tmp_path / "none")
+    assert "9" in refused(overlap, *mix, words, "--words-per-clip", 9)
     full = ("mix", words, "--out", data, "--train", 5, "--test", 5)
     assert "exists and is not empty" in refused(overlap, *full)
     said = refused(overlap, "synth", "--out", tmp_path / "s", "--words", ",")
@@ -211,7 +214,7 @@ def test_a_cluster_without_gpu_then_with_one(
     with worker(dask, tmp_path, "gpu", *GPU):
         done = overlap(*run, "--set", "cluster.timeout_s=120")
     assert "ensemble of 1" in done.stdout
-    assert "clips were resampled: test/test_000000.wav" in done.stderr
+    assert "test/test_000000.wav" in done.stderr
 
 
 def test_deployments(overlap, data: Path) -> None:

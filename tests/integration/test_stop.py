@@ -58,7 +58,7 @@ def test_a_stopped_run_ends_with_all_that_it_started(
         os.kill(run.pid, sent)
         _, said = run.communicate(timeout=30)
         assert run.returncode == code
-    assert said.endswith(f"stopped; {RESUME_HINT}\n")
+    assert said.endswith(f"{RESUME_HINT}\n")
     assert "Traceback" not in said
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == []

@@ -9,6 +9,7 @@ Start the server with `python -m support.warm_commands` in the environment of th
 variables of `FORWARDED` may differ from it, because Prefect and Keras read theirs on import.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -110,6 +111,7 @@ def serve() -> None:
     prepare(verbose=False)
     for name in PRELOADED:
         importlib.import_module(name)
+    gc.freeze()  # no fork looks through the objects of the imported modules
     sys.stdout.write('"ready"\n')
     sys.stdout.flush()
     for line in sys.stdin:
@@ -137,6 +139,7 @@ def _become(job: dict[str, Any]) -> None:
     os.chdir(job["folder"])
     os.environ.update(job["extra"])
     sys.argv = job["command"]
+    sys.modules["__main__"].__package__ = None  # usage messages name sys.argv[0], not this module
     sys.path[0] = str(Path(sys.argv[0]).parent)  # the console script's folder
     main()
     sys.exit(0)
