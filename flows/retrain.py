@@ -17,7 +17,7 @@ from flows.promotion import settle_champion
 from flows.service.limits import is_deployed, only_run_on
 from overlap.catalog import Catalog, Listing, list_data
 from overlap.config import RunConfig
-from overlap.ensemble.members import Members, look_at_members
+from overlap.ensemble.members import Members, load_members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import MemberError, NotReadyError, OverlapError
 from overlap.features import FeatureStore
@@ -154,18 +154,18 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
     catalog, store = ready_features(config)
 
     def look() -> Members:
-        return look_at_members(workspace, config, catalog, store)
+        return load_members(workspace, config, catalog, store)
 
     members = look()
-    if not members.wanted:
-        return TrainReport([], len(members.complete), members.fewer)
+    if not members.pending:
+        return TrainReport([], len(members.complete), members.shortfall)
     in_turn = config.ensemble.stop_when_gain_below is not None
     records, failed = {}, {}
     work = Work(training=True, run=config, members=True)
     with (
         run_lock(workspace, wait=is_deployed(), on_wait=note),
         open_cluster(config.cluster, workspace, work, scheduler) as cluster,
-        stage("members", len(members.wanted)) as progress,
+        stage("members", len(members.pending)) as progress,
         stopped_on_error() as stop,
     ):
 
@@ -174,8 +174,8 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
             name = f"member {number} of {len(members.specs)}"
             return train_member.submit(cluster, workspace, spec, number, name, stop)
 
-        wanted = (lambda job: job in look().wanted) if in_turn else None
-        for (number, _), future in dispatched(cluster, submit, members.wanted, wanted):
+        wanted = (lambda job: job in look().pending) if in_turn else None
+        for (number, _), future in dispatched(cluster, submit, members.pending, wanted):
             try:
                 records[number] = future.result()
             except OverlapError as error:
@@ -186,7 +186,7 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
         _judge_failures([failed[number] for number in sorted(failed)], members)
     show_members(members.complete)
     trained = [records[number] for number in sorted(records)]
-    return TrainReport(trained, len(members.complete), members.fewer)
+    return TrainReport(trained, len(members.complete), members.shortfall)
 
 
 def _judge_failures(failed: list[str], members: Members) -> None:
@@ -196,7 +196,7 @@ def _judge_failures(failed: list[str], members: Members) -> None:
         MemberError: they are not.
     """
     what = f"{len(failed)} of {len(members.specs)} members failed"
-    if not members.enough:
+    if not members.sufficient:
         # The cause stands in the first line: it is what the UI shows of a failed run.
         raise MemberError(
             f"{what}: {failed[0]}\nThe others are kept, and a new run trains only what is missing."

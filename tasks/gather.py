@@ -5,7 +5,7 @@ from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import Catalog
 from overlap.config import RunConfig
-from overlap.ensemble.members import look_at_members
+from overlap.ensemble.members import load_members
 from overlap.ensemble.publish import publish
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore
@@ -17,7 +17,7 @@ from tasks.artifacts import show_ensemble
 def pool_members(config: RunConfig, workspace: Location) -> EnsembleRecord:
     """Pool the members' predictions, score them on held-out clips, and publish."""
     catalog = Catalog.load(workspace)
-    members = look_at_members(workspace, config, catalog, FeatureStore.open(workspace))
+    members = load_members(workspace, config, catalog, FeatureStore.open(workspace))
     record = publish(workspace, config, catalog, members)
     show_ensemble(record)
     return record

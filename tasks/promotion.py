@@ -8,7 +8,7 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.io.location import Location
 from overlap.promotion.challenge import ComparisonPlan, plan_comparison
 from overlap.promotion.champion import Promotion, consider, current_champion
-from overlap.promotion.retention import Pruned, prune
+from overlap.promotion.retention import PruneResult, prune
 from tasks.artifacts import show_comparison
 
 
@@ -30,6 +30,6 @@ def consider_champion(
 
 
 @task(name="prune", cache_policy=NO_CACHE)
-def remove_old_versions(workspace: Location, keep: int) -> Pruned:
+def remove_old_versions(workspace: Location, keep: int) -> PruneResult:
     """Remove the versions, and members, that need not stay."""
     return prune(workspace, keep)

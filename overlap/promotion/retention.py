@@ -1,13 +1,14 @@
-"""Removing old versions: which, and in what order, so that no half of one is ever taken for whole.
+"""Removes old versions, in an order in which an interruption leaves nothing half valid.
 
-Kept are the champion, the last champions before it that `rollback` can reach, and the newest
-versions. Of the members only those are removed that a removed version names, that no kept one
-names, and that learned from other clips than those of today: a run with any configuration over
-today's clips may be making the others, or may take them as they are.
+The champion, the latest champions that `rollback` can reach and the newest versions stay. A member
+is removed only if a removed version lists it, no kept version does, and it was trained on other
+clips than the current ones: a run over the current clips may be training or reusing any other
+member.
 
-First `champion.json` says which versions are leaving, so that none of them is promoted meanwhile.
-Then, for each, the names of its members are written beside its record, and the record goes: from
-there on it is not published. A removal that was interrupted is finished by the next one.
+A partly removed version is never mistaken for a complete one. First, `champion.json` lists the
+leaving versions, so that none of them can be promoted. Then, for each version, a marker with the
+names of its members is written and the record is deleted, which unpublishes the version. The next
+removal completes an interrupted one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,118 +24,130 @@ from overlap.promotion.champion import CHAMPION_FILE, Aliases, read_aliases
 from overlap.training.spec import MEMBERS, load_record, load_spec, training_key
 from overlap.training.spec import RECORD_FILE as MEMBER_FILE
 
-LEFT_FILE = "removed.json"
-"""In the folder of a version that is no longer published: which members it named."""
+REMOVAL_FILE = "removed.json"
+"""Marker in the folder of an unpublished version; lists the members of the version."""
 
 
 class RemovalMarker(Section):
-    """What is left of a version."""
+    """The content of the marker."""
 
     members: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Pruned:
-    """What was removed, or would be."""
+class PruneResult:
+    """The versions and members that were removed, or would be."""
 
     versions: tuple[str, ...]
+    """Removed versions, sorted."""
     members: tuple[str, ...]
-    """Fingerprints."""
+    """Fingerprints of the removed members, sorted."""
     kept: tuple[str, ...]
     """Versions that stay, oldest first."""
 
 
 def kept_versions(records: Sequence[EnsembleRecord], aliases: Aliases, keep: int) -> set[str]:
-    """The versions that stay.
+    """Return the versions that stay.
 
     Args:
-        records: What is published, oldest first.
-        aliases: Who is champion, and who was.
-        keep: How many champions before it, and how many newest versions; at least 1.
+        records: The published ensembles, oldest first.
+        aliases: The champion and its predecessors.
+        keep: Number of earlier champions, and of newest versions, to keep; at least 1.
     """
-    there = [record.version for record in records if record.version not in aliases.leaving]
-    before = [version for version in dict.fromkeys(reversed(aliases.earlier)) if version in there]
-    return {v for v in there if v == aliases.version} | {*before[:keep], *there[-keep:]}
+    published = [record.version for record in records if record.version not in aliases.leaving]
+    earlier = [v for v in dict.fromkeys(reversed(aliases.earlier)) if v in published]
+    champion = {v for v in published if v == aliases.version}
+    return champion | {*earlier[:keep], *published[-keep:]}
 
 
-def prune(workspace: Location, keep: int, *, dry_run: bool = False) -> Pruned:
-    """Remove what need not stay.
+def prune(workspace: Location, keep: int, *, dry_run: bool = False) -> PruneResult:
+    """Remove old versions and the members that only they need.
 
     Args:
         workspace: The workspace; it has a catalogue.
         keep: See `kept_versions`.
-        dry_run: Only tell what would be removed.
+        dry_run: Remove nothing; only return what would be removed.
 
     Raises:
-        NotReadyError: there is no catalogue.
-        CorruptError: a record cannot be read: nobody knows what it needs.
+        NotReadyError: There is no catalogue.
+        CorruptError: A record cannot be read, so that the members it needs are unknown.
     """
     key, records = training_key(Catalog.load(workspace)), list_ensembles(workspace)
 
     def change(aliases: Aliases) -> tuple[Aliases, set[str]]:
         kept = kept_versions(records, aliases, keep)
-        going = [record.version for record in records if record.version not in kept]
-        leaving = tuple(dict.fromkeys((*aliases.leaving, *going)))
+        surplus = [record.version for record in records if record.version not in kept]
+        leaving = tuple(dict.fromkeys((*aliases.leaving, *surplus)))
         return aliases.model_copy(update={"leaving": leaving}), kept
 
     if dry_run:
         _, kept = change(read_aliases(workspace))
     else:
         kept = update(workspace / CHAMPION_FILE, Aliases, change)
-    left = _left_over(workspace) | {
+    markers = _interrupted_removals(workspace) | {
         record.version: RemovalMarker(members=record.members)
         for record in records
         if record.version not in kept
     }
     needed = {name for record in records if record.version in kept for name in record.members}
-    named = {name for one in left.values() for name in one.members}
-    members = [name for name in sorted(named - needed) if _goes(workspace / MEMBERS / name, key)]
+    candidates = {name for marker in markers.values() for name in marker.members} - needed
+    members = [n for n in sorted(candidates) if _is_obsolete(workspace / MEMBERS / n, key)]
     if not dry_run:
-        _remove(workspace, left, members)
-    return Pruned(
-        tuple(sorted(left)), tuple(members), tuple(r.version for r in records if r.version in kept)
+        _remove(workspace, markers, members)
+    return PruneResult(
+        versions=tuple(sorted(markers)),
+        members=tuple(members),
+        kept=tuple(r.version for r in records if r.version in kept),
     )
 
 
-def _left_over(workspace: Location) -> dict[str, RemovalMarker]:
-    """Versions whose removal was interrupted."""
+def _interrupted_removals(workspace: Location) -> dict[str, RemovalMarker]:
+    """Read the markers of the versions whose removal was interrupted."""
     folders = [workspace / ENSEMBLES / name for name in (workspace / ENSEMBLES).folders()]
     return {
-        f.name: (f / LEFT_FILE).read_record(RemovalMarker)
+        f.name: (f / REMOVAL_FILE).read_record(RemovalMarker)
         for f in folders
-        if (f / LEFT_FILE).exists()
+        if (f / REMOVAL_FILE).exists()
     }
 
 
-def _goes(folder: Location, key: str) -> bool:
-    """Whether a member that no kept version names is there and learned from other clips."""
+def _is_obsolete(folder: Location, key: str) -> bool:
+    """Return whether a member exists and was trained on other clips than the current ones.
+
+    Args:
+        folder: Folder of a member that no kept version needs.
+        key: Key of the current training clips.
+    """
     if not folder.is_folder():
         return False
     try:
         record = load_record(folder)
         spec = record.spec if record else load_spec(folder)
     except CorruptError:
-        return False  # `overlap verify` tells
-    return spec is None or spec.training_key != key  # without one: half of it is removed already
+        return False  # `overlap verify` reports it
+    # Without a specification the member is partly removed already.
+    return spec is None or spec.training_key != key
 
 
-def _remove(workspace: Location, left: Mapping[str, RemovalMarker], members: Sequence[str]) -> None:
-    for version, what in left.items():
+def _remove(
+    workspace: Location, markers: Mapping[str, RemovalMarker], members: Sequence[str]
+) -> None:
+    for version, marker in markers.items():
         folder = workspace / ENSEMBLES / version
-        (folder / LEFT_FILE).write_record(what)
+        (folder / REMOVAL_FILE).write_record(marker)
         (folder / RECORD_FILE).remove()
     for name in members:
         (workspace / MEMBERS / name / MEMBER_FILE).remove()
         (workspace / MEMBERS / name).remove()
-    for version in left:
+    for version in markers:
         folder = workspace / ENSEMBLES / version
-        for file in [entry.name for entry in folder.files() if entry.name != LEFT_FILE]:
+        for file in [entry.name for entry in folder.files() if entry.name != REMOVAL_FILE]:
             (folder / file).remove()
         folder.remove()
-    there = {*(workspace / ENSEMBLES).folders()}
+    remaining = {*(workspace / ENSEMBLES).folders()}
 
     def change(aliases: Aliases) -> tuple[Aliases, None]:
-        leaving = tuple(version for version in aliases.leaving if version in there)
+        leaving = tuple(version for version in aliases.leaving if version in remaining)
         return aliases.model_copy(update={"leaving": leaving}), None
 
     update(workspace / CHAMPION_FILE, Aliases, change)

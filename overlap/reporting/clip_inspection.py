@@ -18,7 +18,7 @@ from overlap.features import FeatureStore
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
-from overlap.prediction.jobs import jobs_for, members_of, read_found
+from overlap.prediction.jobs import jobs_for, members_of, read_chunk
 from overlap.promotion.champion import find_ensemble
 from overlap.reporting.clip_lookup import ResolvedClip, find_clip, row_of_sound
 from overlap.system.worker_process import run_child
@@ -160,9 +160,9 @@ def _said(voice: _LoadedEnsemble, file: Location) -> Prediction:
             run_child("overlap.prediction.worker", [str(folder / "job.json")], lambda _: None)
         except ChildError as error:
             raise MemberError(f"ensemble {record.version} cannot be applied: {error}") from None
-        found = read_found(job)
+        found = read_chunk(job)
     if found is None or found.reason[0]:
         why = "nothing was found" if found is None else found.reason[0]
         raise MemberError(f"{file}: was not predicted: {why}")
-    shares = dict(zip(record.words, found.shares[0].astype(float).tolist(), strict=True))
-    return Prediction(record.version, shares, float(found.spread[0]))
+    shares = dict(zip(record.words, found.probabilities[0].astype(float).tolist(), strict=True))
+    return Prediction(record.version, shares, float(found.disagreement[0]))

@@ -123,23 +123,23 @@ def test_places_to_write_to(overlap, finished, data: Path, tmp_path: Path) -> No
     assert "folder: is a folder; name a file in it" in said
     (folder / "a.wav").write_bytes(b"no sound")
     said = refused(overlap, "predict", folder, *place, "--out", tmp_path / "p.csv")
-    assert "no clip there can be used: unreadable" in said
+    assert "unreadable [no-usable-clip]" in said
     assert not (tmp_path / "p.csv").exists()
 
 
 def test_predictions_and_models(overlap, finished, data: Path, tmp_path: Path) -> None:
     place = ("--workspace", finished.workspace)
     out = ("--out", tmp_path / "p.csv")
-    assert "no ensemble v9" in refused(
+    assert "[no-such-ensemble]" in refused(
         overlap, "predict", data / "test", *place, *out, "--model", "v9"
     )
     assert f"give {data}/train" in refused(overlap, "predict", data, *place, *out)
-    assert "no champion there yet" in refused(
+    assert "[no-champion]" in refused(
         overlap, "predict", data / "test", "--workspace", tmp_path, *out
     )
     export = ("models", "export", "champion", *place)
     assert "ends in .keras or .onnx" in refused(overlap, *export, "--out", tmp_path / "m.h5")
-    assert "no ensemble v9" in refused(overlap, "models", "promote", "v9", *place)
+    assert "[no-such-ensemble]" in refused(overlap, "models", "promote", "v9", *place)
     assert "no earlier champion" in refused(overlap, "models", "rollback", *place)
     assert not (tmp_path / "p.csv").exists()
 
