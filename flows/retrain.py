@@ -155,15 +155,15 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
     """Train the wanted members that are not complete."""
     workspace = ready_features(config)
     members = workspace.members(config)
-    if not members.wanted:
-        return TrainReport([], len(members.complete), members.fewer)
+    if not members.pending:
+        return TrainReport([], len(members.complete), members.shortfall)
     one_by_one = config.ensemble.stop_when_gain_below is not None
     records, failed = {}, {}
     work = Work(training=True, run=config, members=True)
     with (
         workspace.lock(wait=is_deployed(), on_wait=note),
         open_cluster(config.cluster, workspace.location, work, scheduler) as cluster,
-        stage("members", len(members.wanted)) as progress,
+        stage("members", len(members.pending)) as progress,
         stopped_on_error() as stop,
     ):
 
@@ -172,8 +172,8 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
             name = f"member {number} of {len(members.specs)}"
             return train_member.submit(cluster, workspace.location, spec, number, name, stop)
 
-        wanted = (lambda job: job in workspace.members(config).wanted) if one_by_one else None
-        for (number, _), future in dispatched(cluster, submit, members.wanted, wanted):
+        wanted = (lambda job: job in workspace.members(config).pending) if one_by_one else None
+        for (number, _), future in dispatched(cluster, submit, members.pending, wanted):
             try:
                 records[number] = future.result()
             except OverlapError as error:
@@ -184,7 +184,7 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
         _judge_failures([failed[number] for number in sorted(failed)], members)
     show_members(members.complete)
     trained = [records[number] for number in sorted(records)]
-    return TrainReport(trained, len(members.complete), members.fewer)
+    return TrainReport(trained, len(members.complete), members.shortfall)
 
 
 def _judge_failures(failed: list[str], members: Members) -> None:
@@ -194,7 +194,7 @@ def _judge_failures(failed: list[str], members: Members) -> None:
         MemberError: they are not enough.
     """
     count = f"{len(failed)} of {len(members.specs)} members failed"
-    if not members.enough:
+    if not members.sufficient:
         # The UI shows the first line of a failed run's message, so the cause comes first.
         raise MemberError(
             f"{count}: {failed[0]}\nComplete members are kept; a new run trains only the missing "

@@ -7,7 +7,7 @@ from overlap.config import PromotionConfig
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.promotion.challenge import ComparisonPlan, plan_comparison
 from overlap.promotion.champion import Promotion, consider, current_champion
-from overlap.promotion.retention import Pruned, prune
+from overlap.promotion.retention import PruneResult, prune
 from overlap.workspace.workspace import Workspace
 from tasks.artifacts import show_comparison
 
@@ -32,6 +32,6 @@ def consider_champion(
 
 
 @task(name="prune", cache_policy=NO_CACHE)
-def remove_old_versions(workspace: Workspace, keep: int) -> Pruned:
+def remove_old_versions(workspace: Workspace, keep: int) -> PruneResult:
     """Remove versions and members that are no longer needed."""
     return prune(workspace.location, keep, catalog=workspace.catalog)

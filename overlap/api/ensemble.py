@@ -75,8 +75,8 @@ class Ensemble:
             (len(clips), len(self.words)), self.networks, self.record.fitted, lambda _: None,
         )  # fmt: skip
         _warn_unusable([*clips.names], found.reason)
-        table = pd.DataFrame(found.shares.astype(np.float64), clips.names, [*self.words])
-        return table.assign(**{spread_column(self.words): found.spread.astype(np.float64)})
+        table = pd.DataFrame(found.probabilities.astype(np.float64), clips.names, [*self.words])
+        return table.assign(**{spread_column(self.words): found.disagreement.astype(np.float64)})
 
     def __repr__(self) -> str:
         kl = "no held-out clips" if self.record.kl is None else f"held-out KL {self.record.kl:.4f}"

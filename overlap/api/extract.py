@@ -48,6 +48,6 @@ def extract_features(
 
     values = np.empty((len(clips), *features.shape), np.float16)
     for batch in clips.batches(features, on_decoded):
-        values[batch.places] = batch.decibels[: len(batch.places)]
+        values[batch.indices] = batch.decibels[: len(batch.indices)]
     problems.raise_if_fatal("sounds")
     return values

@@ -1,38 +1,38 @@
-"""How the score falls as members are added, and what more of them would bring."""
+"""The KL as a function of the number of members, and a forecast for more members."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.ensemble.held_out import HeldOut
+from overlap.ensemble.held_out import HeldOutPredictions
 from overlap.metrics.bootstrap import SEED, interval, resampled_means
 from overlap.metrics.divergence import SMALLEST
 
 ORDERS = 20
-"""Orders of the members that the curve is averaged over: about as many, or more."""
+"""Least number of member orders that the curve averages over."""
 FEWEST_POINTS = 3
-"""Points that a law with three numbers needs."""
+"""Points that a law with three parameters needs."""
 MORE_MEMBERS = 5
-"""How many more members the forecast is made for."""
+"""Number of additional members that the forecast assumes."""
 DECAYS = np.geomspace(0.1, 4, 400)
-"""Exponents that are tried; sorted so that of equally good ones the nearest to 1 is taken, what
-averaging of independent errors gives."""
+"""Candidate exponents. They are sorted by their distance from 1, the exponent of averaging
+independent errors, so that among equally good ones the nearest to 1 is chosen."""
 DECAYS = DECAYS[np.argsort(np.abs(np.log(DECAYS)), kind="stable")]
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """The score of some members together."""
+    """The score of an ensemble of some of the members."""
 
     members: int
-    """How many are averaged for each held-out clip; with folds, how many rounds."""
+    """Members averaged for each held-out clip; with folds, rounds."""
     kl: float
-    """KL of their mean prediction on held-out clips, averaged over choices of the members."""
+    """KL of the mean prediction on held-out clips, nats, averaged over choices of the members."""
     low: float
-    """Lower end of its 95 % interval over clips."""
+    """Lower end of its 95 % interval over clips, nats."""
     high: float
-    """Upper end."""
+    """Upper end, nats."""
 
 
 @dataclass(frozen=True)
@@ -40,36 +40,36 @@ class PowerLaw:
     """KL(n) = a + b * n^-c of n members."""
 
     a: float
-    """KL of endlessly many members, nats; at least 0."""
+    """KL in the limit of infinitely many members, nats; at least 0."""
     b: float
-    """What they gain on one member, nats; at least 0."""
+    """Reduction from one member to infinitely many, nats; at least 0."""
     c: float
-    """How fast; 1 for members with independent errors."""
+    """Rate of the decay; 1 for members with independent errors."""
 
     def __call__(self, members: float) -> float:
-        """KL of that many members, nats."""
+        """Return the KL of this number of members, nats."""
         return float(self.a + self.b * members**-self.c)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What more members are expected to bring, by the law."""
+    """The expected effect of more members according to the law."""
 
     members: int
-    """How many more."""
+    """Number of additional members."""
     kl: float
     """Expected KL with them, nats."""
     gain: float
-    """By how much the KL is expected to fall, nats."""
+    """Expected reduction of the KL, nats."""
     low: float
-    """Lower end of the gain's 95 % interval over clips; it knows nothing of a wrong law."""
+    """Lower end of the gain's 95 % interval over clips, nats; it assumes that the law holds."""
     high: float
-    """Upper end."""
+    """Upper end, nats."""
 
 
 @dataclass(frozen=True)
-class Growth:
-    """The curve, the law through it and the forecast."""
+class EnsembleCurve:
+    """The curve, the law fitted to it and the forecast."""
 
     points: tuple[CurvePoint, ...]
     law: PowerLaw | None = None
@@ -78,25 +78,25 @@ class Growth:
     """None without a law."""
 
 
-def grow(held_out: HeldOut) -> Growth:
-    """The curve on held-out clips, of the mean prediction, with its intervals and its law.
+def ensemble_curve(held_out: HeldOutPredictions) -> EnsembleCurve:
+    """Compute the curve of the mean prediction on held-out clips, its intervals and its law.
 
-    The intervals come from drawing clips again, groups of clips together (`resampled_means`);
-    curve and law are made anew for each draw.
+    The intervals are a bootstrap over clips, in whole groups (`resampled_means`); each resample
+    has its own curve and law.
     """
     clips = mean_kl_by_count(held_out.rounds, held_out.labels)
-    curve, drawn = clips.mean(axis=1), resampled_means(clips, held_out.groups)
+    curve, resampled = clips.mean(axis=1), resampled_means(clips, held_out.groups)
     points = tuple(
-        CurvePoint(count, float(kl), *interval(drawn[:, count - 1]))
+        CurvePoint(count, float(kl), *interval(resampled[:, count - 1]))
         for count, kl in enumerate(curve, 1)
     )
     law = fit_law(curve)
     if law is None:
-        return Growth(points)
+        return EnsembleCurve(points)
     now, then = float(len(curve)), len(curve) + MORE_MEMBERS / held_out.per_round
-    a_b_c = _fit_laws(drawn)
+    a_b_c = _fit_laws(resampled)
     gains = a_b_c[:, 1] * (now ** -a_b_c[:, 2] - then ** -a_b_c[:, 2])
-    return Growth(
+    return EnsembleCurve(
         points, law, Forecast(MORE_MEMBERS, law(then), law(now) - law(then), *interval(gains))
     )
 
@@ -104,11 +104,11 @@ def grow(held_out: HeldOut) -> Growth:
 def mean_kl_by_count(
     rounds: NDArray[np.float64], labels: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """KL of the mean of n members, for every n, averaged over choices of the members.
+    """Compute the KL of the mean of n members for every n, averaged over choices of the members.
 
-    The choices are the first n of some seeded orders, which are turned around so that every
-    member stands equally often in every place: for n = 1 and n = all but one the average is over
-    all choices.
+    The choices are the first n members of seeded orders. The orders are rotated so that every
+    member has every position equally often: for n = 1 and for all members but one, the average is
+    over all choices.
 
     Args:
         rounds: (members, clips, words) predictions.
@@ -117,18 +117,18 @@ def mean_kl_by_count(
     Returns:
         (members, clips) float64: row n - 1 for n members.
     """
-    positive = labels > 0  # the others do not count
+    positive = labels > 0  # the other terms are zero
     clip, p = np.nonzero(positive)[0], labels[positive]
     q = rounds[:, positive].astype(np.float64)
-    found = np.zeros((len(rounds), len(labels)))
+    kls = np.zeros((len(rounds), len(labels)))
     orders = _orders(len(rounds))
     for order in orders:
         total = np.zeros(len(p))
         for count, member in enumerate(order, 1):
             total += q[member]
             terms = p * np.log(p / np.maximum(total / count, SMALLEST))
-            found[count - 1] += np.bincount(clip, terms, len(labels))
-    return found / len(orders)
+            kls[count - 1] += np.bincount(clip, terms, len(labels))
+    return kls / len(orders)
 
 
 def _orders(members: int) -> list[NDArray[np.int64]]:
@@ -139,7 +139,7 @@ def _orders(members: int) -> list[NDArray[np.int64]]:
 
 
 def fit_law(curve: NDArray[np.float64]) -> PowerLaw | None:
-    """The power law through a curve, by least squares.
+    """Fit a power law to a curve by least squares.
 
     Args:
         curve: (members,) KL of 1, 2, … members.
@@ -154,22 +154,22 @@ def fit_law(curve: NDArray[np.float64]) -> PowerLaw | None:
 
 
 def _fit_laws(curves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(curves, 3) float64: a, b and c of the best law of each of the (curves, members) curves.
+    """Fit a law to each of the (curves, members) curves; return (curves, 3) float64: a, b and c.
 
-    For a given c the best a and b are those of a straight line; c is searched in `DECAYS`.
+    For a given c, a and b follow from linear regression; c is searched in `DECAYS`.
     """
     counts = np.arange(1, curves.shape[1] + 1, dtype=np.float64)
     means = curves.mean(axis=1)
     best = np.full(len(curves), np.inf)
-    found = np.zeros((len(curves), 3))
+    laws = np.zeros((len(curves), 3))
     for c in DECAYS:
         x = counts**-c
-        away = x - x.mean()
-        b = np.maximum(curves @ away / (away @ away), 0)
+        centred = x - x.mean()
+        b = np.maximum(curves @ centred / (centred @ centred), 0)
         a = means - b * x.mean()
         b, a = np.where(a < 0, curves @ x / (x @ x), b), np.maximum(a, 0)
         errors = ((curves - a[:, None] - b[:, None] * x) ** 2).sum(axis=1)
         better = errors < best
         best[better] = errors[better]
-        found[better] = np.stack([a, b, np.full_like(a, c)], axis=1)[better]
-    return found
+        laws[better] = np.stack([a, b, np.full_like(a, c)], axis=1)[better]
+    return laws

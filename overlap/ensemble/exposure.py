@@ -1,8 +1,8 @@
-"""Which training clips an ensemble knew, named by their sound, so that they are found for ever.
+"""Records which training clips an ensemble was exposed to, identified by their audio.
 
-A row of the catalogue names a clip only as long as its file stays as it is, and a file may be
-renamed. So an ensemble keeps, for every training clip of its time, the digest of its samples, the
-fold whose members did not learn from it, and its group.
+A row of the catalogue identifies a clip only until its file changes or is renamed. An ensemble
+therefore stores, for every training clip at its time, the digest of the samples, the fold whose
+members did not train on the clip, and the clip's group.
 """
 
 from collections.abc import Mapping
@@ -17,102 +17,115 @@ from overlap.catalog.inspection import DIGEST
 from overlap.config import ValidationConfig
 
 LEARNED, UNKNOWN = -1, -2
-"""In place of a fold: every member learned from the clip; there was no such clip."""
+"""In place of a fold: every member trained on the clip; the clip did not exist."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingExposure:
-    """The training clips of an ensemble's time."""
+    """The training clips at the time of an ensemble."""
 
     audio: NDArray[np.bytes_]
-    """(clips,) digest of each clip's samples, as the catalogue has it."""
+    """(clips,) digest of each clip's samples, from the catalogue."""
     fold: NDArray[np.int64]
-    """(clips,) the fold whose members did not learn from it; `LEARNED` where there is none."""
+    """(clips,) the fold whose members did not train on the clip; `LEARNED` if all members did."""
     group: NDArray[np.str_]
-    """(clips,) its group; empty where it has none."""
+    """(clips,) group of each clip; empty without groups."""
     folds: int
-    """How many folds there were; 1 with a hold-out, or where nothing was held out."""
+    """Number of folds; 1 with a hold-out or without held-out clips."""
     complete: bool = True
-    """Whether these are all of its training clips, or only those that were held out."""
+    """Whether all training clips are included, not only the held-out ones."""
 
     @property
     def held_out(self) -> NDArray[np.bytes_]:
-        """Digests of the clips of which it has predictions, in their order."""
+        """Digests of the held-out clips, in the order of the ensemble's held-out predictions."""
         return self.audio[self.fold >= 0]
 
     def fold_of(self, audio: NDArray[np.bytes_]) -> NDArray[np.int64]:
-        """(asked,) the fold whose members never learned from each sound; else as in `fold`.
+        """Return the fold whose members did not train on each digest.
 
-        A sound that stands under several ids was learned from, unless all of them are of one
-        fold: a member that left out one of them may have learned from another.
+        Audio that occurs under several ids counts as trained on, unless all of its clips are in
+        one fold: a member that left out one of them may have trained on another.
+
+        Args:
+            audio: (n,) digests.
+
+        Returns:
+            (n,) folds; `LEARNED` if every member may have trained on the audio, `UNKNOWN` if the
+            ensemble's clips do not include it.
         """
-        names, at = np.unique(self.audio, return_inverse=True)
-        lowest, highest = np.full(len(names), self.folds), np.full(len(names), LEARNED)
+        digests, at = np.unique(self.audio, return_inverse=True)
+        lowest, highest = np.full(len(digests), self.folds), np.full(len(digests), LEARNED)
         np.minimum.at(lowest, at, self.fold)
         np.maximum.at(highest, at, self.fold)
-        own = np.where(lowest == highest, lowest, LEARNED)
-        place, known = _places(names, audio)
-        found = np.full(len(audio), UNKNOWN)
-        found[known] = own[place[known]]
-        return found
+        fold = np.where(lowest == highest, lowest, LEARNED)
+        index, known = _lookup(digests, audio)
+        folds = np.full(len(audio), UNKNOWN)
+        folds[known] = fold[index[known]]
+        return folds
 
-    def place_of(self, audio: NDArray[np.bytes_]) -> NDArray[np.int64]:
-        """(asked,) where each sound stands in `held_out`; of sounds that do not, anything."""
-        names, first = np.unique(self.held_out, return_index=True)
-        place, known = _places(names, audio)
-        found = np.zeros(len(audio), np.int64)
-        found[known] = first[place[known]]
-        return found
+    def held_out_index(self, audio: NDArray[np.bytes_]) -> NDArray[np.int64]:
+        """Return the (n,) index of each digest in `held_out`; arbitrary for other digests."""
+        digests, first = np.unique(self.held_out, return_index=True)
+        index, known = _lookup(digests, audio)
+        indices = np.zeros(len(audio), np.int64)
+        indices[known] = first[index[known]]
+        return indices
 
-    def arrays(self, named_by: str) -> dict[str, NDArray[Any]]:
-        """For the file of an ensemble's predictions; `named_by` says what digests mean."""
+    def to_arrays(self, scheme: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays to store with an ensemble's predictions.
+
+        Args:
+            scheme: Definition of the digests, see `digest_scheme`.
+        """
         return {
             "train_audio": self.audio,
             "train_fold": self.fold.astype(np.int16),
             "train_group": self.group,
             "train_folds": np.array(self.folds),
-            "train_named_by": np.array(named_by),
+            "train_named_by": np.array(scheme),
         }
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]], named_by: str) -> "TrainingExposure | None":
-        """From such a file; None where it holds nothing of this, or digests of another kind."""
-        if "train_audio" not in arrays or str(arrays["train_named_by"]) != named_by:
+    def from_arrays(
+        cls, arrays: Mapping[str, NDArray[Any]], scheme: str
+    ) -> "TrainingExposure | None":
+        """Restore from stored arrays; None if they lack an exposure or use another scheme."""
+        if "train_audio" not in arrays or str(arrays["train_named_by"]) != scheme:
             return None
         fold = arrays["train_fold"].astype(np.int64)
-        if "held_out" not in arrays:  # what it did not learn from it has not predicted
+        if "held_out" not in arrays:  # no predictions exist for the clips left out
             fold = np.full_like(fold, LEARNED)
         folds = int(arrays["train_folds"])
         return cls(arrays["train_audio"], fold, arrays["train_group"], folds)
 
 
-def known_clips(catalog: Catalog, validation: ValidationConfig) -> TrainingExposure:
-    """What members that are trained on this catalogue know."""
+def training_exposure(catalog: Catalog, validation: ValidationConfig) -> TrainingExposure:
+    """Return the exposure of an ensemble that is trained on this catalogue."""
     rows, folds = catalog.rows("train"), validation.folds or 1
     fold = np.full(len(rows), LEARNED)
     for index in range(folds):
         held_out = partition(catalog, validation, index).held_out
         fold[np.searchsorted(rows, held_out)] = index
     group = catalog.clips["group"].to_numpy(np.str_)[rows]
-    return TrainingExposure(audio_of(catalog, rows), fold, group, folds)
+    return TrainingExposure(clip_digests(catalog, rows), fold, group, folds)
 
 
-def audio_of(catalog: Catalog, rows: NDArray[np.int64]) -> NDArray[np.bytes_]:
-    """(rows,) digests of the samples of usable clips."""
+def clip_digests(catalog: Catalog, rows: NDArray[np.int64]) -> NDArray[np.bytes_]:
+    """Return the (rows,) digests of the samples of usable clips."""
     return catalog.clips["digest"].to_numpy(object)[rows].astype(np.bytes_)
 
 
-def naming(catalog: Catalog) -> str:
-    """What digests are made of: only those of one kind can be compared."""
+def digest_scheme(catalog: Catalog) -> str:
+    """Return the definition of the digests; only digests of the same scheme are comparable."""
     return f"{DIGEST} of {catalog.wanted.samples} samples at {catalog.wanted.sample_rate} Hz"
 
 
-def _places(
-    names: NDArray[np.bytes_], asked: NDArray[np.bytes_]
+def _lookup(
+    digests: NDArray[np.bytes_], wanted: NDArray[np.bytes_]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where each one stands among sorted names, and whether it does."""
-    place = np.searchsorted(names, asked)
-    known = np.zeros(len(asked), np.bool_)
-    inside = place < len(names)
-    known[inside] = names[place[inside]] == asked[inside]
-    return place, known
+    """Return the index of each wanted digest among sorted digests, and whether it is present."""
+    index = np.searchsorted(digests, wanted)
+    known = np.zeros(len(wanted), np.bool_)
+    inside = index < len(digests)
+    known[inside] = digests[index[inside]] == wanted[inside]
+    return index, known

@@ -1,4 +1,4 @@
-"""What the members say of training clips that they have not learned from, put together."""
+"""Combines the members' predictions of the training clips that they held out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,58 +13,58 @@ from overlap.metrics.divergence import kl, trivial_prediction
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class HeldOutPredictions:
     """Predictions of complete rounds on held-out clips.
 
     With a hold-out every member predicts the same clips, and a round is one member. With folds
-    a round is one member per fold, and together they predict every training clip: the k-th
-    member there is of each fold makes round k. Members beyond the last complete round take part
-    in the ensemble but not in its score.
+    a round is one member per fold, which together predict every training clip: round k consists
+    of the k-th available member of each fold. Members beyond the last complete round belong to the
+    ensemble but do not contribute to its score.
     """
 
     rows: NDArray[np.int64]
     """(clips,) rows of the catalogue, ascending."""
     rounds: NDArray[np.float64]
-    """(rounds, clips, words) float64."""
+    """(rounds, clips, words) float64 probabilities."""
     labels: NDArray[np.float64]
     """(clips, words) float64."""
     trivial: NDArray[np.float64]
-    """(clips, words) float64: mean label of the clips that were learned from."""
+    """(clips, words) float64: mean label of the clips that the members trained on."""
     groups: NDArray[np.int64]
-    """(clips,) group of each clip; each clip its own where groups are not known."""
+    """(clips,) index of each clip's group; without groups every clip is its own group."""
     members: NDArray[np.int64]
-    """(rounds, folds) which members make each round, as indexes of the members given."""
+    """(rounds, folds) indices of the members of each round."""
 
     @property
     def per_round(self) -> int:
-        """Members of a round."""
+        """Members per round."""
         return int(self.members.shape[1])
 
-    def first(self, rounds: int) -> "HeldOut":
-        """With the first rounds alone."""
-        return HeldOut(
+    def first_rounds(self, rounds: int) -> "HeldOutPredictions":
+        """Return a copy that has only the first rounds."""
+        return HeldOutPredictions(
             self.rows, self.rounds[:rounds], self.labels, self.trivial, self.groups,
             self.members[:rounds],
         )  # fmt: skip
 
 
-def gather_held_out(
+def combine_held_out(
     catalog: Catalog,
     validation: ValidationConfig,
     members: Sequence[tuple[int, NDArray[np.int64], NDArray[np.float64]]],
-) -> HeldOut | None:
-    """Put held-out predictions together.
+) -> HeldOutPredictions | None:
+    """Combine the held-out predictions of several members.
 
     Args:
         catalog: The clips.
         validation: How clips were held out.
-        members: fold, rows and (rows, words) predictions of each member.
+        members: Fold, (rows,) catalogue rows and (rows, words) predictions of each member.
 
     Returns:
-        None where nothing is held out.
+        None if nothing is held out.
 
     Raises:
-        CorruptError: a member's rows are not those of its fold.
+        CorruptError: The rows of a member are not those of its fold (code `wrong-held-out-rows`).
     """
     if not validation.folds and not validation.holdout:
         return None
@@ -76,26 +76,30 @@ def gather_held_out(
     for part in parts:
         at = np.searchsorted(rows, part.held_out)
         trivial[at] = trivial_prediction(catalog.labels[part.train], len(at))
-    of_fold = [[n for n, (f, *_) in enumerate(members) if f == fold] for fold in range(folds)]
-    count = min(len(found) for found in of_fold)
-    chosen = np.array([found[:count] for found in of_fold], np.int64).reshape(folds, count).T
+    by_fold = [[n for n, (f, *_) in enumerate(members) if f == fold] for fold in range(folds)]
+    count = min(len(indices) for indices in by_fold)
+    chosen = np.array([indices[:count] for indices in by_fold], np.int64).reshape(folds, count).T
     rounds = np.full((count, *labels.shape), np.nan)
     for index, (fold, member_rows, predictions) in enumerate(members):
         if not np.array_equal(member_rows, parts[fold].held_out):
-            raise CorruptError("a member's held-out clips are not those of its fold; remove it")
-        for place in np.flatnonzero(chosen[:, fold] == index):
-            rounds[place, np.searchsorted(rows, member_rows)] = predictions
-    return HeldOut(rows, rounds, labels, trivial, _groups(catalog, rows), chosen)
+            raise CorruptError(
+                f"the held-out clips of member {index + 1} are not those of fold {fold}; "
+                "remove the member, and the next run trains it again",
+                code="wrong-held-out-rows", member=index + 1, fold=fold,
+            )  # fmt: skip
+        for round_index in np.flatnonzero(chosen[:, fold] == index):
+            rounds[round_index, np.searchsorted(rows, member_rows)] = predictions
+    return HeldOutPredictions(rows, rounds, labels, trivial, _groups(catalog, rows), chosen)
 
 
 def _groups(catalog: Catalog, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(clips,) group of each row, as `partition` sees them."""
+    """(clips,) index of each row's group, as `partition` groups them."""
     if not are_grouped(catalog):
         return np.arange(len(rows))
     groups = catalog.clips["group"].to_numpy(np.str_)
     return np.unique(groups[rows], return_inverse=True)[1].astype(np.int64)
 
 
-def trivial_kl(held_out: HeldOut) -> float:
-    """KL on held-out clips of predicting the mean training label."""
+def trivial_kl(held_out: HeldOutPredictions) -> float:
+    """Return the KL on held-out clips of predicting the mean training label, nats."""
     return kl(held_out.labels, held_out.trivial)

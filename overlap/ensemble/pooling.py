@@ -1,4 +1,4 @@
-"""The ways to make many members' predictions one, and how each is fitted to held-out clips."""
+"""Methods of pooling the predictions of several members, and their fits to held-out clips."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 from overlap.metrics.divergence import SMALLEST, kl
 
-Way = Literal["mean", "temperature", "power", "greedy"]
-WAYS: tuple[Way, ...] = ("mean", "temperature", "power", "greedy")
-"""From the simplest to the least simple: nothing fitted, one number, one number that treats
-members of unlike confidence differently, a weight per member."""
+PoolingMethod = Literal["mean", "temperature", "power", "greedy"]
+POOLING_METHODS: tuple[PoolingMethod, ...] = ("mean", "temperature", "power", "greedy")
+"""From the simplest to the most complex: nothing is fitted; one parameter; one parameter that
+weighs members by their confidence; one weight per member."""
 
 LOG_TEMPERATURES = (-1.6, 1.6)
-"""Bounds of the logarithm of the fitted temperature: from 0.2 to 5."""
+"""Bounds of the logarithm of the fitted temperature (0.2 to 5)."""
 EXPONENTS = (-2.0, 4.0)
 """Bounds of the fitted exponent."""
 GEOMETRIC = 1e-6
-"""Below this distance from 0 an exponent is 0: the formula would lose all its digits."""
+"""An exponent closer to 0 counts as 0, because the formula would lose all significant digits."""
 GREEDY_STEPS = (40, 200)
-"""Least and most picks of the greedy selection; between them four per member."""
+"""Least and most picks of the greedy selection; in between, four per member."""
 
 
 def pool_mean(predictions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -32,7 +32,8 @@ def pool_mean(predictions: NDArray[np.float64]) -> NDArray[np.float64]:
         predictions: (members, clips, words).
 
     Returns:
-        (clips, words) float64. The members' order changes no bit: they are sorted first.
+        (clips, words) float64, bitwise independent of the members' order (values are sorted
+        before they are added).
     """
     mean: NDArray[np.float64] = np.sort(predictions.astype(np.float64), axis=0).mean(axis=0)
     return mean
@@ -40,22 +41,23 @@ def pool_mean(predictions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Pool:
-    """A way to pool with its fitted values: all that is needed to apply it to new clips.
+    """A pooling method with its fitted parameters; applicable to new clips.
 
-    Each clip is pooled by itself, so blocks of clips give the same bits as all clips at once.
+    Each clip is pooled independently, so that pooling in blocks of clips gives bitwise the same
+    result as pooling all clips at once.
 
     Examples:
         >>> Pool()(np.array([[[0.5, 0.5]], [[0.25, 0.75]]])).tolist()
         [[0.375, 0.625]]
     """
 
-    kind: Way = "mean"
+    kind: PoolingMethod = "mean"
     weights: tuple[float, ...] = ()
-    """greedy: a weight per member, in the members' order; they sum to 1."""
+    """For greedy: one weight per member, in the members' order; they sum to 1."""
     exponent: float = 1.0
-    """power: 1 is the arithmetic mean, 0 the geometric, -1 the harmonic."""
+    """For power: 1 is the arithmetic mean, 0 the geometric mean, -1 the harmonic mean."""
     temperature: float = 1.0
-    """temperature: of the mean; above 1 it is made flatter, below 1 sharper."""
+    """For temperature: above 1 the mean becomes flatter, below 1 sharper."""
 
     def __call__(self, predictions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Pool predictions.
@@ -64,11 +66,11 @@ class Pool:
             predictions: (members, clips, words); each row a distribution.
 
         Returns:
-            (clips, words) float64; each row a distribution. Without weights the order of the
-            members changes no bit; with them a member must keep its place.
+            (clips, words) float64; each row a distribution. Without weights the result is bitwise
+            independent of the members' order; weights follow the members' order.
 
         Raises:
-            ValueError: there is a weight too many or too few.
+            ValueError: The number of weights differs from the number of members.
         """
         if self.kind == "greedy":
             return _weighted(predictions, np.array(self.weights))
@@ -79,11 +81,14 @@ class Pool:
             return _tempered(_logs(mean), self.temperature)
         return mean
 
-    def of(self, members: Sequence[int]) -> "Pool":
-        """For some of the members alone.
+    def restricted_to(self, members: Sequence[int]) -> "Pool":
+        """Return the pool of some of the members; their weights are normalised.
+
+        Args:
+            members: Indices of the members.
 
         Examples:
-            >>> Pool("greedy", weights=(0.5, 0.3, 0.2)).of([0, 2]).weights
+            >>> Pool("greedy", weights=(0.5, 0.3, 0.2)).restricted_to([0, 2]).weights
             (0.7142857142857143, 0.28571428571428575)
         """
         if not self.weights:
@@ -105,7 +110,7 @@ class Pool:
 
 
 def _logs(predictions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logarithms; raised to the scorer's smallest first, so that no zero of one member vetoes."""
+    """Logarithms of probabilities clamped at the scorer's minimum, so that no zero is a veto."""
     logs: NDArray[np.float64] = np.log(np.maximum(predictions.astype(np.float64), SMALLEST))
     return logs
 
@@ -116,12 +121,12 @@ def _normalised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _tempered(logs: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Rows of q^(1/T), normalised, of the logarithms of q."""
+    """Normalised rows of q^(1/T), from the logarithms of q."""
     return _normalised(np.exp((logs - logs.max(axis=-1, keepdims=True)) / temperature))
 
 
 def _power_mean(logs: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
-    """Rows of (mean over members of q^r)^(1/r), normalised, of the logarithms of q."""
+    """Normalised rows of (mean over members of q^r)^(1/r), from the logarithms of q."""
     if abs(exponent) < GEOMETRIC:
         return _normalised(np.exp(logs.mean(axis=0)))
     means = np.log(np.exp(exponent * logs).mean(axis=0))
@@ -132,7 +137,9 @@ def _weighted(
     predictions: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     if len(weights) != len(predictions):
-        raise ValueError(f"a pool of {len(weights)} weights was given {len(predictions)} members")
+        raise ValueError(
+            f"the pool has {len(weights)} weights, but there are {len(predictions)} members"
+        )
     used = weights > 0
     parts = weights[used, None, None] * predictions[used].astype(np.float64)
     total: NDArray[np.float64] = np.sort(parts, axis=0).sum(axis=0)
@@ -140,10 +147,10 @@ def _weighted(
 
 
 def fit_temperature(predictions: NDArray[np.float64], labels: NDArray[np.float64]) -> Pool:
-    """The temperature of the mean with the lowest KL.
+    """Fit the temperature of the mean to the lowest KL.
 
     Args:
-        predictions: (members, clips, words) on clips that the members have not learned from.
+        predictions: (members, clips, words) on clips that the members did not train on.
         labels: (clips, words); each row a distribution.
     """
     logs = _logs(pool_mean(predictions))
@@ -152,8 +159,8 @@ def fit_temperature(predictions: NDArray[np.float64], labels: NDArray[np.float64
 
 
 def fit_power(predictions: NDArray[np.float64], labels: NDArray[np.float64]) -> Pool:
-    """The exponent of the power mean with the lowest KL; arguments as of `fit_temperature`."""
-    if len(predictions) < 2:  # every exponent gives the member itself
+    """Fit the exponent of the power mean to the lowest KL; see `fit_temperature`."""
+    if len(predictions) < 2:  # every exponent returns the member itself
         return Pool("power")
     logs = _logs(np.sort(predictions, axis=0))
     best = _lowest(lambda exponent: kl(labels, _power_mean(logs, exponent)), EXPONENTS)
@@ -163,36 +170,36 @@ def fit_power(predictions: NDArray[np.float64], labels: NDArray[np.float64]) -> 
 def _lowest(function: Callable[[float], float], bounds: tuple[float, float]) -> float:
     from scipy.optimize import minimize_scalar  # slow to import; only pooling needs it
 
-    found = minimize_scalar(function, bounds=bounds, method="bounded",
-                            options={"xatol": 1e-4})  # fmt: skip
-    return float(found.x)
+    result = minimize_scalar(function, bounds=bounds, method="bounded",
+                             options={"xatol": 1e-4})  # fmt: skip
+    return float(result.x)
 
 
 def fit_greedy(predictions: NDArray[np.float64], labels: NDArray[np.float64]) -> Pool:
-    """Weights by greedy selection with replacement; arguments as of `fit_temperature`.
+    """Fit weights by greedy selection with replacement; see `fit_temperature`.
 
-    The member is picked whose addition to the mean of those picked so far gives the lowest KL,
-    again and again; a member may be picked many times, or never. Of all lengths of that list
-    the best one is kept. (Caruana et al. 2004, Ensemble selection from libraries of models.)
+    Each step picks the member whose addition to the mean of the members picked so far gives the
+    lowest KL; a member may be picked several times or never. The best prefix of the list of picks
+    gives the weights. (Caruana et al. 2004, Ensemble selection from libraries of models.)
     """
-    positive = labels > 0  # the others do not count
+    positive = labels > 0  # the other terms are zero
     p = labels[positive]
     q = predictions[:, positive].astype(np.float64)
     least, most = GREEDY_STEPS
     total, picks, scores = np.zeros(len(p)), [], []
     for step in range(1, min(most, max(least, 4 * len(q))) + 1):
-        # Lowest KL is highest cross term: the labels' own entropy is the same for all.
+        # The lowest KL has the highest cross term, because the entropy of the labels is constant.
         terms = [float(p @ np.log(np.maximum((total + one) / step, SMALLEST))) for one in q]
         picks.append(int(np.argmax(terms)))
         scores.append(max(terms))
         total += q[picks[-1]]
-    kept = picks[: int(np.argmax(scores)) + 1]
-    counts = np.bincount(kept, minlength=len(q))
-    return Pool("greedy", weights=tuple((counts / len(kept)).tolist()))
+    best = picks[: int(np.argmax(scores)) + 1]
+    counts = np.bincount(best, minlength=len(q))
+    return Pool("greedy", weights=tuple((counts / len(best)).tolist()))
 
 
-Fit = Callable[[NDArray[np.float64], NDArray[np.float64]], Pool]
-FITS: Mapping[Way, Fit] = MappingProxyType(
+FitFunction = Callable[[NDArray[np.float64], NDArray[np.float64]], Pool]
+FIT_FUNCTIONS: Mapping[PoolingMethod, FitFunction] = MappingProxyType(
     {
         "mean": lambda _predictions, _labels: Pool(),
         "temperature": fit_temperature,
@@ -200,4 +207,4 @@ FITS: Mapping[Way, Fit] = MappingProxyType(
         "greedy": fit_greedy,
     }
 )
-"""What fits each way to (members, clips, words) predictions and (clips, words) labels."""
+"""Each method's fit to (members, clips, words) predictions and (clips, words) labels."""

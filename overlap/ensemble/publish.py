@@ -1,4 +1,4 @@
-"""From complete members to a published ensemble."""
+"""Pools and scores complete members, and publishes the result as an ensemble."""
 
 import time
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from overlap.catalog import Catalog
 from overlap.config import RunConfig, fingerprint
 from overlap.ensemble import registry
-from overlap.ensemble.curve import Growth, grow
-from overlap.ensemble.exposure import known_clips, naming
-from overlap.ensemble.held_out import gather_held_out, trivial_kl
+from overlap.ensemble.curve import EnsembleCurve, ensemble_curve
+from overlap.ensemble.exposure import digest_scheme, training_exposure
+from overlap.ensemble.held_out import combine_held_out, trivial_kl
 from overlap.ensemble.members import Members, ready_members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.selection import select_pool
@@ -28,15 +28,15 @@ from overlap.training.spec import MemberRecord, read_predictions, test_key
 def ensemble_name(
     config: RunConfig, catalog: Catalog, planned: Members, members: Sequence[MemberRecord]
 ) -> str:
-    """Fingerprint of an ensemble: of its members, their predictions, and how they are pooled."""
+    """Return the fingerprint of an ensemble: members, predictions, pooling and template."""
     return fingerprint(
         *_parts(members), config.ensemble.pool, test_key(catalog), catalog.words,
-        [*catalog.submission["table_id"]], *([len(planned.specs)] if planned.fewer else []),
+        [*catalog.submission["table_id"]], *([len(planned.specs)] if planned.shortfall else []),
     )  # fmt: skip
 
 
 def _parts(members: Sequence[MemberRecord]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the members, and SHA-256 of their predictions."""
+    """Return the fingerprints of the members and the SHA-256 of their predictions."""
     return (
         tuple(member.fingerprint for member in members),
         tuple(member.files[PREDICTIONS_FILE] for member in members),
@@ -46,22 +46,23 @@ def _parts(members: Sequence[MemberRecord]) -> tuple[tuple[str, ...], tuple[str,
 def publish(
     workspace: Location, config: RunConfig, catalog: Catalog, planned: Members
 ) -> EnsembleRecord:
-    """Pool the members, score them, and publish the result under a version.
+    """Pool the complete members, score the pool and publish the result under a version.
 
-    The same members over the same test clips are published once: a second call returns the
-    first one's record, and writes its files again if they were lost or damaged.
+    The same members over the same test clips are published once: a second call returns the record
+    of the first, and rewrites its files if they are lost or damaged.
 
     Args:
         workspace: The workspace.
         config: The run.
         catalog: The clips.
-        planned: The members; those that are complete are pooled.
+        planned: The members of the run; the complete ones are pooled.
 
     Raises:
-        NotReadyError: more of them are wanted first.
+        NotReadyError: Members are missing.
+        CorruptError: The predictions of a member are lost or damaged.
     """
     started = time.perf_counter()
-    members, fewer = ready_members(workspace, planned), planned.fewer
+    members = ready_members(workspace, planned)
     names, parts = _parts(members)
     listed = catalog.submission
     name = ensemble_name(config, catalog, planned, members)
@@ -69,7 +70,7 @@ def publish(
     if existing is not None and not registry.folder_of(workspace, existing).changed(existing.files):
         return existing
     saved = [read_predictions(m.folder(workspace), m) for m in members]
-    held_out = gather_held_out(
+    held_out = combine_held_out(
         catalog,
         config.validation,
         [
@@ -78,7 +79,7 @@ def publish(
         ],
     )
     selected = select_pool(config.ensemble.pool, held_out, len(members))
-    growth = grow(held_out) if held_out else Growth(())
+    curve = ensemble_curve(held_out) if held_out else EnsembleCurve(())
     created = existing.created if existing else registry.time_of_publication(workspace)
     version = existing.version if existing else registry.version_name(created, name)
     paths = WorkspacePaths(workspace).ensemble(version)
@@ -89,12 +90,13 @@ def publish(
         table, imputed = submission_table(listed, test_rows, pooled, catalog.words)
         write_table(table, paths.submission)
     arrays: dict[str, NDArray[Any]] = {"test_rows": test_rows, "test": pooled}
-    arrays |= known_clips(catalog, config.validation).arrays(naming(catalog))
-    ends = None
+    exposure = training_exposure(catalog, config.validation)
+    arrays |= exposure.to_arrays(digest_scheme(catalog))
+    kl_interval = None
     if held_out and selected.held_out is not None:
         arrays |= {"held_out_rows": held_out.rows, "held_out": selected.held_out}
-        clips = kl_per_clip(held_out.labels, selected.held_out)
-        ends = interval(resampled_means(clips[None], held_out.groups)[:, 0])
+        kls = kl_per_clip(held_out.labels, selected.held_out)
+        kl_interval = interval(resampled_means(kls[None], held_out.groups)[:, 0])
     paths.predictions.write_arrays(arrays)
     record = EnsembleRecord(
         version=version,
@@ -109,7 +111,7 @@ def publish(
         kl=selected.kl,
         trivial_kl=trivial_kl(held_out) if held_out else None,
         member_kl=tuple(member.held_out_kl for member in members),
-        curve=growth.points,
+        curve=curve.points,
         held_out_key=catalog.key(held_out.rows, labels=True) if held_out else None,
         test_key=test_key(catalog),
         files={
@@ -123,10 +125,10 @@ def publish(
         git_revision=git_revision(),
         fitted=selected.pool,
         choice=selected.choice,
-        law=growth.law,
-        more=growth.more,
-        fewer=fewer,
-        kl_interval=ends,
+        law=curve.law,
+        more=curve.more,
+        fewer=planned.shortfall,
+        kl_interval=kl_interval,
         seconds=time.perf_counter() - started,
     )
     paths.record.write_record(record)

@@ -1,4 +1,4 @@
-"""Published ensembles under their versions; which of them is champion says `champion.json`."""
+"""Published ensembles by version; `champion.json` names the champion among them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,67 +15,68 @@ from overlap.io.workspace_paths import PREDICTIONS_FILE, EnsemblePaths, Workspac
 from overlap.metrics.divergence import gain_over
 
 AGAIN = "a run with its configuration publishes it again"
+"""The remedy for a lost or damaged ensemble, as a clause."""
 
 
 class EnsembleRecord(Record):
-    """A published ensemble; written last, so that its presence says published."""
+    """A published ensemble; its file is written last and marks the ensemble as published."""
 
     version: str
     fingerprint: str
-    """Names members, their predictions and pooling: equal runs publish one version."""
+    """Identifies members, their predictions and the pooling: equal runs publish one version."""
     created: datetime
     members: tuple[str, ...]
     """Fingerprints of the members, in the order of the curve."""
     pooled: tuple[str, ...]
-    """SHA-256 of each member's predictions, as they were pooled."""
+    """SHA-256 of the predictions of each member that were pooled."""
     pool: str
-    """The way to pool that was asked for; `fitted` is what came of it."""
+    """The configured pooling method, or auto; `fitted` holds the result."""
     words: tuple[str, ...]
     data: str
     """Address of the data folder."""
     clips: dict[str, int]
-    """Clips by split and state."""
+    """Number of clips by split and state."""
     kl: float | None
-    """KL on held-out clips, by cross-validation where the pool is fitted to them; None where
-    nothing was held out."""
+    """KL on held-out clips, nats, cross-validated if the pool is fitted to them; None if nothing
+    was held out."""
     trivial_kl: float | None
-    """KL there of predicting the mean training label."""
+    """KL on the same clips of predicting the mean training label, nats."""
     member_kl: tuple[float | None, ...]
-    """KL of each member on its held-out clips."""
+    """KL of each member on its held-out clips, nats."""
     curve: tuple[CurvePoint, ...]
-    """KL of the mean of 1, 2, … members; with folds, of rounds."""
+    """KL of the mean of 1, 2, … members; with folds, of 1, 2, … rounds."""
     held_out_key: str | None
-    """Names the held-out clips: only scores with equal keys can be compared."""
+    """Identifies the held-out clips: only scores with equal keys are comparable."""
     test_key: str
-    """Names the test clips that it predicts."""
+    """Identifies the test clips that the ensemble predicts."""
     files: dict[str, str]
-    """SHA-256 of each of its files."""
+    """SHA-256 of each file of the ensemble."""
     imputed: tuple[str, ...]
-    """Ids of test clips that got the mean prediction, because their audio cannot be used."""
+    """Ids of test clips with unusable audio; their row is the mean prediction."""
     config: dict[str, Any]
     """The run configuration."""
     software: dict[str, str]
     git_revision: str | None
-    # Records of before these fields were there load with the defaults, and those say the truth:
-    # every ensemble was the mean of all its planned members.
+    # Defaults let older records load; they are correct, because every older ensemble was the mean
+    # of all its planned members.
     fitted: Pool = Pool()
-    """The pool itself: applied to the members' predictions it gives the ensemble's."""
+    """The pool that combines the members' predictions."""
     choice: PoolChoice | None = None
-    """The ways to pool that were considered, and why this one was kept."""
+    """The methods that were considered, and why this one was chosen."""
     law: PowerLaw | None = None
-    """The law through the curve; None with few points."""
+    """The law fitted to the curve; None with too few points."""
     more: Forecast | None = None
-    """What more members would bring; None without a law."""
+    """The expected effect of more members; None without a law."""
     fewer: str | None = None
-    """Why there are fewer members than planned; None where there are not."""
+    """Why there are fewer members than planned; None if all are included."""
     kl_interval: tuple[float, float] | None = None
-    """Ends of the 95 % interval of `kl`, over clips."""
+    """Ends of the 95 % interval of `kl` over clips, nats."""
     seconds: float | None = None
-    """Wall time of pooling, scoring and writing it."""
+    """Wall time of pooling, scoring and writing, s."""
 
     @property
     def gain(self) -> float | None:
-        """By what fraction `kl` is below `trivial_kl`."""
+        """Fraction by which `kl` is below `trivial_kl`; None where either is unknown."""
         return gain_over(self.trivial_kl, self.kl)
 
     @property
@@ -85,15 +86,15 @@ class EnsembleRecord(Record):
 
 
 def version_name(created: datetime, fingerprint: str) -> str:
-    """Sortable by time, and unique without asking anyone."""
+    """Return the name of a version: sortable by time, and unique without coordination."""
     return f"{created:%Y%m%d-%H%M%S}-{fingerprint[:8]}"
 
 
 def read_predictions(workspace: Location, record: EnsembleRecord) -> dict[str, NDArray[Any]]:
-    """The arrays that a published ensemble keeps; see `overlap.ensemble.publish`.
+    """Read the arrays of a published ensemble; see `overlap.ensemble.publish`.
 
     Raises:
-        CorruptError: they are gone, or not what was written.
+        CorruptError: The file is missing or damaged.
     """
     location = WorkspacePaths(workspace).ensemble(record.version).predictions
     return from_arrays(
@@ -102,58 +103,60 @@ def read_predictions(workspace: Location, record: EnsembleRecord) -> dict[str, N
 
 
 def now() -> datetime:
-    """The time of a decision."""
+    """Return the current time, UTC, in whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def time_of_publication(workspace: Location) -> datetime:
-    """Now, or just after the newest version: a clock that was set back must not make this one old.
+    """Return the current time, or one second after the newest version if that is later.
 
-    Versions are pruned, listed and given their names in this order.
+    Versions are named, listed and pruned in order of time, so that a clock that was set back must
+    not make a new version the oldest.
     """
     return max([now(), *(r.created + timedelta(seconds=1) for r in list_ensembles(workspace))])
 
 
 def folder_of(workspace: Location, record: EnsembleRecord) -> Location:
-    """Where an ensemble's files are."""
+    """Return the folder of an ensemble."""
     return WorkspacePaths(workspace).ensemble(record.version).folder
 
 
 def submission_of(workspace: Location, record: EnsembleRecord) -> Location:
-    """Where an ensemble's table of predictions is; not there when there were no test clips."""
+    """Return the address of an ensemble's submission; the file is absent without test clips."""
     return WorkspacePaths(workspace).ensemble(record.version).submission
 
 
 def report_of(workspace: Location, record: EnsembleRecord) -> Location:
-    """Where an ensemble's report is, if it was written."""
+    """Return the address of an ensemble's report; the file may be absent."""
     return WorkspacePaths(workspace).ensemble(record.version).report
 
 
 def list_ensembles(workspace: Location) -> list[EnsembleRecord]:
-    """All published ensembles, oldest first."""
+    """Return all published ensembles, oldest first."""
     paths = WorkspacePaths(workspace)
     found = [paths.ensemble(version).record for version in paths.ensembles.folders()]
     return [load_ensemble(f) for f in found if f.exists()]
 
 
 def load_ensemble(location: Location) -> EnsembleRecord:
-    """The record of a published ensemble.
+    """Read the record of a published ensemble.
 
     Args:
         location: The record's file.
 
     Raises:
-        CorruptError: it is not what was written.
+        CorruptError: The file is damaged.
     """
     try:
         return location.read_record(EnsembleRecord)
     except CorruptError as error:
         raise CorruptError(
-            f"{error}; remove {EnsemblePaths.of_record(location).folder}, and {AGAIN}"
-        ) from None
+            f"{error}; remove {EnsemblePaths.of_record(location).folder}, and {AGAIN}",
+            code=error.code, path=str(location),
+        ) from None  # fmt: skip
 
 
 def published(workspace: Location, fingerprint: str) -> EnsembleRecord | None:
-    """The ensemble with this fingerprint, if it was published before."""
+    """Return the published ensemble with this fingerprint, or None."""
     found = [r for r in list_ensembles(workspace) if r.fingerprint == fingerprint]
     return found[0] if found else None

@@ -1,4 +1,4 @@
-"""Scoring two CSV tables, joined by id and by word."""
+"""Scores a CSV table of predictions against one of labels, joined by id and word."""
 
 from collections.abc import Sequence
 
@@ -18,57 +18,60 @@ def score_tables(labels: str, predictions: str, train_labels: str | None = None)
 
     Args:
         labels: Address of the true labels; rows and columns in any order.
-        predictions: Address of the predictions of the same ids and words.
-        train_labels: Address of the training labels, for the trivial prediction; None: the
-            file `train_answer.csv` beside the labels, if it is there.
+        predictions: Address of the predictions for the same ids and words.
+        train_labels: Address of the training labels, for the trivial prediction; None: the file
+            `train_answer.csv` in the folder of the labels, if it exists.
 
     Raises:
-        DataError: a table cannot be read, or the two do not fit together.
+        DataError: A table is missing (code `no-such-file`) or cannot be read, or the ids or words
+            of the two differ.
     """
     problems = Problems()
     truth = _read(labels, problems)
-    beside = spread_column(truth.words if truth else ())
-    predicted = _read(predictions, problems, beside)
+    disagreement = spread_column(truth.words if truth else ())
+    predicted = _read(predictions, problems, disagreement)
     if truth and predicted:
-        for what, ours, theirs in (
+        for what, found, expected in (
             ("words", predicted.words, truth.words),
             ("ids", predicted.ids, truth.ids),
         ):
-            names = sorted(set(ours) ^ set(theirs))
+            names = sorted(set(found) ^ set(expected))
             problems.add_cases(f"the tables have different {what}", names)
-    near = Location.of(labels).parent / LABELS
-    train = Location.of(train_labels) if train_labels else near if near.exists() else None
+    default = Location.of(labels).parent / LABELS
+    train = Location.of(train_labels) if train_labels else default if default.exists() else None
     known = None if train is None else read_table(train, problems, labels=True)
     problems.raise_if_fatal(predictions)
     if truth is None or predicted is None:
-        raise DataError(f"{predictions}: cannot be scored")
+        raise DataError(f"{predictions}: the table cannot be scored", path=predictions)
     return score_joined(truth, predicted, known)
 
 
 def score_joined(truth: Table, predicted: Table, known: Table | None) -> Score:
-    """Score predictions of the ids and words of a table of labels, in whatever order.
+    """Score predictions against labels with the same ids and words, in any order.
 
     Args:
         truth: The labels.
         predicted: The predictions.
-        known: The training labels, for the trivial prediction; of other words: not used.
+        known: The training labels, for the trivial prediction; ignored if their words differ.
     """
     mean = None
     if known is not None and set(known.words) == set(truth.words):
-        columns = _places(known.words, truth.words)
+        columns = _indices(known.words, truth.words)
         mean = known.values.mean(axis=0)[columns]
-    rows = _places(predicted.ids, truth.ids)
-    columns = _places(predicted.words, truth.words)
+    rows = _indices(predicted.ids, truth.ids)
+    columns = _indices(predicted.words, truth.words)
     return score(truth.values, predicted.values[np.ix_(rows, columns)], truth.words, mean)
 
 
-def _places(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    place = {name: index for index, name in enumerate(names)}
-    return [place[name] for name in wanted]
+def _indices(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    index_of = {name: index for index, name in enumerate(names)}
+    return [index_of[name] for name in wanted]
 
 
-def _read(address: str, problems: Problems, beside: str = "") -> Table | None:
+def _read(address: str, problems: Problems, extra_column: str = "") -> Table | None:
     location = Location.of(address)
     if not location.exists():
-        raise DataError(f"{location}: there is no such file")
-    return read_table(location, problems, labels=True, beside=beside)
+        raise DataError(
+            f"{location}: there is no such file", code="no-such-file", path=str(location)
+        )
+    return read_table(location, problems, labels=True, beside=extra_column)

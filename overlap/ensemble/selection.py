@@ -1,4 +1,4 @@
-"""Which way to pool: fitted on some held-out clips, judged on others."""
+"""Selects the pooling method: fitted on some held-out clips, scored on others."""
 
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -8,101 +8,111 @@ from numpy.typing import NDArray
 
 from overlap.catalog import balanced
 from overlap.config import Pooling
-from overlap.ensemble.held_out import HeldOut
-from overlap.ensemble.pooling import FITS, WAYS, Pool, Way
+from overlap.ensemble.held_out import HeldOutPredictions
+from overlap.ensemble.pooling import FIT_FUNCTIONS, POOLING_METHODS, Pool, PoolingMethod
 from overlap.metrics.bootstrap import SEED, interval, resampled_means, units
 from overlap.metrics.divergence import kl_per_clip
 
 PARTS = 5
-"""Parts of the held-out clips: a pool is judged on each after it was fitted on the others."""
-SAME = 1e-4
-"""Nats: a difference below this is none, however surely it is there."""
+"""Parts for cross-validation: a pool is scored on each part after a fit to the others."""
+NEGLIGIBLE = 1e-4
+"""A smaller difference of the KL does not count, even if it is significant, nats."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A way to pool, as nested cross-validation sees it."""
+class MethodScore:
+    """The cross-validated score of a pooling method; stored under these names."""
 
-    way: Way
+    way: PoolingMethod
+    """The method."""
     kl: float
-    """KL on held-out clips that its values were not fitted on, nats."""
+    """KL on held-out clips that the method was not fitted to, nats."""
     behind: float
-    """By how much that is above the best way's, nats."""
+    """Difference to the KL of the best method, nats; at least 0."""
     low: float
-    """Lower end of the 95 % interval of `behind`, over clips, the two ways paired."""
+    """Lower end of the 95 % interval of `behind`, paired over clips, nats."""
     high: float
-    """Upper end."""
+    """Upper end, nats."""
 
 
 @dataclass(frozen=True)
 class PoolChoice:
-    """Why the ensemble is pooled as it is."""
+    """The reason for the choice of the pooling method."""
 
     reason: str
-    """One sentence for a person."""
-    ways: tuple[Judged, ...] = ()
-    """The ways considered, simplest first; empty where nothing is held out."""
+    """One sentence for the reader."""
+    ways: tuple[MethodScore, ...] = ()
+    """The methods considered, simplest first; empty if nothing is held out."""
 
 
 @dataclass(frozen=True, eq=False)
-class Selected:
-    """The pool of an ensemble, and what it is worth."""
+class SelectedPool:
+    """The pool of an ensemble and its score."""
 
     pool: Pool
-    """Fitted on all held-out clips; of the ensemble's members."""
+    """Fitted to all held-out clips."""
     choice: PoolChoice
     kl: float | None = None
-    """KL on held-out clips, by cross-validation where something was fitted."""
+    """KL on held-out clips, nats, cross-validated if the pool is fitted; None without them."""
     held_out: NDArray[np.float64] | None = None
-    """(clips, words) float64: the predictions that `kl` is of."""
+    """(clips, words) float64: the predictions that `kl` scores."""
 
 
-def select_pool(setting: Pooling, held_out: HeldOut | None, members: int) -> Selected:
-    """The pool that a setting asks for.
+def select_pool(
+    setting: Pooling, held_out: HeldOutPredictions | None, members: int
+) -> SelectedPool:
+    """Select and fit the configured pool.
 
-    `auto` takes the simplest way that cannot be told from the best: the way whose difference to
-    the best one, clip by clip, has an interval that reaches down to `SAME`.
+    `auto` selects the simplest method that is not significantly worse than the best one: the
+    interval of its paired difference to the best method extends down to `NEGLIGIBLE`.
 
-    With folds a weight belongs to a round, all members of which share it evenly: no held-out
-    clip has seen more than one of them. Members beyond the last complete round get none.
+    With folds a weight belongs to a round and is divided evenly among its members, because every
+    held-out clip has the prediction of only one of them. Members beyond the last complete round
+    have weight 0.
 
     Args:
-        setting: A way, or auto.
-        held_out: Predictions on held-out clips; None where nothing is held out.
-        members: How many the ensemble has.
+        setting: A method, or auto.
+        held_out: Predictions on held-out clips; None if nothing is held out.
+        members: Number of members of the ensemble.
 
     Raises:
-        ValueError: a way that must be fitted, and nothing to fit it on.
+        ValueError: The method needs a fit, but nothing is held out.
     """
     if held_out is None or not len(held_out.rounds):
         if setting not in ("mean", "auto"):
-            raise ValueError(f"pool {setting} is fitted on held-out clips, and there are none")
-        reason = "mean: it was asked for"
+            raise ValueError(f"pool {setting} is fitted to held-out clips, but there are none")
+        reason = "mean: set in the configuration"
         if setting == "auto":
-            reason = "mean: auto has no held-out clips to compare the ways on"
-        return Selected(Pool(), PoolChoice(reason))
-    parts = divided(held_out.groups)
-    compared = setting == "auto" and parts is not None
-    wanted = [way for way in WAYS if compared or way in (setting, "mean")]
-    predicted = {way: cross_fitted(way, held_out, parts) for way in wanted}
-    ways = _judged(predicted, held_out)
-    way, reason = _chosen(setting, ways)
+            reason = "mean: auto has no held-out clips to compare the methods on"
+        return SelectedPool(Pool(), PoolChoice(reason))
+    parts = split_into_parts(held_out.groups)
+    compare_all = setting == "auto" and parts is not None
+    methods = [m for m in POOLING_METHODS if compare_all or m in (setting, "mean")]
+    predictions = {method: cross_fit(method, held_out, parts) for method in methods}
+    scores = _score_methods(predictions, held_out)
+    method, reason = _choose(setting, scores)
     if parts is None:
-        reason += "; with a single held-out clip nothing can be cross-validated"
-    elif len(wanted) > 1 and len(np.unique(held_out.groups)) == 1:
-        reason += "; the held-out clips are of one group, so they were divided one by one"
-    pool = FITS[way](held_out.rounds, held_out.labels)
+        reason += "; a single held-out clip allows no cross-validation"
+    elif len(methods) > 1 and len(np.unique(held_out.groups)) == 1:
+        reason += "; all held-out clips are in one group, so cross-validation splits single clips"
+    pool = FIT_FUNCTIONS[method](held_out.rounds, held_out.labels)
     if pool.weights:
         pool = replace(pool, weights=_member_weights(pool.weights, held_out.members, members))
-    kl = next(judged.kl for judged in ways if judged.way == way)
-    return Selected(pool, PoolChoice(reason, ways), kl, predicted[way])
+    kl = next(score.kl for score in scores if score.way == method)
+    return SelectedPool(pool, PoolChoice(reason, scores), kl, predictions[method])
 
 
-def divided(groups: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """(clips,) part of each clip, groups kept together; None for a single clip.
+def split_into_parts(groups: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Assign clips to the parts of the cross-validation, with groups kept together.
 
-    Groups go, in a seeded order, to the part with the fewest clips so far. Clips of one single
-    group are divided one by one.
+    Groups go, in a seeded order, to the part with the fewest clips so far. If there is only one
+    group, its clips are assigned one by one.
+
+    Args:
+        groups: (clips,) index of each clip's group.
+
+    Returns:
+        (clips,) part of each clip; None for fewer than two clips.
     """
     if len(groups) < 2:
         return None
@@ -112,56 +122,63 @@ def divided(groups: NDArray[np.int64]) -> NDArray[np.int64] | None:
     return balanced(sizes, order, min(PARTS, len(sizes)))[index]
 
 
-def cross_fitted(
-    way: Way, held_out: HeldOut, parts: NDArray[np.int64] | None
+def cross_fit(
+    method: PoolingMethod, held_out: HeldOutPredictions, parts: NDArray[np.int64] | None
 ) -> NDArray[np.float64]:
-    """(clips, words) float64: each part pooled by what was fitted on the other parts.
+    """Pool each part with a fit to the other parts.
 
     Args:
-        way: The way to pool.
+        method: The pooling method.
         held_out: Predictions of the rounds.
-        parts: (clips,) part of each clip; None: fitted and applied to the same clips.
+        parts: (clips,) part of each clip; None: fit and apply to the same clips.
+
+    Returns:
+        (clips, words) float64 probabilities.
     """
-    if way == "mean" or parts is None:
-        return FITS[way](held_out.rounds, held_out.labels)(held_out.rounds)
+    if method == "mean" or parts is None:
+        return FIT_FUNCTIONS[method](held_out.rounds, held_out.labels)(held_out.rounds)
     pooled = np.empty_like(held_out.labels)
     for part in np.unique(parts):
         inside = parts == part
-        pool = FITS[way](held_out.rounds[:, ~inside], held_out.labels[~inside])
+        pool = FIT_FUNCTIONS[method](held_out.rounds[:, ~inside], held_out.labels[~inside])
         pooled[inside] = pool(held_out.rounds[:, inside])
     return pooled
 
 
-def _judged(predicted: dict[Way, NDArray[np.float64]], held_out: HeldOut) -> tuple[Judged, ...]:
-    clips = np.stack([kl_per_clip(held_out.labels, values) for values in predicted.values()])
-    means = clips.mean(axis=1)
-    behind = clips - clips[np.argmin(means)]
-    drawn = resampled_means(behind, held_out.groups)
+def _score_methods(
+    predictions: dict[PoolingMethod, NDArray[np.float64]], held_out: HeldOutPredictions
+) -> tuple[MethodScore, ...]:
+    kls = np.stack([kl_per_clip(held_out.labels, values) for values in predictions.values()])
+    means = kls.mean(axis=1)
+    behind = kls - kls[np.argmin(means)]
+    resampled = resampled_means(behind, held_out.groups)
     return tuple(
-        Judged(way, float(means[row]), float(behind[row].mean()), *interval(drawn[:, row]))
-        for row, way in enumerate(predicted)
+        MethodScore(
+            method, float(means[row]), float(behind[row].mean()), *interval(resampled[:, row])
+        )
+        for row, method in enumerate(predictions)
     )
 
 
-def _chosen(setting: Pooling, ways: tuple[Judged, ...]) -> tuple[Way, str]:
+def _choose(setting: Pooling, scores: tuple[MethodScore, ...]) -> tuple[PoolingMethod, str]:
     if setting != "auto":
-        return setting, f"{setting}: it was asked for"
-    best = min(ways, key=attrgetter("kl"))
-    kept = next(judged for judged in ways if judged.low <= SAME)
-    if kept is best and kept.way == "mean":
-        return "mean", "mean: no other way scores better, by cross-validation"
-    if kept is best:
-        return kept.way, f"{kept.way}: no simpler way scores as well, by cross-validation"
-    return kept.way, (
-        f"{kept.way}: the simplest way that cannot be told from the best, {best.way}, "
-        "by cross-validation"
+        return setting, f"{setting}: set in the configuration"
+    best = min(scores, key=attrgetter("kl"))
+    chosen = next(score for score in scores if score.low <= NEGLIGIBLE)
+    if chosen is best and chosen.way == "mean":
+        return "mean", "mean: no other method scores better in cross-validation"
+    if chosen is best:
+        return chosen.way, f"{chosen.way}: no simpler method scores as well in cross-validation"
+    return chosen.way, (
+        f"{chosen.way}: the simplest method that is not significantly worse than the best, "
+        f"{best.way}, in cross-validation"
     )
 
 
 def _member_weights(
     weights: tuple[float, ...], rounds: NDArray[np.int64], members: int
 ) -> tuple[float, ...]:
-    """A weight per member from a weight per round, by the (rounds, folds) members of each."""
-    spread = np.zeros(members)
-    spread[rounds] = np.array(weights)[:, None] / rounds.shape[1]
-    return tuple(spread.tolist())
+    """Divide the weight of each round among its members, given as (rounds, folds) indices."""
+    divided = np.zeros(members)
+    divided[rounds] = np.array(weights)[:, None] / rounds.shape[1]
+    return tuple(divided.tolist())

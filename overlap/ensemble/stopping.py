@@ -1,37 +1,40 @@
-"""Whether another member is still worth its time."""
+"""Decides whether the training of further members is worthwhile."""
 
 from dataclasses import dataclass
 
 from overlap.ensemble.curve import FEWEST_POINTS, fit_law, mean_kl_by_count
-from overlap.ensemble.held_out import HeldOut
+from overlap.ensemble.held_out import HeldOutPredictions
 
 
 @dataclass(frozen=True)
-class Stop:
-    """No more members are wanted."""
+class StoppingPoint:
+    """The number of members after which training stops."""
 
     members: int
-    """The first so many members say so."""
+    """Number of members whose predictions led to the decision."""
     gain: float
-    """What the next was expected to bring then, nats."""
+    """Expected reduction of the KL by the next member, nats."""
 
 
-def find_stop(held_out: HeldOut, least_gain: float) -> Stop | None:
-    """The earliest point at which the next member was expected to bring less than `least_gain`.
+def find_stopping_point(held_out: HeldOutPredictions, min_gain: float) -> StoppingPoint | None:
+    """Find the earliest point at which the expected gain of the next member is below `min_gain`.
 
-    It is looked for among the first three complete rounds, the first four, and so on. What the
-    first n members say never changes as others are added, so once there is a stop it stays, and
-    stays the same.
+    The search considers the first three complete rounds, the first four, and so on. The
+    predictions of the first n members do not change when others are added, so that a stopping
+    point, once found, remains the same.
 
     Args:
-        held_out: Predictions of members in the order in which they are trained, none left out.
-        least_gain: Nats per member.
+        held_out: Predictions of members in the order of training, without gaps.
+        min_gain: Smallest worthwhile gain per member, nats.
+
+    Returns:
+        None if the expected gain is never below `min_gain`.
     """
     for rounds in range(FEWEST_POINTS, len(held_out.rounds) + 1):
-        part = held_out.first(rounds)
+        part = held_out.first_rounds(rounds)
         law = fit_law(mean_kl_by_count(part.rounds, part.labels).mean(axis=1))
         if law is not None:
             gain = law(rounds) - law(rounds + 1 / held_out.per_round)
-            if gain < least_gain:
-                return Stop(rounds * held_out.per_round, gain)
+            if gain < min_gain:
+                return StoppingPoint(rounds * held_out.per_round, gain)
     return None

@@ -1,4 +1,4 @@
-"""The table of predictions: checked against its template, written whole or not at all."""
+"""Builds the table of predictions in the order of its template; checks and writes it."""
 
 import io
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from overlap.errors import CorruptError
 from overlap.io.location import Location
 
 ROW_SUM_TOLERANCE = 1e-6
+"""Largest deviation of the sum of a row from 1."""
 
 
 def submission_table(
@@ -19,53 +20,57 @@ def submission_table(
     predictions: NDArray[np.float64],
     words: tuple[str, ...],
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Predictions in the order of the template.
+    """Arrange predictions in the order of the template.
 
-    A clip without a prediction of its own (its audio cannot be used) gets the mean prediction.
+    A clip with unusable audio has no prediction of its own; its row is the mean prediction.
 
     Args:
-        clips: The listed clips in order, with `table_id`; its index is the catalogue's row.
+        clips: The listed clips in order, with `table_id`; the index is the catalogue's row.
         rows: (clips,) catalogue rows of the predictions.
         predictions: (clips, words) float64.
         words: Names of the columns.
 
     Returns:
-        The table, and the ids whose row is the mean prediction.
+        The table, and the ids of the clips whose row is the mean prediction.
     """
-    place = pd.Series(np.arange(len(rows)), index=rows)
-    at = place.reindex(clips.index).to_numpy(np.float64)
-    own = np.isfinite(at)
+    index = pd.Series(np.arange(len(rows)), index=rows)
+    position = index.reindex(clips.index).to_numpy(np.float64)
+    usable = np.isfinite(position)
     values = np.empty((len(clips), len(words)))
-    values[own] = predictions[at[own].astype(np.int64)]
-    values[~own] = predictions.mean(axis=0)
+    values[usable] = predictions[position[usable].astype(np.int64)]
+    values[~usable] = predictions.mean(axis=0)
     values /= values.sum(axis=1, keepdims=True)
     table = pd.DataFrame(values, columns=[*words])
     table.insert(0, "id", clips["table_id"].to_numpy(object))
-    return table, [*clips.loc[~own, "table_id"]]
+    return table, [*clips.loc[~usable, "table_id"]]
 
 
-def write_table(table: pd.DataFrame, location: Location, beside: Sequence[str] = ()) -> None:
-    """Check a table and write it.
+def write_table(table: pd.DataFrame, location: Location, extra: Sequence[str] = ()) -> None:
+    """Check a table of predictions and write it as CSV.
 
     Args:
-        table: id and a column per word.
+        table: The column `id` and one column per word.
         location: The CSV file.
-        beside: Columns that are no words; they may have empty cells.
+        extra: Further columns, which are not words and may have empty cells.
 
     Raises:
-        CorruptError: it is no table of distributions with one row per id; nothing is written.
+        CorruptError: The rows are not distributions, or an id is repeated; nothing is written
+            (code `invalid-predictions`, with the `faults`).
     """
-    values = table.drop(columns=["id", *beside]).to_numpy(np.float64)
+    values = table.drop(columns=["id", *extra]).to_numpy(np.float64)
     faults = {
         "no rows": not len(table),
-        "an id more than once": table["id"].duplicated().any(),
-        "cells that are not finite": not np.isfinite(values).all(),
+        "repeated ids": table["id"].duplicated().any(),
+        "non-finite cells": not np.isfinite(values).all(),
         "negative cells": (values < 0).any(),
         "rows that do not sum to 1": (np.abs(values.sum(axis=1) - 1) > ROW_SUM_TOLERANCE).any(),
     }
     found = [fault for fault, present in faults.items() if present]
     if found:
-        raise CorruptError(f"the predictions have {', '.join(found)}; {location} is not written")
+        raise CorruptError(
+            f"{location}: not written, because the predictions have {', '.join(found)}",
+            code="invalid-predictions", path=str(location), faults=found,
+        )  # fmt: skip
     buffer = io.StringIO()
     table.to_csv(buffer, index=False, float_format="%.9g", lineterminator="\n")
     location.write_bytes(buffer.getvalue().encode())

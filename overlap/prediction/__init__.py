@@ -1,1 +1,1 @@
-"""Clips of any number through a published ensemble, with nothing on disk but the predictions."""
+"""Prediction of any number of clips with a published ensemble; only predictions are stored."""

@@ -1,4 +1,4 @@
-"""From sound files to batches of decibels in memory: read, decode, repair, kernel."""
+"""Computes batches of decibels in memory from audio files: read, decode, repair, transform."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -17,79 +17,86 @@ from overlap.features.extract import GROUP
 from overlap.io.location import Location
 
 BATCH_CLIPS = 256
-"""Clips per batch, at most."""
+"""Most clips per batch."""
 BATCH_BYTES = 64e6
-"""Decibels per batch, at most: longer clips make smaller batches. Two are held at once."""
+"""Most bytes of decibels per batch: longer clips make smaller batches. Two batches are held."""
 
 Decode = Callable[[NDArray[np.float32]], Clip]
-"""Puts the samples of a clip into (samples,) float32; raises `AudioError` where it cannot."""
+"""Writes the samples of a clip into (samples,) float32, or raises `AudioError`."""
 OnDecoded = Callable[[int, Clip | AudioError], None]
-"""Is told of every file, by its place: the clip, or why there is none."""
+"""Receives the index of every file with its clip, or with the error that makes it unusable."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Usable clips."""
+    """A batch of usable clips."""
 
-    places: NDArray[np.int64]
-    """(clips,): which of the files they are, ascending."""
+    indices: NDArray[np.int64]
+    """(clips,) indices of the files, ascending."""
     decibels: NDArray[np.float16]
-    """(batch, mel, frame, resolution): the first `len(places)` are theirs, the rest is zero. Every
+    """(batch, mel, frame, resolution) dB: the first `len(indices)` rows; the others are zero. Every
     batch has the same shape, so that a network is compiled once."""
 
 
 def batch_clips(features: FeatureConfig, files: int) -> int:
-    """Clips of a batch."""
-    most = int(BATCH_BYTES / features.clip_bytes)
+    """Return the number of clips per batch."""
+    most = int(BATCH_BYTES / (2 * np.prod(features.shape)))
     return max(1, min(BATCH_CLIPS, most, files))
 
 
 def batches(
-    data: Location, files: tuple[str, ...], features: FeatureConfig, heard: OnDecoded
+    data: Location, files: tuple[str, ...], features: FeatureConfig, on_decoded: OnDecoded
 ) -> Iterator[Batch]:
-    """Decibels of the usable clips among some files, in their order."""
+    """Yield the decibels of the usable clips among some files, in the order of the files.
+
+    Args:
+        data: Folder of the files.
+        files: Addresses of the files below the folder.
+        features: The features to compute.
+        on_decoded: Receives every file's clip or error.
+    """
     wanted = features.clip_format
     with closing(read_ahead(data, files, wanted)) as contents:
         clips = (partial(decoded, content, wanted) for content in contents)
-        yield from clip_batches(clips, batch_clips(features, len(files)), features, heard)
+        yield from clip_batches(clips, batch_clips(features, len(files)), features, on_decoded)
 
 
 def clip_batches(
-    clips: Iterable[Decode], size: int, features: FeatureConfig, heard: OnDecoded
+    clips: Iterable[Decode], size: int, features: FeatureConfig, on_decoded: OnDecoded
 ) -> Iterator[Batch]:
-    """Decibels of the usable ones among some clips, in their order.
+    """Yield the decibels of the usable clips, in order.
 
     Args:
-        clips: Each puts its samples where it is told.
-        size: Clips of a batch.
-        features: The features.
-        heard: Is told of every clip.
+        clips: Each writes its samples into the given array.
+        size: Clips per batch.
+        features: The features to compute.
+        on_decoded: Receives every clip or error.
     """
     samples = np.empty((GROUP, features.clip_samples), np.float32)
-    places: list[int] = []
+    indices: list[int] = []
     decibels = np.zeros((size, *features.shape), np.float16)
     waiting = 0
 
     def compute() -> None:
         nonlocal waiting
-        end = len(places)
+        end = len(indices)
         compute_features(samples[:waiting], features, decibels[end - waiting : end])
         waiting = 0
 
-    for place, decode in enumerate(clips):
+    for index, decode in enumerate(clips):
         try:
             clip = decode(samples[waiting])
         except AudioError as error:
-            heard(place, error)
+            on_decoded(index, error)
             continue
-        heard(place, clip)
-        places.append(place)
+        on_decoded(index, clip)
+        indices.append(index)
         waiting += 1
-        if waiting == GROUP or len(places) == size:
+        if waiting == GROUP or len(indices) == size:
             compute()
-        if len(places) == size:
-            yield Batch(np.array(places), decibels)
-            places, decibels = [], np.zeros_like(decibels)
-    if places:
+        if len(indices) == size:
+            yield Batch(np.array(indices), decibels)
+            indices, decibels = [], np.zeros_like(decibels)
+    if indices:
         compute()
-        yield Batch(np.array(places), decibels)
+        yield Batch(np.array(indices), decibels)

@@ -1,8 +1,8 @@
-"""A folder of clips cut into jobs, and what each leaves: shares, spread, and what was heard.
+"""Splits a folder of clips into jobs; each job stores one chunk of predictions.
 
-A job is some thousand clips. What it finds is one small file in the workspace, named by the
-clips and their versions, below a folder named by the ensemble: a run that was interrupted, or
-the same clips again, only do what is not there.
+A job has some thousand clips. Its result is one small file in the workspace. The file's name
+derives from the clips and their versions, that of its folder from the data and the ensemble: a
+repeated or resumed prediction computes only the missing chunks.
 """
 
 from collections.abc import Sequence
@@ -26,89 +26,112 @@ from overlap.metrics.disagreement import spread_column
 from overlap.training.spec import MemberRecord, records_of
 
 JOB_CLIPS = 4096
-"""Clips per job: starting a process and loading the networks takes seconds; more clips would only
-be lost together when a worker dies."""
+"""Clips per job. Starting a process and loading the networks takes seconds; a larger job would
+lose more work when a worker dies."""
 
 
 class PredictionJob(Record):
-    """Some clips of a folder, to be predicted by one process."""
+    """Clips of a folder that one process predicts."""
 
     ensemble: str
-    """Address of the ensemble's record."""
+    """Address of the record of the ensemble."""
     members: tuple[str, ...]
-    """Fingerprints of the members that predict: the ensemble's, or some of them."""
+    """Fingerprints of the members that predict: all members of the ensemble, or some."""
     pool: Pool
-    """How they are pooled."""
+    """How their predictions are pooled."""
     features: FeatureConfig
-    """What they were trained on."""
+    """The features that the members were trained on."""
     data: str
     """Address of the folder."""
     files: tuple[str, ...]
-    """Files below it."""
+    """Addresses of the files below the folder."""
     out: str
-    """Address of the file that receives what was found."""
+    """Address of the file that receives the chunk."""
+
+
+STORED_AS = {
+    "probabilities": "shares",
+    "disagreement": "spread",
+    "reason": "reason",
+    "repairs": "repairs",
+    "clipped": "clipped",
+}
+"""The keys of a chunk's arrays in its file, by field."""
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionChunk:
-    """What a job found, a row per file."""
+    """The result of a job, with one row per file."""
 
-    shares: NDArray[np.float32]
-    """(clips, words): the pooled probabilities; NaN where the clip cannot be used."""
-    spread: NDArray[np.float32]
-    """(clips,): see `overlap.metrics.disagreement`; NaN where the clip cannot be used."""
+    probabilities: NDArray[np.float32]
+    """(clips, words) pooled probabilities; NaN for unusable clips."""
+    disagreement: NDArray[np.float32]
+    """(clips,) disagreement of the members, nats (`overlap.metrics.disagreement`); NaN for
+    unusable clips."""
     reason: NDArray[np.str_]
-    """(clips,): why the clip cannot be used; empty where it can."""
+    """(clips,) why the clip is unusable; empty for usable clips."""
     repairs: NDArray[np.str_]
-    """(clips,): what was done to it, names between spaces."""
+    """(clips,) names of the repairs, separated by spaces."""
     clipped: NDArray[np.bool_]
-    """(clips,): whether many samples are at full scale."""
+    """(clips,) whether many samples are at full scale."""
 
     @property
-    def settled(self) -> bool:
-        """Whether every clip was looked at: one that could not even be opened is tried again."""
+    def complete(self) -> bool:
+        """Whether every file could be opened; a job with unopened files runs again."""
         return not np.char.startswith(self.reason, NOT_OPENED).any()
 
     def write(self, location: Location) -> None:
-        """Keep this."""
-        location.write_arrays(vars(self))
+        """Write the chunk."""
+        location.write_arrays({key: getattr(self, name) for name, key in STORED_AS.items()})
+
+    @classmethod
+    def read(cls, location: Location) -> "PredictionChunk":
+        """Read a chunk.
+
+        Raises:
+            OSError: The file is missing.
+            CorruptError: The file is damaged.
+            KeyError: The file holds other arrays.
+        """
+        arrays = location.read_arrays()
+        return cls(**{name: arrays[key] for name, key in STORED_AS.items()})
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionPlan:
-    """A folder of clips and the jobs that predict it."""
+    """A folder of clips and the jobs that predict them."""
 
     ensemble: EnsembleRecord
     data: str
     """Address of the folder."""
     words: tuple[str, ...]
-    """Columns of the output."""
+    """Columns of the output, in order."""
     clips: pd.DataFrame
-    """table_id, file and version of every row of the output, in its order; the index says which
-    clip of all jobs it is."""
+    """table_id, file and version of every row of the output, in order; the index is the position
+    of the clip among the clips of all jobs."""
     jobs: tuple[PredictionJob, ...]
-    """Together they have every clip once, in the order of the ids."""
+    """Together they contain every clip once, in the order of the ids."""
 
     def missing(self) -> list[PredictionJob]:
-        """Jobs that have not been done, or that could not open all of their files."""
-        found = ((job, read_found(job)) for job in self.jobs)
-        return [job for job, part in found if part is None or not part.settled]
+        """Return the jobs that have not run, or that could not open all of their files."""
+        chunks = ((job, read_chunk(job)) for job in self.jobs)
+        return [job for job, chunk in chunks if chunk is None or not chunk.complete]
 
 
 def plan_prediction(
     workspace: Location, owner: Location, ensemble: EnsembleRecord, listing: Listing
 ) -> PredictionPlan:
-    """Cut a folder of clips into jobs.
+    """Split a folder of clips into jobs.
 
     Args:
-        workspace: Keeps what jobs find.
+        workspace: The workspace that stores the chunks.
         owner: The workspace of the ensemble.
         ensemble: The ensemble.
-        listing: The folder.
+        listing: The listed folder.
 
     Raises:
-        DataError: the folder or its template does not fit.
-        MemberError: members of the ensemble are no longer there.
+        DataError: The folder or its template does not fit the ensemble.
+        MemberError: Members of the ensemble no longer exist.
     """
     members = members_of(owner, ensemble)
     clips, words = clips_to_predict(listing), _columns(listing, ensemble.words)
@@ -118,15 +141,18 @@ def plan_prediction(
 
 
 def members_of(owner: Location, ensemble: EnsembleRecord) -> list[MemberRecord]:
-    """The members of an ensemble.
+    """Return the records of the members of an ensemble.
 
     Raises:
-        MemberError: some of them are no longer there.
+        MemberError: Some members no longer exist (code `members-missing`).
     """
     try:
         return records_of(owner, ensemble.members)
     except MemberError as error:
-        raise MemberError(f"ensemble {ensemble.version}: {error}") from None
+        raise MemberError(
+            f"ensemble {ensemble.version}: {error}",
+            code=error.code, version=ensemble.version, missing=error.fields.get("missing"),
+        ) from None  # fmt: skip
 
 
 def jobs_for(
@@ -137,15 +163,15 @@ def jobs_for(
     data: str,
     clips: pd.DataFrame,
 ) -> tuple[PredictionJob, ...]:
-    """Jobs that predict some clips with an ensemble, or with some of its members.
+    """Return the jobs that predict clips with an ensemble, or with some of its members.
 
     Args:
-        workspace: Keeps what they find.
+        workspace: The workspace that stores the chunks.
         owner: The workspace of the ensemble.
         ensemble: The ensemble.
-        members: Those of its members that predict.
+        members: The members that predict.
         data: Address of the folder.
-        clips: file and version of each clip.
+        clips: `file` and `version` of each clip.
     """
     networks = [member.files[MODEL_FILE] for member in members]
     folder = WorkspacePaths(workspace).predictions / fingerprint(
@@ -155,7 +181,7 @@ def jobs_for(
     shared: dict[str, Any] = {
         "ensemble": str(WorkspacePaths(owner).ensemble(ensemble.version).record),
         "members": names,
-        "pool": ensemble.fitted.of([ensemble.members.index(name) for name in names]),
+        "pool": ensemble.fitted.restricted_to([ensemble.members.index(name) for name in names]),
         "features": members[0].spec.features,
         "data": data,
     }
@@ -169,28 +195,31 @@ def jobs_for(
 
 
 def clips_of(jobs: Sequence[PredictionJob]) -> int:
-    """How many clips some jobs have."""
+    """Return the number of clips of some jobs."""
     return sum(len(job.files) for job in jobs)
 
 
-def read_found(job: PredictionJob) -> PredictionChunk | None:
-    """What a job found; None where its file is missing or damaged."""
+def read_chunk(job: PredictionJob) -> PredictionChunk | None:
+    """Read the result of a job; None if the file is missing, damaged or of other clips."""
     try:
-        found = PredictionChunk(**Location(job.out).read_arrays())
-    except (OSError, TypeError, CorruptError):
+        chunk = PredictionChunk.read(Location(job.out))
+    except (OSError, KeyError, CorruptError):
         return None
-    return found if len(found.shares) == len(job.files) else None
+    return chunk if len(chunk.probabilities) == len(job.files) else None
 
 
 def _columns(listing: Listing, words: Sequence[str]) -> tuple[str, ...]:
-    """The words in the order of the template, if the folder has one."""
+    """Return the words in the order of the template, or of the ensemble without a template."""
     if listing.template is None:
         return tuple(words)
-    beside = spread_column(words)
-    asked = tuple(word for word in listing.template.words if word != beside)
-    if set(asked) != set(words):
+    disagreement = spread_column(words)
+    columns = tuple(word for word in listing.template.words if word != disagreement)
+    other = sorted(set(columns) ^ set(words))
+    if other:
+        path = f"{listing.data}/{listing.template.name}"
         raise DataError(
-            f"{listing.data}/{listing.template.name}: its words are not the ensemble's: "
-            f"{', '.join(sorted(set(asked) ^ set(words)))}; remove it, or name another model"
-        )
-    return asked
+            f"{path}: the template and the ensemble differ in these words: {', '.join(other)}; "
+            "remove the template, or choose another model",
+            code="other-words", path=path, words=other,
+        )  # fmt: skip
+    return columns

@@ -1,4 +1,4 @@
-"""What the jobs of a prediction found, as one table."""
+"""Combines the chunks of a prediction into one table."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from overlap.ensemble.submission import submission_table, write_table
 from overlap.errors import CorruptError, DataError
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread_column
-from overlap.prediction.jobs import PredictionChunk, PredictionPlan, read_found
+from overlap.prediction.jobs import PredictionChunk, PredictionPlan, read_chunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,59 +22,64 @@ class PredictionTable:
     """The predictions of a folder of clips."""
 
     table: pd.DataFrame
-    """id, one column per word, and the spread in nats (NaN where the clip cannot be used)."""
-    beside: str
-    """Name of the column of the spread."""
+    """id, one column per word, and the disagreement in nats (NaN for unusable clips)."""
+    disagreement_column: str
+    """Name of the column of the disagreement."""
     imputed: tuple[str, ...]
-    """Ids of clips whose audio cannot be used: their row is the mean prediction."""
+    """Ids of the clips with unusable audio; their row is the mean prediction."""
     warnings: tuple[str, ...]
-    """What was repaired or cannot be used, a line each."""
+    """Lines that list repaired and unusable clips."""
 
     def write(self, location: Location) -> None:
-        """Check the table and write it."""
-        write_table(self.table, location, (self.beside,))
+        """Check the table and write it as CSV."""
+        write_table(self.table, location, (self.disagreement_column,))
 
 
 def prediction_table(plan: PredictionPlan) -> PredictionTable:
-    """Put what the jobs found together, in the order of the plan.
+    """Combine the chunks of all jobs, in the order of the plan.
 
     Raises:
-        DataError: no clip can be used.
-        CorruptError: a job has not been done, or what it found is gone.
+        DataError: No clip is usable (code `no-usable-clip`).
+        CorruptError: The chunk of a job is missing or damaged (code `chunks-missing`).
     """
-    found = [read_found(job) for job in plan.jobs]
-    parts = [part for part in found if part is not None]
-    if len(parts) < len(found):
+    results = [read_chunk(job) for job in plan.jobs]
+    chunks = [chunk for chunk in results if chunk is not None]
+    missing = len(results) - len(chunks)
+    if missing:
         raise CorruptError(
-            f"{len(found) - len(parts)} of {len(found)} parts of the predictions are not there or "
-            "damaged; run again: the others are kept"
-        )
+            f"{missing} of {len(results)} parts of the predictions are missing or damaged; "
+            "run the prediction again, which computes only these",
+            code="chunks-missing", missing=missing, parts=len(results),
+        )  # fmt: skip
     whole = PredictionChunk(
-        *(np.concatenate(arrays) for arrays in zip(*map(_arrays, parts), strict=True))
+        *(np.concatenate(arrays) for arrays in zip(*map(_arrays, chunks), strict=True))
     )
     usable = np.flatnonzero(whole.reason == "")
     if not len(usable):
-        reasons = ", ".join(sorted(set(whole.reason))[:5])
-        raise DataError(f"{plan.data}: no clip there can be used: {reasons}")
-    own = whole.shares[usable].astype(np.float64)
-    table, imputed = submission_table(plan.clips, usable, own, plan.ensemble.words)
-    beside = spread_column(plan.words)
-    table = table[["id", *plan.words]].assign(**{beside: whole.spread[plan.clips.index]})
-    return PredictionTable(table, beside, tuple(imputed), _warnings(plan, whole))
+        reasons = sorted(set(whole.reason))[:5]
+        raise DataError(
+            f"{plan.data}: no clip is usable: {', '.join(reasons)}",
+            code="no-usable-clip", path=plan.data, reasons=[str(reason) for reason in reasons],
+        )  # fmt: skip
+    probabilities = whole.probabilities[usable].astype(np.float64)
+    table, imputed = submission_table(plan.clips, usable, probabilities, plan.ensemble.words)
+    column = spread_column(plan.words)
+    table = table[["id", *plan.words]].assign(**{column: whole.disagreement[plan.clips.index]})
+    return PredictionTable(table, column, tuple(imputed), _warnings(plan, whole))
 
 
-def _arrays(part: PredictionChunk) -> tuple[NDArray[np.generic], ...]:
-    return part.shares, part.spread, part.reason, part.repairs, part.clipped
+def _arrays(chunk: PredictionChunk) -> tuple[NDArray[np.generic], ...]:
+    return chunk.probabilities, chunk.disagreement, chunk.reason, chunk.repairs, chunk.clipped
 
 
-def _warnings(plan: PredictionPlan, found: PredictionChunk) -> tuple[str, ...]:
+def _warnings(plan: PredictionPlan, whole: PredictionChunk) -> tuple[str, ...]:
     problems = Problems()
-    heard = plan.clips.sort_index().assign(
+    clips = plan.clips.sort_index().assign(
         split="test",
-        repairs=found.repairs,
-        clipped=found.clipped,
-        reason=found.reason,
-        state=np.where(found.reason == "", OK, QUARANTINED),
+        repairs=whole.repairs,
+        clipped=whole.clipped,
+        reason=whole.reason,
+        state=np.where(whole.reason == "", OK, QUARANTINED),
     )
-    report_audio(heard, ChecksConfig(max_bad_fraction=1.0), problems)
+    report_audio(clips, ChecksConfig(max_bad_fraction=1.0), problems)
     return tuple(problems.warnings)

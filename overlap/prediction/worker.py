@@ -1,8 +1,8 @@
-"""An ensemble applied to files: `python -m overlap.prediction.worker JOB`.
+"""Applies an ensemble to files: `python -m overlap.prediction.worker JOB`.
 
-JOB is a file that holds a `PredictionJob`. The networks are loaded once; the clips go through them
-batch by batch, while a thread makes the features of the next batch. In a process of its own, for
-the reasons given in `overlap.training.member`.
+JOB is a file with a `PredictionJob`. The networks are loaded once and predict batch by batch,
+while a thread computes the features of the next batch. The work has its own process for the
+reasons given in `overlap.training.member`.
 """
 
 import argparse
@@ -36,77 +36,80 @@ def predict_files(
     words: int,
     emit: Emit,
 ) -> PredictionChunk:
-    """Predict files; those that cannot be used have a reason instead.
+    """Predict files; unusable files have a reason instead of a prediction.
 
     Args:
         job: The files.
         networks: The members' networks, from decibels to probabilities.
         pool: (members, clips, words) to (clips, words).
         words: Number of words.
-        emit: Told how many files are done, as often as a batch is.
+        emit: Receives the number of finished files after every batch.
     """
 
-    def made(heard: OnDecoded) -> Iterator[Batch]:
-        return batches(Location(job.data), job.files, job.features, heard)
+    def make(on_decoded: OnDecoded) -> Iterator[Batch]:
+        return batches(Location(job.data), job.files, job.features, on_decoded)
 
-    return predict_batches(made, (len(job.files), words), networks, pool, emit)
+    return predict_batches(make, (len(job.files), words), networks, pool, emit)
 
 
 def predict_batches(
-    made: Callable[[OnDecoded], Iterator[Batch]],
+    make: Callable[[OnDecoded], Iterator[Batch]],
     shape: tuple[int, int],
     networks: Sequence[keras.Model],
     pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     emit: Emit,
 ) -> PredictionChunk:
-    """Predict batches of clips, one made ahead.
+    """Predict batches of clips; the next batch is made while one is predicted.
 
     Args:
-        made: The batches; given what is to be told of every clip.
-        shape: Clips, also those that cannot be used, and words.
+        make: Makes the batches, given the receiver of every clip or error.
+        shape: Number of clips, including unusable ones, and of words.
         networks: The members' networks, from decibels to probabilities.
         pool: (members, clips, words) to (clips, words).
-        emit: Told how many clips are done, as often as a batch is.
+        emit: Receives the number of finished clips after every batch.
     """
     count, _ = shape
-    shares = np.full(shape, np.nan, np.float32)
-    apart = np.full(count, np.nan, np.float32)
+    probabilities = np.full(shape, np.nan, np.float32)
+    disagreement = np.full(count, np.nan, np.float32)
     reasons, repairs, clipped = [""] * count, [""] * count, np.zeros(count, np.bool_)
 
-    def heard(place: int, clip: Clip | AudioError) -> None:
+    def on_decoded(index: int, clip: Clip | AudioError) -> None:
         if isinstance(clip, AudioError):
-            reasons[place] = str(clip)
+            reasons[index] = str(clip)
         else:
-            repairs[place], clipped[place] = " ".join(clip.repairs), clip.clipped
+            repairs[index], clipped[index] = " ".join(clip.repairs), clip.clipped
 
-    with Prefetcher(made(heard)) as prefetched:
-        for batch in prefetched:
-            members = _members_shares(networks, batch)
+    with Prefetcher(make(on_decoded)) as batches:
+        for batch in batches:
+            members = _member_predictions(networks, batch)
             pooled = pool(members)
-            shares[batch.places], apart[batch.places] = pooled, spread(members, pooled)
-            emit({"event": "clips", "done": int(batch.places[-1]) + 1})
+            probabilities[batch.indices] = pooled
+            disagreement[batch.indices] = spread(members, pooled)
+            emit({"event": "clips", "done": int(batch.indices[-1]) + 1})
     emit({"event": "clips", "done": count})
-    return PredictionChunk(shares, apart, np.array(reasons), np.array(repairs), clipped)
+    return PredictionChunk(
+        probabilities, disagreement, np.array(reasons), np.array(repairs), clipped
+    )
 
 
-def _members_shares(networks: Sequence[keras.Model], batch: Batch) -> NDArray[np.float64]:
-    """(members, clips, words) float64."""
-    found = [network.predict_on_batch(batch.decibels) for network in networks]
-    return np.asarray(found, np.float64)[:, : len(batch.places)]
+def _member_predictions(networks: Sequence[keras.Model], batch: Batch) -> NDArray[np.float64]:
+    """Return (members, clips, words) float64 probabilities of a batch."""
+    predictions = [network.predict_on_batch(batch.decibels) for network in networks]
+    return np.asarray(predictions, np.float64)[:, : len(batch.indices)]
 
 
 def apply_ensemble(job: PredictionJob, emit: Emit) -> None:
-    """Do a job: what it finds is written last, as a whole."""
+    """Run a job; its chunk is written atomically at the end."""
     location = Location(job.ensemble)
     record, owner = load_ensemble(location), EnsemblePaths.of_record(location).workspace
     members = records_of(owner, job.members)
     networks = load_networks(owner, members)
-    found = predict_files(job, networks, job.pool, len(record.words), emit)
-    found.write(Location(job.out))
+    chunk = predict_files(job, networks, job.pool, len(record.words), emit)
+    chunk.write(Location(job.out))
 
 
 def main() -> int:
-    """Do the job named on the command line."""
+    """Run the job named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("job", type=Location.of)
     job = parser.parse_args().job.read_record(PredictionJob)

@@ -1,1 +1,1 @@
-"""Which ensemble is champion: comparison, policy, promotion and retention."""
+"""The champion: how a new ensemble is compared with it, promoted, rolled back and removed."""

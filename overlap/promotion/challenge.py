@@ -1,10 +1,11 @@
-"""A duel from its plan to its outcome; in between the champion predicts clips that came after it.
+"""Plans a comparison with the champion, which first predicts the clips that are newer than it.
 
-A held-out clip of the challenger is predicted by its members that left the clip out: all of them
-with a hold-out, those of one fold with folds. So is a new clip by the champion's: by the members
-of each fold that has not heard the clip's group, one fold at a time, and the champion's KL on the
-clip is the mean over those folds. All of its members together would be several times as many as
-what they are compared with.
+The challenger's prediction of a held-out clip comes from the members that left the clip out: all
+members with a hold-out, the members of one fold with folds. The champion's prediction of a new
+clip is made comparable in size: the members of each fold that did not train on the clip's group
+predict it, one fold at a time, and the champion's KL on the clip is the mean over those folds.
+Pooling all members of the champion would compare several times as many members with the
+challenger's one fold.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,66 +19,81 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import CorruptError, MemberError, NotReadyError
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl_per_clip
-from overlap.prediction.jobs import PredictionJob, jobs_for, members_of, read_found
-from overlap.promotion.comparison import Comparison, SharedClips, find_ground, judge, read_contender
+from overlap.prediction.jobs import PredictionJob, jobs_for, members_of, read_chunk
+from overlap.promotion.comparison import (
+    Comparison,
+    SharedClips,
+    compare,
+    find_shared_clips,
+    read_candidate,
+)
 from overlap.training.spec import MemberRecord
 
 
 @dataclass(frozen=True, eq=False)
 class BackfillJob:
-    """New clips that the members of one fold predict."""
+    """New clips that the champion's members of one fold predict."""
 
     clips: NDArray[np.int64]
-    """Which clips of the ground they are, in the order of the jobs' files."""
+    """(clips,) indices into the shared clips, in the order of the jobs' files."""
     jobs: tuple[PredictionJob, ...]
 
-    def found(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """Clips of the ground and what is said of them, as far as the jobs are done."""
+    def predictions(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Yield the usable clips of each finished job and their predictions.
+
+        Yields:
+            (clips,) indices into the shared clips and (clips, words) float64 probabilities.
+        """
         start = 0
         for job in self.jobs:
-            part, clips = read_found(job), self.clips[start : start + len(job.files)]
+            chunk, clips = read_chunk(job), self.clips[start : start + len(job.files)]
             start += len(clips)
-            if part is not None:
-                usable = part.reason == ""
-                yield clips[usable], part.shares[usable].astype(np.float64)
+            if chunk is not None:
+                usable = chunk.reason == ""
+                yield clips[usable], chunk.probabilities[usable].astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class ComparisonPlan:
-    """A duel before it is judged."""
+    """A planned comparison of a challenger with the champion."""
 
     champion: str
     """Version of the champion."""
-    ground: SharedClips
-    order: tuple[int, ...] = ()
-    """Which of the champion's words stands at each place of the catalogue's."""
-    asked: tuple[BackfillJob, ...] = ()
+    shared: SharedClips
+    word_order: tuple[int, ...] = ()
+    """For each word of the catalogue, its index among the champion's words."""
+    backfill: tuple[BackfillJob, ...] = ()
+    """What the champion has to predict; one entry per fold."""
     obstacle: str = ""
-    """Why they cannot be compared on all clips that neither has seen, or on none."""
+    """Why some or all of the clips that neither trained on cannot be compared; empty if none."""
 
     def missing(self) -> list[PredictionJob]:
-        """Jobs that the champion has still to do."""
-        found = ((job, read_found(job)) for asked in self.asked for job in asked.jobs)
-        return [job for job, part in found if part is None or not part.settled]
+        """Return the jobs that the champion has not finished."""
+        chunks = ((job, read_chunk(job)) for part in self.backfill for job in part.jobs)
+        return [job for job, chunk in chunks if chunk is None or not chunk.complete]
 
-    def judged(self, confidence: float) -> Comparison | None:
-        """The outcome, on clips of which both have a prediction; None where there are none."""
-        ground, newer = self.ground, self.ground.needs_backfill
-        theirs = self._kl_of_newer()
-        theirs[~newer] = kl_per_clip(ground.labels[~newer], ground.champion[~newer])
-        both = np.isfinite(theirs)
+    def compare(self, confidence: float) -> Comparison | None:
+        """Compare on the clips that both have predicted; None if there are none.
+
+        Args:
+            confidence: Confidence level of the gain's interval.
+        """
+        shared, newer = self.shared, self.shared.needs_backfill
+        champion_kl = self._backfilled_kl()
+        champion_kl[~newer] = kl_per_clip(shared.labels[~newer], shared.champion[~newer])
+        both = np.isfinite(champion_kl)
         if not both.any():
             return None
-        kls = np.stack([theirs, kl_per_clip(ground.labels, ground.challenger)])
-        return judge(self.champion, kls[:, both], ground.groups[both], newer[both], confidence)
+        kls = np.stack([champion_kl, kl_per_clip(shared.labels, shared.challenger)])
+        return compare(self.champion, kls[:, both], shared.groups[both], newer[both], confidence)
 
-    def _kl_of_newer(self) -> NDArray[np.float64]:
-        """(clips,) the champion's, averaged over its folds; NaN where none has predicted it."""
-        labels = self.ground.labels
+    def _backfilled_kl(self) -> NDArray[np.float64]:
+        """(clips,) the champion's KL, averaged over its folds; NaN where no fold has predicted."""
+        labels = self.shared.labels
         total, count = np.zeros(len(labels)), np.zeros(len(labels))
-        for asked in self.asked:
-            for clips, said in asked.found():
-                total[clips] += kl_per_clip(labels[clips], said[:, self.order])
+        for part in self.backfill:
+            for clips, predictions in part.predictions():
+                total[clips] += kl_per_clip(labels[clips], predictions[:, self.word_order])
                 count[clips] += 1
         total[count == 0] = np.nan
         mean: NDArray[np.float64] = total / np.maximum(count, 1)
@@ -90,49 +106,46 @@ def plan_comparison(
     challenger: EnsembleRecord,
     catalog: Catalog | None = None,
 ) -> ComparisonPlan:
-    """What a duel is about, and what the champion has to predict for it.
+    """Find the clips to compare on, and the jobs that the champion has to run first.
 
-    Args:
-        workspace: The workspace.
-        champion: The champion.
-        challenger: The new ensemble.
-        catalog: The catalogue of the workspace; None: it is read.
+    A comparison that is impossible, or possible only on a part of the clips, gives a plan with an
+    `obstacle` instead of an error.
     """
-    catalog = Catalog.load(workspace) if catalog is None else catalog
+    catalog = Catalog.load(workspace)
     try:
-        one, other = (read_contender(workspace, r, catalog) for r in (champion, challenger))
+        current, new = (read_candidate(workspace, r, catalog) for r in (champion, challenger))
     except NotReadyError as error:
-        return ComparisonPlan(champion.version, SharedClips.nothing(), obstacle=str(error))
+        return ComparisonPlan(champion.version, SharedClips.empty(), obstacle=str(error))
     if challenger.kl is None:
-        without = "it holds out no clips (validation.holdout, validation.folds)"
-        return ComparisonPlan(champion.version, SharedClips.nothing(), obstacle=without)
-    ground = find_ground(catalog, one, other)
-    order = tuple(champion.words.index(word) for word in catalog.words)
-    plan = ComparisonPlan(champion.version, ground, order)
-    if not ground.needs_backfill.any():
+        obstacle = f"{challenger.version} holds out no clips (validation.holdout, validation.folds)"
+        return ComparisonPlan(champion.version, SharedClips.empty(), obstacle=obstacle)
+    shared = find_shared_clips(catalog, current, new)
+    word_order = tuple(champion.words.index(word) for word in catalog.words)
+    plan = ComparisonPlan(champion.version, shared, word_order)
+    if not shared.needs_backfill.any():
         return plan
     try:
         members = members_of(workspace, champion)
     except (MemberError, CorruptError) as error:
-        newer = np.count_nonzero(ground.needs_backfill)
-        newest = f"{champion.version} cannot predict the {newer} clips newer than it"
-        return replace(plan, obstacle=f"{newest}: {error}")
-    asked = []
-    for fold, of_fold in enumerate(by_fold(members, one.knowledge.folds)):
-        clips = np.flatnonzero(ground.eligible_folds[:, fold])
-        if not of_fold:
+        newer = np.count_nonzero(shared.needs_backfill)
+        obstacle = f"{champion.version} cannot predict the {newer} clips newer than it: {error}"
+        return replace(plan, obstacle=obstacle)
+    backfill = []
+    for fold, fold_members in enumerate(members_by_fold(members, current.exposure.folds)):
+        clips = np.flatnonzero(shared.eligible_folds[:, fold])
+        if not fold_members:
             continue
-        files = catalog.clips.iloc[ground.rows[clips]][["file", "version"]]
-        jobs = jobs_for(workspace, workspace, champion, of_fold, catalog.data, files)
-        asked.append(BackfillJob(clips, jobs))
-    return replace(plan, asked=tuple(asked))
+        files = catalog.clips.iloc[shared.rows[clips]][["file", "version"]]
+        jobs = jobs_for(workspace, workspace, champion, fold_members, catalog.data, files)
+        backfill.append(BackfillJob(clips, jobs))
+    return replace(plan, backfill=tuple(backfill))
 
 
-def by_fold(members: Sequence[MemberRecord], folds: int) -> list[list[MemberRecord]]:
-    """The members of each fold, as many of each as there are complete rounds.
+def members_by_fold(members: Sequence[MemberRecord], folds: int) -> list[list[MemberRecord]]:
+    """Group members by fold; every fold gets as many members as there are complete rounds.
 
-    Members beyond the last complete round took no part in the held-out predictions either.
+    Members beyond the last complete round have no part in the held-out predictions either.
     """
-    found = [[member for member in members if member.spec.fold == fold] for fold in range(folds)]
-    count = min(len(of_fold) for of_fold in found)
-    return [of_fold[:count] for of_fold in found]
+    groups = [[member for member in members if member.spec.fold == fold] for fold in range(folds)]
+    rounds = min(len(group) for group in groups)
+    return [group[:rounds] for group in groups]

@@ -1,13 +1,13 @@
-"""Two ensembles on the clips that neither of them has seen.
+"""Compares two ensembles on the clips that neither of them trained on.
 
-Those are the challenger's held-out clips, by the sound they hold now, as far as the champion
+A clip qualifies if the challenger held it out (identified by its current audio) and the champion
 
-- has a held-out prediction of the same sound, or
-- never learned from it nor from its group, since it is newer: then the champion predicts it now
-  (`overlap.promotion.challenge`).
+- has a held-out prediction of the same audio, or
+- trained neither on it nor on its group because the clip is newer: then the champion predicts it
+  for the comparison (`overlap.promotion.challenge`).
 
-Labels are those of today for both. What is compared is the difference clip by clip, and its
-interval comes from drawing clips again, whole groups together where there are enough.
+Both ensembles are scored against the current labels. The comparison is paired, clip by clip. Its
+interval is a bootstrap over clips, which resamples whole groups where there are enough of them.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, are_grouped
-from overlap.ensemble.exposure import UNKNOWN, TrainingExposure, audio_of, naming
+from overlap.ensemble.exposure import UNKNOWN, TrainingExposure, clip_digests, digest_scheme
 from overlap.ensemble.registry import EnsembleRecord, read_predictions
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
@@ -24,125 +24,142 @@ from overlap.io.records import Record
 from overlap.metrics.bootstrap import FEWEST_GROUPS, interval, resampled_means
 
 DRAWS = 2000
-"""Resamples: an end of the widest interval, of 99 %, then lies on the tenth from its side."""
+"""Bootstrap resamples; each end of a 99 % interval then lies at the tenth value from its side."""
 
 
 class Comparison(Record):
-    """What came of it."""
+    """The outcome of a comparison; stored in `champion.json` under these names."""
 
     champion: str
-    """Version that was champion."""
+    """Version of the champion."""
     clips: int
-    """Clips that neither has seen."""
+    """Clips that neither trained on."""
     newer: int
-    """Those of them that the champion predicted for this, since they came after it."""
+    """How many of them are newer than the champion, which predicted them for the comparison."""
     champion_kl: float
-    """KL of the champion there, nats."""
+    """KL of the champion on these clips, nats."""
     challenger_kl: float
-    """KL of the challenger there."""
+    """KL of the challenger on these clips, nats."""
     gain: float
-    """By how much the challenger's is lower, nats."""
+    """Reduction of the KL by the challenger, nats."""
     low: float
-    """Lower end of the interval of the gain, over clips, the two paired."""
+    """Lower end of the gain's interval, paired over clips, nats."""
     high: float
-    """Upper end."""
+    """Upper end, nats."""
     confidence: float
-    """Of that interval."""
+    """Confidence level of the interval."""
     groups: int | None
-    """Groups that the clips are of; None where they are not known."""
+    """Number of groups among the clips; None where the clips have no groups."""
     whole: bool
-    """Whether groups were drawn whole. With fewer than `FEWEST_GROUPS` clips are drawn one by one,
+    """Whether whole groups were resampled. With fewer than `FEWEST_GROUPS` groups single clips are,
     and the interval is too narrow where groups differ much."""
 
     @property
     def drawn(self) -> str:
-        """What the interval comes from."""
+        """The units that the interval resamples."""
         if self.groups is None:
             return "single clips"
         named = f"{self.groups} group{'s' if self.groups > 1 else ''}"
         return named if self.whole else f"single clips of {named}"
 
     def __str__(self) -> str:
-        newer = f", {self.newer} of them newer than it" if self.newer else ""
+        newer = f", {self.newer} of them newer than {self.champion}" if self.newer else ""
         drawn = f", over {self.drawn}" if self.groups else ""
         return (
             f"KL {self.challenger_kl:.4f} against {self.champion_kl:.4f} of {self.champion} on "
-            f"{self.clips} clips that neither has seen{newer}; gain {self.gain:.4f}, "
+            f"{self.clips} clips that neither trained on{newer}; gain {self.gain:.4f}, "
             f"{100 * self.confidence:g} % interval {self.low:.4f} to {self.high:.4f}{drawn}"
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A published ensemble: what it knows, and what it says of clips that it has not seen."""
+    """A published ensemble with its training exposure and its held-out predictions."""
 
     record: EnsembleRecord
-    knowledge: TrainingExposure
+    exposure: TrainingExposure
     held_out: NDArray[np.float64]
-    """(held-out clips, words) float64, in the order of `knowledge.held_out`; the words are those
-    of today's catalogue, in its order."""
+    """(held-out clips, words) float64 probabilities, in the order of `exposure.held_out`; words in
+    the order of the current catalogue."""
 
 
 @dataclass(frozen=True, eq=False)
 class SharedClips:
-    """The clips of a duel."""
+    """The clips that neither ensemble trained on."""
 
     rows: NDArray[np.int64]
     """(clips,) rows of the catalogue, ascending."""
     labels: NDArray[np.float64]
     """(clips, words) float64."""
     groups: NDArray[np.int64]
-    """(clips,) the group of each; each clip its own where groups are not known."""
+    """(clips,) index of each clip's group; without groups every clip is its own group."""
     challenger: NDArray[np.float64]
-    """(clips, words) float64: what the challenger says of them."""
+    """(clips, words) float64: the challenger's held-out predictions."""
     champion: NDArray[np.float64]
-    """(clips, words) float64: what the champion said; NaN where it has to be asked."""
+    """(clips, words) float64: the champion's held-out predictions; NaN where it has none."""
     eligible_folds: NDArray[np.bool_]
-    """(clips, folds): which folds of the champion's members may be asked, having learned neither
-    from the clip nor from its group; none where it need not be asked."""
+    """(clips, folds): whether the champion's members of a fold may predict the clip, because they
+    trained neither on it nor on its group; all False where a held-out prediction exists."""
 
     @property
     def needs_backfill(self) -> NDArray[np.bool_]:
-        """(clips,) whether the champion has to be asked."""
+        """(clips,) whether the champion has to predict the clip for the comparison."""
         return np.asarray(self.eligible_folds.any(axis=1))
 
     @classmethod
-    def nothing(cls) -> "SharedClips":
-        """No clip at all."""
-        row, said = np.empty(0, np.int64), np.empty((0, 0))
-        return cls(row, said, row, said, said, np.empty((0, 1), np.bool_))
+    def empty(cls) -> "SharedClips":
+        """Return an instance without clips."""
+        row, values = np.empty(0, np.int64), np.empty((0, 0))
+        return cls(row, values, row, values, values, np.empty((0, 1), np.bool_))
 
 
-def read_contender(workspace: Location, record: EnsembleRecord, catalog: Catalog) -> Candidate:
-    """An ensemble as a contender.
+def read_candidate(workspace: Location, record: EnsembleRecord, catalog: Catalog) -> Candidate:
+    """Read the held-out predictions and the training exposure of an ensemble.
 
-    A record of an earlier version does not name its clips. Where its held-out rows still hold
-    what they held, as `held_out_key` tells, it can be compared on them; of other clips nobody
-    knows whether it learned from them.
+    Ensembles of earlier versions do not identify their clips by audio. Such an ensemble can still
+    be compared on its held-out rows if `held_out_key` shows that they are unchanged; for all
+    other clips its exposure is unknown.
 
     Raises:
-        NotReadyError: it cannot be told what it knows, or it has other words.
+        NotReadyError: The ensemble has other words (code `other-words`), its predictions cannot
+            be read (`predictions-unreadable`) or do not match its clips
+            (`predictions-mismatch`), or its exposure is unknown (`unknown-exposure`).
     """
-    other = sorted(set(record.words) ^ set(catalog.words))
+    version, other = record.version, sorted(set(record.words) ^ set(catalog.words))
     if other:
-        raise NotReadyError(f"{record.version} has other words: {', '.join(other)}")
+        raise NotReadyError(
+            f"{version} and the catalogue differ in these words: {', '.join(other)}",
+            code="other-words", version=version, words=other,
+        )  # fmt: skip
     try:
         saved = read_predictions(workspace, record)
     except (OSError, CorruptError):
-        raise NotReadyError(f"the predictions of {record.version} cannot be read") from None
-    knowledge = TrainingExposure.of(saved, naming(catalog)) or _of_same_rows(catalog, record, saved)
-    if knowledge is None:
-        raise NotReadyError(f"it is not known which clips {record.version} learned from")
-    said = saved.get("held_out", np.empty((0, len(catalog.words))))
-    if len(said) != len(knowledge.held_out):
-        raise NotReadyError(f"the predictions of {record.version} are not those of its clips")
+        raise NotReadyError(
+            f"the predictions of {version} cannot be read",
+            code="predictions-unreadable", version=version,
+        ) from None  # fmt: skip
+    exposure = TrainingExposure.from_arrays(saved, digest_scheme(catalog)) or _unchanged_rows(
+        catalog, record, saved
+    )
+    if exposure is None:
+        raise NotReadyError(
+            f"the clips that {version} trained on are unknown",
+            code="unknown-exposure", version=version,
+        )  # fmt: skip
+    held_out = saved.get("held_out", np.empty((0, len(catalog.words))))
+    if len(held_out) != len(exposure.held_out):
+        raise NotReadyError(
+            f"{version}: {len(held_out)} predictions of {len(exposure.held_out)} held-out clips",
+            code="predictions-mismatch", version=version,
+        )  # fmt: skip
     order = [record.words.index(word) for word in catalog.words]
-    return Candidate(record, knowledge, said[:, order].astype(np.float64))
+    return Candidate(record, exposure, held_out[:, order].astype(np.float64))
 
 
-def _of_same_rows(
+def _unchanged_rows(
     catalog: Catalog, record: EnsembleRecord, saved: dict[str, NDArray[np.generic]]
 ) -> TrainingExposure | None:
+    """Return the exposure of an older record if its held-out rows are unchanged, else None."""
     if "train_audio" in saved or "held_out" not in saved:
         return None
     rows = saved["held_out_rows"].astype(np.int64)
@@ -151,59 +168,59 @@ def _of_same_rows(
     if catalog.key(rows, labels=True) != record.held_out_key:
         return None
     fold, group = np.zeros(len(rows), np.int64), np.full(len(rows), "")
-    return TrainingExposure(audio_of(catalog, rows), fold, group, 1, complete=False)
+    return TrainingExposure(clip_digests(catalog, rows), fold, group, 1, complete=False)
 
 
-def find_ground(catalog: Catalog, champion: Candidate, challenger: Candidate) -> SharedClips:
-    """The clips that neither has seen, and what is known there already."""
+def find_shared_clips(catalog: Catalog, champion: Candidate, challenger: Candidate) -> SharedClips:
+    """Find the clips that neither ensemble trained on, with the existing predictions."""
     rows = catalog.rows("train")
-    audio, grouped = audio_of(catalog, rows), are_grouped(catalog)
+    audio, grouped = clip_digests(catalog, rows), are_grouped(catalog)
     group = catalog.clips["group"].to_numpy(np.str_)[rows]
-    theirs = champion.knowledge.fold_of(audio)
-    eligible_folds = np.zeros((len(rows), champion.knowledge.folds), np.bool_)
-    if champion.knowledge.complete:
-        eligible_folds[theirs == UNKNOWN] = True
+    fold = champion.exposure.fold_of(audio)
+    eligible_folds = np.zeros((len(rows), champion.exposure.folds), np.bool_)
+    if champion.exposure.complete:
+        eligible_folds[fold == UNKNOWN] = True
     if grouped:
-        eligible_folds &= ~_heard(champion.knowledge, theirs, group)
-    common = (challenger.knowledge.fold_of(audio) >= 0) & (
-        (theirs >= 0) | eligible_folds.any(axis=1)
-    )
-    said = np.full((len(rows), len(catalog.words)), np.nan)
-    old = theirs >= 0
-    said[old] = champion.held_out[champion.knowledge.place_of(audio[old])]
-    names = np.unique(group[common], return_inverse=True)[1] if grouped else None
+        eligible_folds &= ~_trained_on_group(champion.exposure, fold, group)
+    common = (challenger.exposure.fold_of(audio) >= 0) & ((fold >= 0) | eligible_folds.any(axis=1))
+    champion_predictions = np.full((len(rows), len(catalog.words)), np.nan)
+    predicted = fold >= 0
+    champion_predictions[predicted] = champion.held_out[
+        champion.exposure.held_out_index(audio[predicted])
+    ]
+    groups = np.unique(group[common], return_inverse=True)[1] if grouped else None
     return SharedClips(
         rows=rows[common],
         labels=catalog.labels[rows[common]],
-        groups=np.arange(np.count_nonzero(common)) if names is None else names,
-        challenger=challenger.held_out[challenger.knowledge.place_of(audio[common])],
-        champion=said[common],
+        groups=np.arange(np.count_nonzero(common)) if groups is None else groups,
+        challenger=challenger.held_out[challenger.exposure.held_out_index(audio[common])],
+        champion=champion_predictions[common],
         eligible_folds=eligible_folds[common],
     )
 
 
-def _heard(
-    knowledge: TrainingExposure, fold: NDArray[np.int64], group: NDArray[np.str_]
+def _trained_on_group(
+    exposure: TrainingExposure, fold: NDArray[np.int64], group: NDArray[np.str_]
 ) -> NDArray[np.bool_]:
-    """(clips, folds) whether the members of each fold learned from the group of each clip.
+    """(clips, folds) whether the members of each fold trained on the group of each clip.
 
-    By the groups of today and by those of the ensemble's time: clips that are gone since have
-    only the latter.
+    Both the current groups and the recorded ones count, because clips that have been removed
+    since appear only among the recorded ones.
 
     Args:
-        knowledge: The ensemble's.
-        fold: (clips,) of today's clips, as it tells them.
-        group: (clips,) of today's clips.
+        exposure: Exposure of the ensemble.
+        fold: (clips,) fold of each current clip according to the exposure.
+        group: (clips,) group of each current clip.
     """
-    heard = np.empty((len(group), knowledge.folds), np.bool_)
-    for index in range(knowledge.folds):
-        now = group[(fold != index) & (fold != UNKNOWN)]
-        then = knowledge.group[knowledge.fold != index]
-        heard[:, index] = np.isin(group, np.union1d(now, then))
-    return heard
+    trained = np.empty((len(group), exposure.folds), np.bool_)
+    for index in range(exposure.folds):
+        current = group[(fold != index) & (fold != UNKNOWN)]
+        recorded = exposure.group[exposure.fold != index]
+        trained[:, index] = np.isin(group, np.union1d(current, recorded))
+    return trained
 
 
-def judge(
+def compare(
     champion: str,
     kls: NDArray[np.float64],
     groups: NDArray[np.int64],
@@ -215,25 +232,25 @@ def judge(
     Args:
         champion: Version of the champion.
         kls: (2, clips) KL of champion and challenger, nats; at least one clip.
-        groups: (clips,) the group of each clip.
-        newer: (clips,) whether the champion was asked for this.
-        confidence: Of the interval.
+        groups: (clips,) index of each clip's group.
+        newer: (clips,) whether the champion predicted the clip for this comparison.
+        confidence: Confidence level of the interval.
     """
     gains = kls[0] - kls[1]
-    names = len(np.unique(groups))
-    drawn = resampled_means(gains[None], groups, DRAWS)[:, 0]
-    low, high = interval(drawn, confidence)
-    of_champion, of_challenger = kls.mean(axis=1)
+    count = len(np.unique(groups))
+    means = resampled_means(gains[None], groups, DRAWS)[:, 0]
+    low, high = interval(means, confidence)
+    champion_kl, challenger_kl = kls.mean(axis=1)
     return Comparison(
         champion=champion,
         clips=len(gains),
         newer=int(np.count_nonzero(newer)),
-        champion_kl=float(of_champion),
-        challenger_kl=float(of_challenger),
+        champion_kl=float(champion_kl),
+        challenger_kl=float(challenger_kl),
         gain=float(gains.mean()),
         low=low,
         high=high,
         confidence=confidence,
-        groups=names if names < len(gains) else None,
-        whole=FEWEST_GROUPS <= names < len(gains),
+        groups=count if count < len(gains) else None,
+        whole=FEWEST_GROUPS <= count < len(gains),
     )

@@ -1,4 +1,4 @@
-"""The rule by which a newly published ensemble takes the champion's place, or does not."""
+"""The rule that decides whether a newly published ensemble becomes champion."""
 
 from typing import NamedTuple
 
@@ -8,52 +8,52 @@ from overlap.promotion.comparison import Comparison
 
 
 class Verdict(NamedTuple):
-    """What the rule says."""
+    """The outcome of the rule."""
 
     promoted: bool
     reason: str
-    """One sentence for a person."""
+    """One sentence for the reader."""
     final: bool = True
-    """Whether the version is considered with this; if not, the next run does it again."""
+    """Whether the version counts as considered; if not, the next run decides again."""
 
 
-def judge_duel(
-    config: PromotionConfig, plan: ComparisonPlan, duel: Comparison | None, challenger: str
+def apply_rule(
+    config: PromotionConfig, plan: ComparisonPlan, comparison: Comparison | None, challenger: str
 ) -> Verdict:
-    """What becomes of a challenger after its duel.
+    """Decide whether a challenger is promoted after its comparison with the champion.
 
     Args:
         config: The rule.
-        plan: The duel.
-        duel: What came of it; None where there was no clip to compare them on.
-        challenger: Its version.
+        plan: The plan of the comparison.
+        comparison: Its outcome; None if there was no clip to compare on.
+        challenger: Version of the challenger.
     """
-    unasked = sum(len(job.files) for job in plan.missing())
+    missing = sum(len(job.files) for job in plan.missing())
     obstacle = plan.obstacle
-    if unasked:
-        obstacle = f"{plan.champion} has not predicted {unasked} clips newer than it"
-    parts = [part for part in (str(duel or ""), obstacle) if part]
-    said = "; ".join(parts) or "no clip that neither has seen"
-    by_hand = in_hand(challenger)
+    if missing:
+        obstacle = f"{plan.champion} has not predicted {missing} clips newer than it"
+    parts = [part for part in (str(comparison or ""), obstacle) if part]
+    facts = "; ".join(parts) or "there is no clip that neither trained on"
+    hint = promotion_hint(challenger)
     if config.rule == "always":
-        return Verdict(True, f"promotion.rule is always; {said}")
+        return Verdict(True, f"promotion.rule is always; {facts}")
     if config.rule == "never":
-        return Verdict(False, f"promotion.rule is never; {said}; {by_hand}")
-    if duel is None or duel.clips < config.min_clips:
-        few = f"only {duel.clips} clips" if duel else "no clips"
-        parts = [f"{few} that neither has seen, and promotion.min_clips is {config.min_clips}"]
+        return Verdict(False, f"promotion.rule is never; {facts}; {hint}")
+    if comparison is None or comparison.clips < config.min_clips:
+        count = f"only {comparison.clips} clips" if comparison else "no clips"
+        parts = [f"{count} that neither trained on; promotion.min_clips is {config.min_clips}"]
         if obstacle:
-            parts = [*parts, obstacle] if duel else [obstacle]
-        parts.append("the next run tries again" if unasked else by_hand)
-        return Verdict(False, "; ".join(parts), final=not unasked)
-    if duel.low <= 0:
-        return Verdict(False, f"no certain gain: {said}; {by_hand}")
-    if duel.gain < config.min_gain:
+            parts = [*parts, obstacle] if comparison else [obstacle]
+        parts.append("the next run tries again" if missing else hint)
+        return Verdict(False, "; ".join(parts), final=not missing)
+    if comparison.low <= 0:
+        return Verdict(False, f"no significant gain: {facts}; {hint}")
+    if comparison.gain < config.min_gain:
         below = f"the gain is below promotion.min_gain {config.min_gain:g}"
-        return Verdict(False, f"{below}: {said}; {by_hand}")
-    return Verdict(True, said)
+        return Verdict(False, f"{below}: {facts}; {hint}")
+    return Verdict(True, facts)
 
 
-def in_hand(version: str) -> str:
-    """How a person promotes a version."""
+def promotion_hint(version: str) -> str:
+    """Return the command that promotes a version, as a clause."""
     return f"`overlap models promote {version}` makes it the champion"

@@ -1,13 +1,14 @@
-"""Removing old versions: which, and in what order, so that no half of one is ever taken for whole.
+"""Removes old versions, in an order in which an interruption leaves nothing half valid.
 
-Kept are the champion, the last champions before it that `rollback` can reach, and the newest
-versions. Of the members only those are removed that a removed version names, that no kept one
-names, and that learned from other clips than those of today: a run with any configuration over
-today's clips may be making the others, or may take them as they are.
+The champion, the latest champions that `rollback` can reach and the newest versions stay. A member
+is removed only if a removed version lists it, no kept version does, and it was trained on other
+clips than the current ones: a run over the current clips may be training or reusing any other
+member.
 
-First `champion.json` says which versions are leaving, so that none of them is promoted meanwhile.
-Then, for each, the names of its members are written beside its record, and the record goes: from
-there on it is not published. A removal that was interrupted is finished by the next one.
+A partly removed version is never mistaken for a complete one. First, `champion.json` lists the
+leaving versions, so that none of them can be promoted. Then, for each version, a marker with the
+names of its members is written and the record is deleted, which unpublishes the version. The next
+removal completes an interrupted one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,83 +26,87 @@ from overlap.training.spec import keep_newer_member, load_record, load_spec, tra
 
 
 class RemovalMarker(Record):
-    """What is left of a version."""
+    """Marker in the folder of an unpublished version; lists the members of the version."""
 
     members: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Pruned:
-    """What was removed, or would be."""
+class PruneResult:
+    """The versions and members that were removed, or would be."""
 
     versions: tuple[str, ...]
+    """Removed versions, sorted."""
     members: tuple[str, ...]
-    """Fingerprints."""
+    """Fingerprints of the removed members, sorted."""
     kept: tuple[str, ...]
     """Versions that stay, oldest first."""
 
 
 def kept_versions(records: Sequence[EnsembleRecord], aliases: Aliases, keep: int) -> set[str]:
-    """The versions that stay.
+    """Return the versions that stay.
 
     Args:
-        records: What is published, oldest first.
-        aliases: Who is champion, and who was.
-        keep: How many champions before it, and how many newest versions; at least 1.
+        records: The published ensembles, oldest first.
+        aliases: The champion and its predecessors.
+        keep: Number of earlier champions, and of newest versions, to keep; at least 1.
     """
-    there = [record.version for record in records if record.version not in aliases.leaving]
-    before = [version for version in dict.fromkeys(reversed(aliases.earlier)) if version in there]
-    return {v for v in there if v == aliases.version} | {*before[:keep], *there[-keep:]}
+    published = [record.version for record in records if record.version not in aliases.leaving]
+    earlier = [v for v in dict.fromkeys(reversed(aliases.earlier)) if v in published]
+    champion = {v for v in published if v == aliases.version}
+    return champion | {*earlier[:keep], *published[-keep:]}
 
 
 def prune(
     workspace: Location, keep: int, *, dry_run: bool = False, catalog: Catalog | None = None
-) -> Pruned:
-    """Remove what need not stay.
+) -> PruneResult:
+    """Remove old versions and the members that only they need.
 
     Args:
         workspace: The workspace; it has a catalogue.
         keep: See `kept_versions`.
-        dry_run: Only tell what would be removed.
-        catalog: The catalogue of the workspace; None: it is read.
+        dry_run: Remove nothing; only return what would be removed.
+        catalog: The catalogue of the workspace; None: read it.
 
     Raises:
-        NotReadyError: there is no catalogue.
-        CorruptError: a record cannot be read, so that its members are unknown.
-        NewerFormatError: a later release wrote a record of an ensemble; nothing is removed.
+        NotReadyError: There is no catalogue.
+        CorruptError: A record cannot be read, so that the members it needs are unknown.
+        NewerFormatError: A later release wrote a record of an ensemble; nothing is removed.
     """
     catalog = Catalog.load(workspace) if catalog is None else catalog
     key, records = training_key(catalog), list_ensembles(workspace)
-    interrupted = _left_over(workspace)
+    interrupted = _interrupted_removals(workspace)
 
     def change(aliases: Aliases) -> tuple[Aliases, set[str]]:
         kept = kept_versions(records, aliases, keep)
-        going = [record.version for record in records if record.version not in kept]
-        leaving = tuple(dict.fromkeys((*aliases.leaving, *going)))
+        surplus = [record.version for record in records if record.version not in kept]
+        leaving = tuple(dict.fromkeys((*aliases.leaving, *surplus)))
         return aliases.model_copy(update={"leaving": leaving}), kept
 
     if dry_run:
         _, kept = change(read_aliases(workspace))
     else:
         kept = update(WorkspacePaths(workspace).champion, Aliases, change)
-    left = interrupted | {
+    markers = interrupted | {
         record.version: RemovalMarker(members=record.members)
         for record in records
         if record.version not in kept
     }
     needed = {name for record in records if record.version in kept for name in record.members}
-    named = {name for one in left.values() for name in one.members}
+    candidates = {name for marker in markers.values() for name in marker.members} - needed
     paths = WorkspacePaths(workspace)
-    members = [name for name in sorted(named - needed) if _goes(paths.member(name).folder, key)]
+    members = [n for n in sorted(candidates) if _is_obsolete(paths.member(n).folder, key)]
     if not dry_run:
-        _remove(workspace, left, members)
-    return Pruned(
-        tuple(sorted(left)), tuple(members), tuple(r.version for r in records if r.version in kept)
+        _remove(workspace, markers, members)
+    return PruneResult(
+        versions=tuple(sorted(markers)),
+        members=tuple(members),
+        kept=tuple(r.version for r in records if r.version in kept),
     )
 
 
-def _left_over(workspace: Location) -> dict[str, RemovalMarker]:
-    """Versions whose removal was interrupted."""
+def _interrupted_removals(workspace: Location) -> dict[str, RemovalMarker]:
+    """Read the markers of the versions whose removal was interrupted."""
     paths = WorkspacePaths(workspace)
     markers = {version: paths.ensemble(version).removed for version in paths.ensembles.folders()}
     return {
@@ -111,8 +116,13 @@ def _left_over(workspace: Location) -> dict[str, RemovalMarker]:
     }
 
 
-def _goes(folder: Location, key: str) -> bool:
-    """Whether a member that no kept version names is there and learned from other clips."""
+def _is_obsolete(folder: Location, key: str) -> bool:
+    """Return whether a member exists and was trained on other clips than the current ones.
+
+    Args:
+        folder: Folder of a member that no kept version needs.
+        key: Key of the current training clips.
+    """
     if not folder.is_folder():
         return False
     try:
@@ -121,27 +131,30 @@ def _goes(folder: Location, key: str) -> bool:
         spec = record.spec if record else load_spec(folder)
     except (CorruptError, NewerFormatError):
         return False  # `overlap verify` reports it
-    return spec is None or spec.training_key != key  # without one: half of it is removed already
+    # Without a specification the member is partly removed already.
+    return spec is None or spec.training_key != key
 
 
-def _remove(workspace: Location, left: Mapping[str, RemovalMarker], members: Sequence[str]) -> None:
+def _remove(
+    workspace: Location, markers: Mapping[str, RemovalMarker], members: Sequence[str]
+) -> None:
     paths = WorkspacePaths(workspace)
-    for version, what in left.items():
-        paths.ensemble(version).removed.write_record(what)
+    for version, marker in markers.items():
+        paths.ensemble(version).removed.write_record(marker)
         paths.ensemble(version).record.remove()
     for name in members:
         paths.member(name).record.remove()
         paths.member(name).folder.remove()
-    for version in left:
+    for version in markers:
         ensemble = paths.ensemble(version)
-        others = [e.name for e in ensemble.folder.files() if e.name != ensemble.removed.name]
-        for file in others:
+        marked = ensemble.removed.name
+        for file in [entry.name for entry in ensemble.folder.files() if entry.name != marked]:
             (ensemble.folder / file).remove()
         ensemble.folder.remove()
-    there = {*paths.ensembles.folders()}
+    remaining = {*paths.ensembles.folders()}
 
     def change(aliases: Aliases) -> tuple[Aliases, None]:
-        leaving = tuple(version for version in aliases.leaving if version in there)
+        leaving = tuple(version for version in aliases.leaving if version in remaining)
         return aliases.model_copy(update={"leaving": leaving}), None
 
     update(WorkspacePaths(workspace).champion, Aliases, change)

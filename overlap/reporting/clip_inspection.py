@@ -18,7 +18,7 @@ from overlap.features import FeatureStore
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
-from overlap.prediction.jobs import jobs_for, members_of, read_found
+from overlap.prediction.jobs import jobs_for, members_of, read_chunk
 from overlap.promotion.champion import find_ensemble
 from overlap.reporting.clip_lookup import ResolvedClip, find_clip, row_of_sound
 from overlap.system.worker_process import run_child
@@ -171,7 +171,7 @@ def _predict(ensemble: _LoadedEnsemble, file: Location) -> Prediction:
                 code="ensemble-unusable",
                 version=record.version,
             ) from None
-        found = read_found(job)
+        found = read_chunk(job)
     if found is None or found.reason[0]:
         reason = "the worker wrote no prediction" if found is None else str(found.reason[0])
         raise MemberError(
@@ -180,5 +180,7 @@ def _predict(ensemble: _LoadedEnsemble, file: Location) -> Prediction:
             file=str(file),
             reason=reason,
         )
-    probabilities = dict(zip(record.words, found.shares[0].astype(float).tolist(), strict=True))
-    return Prediction(record.version, probabilities, float(found.spread[0]))
+    probabilities = dict(
+        zip(record.words, found.probabilities[0].astype(float).tolist(), strict=True)
+    )
+    return Prediction(record.version, probabilities, float(found.disagreement[0]))

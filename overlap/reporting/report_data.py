@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, ValidationConfig
-from overlap.ensemble.held_out import gather_held_out
+from overlap.ensemble.held_out import combine_held_out
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles
 from overlap.ensemble.registry import read_predictions as read_ensemble
 from overlap.errors import NotReadyError
@@ -154,7 +154,7 @@ def _held_out(
         saved = read_member(paths.member(member.fingerprint).folder, member)
         parts.append((member.spec.fold, saved["held_out_rows"], saved["held_out"]))
     validation = ValidationConfig.from_stored(record.config["validation"])
-    together = gather_held_out(catalog, validation, parts)
+    together = combine_held_out(catalog, validation, parts)
     if together is None or not np.array_equal(together.rows, rows):
         return None
     return HeldOutClips(rows, together.labels, pooled, spread(together.rounds, pooled))

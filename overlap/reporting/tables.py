@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.ensemble.selection import Judged
+from overlap.ensemble.selection import MethodScore
 from overlap.features.compare import DriftRow
 from overlap.promotion.champion import Promotion
 from overlap.system.energy import watt_hours
@@ -42,7 +42,7 @@ def kl_table(record: EnsembleRecord) -> list[dict[str, str]]:
     return rows
 
 
-def _behind(judged: Judged) -> str:
+def _behind(judged: MethodScore) -> str:
     return f"{judged.low:.4f} to {judged.high:.4f} behind" if judged.behind else "best"
 
 

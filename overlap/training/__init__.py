@@ -1,1 +1,1 @@
-"""Networks, the feed from the store, and members in processes of their own."""
+"""Networks, the feed of features, and the training of members in separate processes."""

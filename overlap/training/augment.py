@@ -1,8 +1,8 @@
-"""Augmentation layers: clips changed at random while a network learns.
+"""Augmentation layers, which change clips at random during training.
 
-They take raw decibels on the device, before the network, and are no part of the saved network.
-Each has a generator of its own whose state is in the checkpoint, so that a resumed training sees
-what an undisturbed one sees.
+The layers act on raw decibels on the device, before the network, and are not part of the saved
+network. Each has its own random generator, whose state is in the checkpoint, so that a resumed
+training sees the same clips as an uninterrupted one.
 """
 
 import math
@@ -18,15 +18,16 @@ Tensor = Any  # of whichever backend Keras runs on
 
 
 class Mix(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
-    """Adds another clip of the batch to some of the clips: powers add, and labels alike.
+    """Mixes some of the clips with another clip of the batch: powers and labels add.
 
-    The sum of two sounds has the sum of their powers (in the mean over phases), so the mixed
-    decibels are 10 log10(w 10^(a/10) + (1 - w) 10^(b/10)) with w between 1/2 and 1; the label
-    is w p + (1 - w) q. The other clip is the one before it in the batch, whose order is random.
+    The power of the sum of two sounds is the sum of their powers, averaged over phases. The mixed
+    decibels are therefore 10 log10(w 10^(a/10) + (1 - w) 10^(b/10)) with w between 1/2 and 1; the
+    label is w p + (1 - w) q. The other clip is the previous one in the batch, whose order is
+    random.
 
     Args:
-        fraction: Of the clips, which are mixed.
-        seed: Seed of its generator.
+        fraction: Fraction of the clips to mix.
+        seed: Seed of the layer's generator.
     """
 
     def __init__(self, fraction: float, seed: int) -> None:
@@ -34,14 +35,14 @@ class Mix(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
         self.fraction, self.generator = fraction, keras.random.SeedGenerator(seed)
 
     def call(self, decibels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(clips, mel, frame, resolution) dB and (clips, words), both mixed."""
+        """Return the mixed (clips, mel, frame, resolution) dB and (clips, words) labels."""
         clips = ops.shape(decibels)[0]
         weight = keras.random.uniform((clips,), 0.5, 1.0, seed=self.generator)
         chosen = keras.random.uniform((clips,), seed=self.generator) < self.fraction
         weight = ops.where(chosen, weight, 1.0)
         other, other_labels = ops.roll(decibels, 1, axis=0), ops.roll(labels, 1, axis=0)
         decade = 10 / math.log(10)
-        tiny = 1e-30  # the logarithm of the weight of a clip that takes no part
+        tiny = 1e-30  # keeps the logarithm finite where the other clip has weight 0
         a = decibels + decade * ops.log(weight)[:, None, None, None]
         b = other + decade * ops.log(ops.maximum(1 - weight, tiny))[:, None, None, None]
         louder = ops.maximum(a, b)
@@ -51,12 +52,12 @@ class Mix(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
 
 
 class Shift(keras.layers.Layer):  # type: ignore[misc]
-    """Moves each clip in time by a whole number of frames; silence comes in.
+    """Shifts each clip in time by a whole number of frames; silence fills the gap.
 
     Args:
-        frames: Largest shift, frames, either way.
-        silence_db: What comes in, dB, one per resolution.
-        seed: Seed of its generator.
+        frames: Largest shift in either direction, frames.
+        silence_db: Level of the silence, dB, one per resolution.
+        seed: Seed of the layer's generator.
     """
 
     def __init__(self, frames: int, silence_db: tuple[float, ...], seed: int) -> None:
@@ -65,7 +66,7 @@ class Shift(keras.layers.Layer):  # type: ignore[misc]
         self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, decibels: Tensor) -> Tensor:
-        """(clips, mel, frame, resolution) dB, shifted."""
+        """Return the shifted (clips, mel, frame, resolution) dB."""
         clips, frames = ops.shape(decibels)[0], decibels.shape[2]
         shift = keras.random.randint(
             (clips, 1), -self.frames, self.frames + 1, dtype="int32", seed=self.generator
@@ -78,12 +79,12 @@ class Shift(keras.layers.Layer):  # type: ignore[misc]
 
 
 class Mask(keras.layers.Layer):  # type: ignore[misc]
-    """Blanks bands of mels and of frames with the mean (SpecAugment, Park and others, 2019).
+    """Replaces bands of mels and of frames by the mean (SpecAugment, Park et al., 2019).
 
     Args:
         config: Number and largest widths of the masks.
-        mean_db: What stands in a mask, dB, one per resolution.
-        seed: Seed of its generator.
+        mean_db: Level inside a mask, dB, one per resolution.
+        seed: Seed of the layer's generator.
     """
 
     def __init__(self, config: AugmentConfig, mean_db: tuple[float, ...], seed: int) -> None:
@@ -92,14 +93,14 @@ class Mask(keras.layers.Layer):  # type: ignore[misc]
         self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, decibels: Tensor) -> Tensor:
-        """(clips, mel, frame, resolution) dB, masked."""
+        """Return the masked (clips, mel, frame, resolution) dB."""
         mels = self._bands(decibels, 1, self.config.mask_mels)
         frames = self._bands(decibels, 2, self.config.mask_frames)
         masked = ops.logical_or(mels[:, :, None, None], frames[:, None, :, None])
         return ops.where(masked, ops.convert_to_tensor(self.mean_db, "float32"), decibels)
 
     def _bands(self, decibels: Tensor, axis: int, widest: int) -> Tensor:
-        """(clips, length) bool: where any of the clip's masks lies along an axis."""
+        """Return (clips, length) bool: the positions along an axis that the masks cover."""
         length, shape = decibels.shape[axis], (ops.shape(decibels)[0], self.config.masks, 1)
         width = keras.random.uniform(shape, 0, min(widest, length), seed=self.generator)
         start = keras.random.uniform(shape, seed=self.generator) * (length - width)
@@ -114,7 +115,18 @@ def augment(
     constants: Normalisation,
     seed: int,
 ) -> tuple[Tensor, Tensor]:
-    """Decibels and labels after the augmentations that the configuration asks for."""
+    """Apply the configured augmentations.
+
+    Args:
+        decibels: (clips, mel, frame, resolution) dB.
+        labels: (clips, words).
+        config: The augmentations.
+        constants: Floor and mean of the features, for silence and masks.
+        seed: Base of the layers' seeds.
+
+    Returns:
+        The decibels, float32, and the labels.
+    """
     decibels = ops.cast(decibels, "float32")
     if config.mix:
         decibels, labels = Mix(config.mix, seed + 1)(decibels, labels)

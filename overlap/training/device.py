@@ -1,4 +1,4 @@
-"""What a member trains on: its name, its memory, and how it is shared."""
+"""The device that Keras computes on: set-up, determinism, name and memory."""
 
 import os
 from contextlib import suppress
@@ -10,9 +10,9 @@ from overlap.system.accelerators import SHARE, accelerator_bytes
 
 
 def make_deterministic(seed: int) -> None:
-    """Seed every generator; on a CPU ask TensorFlow for deterministic operations as well.
+    """Seed every generator; on a CPU also make TensorFlow's operations deterministic.
 
-    On an accelerator deterministic operations cost speed, and members are averaged anyway.
+    On an accelerator deterministic operations are slow, and members are averaged anyway.
     """
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow" and not on_accelerator():
@@ -22,10 +22,10 @@ def make_deterministic(seed: int) -> None:
 
 
 def prepare_device() -> None:
-    """Set the device up, before any network is built.
+    """Set up the device; call before any network is built.
 
-    Takes no more of its memory than this process's part. Where the backend keeps compiled
-    programs, it keeps them: members of one ensemble are compiled once per machine.
+    Limits the device memory to the share of this process. Where the backend supports a cache of
+    compiled programs, enables it: the members of an ensemble are compiled once per machine.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -46,12 +46,12 @@ def prepare_device() -> None:
 def _limit_tensorflow(tf: Any, limit_bytes: float) -> None:  # noqa: ANN401  a module
     device = tf.config.list_physical_devices("GPU")[0]
     limit = tf.config.LogicalDeviceConfiguration(memory_limit=int(limit_bytes / 2**20))
-    with suppress(RuntimeError):  # already in use: the limit was set before
+    with suppress(RuntimeError):  # the device is initialised: the limit is already set
         tf.config.set_logical_device_configuration(device, [limit])
 
 
 def on_accelerator() -> bool:
-    """Whether the backend has an accelerator to compute on."""
+    """Return whether the backend has an accelerator."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -67,7 +67,7 @@ def on_accelerator() -> bool:
 
 
 def device_name() -> str:
-    """The device that Keras trains on, for the record."""
+    """Return the name of the device that Keras trains on, for the record."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -82,7 +82,7 @@ def device_name() -> str:
 
 
 def device_peak_mb() -> float | None:
-    """Largest memory used on the accelerator so far, MB; None where there is none."""
+    """Return the peak memory use of the accelerator, MB; None without one."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

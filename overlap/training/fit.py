@@ -1,9 +1,9 @@
 """The training loop of one member: epochs with a checkpoint after each.
 
-The checkpoint holds every variable that changes (weights, optimiser, the random generators of
-the layers), the weights that would be kept, and the history; and the order of an epoch depends on
-seed and epoch alone. A training that was interrupted anywhere goes on from its last whole epoch
-and ends where an uninterrupted one ends, as far as the backend is deterministic.
+The checkpoint holds every variable that changes (weights, optimiser, random generators of the
+layers), the best weights so far, and the history. The order of an epoch depends only on seed and
+epoch. An interrupted training therefore resumes after its last complete epoch and gives the same
+result as an uninterrupted one, as far as the backend is deterministic.
 """
 
 import json
@@ -30,26 +30,26 @@ from overlap.training.learner import Learner
 Emit = Callable[[Mapping[str, Any]], None]
 PREDICT_BATCH = 256
 STATISTICS_CLIPS = 2048
-"""Clips that the statistics of averaged weights are taken from."""
+"""Clips from which the batch statistics of averaged weights are computed."""
 PATIENCE_EPOCHS, PATIENCE_STEPS = 5, 2000
-"""After the warm-up, and so much more, a loss above the trivial one is a divergence. Before, it is
-a beginning: with a dropout of one half the first epochs of a small set often are above."""
+"""A loss above the trivial one counts as divergence only this long after the warm-up (the longer of
+the two): with a dropout of 0.5, the first epochs of a small set often have such a loss."""
 
 
 @dataclass
 class Progress:
-    """How far a training has come."""
+    """The progress of a training; stored in the checkpoint."""
 
     history: list[dict[str, float]] = field(default_factory=list)
     """Per finished epoch: loss, and held_out_kl where clips are held out."""
     seconds: float = 0.0
-    """Time in training epochs, over all attempts."""
+    """Time in training epochs, over all attempts, s."""
     waited: float = 0.0
-    """Part of it in which a batch was waited for."""
+    """Part of that time in which the device waited for a batch, s."""
     joules: float | None = None
-    """Energy in training epochs; None where the device does not tell."""
+    """Energy used in training epochs, J; None if the device does not report it."""
     kept_epoch: int = 0
-    """Epoch whose weights are kept, from 1."""
+    """Epoch whose weights are kept, counted from 1."""
 
 
 def train(
@@ -59,48 +59,49 @@ def train(
     emit: Emit,
     trivial_loss: float = np.inf,
 ) -> Progress:
-    """Train a learner, from its last checkpoint if there is one; its network holds the result.
+    """Train a learner, from its checkpoint if there is one; its network holds the result.
 
     Args:
         learner: The compiled learner.
-        data: What it learns from.
-        folder: Where the checkpoint is kept.
+        data: The training clips.
+        folder: Folder of the checkpoint.
         emit: Receives one mapping per epoch.
-        trivial_loss: Loss of what knows nothing of the sound.
+        trivial_loss: Loss of a prediction that ignores the audio.
 
     Raises:
-        DivergedError: weights are no longer finite, or nothing is learned.
+        DivergedError: Weights are not finite (code `weights-not-finite`), or the loss stays above
+            the trivial one (`loss-above-trivial`).
     """
     training = data.training
-    progress, kept = _restore(learner, MemberPaths(folder).checkpoint, emit)
+    progress, best = _restore(learner, MemberPaths(folder).checkpoint, emit)
     ahead = PassPrefetcher(data.epoch, range(len(progress.history), training.epochs))
     try:
         for epoch in range(len(progress.history), training.epochs):
-            some: list[Batch] = []
+            sample: list[Batch] = []
             waited = ahead.waited
-            wanted = -(-STATISTICS_CLIPS // training.batch_size) if learner.averaging else 0
-            entry = _epoch(learner, data, _kept(ahead.one_pass(), some, wanted), progress)
+            sample_size = -(-STATISTICS_CLIPS // training.batch_size) if learner.averaging else 0
+            entry = _epoch(learner, data, _collect(ahead.one_pass(), sample, sample_size), progress)
             progress.waited += ahead.waited - waited
             _check(learner, entry["loss"], epoch, data, trivial_loss)
-            learner.refresh_batchnorm(some)
+            learner.refresh_batchnorm(sample)
             held_out = data.partition.held_out
             if len(held_out):
                 predicted = predict(learner.network, data.source, held_out)
                 entry["held_out_kl"] = kl(data.labels[held_out], predicted)
             if training.keep == "last" or _is_best(entry, progress):
                 progress.kept_epoch = epoch + 1
-                kept = learner.network.get_weights()
+                best = learner.network.get_weights()
             progress.history.append(entry)
-            _save(learner, progress, kept, MemberPaths(folder).checkpoint)
+            _save(learner, progress, best, MemberPaths(folder).checkpoint)
             emit(_event(progress, data))
     finally:
         ahead.close()
-    learner.network.set_weights(kept)
+    learner.network.set_weights(best)
     return progress
 
 
 def predict(network: keras.Model, source: Source, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(rows, words) float64: probabilities of these rows."""
+    """Return the (rows, words) float64 probabilities of these rows."""
     if not len(rows):
         return np.empty((0, network.output_shape[-1]))
     batches = ((part,) for part in source.batches(rows, PREDICT_BATCH))
@@ -109,11 +110,11 @@ def predict(network: keras.Model, source: Source, rows: NDArray[np.int64]) -> ND
     return np.asarray(predicted, np.float64)
 
 
-def _kept(batches: Iterator[Batch], some: list[Batch], wanted: int) -> Iterator[Batch]:
-    """The batches, of which the first are put aside as they pass."""
+def _collect(batches: Iterator[Batch], sample: list[Batch], size: int) -> Iterator[Batch]:
+    """Yield the batches, and append the first ones to a sample."""
     for batch in batches:
-        if len(some) < wanted:
-            some.append(batch)
+        if len(sample) < size:
+            sample.append(batch)
         yield batch
 
 
@@ -133,18 +134,22 @@ def _check(
     learner: Learner, loss: float, epoch: int, data: TrainingData, trivial_loss: float
 ) -> None:
     if not all(np.isfinite(weights).all() for weights in learner.network.get_weights()):
-        raise DivergedError(f"diverged in epoch {epoch + 1}: its weights are not finite")
+        raise DivergedError(
+            f"diverged in epoch {epoch + 1}: the weights are not finite",
+            code="weights-not-finite", epoch=epoch + 1,
+        )  # fmt: skip
     training = data.training
     patience = max(PATIENCE_EPOCHS, PATIENCE_STEPS / data.steps) + training.warmup_epochs
     if epoch + 1 > patience and loss > trivial_loss:
         raise DivergedError(
-            f"diverged: its loss in epoch {epoch + 1} is {loss:.4f}, above {trivial_loss:.4f} of "
-            "what knows nothing of the sound"
-        )
+            f"diverged in epoch {epoch + 1}: the loss {loss:.4f} is above {trivial_loss:.4f}, the "
+            "loss of a prediction that ignores the audio",
+            code="loss-above-trivial", epoch=epoch + 1, loss=loss, trivial_loss=trivial_loss,
+        )  # fmt: skip
 
 
 def _is_best(entry: Mapping[str, float], progress: Progress) -> bool:
-    """Whether no earlier epoch had a lower held-out KL; always where none is known."""
+    """Return whether the held-out KL is the lowest so far; True without held-out clips."""
     if "held_out_kl" not in entry:
         return True
     return all(entry["held_out_kl"] < earlier["held_out_kl"] for earlier in progress.history)
@@ -162,29 +167,29 @@ def _event(progress: Progress, data: TrainingData) -> dict[str, Any]:
 
 
 def _save(
-    learner: Learner, progress: Progress, kept: list[NDArray[Any]], location: Location
+    learner: Learner, progress: Progress, best: list[NDArray[Any]], location: Location
 ) -> None:
     about = json.dumps(asdict(progress))
     state = {
         f"v{index}": keras.ops.convert_to_numpy(variable.value)
         for index, variable in enumerate(learner.state)
     }
-    best = {f"k{index}": values for index, values in enumerate(kept)}
-    location.write_arrays({"about": np.frombuffer(about.encode(), np.uint8), **state, **best})
+    weights = {f"k{index}": values for index, values in enumerate(best)}
+    location.write_arrays({"about": np.frombuffer(about.encode(), np.uint8), **state, **weights})
 
 
 def _restore(
     learner: Learner, location: Location, emit: Emit
 ) -> tuple[Progress, list[NDArray[Any]]]:
-    nothing = Progress(), learner.network.get_weights()
+    initial = Progress(), learner.network.get_weights()
     if not location.exists():
-        return nothing
+        return initial
     try:
         saved = location.read_arrays()
     except CorruptError as error:
-        emit({"event": "again", "reason": f"{error}; the training begins again"})
-        return nothing
+        emit({"event": "again", "reason": f"{error}; the training restarts"})
+        return initial
     for index, variable in enumerate(learner.state):
         variable.assign(saved[f"v{index}"])
-    kept = [saved[f"k{index}"] for index in range(len(learner.network.weights))]
-    return Progress(**json.loads(saved["about"].tobytes())), kept
+    best = [saved[f"k{index}"] for index in range(len(learner.network.weights))]
+    return Progress(**json.loads(saved["about"].tobytes())), best

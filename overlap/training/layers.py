@@ -1,4 +1,4 @@
-"""Layers of our own; like the networks they use only Keras's own API, so every backend works."""
+"""Custom layers; like the networks, they use only the API of Keras and run on every backend."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from overlap.features import Normalisation
 
 @keras.saving.register_keras_serializable(package="overlap")
 class Normalise(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
-    """Raw decibels to the network's input: max(x, floor), less the mean, by the std.
+    """Standardises raw decibels: (max(x, floor) - mean) / std.
 
-    The constants are part of the layer's configuration, not weights: a saved network takes
-    what the store holds and needs nothing beside it.
+    The constants are part of the layer's configuration, not weights: a saved network accepts the
+    values of the store and needs no further file.
 
     Args:
         floor_db: Smallest value kept, one per resolution, dB.
@@ -28,12 +28,12 @@ class Normalise(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no
 
     @classmethod
     def of(cls, constants: Normalisation) -> "Normalise":
-        """The layer of these constants."""
+        """Return the layer with these constants."""
         parts = [*constants.floor_db], [*constants.mean_db], [*constants.std_db]
-        return cls(*parts, dtype="float32")  # 60 dB in bfloat16 is a quarter of a decibel off
+        return cls(*parts, dtype="float32")  # 60 dB in bfloat16 has an error of a quarter decibel
 
     def call(self, decibels: Any) -> Any:  # noqa: ANN401  a tensor of any backend
-        """(…, resolution) decibels to (…, resolution) standardised values."""
+        """Return (…, resolution) standardised values of (…, resolution) decibels."""
         constants = (
             keras.ops.convert_to_tensor(values, self.compute_dtype)
             for values in (self.floor_db, self.mean_db, self.std_db)
@@ -42,10 +42,10 @@ class Normalise(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no
         return (keras.ops.maximum(decibels, floor) - mean) / std
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape is kept."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """What rebuilds the layer."""
+        """Return the arguments of the constructor."""
         own = {"floor_db": self.floor_db, "mean_db": self.mean_db, "std_db": self.std_db}
         return {**super().get_config(), **own}

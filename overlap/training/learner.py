@@ -1,10 +1,10 @@
-"""The network while it learns: clips and labels in, loss out, all of it on the device.
+"""The trainable model around the network: clips and labels in, loss out, all on the device.
 
     decibels, labels -> augmentation -> the network's scores -> loss
 
 Labels are an input, because mixing two clips mixes their labels, and the loss is an output. The
-layers of the network are the same objects, so what is learned is in the network, which is saved
-without any of this. Where the features are kept on the device, the inputs are row numbers.
+model shares its layers with the network, which is saved alone. If the features are kept in device
+memory, the inputs are row numbers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,10 +27,10 @@ Tensor = Any  # of whichever backend Keras runs on
 
 
 class Loss(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
-    """Divergence of scores from labels, as the loss of the model.
+    """Adds the divergence of the scores from the labels as the loss of the model.
 
-    For the softmax it is KL(label || prediction). For sets of k words it is the negative
-    logarithm of the probability of the true set, log Z - k * sum_w p_w s_w, which also holds the
+    For the softmax it is KL(label || prediction). For sets of k words it is the negative logarithm
+    of the probability of the true set, log Z - k * sum_w p_w s_w, which is also defined for the
     label of a mixture of clips.
 
     Args:
@@ -42,7 +42,7 @@ class Loss(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no type
         self.subset = subset
 
     def call(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """(clips, words) scores and labels to (clips,) losses, nats."""
+        """Return the (clips,) losses of (clips, words) scores and labels, nats."""
         if self.subset is None:
             logarithms = ops.log(ops.maximum(labels, keras.config.epsilon()))
             losses = ops.sum(labels * (logarithms - ops.log_softmax(scores)), axis=-1)
@@ -55,51 +55,50 @@ class Loss(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no type
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """A network and what trains it."""
+    """A network with the compiled model that trains it."""
 
     network: keras.Model
-    """From decibels to shares."""
+    """Maps decibels to probabilities."""
     model: keras.Model
-    """From decibels (or rows) and labels to losses; compiled."""
+    """Maps decibels and labels, or rows, to losses; compiled."""
     averaging: bool
-    """Whether the weights become their average after every epoch."""
+    """Whether the weights are replaced by their moving average after every epoch."""
 
     @property
     def state(self) -> list[Any]:
         """Every variable that training changes, in a fixed order."""
         metrics = {id(variable) for variable in self.model.metrics_variables}
-        kept = {id(v) for layer in self.model.layers if isinstance(layer, DeviceDataset)
+        data = {id(v) for layer in self.model.layers if isinstance(layer, DeviceDataset)
                 for v in layer.variables}  # fmt: skip
-        own = [v for v in self.model.variables if id(v) not in metrics | kept]
+        own = [v for v in self.model.variables if id(v) not in metrics | data]
         return own + list(self.model.optimizer.variables)
 
     def one_epoch(self, batches: Iterator[Batch], steps: int) -> float:
-        """Learn from some batches, in their order; the mean loss."""
-        # Keras would visit the batches in an order of its own, drawn from a generator that no
-        # checkpoint holds.
+        """Train on the batches in their order, and return the mean loss, nats."""
+        # With shuffle=True, Keras would shuffle with a generator that is not in the checkpoint.
         result = self.model.fit(
             keras_input(batches), steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0
         )
         return float(result.history["loss"][-1])
 
     def refresh_batchnorm(self, batches: Iterable[Batch]) -> None:
-        """After an epoch with averaging: make the network fit to be scored and kept.
+        """Recompute the statistics of the batch normalisations after an epoch with averaging.
 
-        Keras ends every `fit` by making the weights their average, and the next epoch starts from
-        there. The statistics of the batch normalisations are still those of the weights that
-        passed by; here they are taken anew.
+        At the end of every `fit`, Keras replaces the weights by their average, from which the next
+        epoch starts. The batch statistics still belong to the weights before averaging. Without
+        averaging this does nothing.
 
         Args:
-            batches: Training batches that the statistics are taken from.
+            batches: Training batches from which the statistics are computed.
         """
         if not self.averaging:
             return
         for variable in self.model.trainable_variables:
-            # With JAX it is now the optimiser's own array, which the next call would use up.
+            # With JAX it is the array of the optimiser, which the next call would donate.
             variable.assign(ops.copy(variable.value))
-        self._renew_statistics(batches)
+        self._recompute_statistics(batches)
 
-    def _renew_statistics(self, batches: Iterable[Batch]) -> None:
+    def _recompute_statistics(self, batches: Iterable[Batch]) -> None:
         layers = [
             layer
             for layer in self.network.layers
@@ -124,34 +123,34 @@ def build_learner(
     subset: int | None,
     steps: int,
     seed: int,
-    resident: DeviceDataset | None = None,
+    dataset: DeviceDataset | None = None,
 ) -> Learner:
-    """Make the network ready to learn.
+    """Build and compile the model that trains a network.
 
     Args:
         network: The untrained network.
-        training: Optimiser, rate, schedule, augmentation.
-        constants: Floor and mean of the features: silence and blanks of the augmentation.
-        subset: Words per clip, where the network's head is one over sets.
+        training: Optimiser, learning rate, schedule and augmentation.
+        constants: Floor and mean of the features, which the augmentation inserts.
+        subset: Words per clip for the head over sets; None: softmax.
         steps: Steps per epoch.
         seed: Seed of the augmentation.
-        resident: Features and labels on the device; None: batches bring them.
+        dataset: Features and labels in device memory; None: the batches contain them.
     """
     words = network.output_shape[-1]
-    if resident is None:
+    if dataset is None:
         decibels = keras.Input(network.input_shape[1:], dtype="float16", name="decibels")
         labels = keras.Input((words,), dtype="float32", name="labels")
         inputs = {"decibels": decibels, "labels": labels}
     else:
         rows = keras.Input((), dtype="int32", name="rows")
         inputs = {"rows": rows}
-        decibels, labels = resident(rows)
+        decibels, labels = dataset(rows)
     changed, labels = augment(decibels, labels, training.augment, constants, seed)
     to_scores = keras.Model(network.input, network.get_layer(SCORES).output)
     scores = to_scores(ops.cast(changed, "float16"))
     model = keras.Model(inputs, Loss(subset)(scores, labels))
     optimizer = _optimizer(training, steps)
-    if training.precision == "float16":  # its gradients would underflow
+    if training.precision == "float16":  # gradients would underflow
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(optimizer=optimizer, steps_per_execution=training.steps_per_call)
     model.optimizer.build(model.trainable_variables)
@@ -175,6 +174,6 @@ def _optimizer(training: TrainingConfig, steps: int) -> keras.optimizers.Optimiz
     if training.optimizer == "nadam":
         return keras.optimizers.Nadam(rate, **average)
     optimizer = keras.optimizers.AdamW(rate, weight_decay=training.weight_decay, **average)
-    # Decay belongs to the kernels: a bias or a scale that shrinks only biases the layer.
+    # Only kernels decay: shrinking a bias or a scale would only bias the layer.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

@@ -1,8 +1,8 @@
-"""One member, in a process of its own: `python -m overlap.training.member WORKSPACE FINGERPRINT`.
+"""Trains one member: `python -m overlap.training.member WORKSPACE FINGERPRINT`.
 
-The member's folder holds its specification; the process trains, predicts and writes the record
-last. Progress goes to standard output as JSON lines, everything else to standard error. A
-process of its own gives all memory back, and a crash of it is an error of one member.
+The member's folder holds its specification. The process trains, predicts, and writes the record
+last. Progress goes to standard output as JSON lines, everything else to standard error. With its
+own process, a member returns all memory at the end, and a crash affects only that member.
 """
 
 import argparse
@@ -47,7 +47,7 @@ from overlap.training.spec import MemberRecord, MemberSpec, load_record, test_ke
 
 
 def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecord:
-    """Make a member complete: train it where it is not trained, then predict.
+    """Complete a member: train it if necessary, then predict.
 
     Args:
         workspace: The workspace.
@@ -55,21 +55,25 @@ def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecor
         emit: Receives progress as mappings.
 
     Raises:
-        MemberError: the catalogue is no longer the one that the member was planned for, or the
-            training diverged with two seeds.
+        MemberError: The training clips changed since the member was planned (code
+            `training-clips-changed`), or the training diverged with two seeds
+            (`training-diverged`).
     """
     folder = spec.folder(workspace)
     catalog, store = Catalog.load(workspace), FeatureStore.open(workspace)
     if training_key(catalog) != spec.training_key:
-        raise MemberError("the training clips changed since this member was planned; run again")
-    done = load_record(folder)
-    if done is None:
+        raise MemberError(
+            "the training clips changed since this member was planned; run again",
+            code="training-clips-changed", member=spec.fingerprint,
+        )  # fmt: skip
+    existing = load_record(folder)
+    if existing is None:
         trained = train_member(spec, catalog, store, folder, emit)
         save_network(trained.network, folder)
-        network, about = trained.network, trained.about
+        network, fields = trained.network, trained.fields
     else:
-        network = load_network(folder, done)
-        about = dict(done)  # another prediction keeps what the training gave
+        network = load_network(folder, existing)
+        fields = dict(existing)  # predicting again does not change the fields of the training
     emit({"event": "predict"})
     held_out_kl = _write_predictions(network, spec, catalog, store, folder)
     predicted = {
@@ -80,46 +84,46 @@ def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecor
         "held_out_kl": held_out_kl,
         "files": {n: str((folder / n).digest()) for n in (MODEL_FILE, PREDICTIONS_FILE)},
     }
-    record = MemberRecord(**{**about, **predicted})
+    record = MemberRecord(**{**fields, **predicted})
     paths = MemberPaths(folder)
     paths.record.write_record(record)
-    for left in (paths.checkpoint, paths.failures):
-        left.remove()
+    for leftover in (paths.checkpoint, paths.failures):
+        leftover.remove()
     return record
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a training gives."""
+    """The result of a training."""
 
     network: keras.Model
-    about: Mapping[str, Any]
-    """The fields of the record that the training gives."""
+    fields: Mapping[str, Any]
+    """The fields of the member's record that describe the training."""
 
 
 RETRIES = 1
-"""How often a training that diverged begins again, with another seed."""
-OTHER_SEED = 1_000_003
-"""Added to the seed for that: no other member of the ensemble has the sum."""
+"""How often a diverged training restarts with another seed."""
+RETRY_SEED_OFFSET = 1_000_003
+"""Added to the seed for each retry; no other member of the ensemble has the resulting seed."""
 
 
 def train_member(
     spec: MemberSpec, catalog: Catalog, store: FeatureStore, folder: Location, emit: Emit
 ) -> Trained:
-    """Train a member; where it diverges, once more with another seed.
+    """Train a member; if it diverges, retry once with another seed.
 
-    What diverged is written into the folder, so that a training which is interrupted in its
-    second attempt goes on with that.
+    Failures are recorded in the folder, so that a training that is interrupted in its second
+    attempt resumes with that attempt.
 
     Raises:
-        MemberError: it diverged every time.
+        MemberError: Every attempt diverged (code `training-diverged`, with the `failures`).
     """
     failures: list[str] = []
     paths = MemberPaths(folder)
     if paths.failures.exists():
         failures = json.loads(paths.failures.read_bytes())
     while True:
-        seed = spec.seed + len(failures) * OTHER_SEED
+        seed = spec.seed + len(failures) * RETRY_SEED_OFFSET
         try:
             return _attempt(spec, seed, catalog, store, folder, emit, tuple(failures))
         except DivergedError as error:
@@ -127,7 +131,10 @@ def train_member(
             paths.checkpoint.remove()
         if len(failures) > RETRIES:
             paths.failures.remove()
-            raise MemberError("; ".join(failures) + "; lower training.learning_rate")
+            raise MemberError(
+                "; ".join(failures) + "; lower training.learning_rate",
+                code="training-diverged", member=spec.fingerprint, failures=failures,
+            )  # fmt: skip
         paths.failures.write_json(failures)
         emit({"event": "diverged", "reason": failures[-1]})
         keras.backend.clear_session()
@@ -183,42 +190,42 @@ def assemble(
     rows: Partition,
     plan: MemoryPlan,
 ) -> tuple[TrainingData, Learner]:
-    """Put what learns and what it learns from together.
+    """Build the learner of a member and its training data.
 
     Args:
         spec: The member.
-        seed: Its seed, or that of its second attempt.
+        seed: Seed of the attempt.
         store: The features.
-        labels: (all rows, words).
-        rows: The rows to learn from, and those to be scored on.
-        plan: Where the features are.
+        labels: (rows of the catalogue, words) float64.
+        rows: Rows to train on, and rows to score on.
+        plan: Where the features are kept.
     """
     shape, training = store.config.shape, spec.training
-    resident, wanted = None, np.union1d(rows.train, rows.held_out)
+    dataset, source_rows = None, np.union1d(rows.train, rows.held_out)
     if plan.mode == "device":
-        resident = DeviceDataset((len(rows.train), *shape), labels[rows.train].astype(np.float32))
-        resident.fill(ChunkedSource(store).batches(rows.train, spec.chunk_clips))
-        wanted = rows.held_out
+        dataset = DeviceDataset((len(rows.train), *shape), labels[rows.train].astype(np.float32))
+        dataset.fill(ChunkedSource(store).batches(rows.train, spec.chunk_clips))
+        source_rows = rows.held_out
     data = TrainingData(
-        source=open_source(store, wanted, plan),
+        source=open_source(store, source_rows, plan),
         labels=labels,
         partition=rows,
         chunk_clips=spec.chunk_clips,
         training=training,
         seed=seed,
-        resident=resident is not None,
+        on_device=dataset is not None,
     )
     with precision(training.precision):
         network = build_network(spec.network, shape, len(spec.words), spec.constants, spec.subset)
         learner = build_learner(
             network, training, spec.constants,
-            subset=spec.subset, steps=data.steps, seed=seed, resident=resident,
+            subset=spec.subset, steps=data.steps, seed=seed, dataset=dataset,
         )  # fmt: skip
     return data, learner
 
 
 def _trivial_loss(labels: NDArray[np.float64], spec: MemberSpec) -> float:
-    """Loss of equal scores for sets of words, or of the mean label: both know no sound."""
+    """Return the loss of equal scores for sets of words, or of the mean label, nats."""
     if spec.subset is not None:
         return math.log(math.comb(len(spec.words), spec.subset))
     return kl(labels, trivial_prediction(labels, len(labels)))
@@ -247,7 +254,7 @@ def _write_predictions(
 
 
 def main() -> int:
-    """Make the member complete whose specification stands in its folder."""
+    """Complete the member that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workspace")
     parser.add_argument("fingerprint")

@@ -7,9 +7,10 @@
     head    dense, BN -> keep r -> mish, dropout -> dense, BN -> add r -> mish, dropout
 
 In a plain stage a conv is 3x3 with f filters; in a bottleneck stage it is 1x1, 3x3, 1x1 with
-f/4, f/4, f filters and nothing between them. Shares are the softmax of the scores, or what sets
-of exactly k words give (`overlap.training.subset`). With the default configuration and 30 words
-this is the known solution's network, 1,914,686 parameters.
+f/4, f/4, f filters without activations in between. The shares are the softmax of the scores, or
+follow from a distribution over sets of exactly k words (`overlap.training.subset`). With the
+default configuration and 30 words this is the reference solution's network, with 1,914,686
+parameters.
 """
 
 from collections.abc import Iterator
@@ -26,13 +27,13 @@ from overlap.training.subset import SubsetShares
 Tensor = Any  # of whichever backend Keras runs on
 INITIALISER = "he_normal"
 SCORES = "words"
-"""Name of the layer that gives one score per word."""
+"""Name of the layer that outputs one score per word."""
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
 @contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Layers that are made inside compute in this precision; their weights are float32."""
+    """Build layers that compute in this precision; their weights are float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(POLICIES[name])
     try:
@@ -51,14 +52,14 @@ def build_network(
     """Build the untrained network of one member.
 
     Args:
-        config: Stages, width, dropout.
+        config: Stages, width and dropout.
         shape: (mel, frame, resolution) of a clip's features.
         words: Number of words.
         constants: Floor, mean and std of the features.
         subset: Words per clip for the head over sets; None: softmax.
 
     Returns:
-        A model from (clips, mel, frame, resolution) float16 decibels to (clips, words) float32
+        A model that maps (clips, mel, frame, resolution) float16 decibels to (clips, words) float32
         probabilities that sum to 1.
     """
     decibels = keras.Input(shape, dtype="float16", name="decibels")

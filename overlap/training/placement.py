@@ -1,4 +1,4 @@
-"""Where and when a member was trained: what a worker writes down of it."""
+"""Records of the workers on which a member was trained."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,40 +9,40 @@ from overlap.io.location import Location
 from overlap.io.records import Record
 from overlap.io.workspace_paths import MemberPaths
 
-GIVEN = "OVERLAP_PLACEMENT"
-"""Environment variable: tells the process that trains where it is."""
+PLACEMENT_ENV = "OVERLAP_PLACEMENT"
+"""Environment variable that passes the placement to the training process."""
 
 
 class Placement(Record):
-    """A worker, and the time in which it had a member."""
+    """A worker, and the time during which it trained a member."""
 
     worker: str
     """Address of the Dask worker."""
     name: str
-    """Its name."""
+    """Name of the worker."""
     host: str
-    """Its machine."""
+    """Host of the worker."""
     process: int
-    """Its process on that machine."""
+    """Process id of the worker on that host."""
     resources: dict[str, float]
-    """What it offers, such as {"GPU": 1}."""
+    """Resources of the worker, such as {"GPU": 1}."""
     started: datetime
-    """When it began, UTC."""
+    """Start of the training, UTC."""
     ended: datetime | None = None
-    """When it was done, UTC; None while it is not, and where it died."""
+    """End of the training, UTC; None while it runs, and if the worker died."""
     fault: str | None = None
-    """Why it gave the member up."""
+    """Why the worker failed to train the member; None if it did not fail."""
 
     def environment(self) -> Mapping[str, str]:
-        """Environment of a process that trains there."""
-        return {GIVEN: self.model_dump_json()}
+        """Return the environment variables of a process that trains on this worker."""
+        return {PLACEMENT_ENV: self.model_dump_json()}
 
 
 @contextmanager
 def record_placement(folder: Location, placement: Placement) -> Iterator[None]:
-    """Keep a record of the worker beside the member while it has it, and of the end."""
-    begun = f"{placement.started:%Y%m%dT%H%M%S%f}"
-    file = MemberPaths(folder).placements / f"{begun}-{placement.process}.json"
+    """Write the placement to the member's folder at the start, and again at the end."""
+    started = f"{placement.started:%Y%m%dT%H%M%S%f}"
+    file = MemberPaths(folder).placements / f"{started}-{placement.process}.json"
     file.write_record(placement)
     fault = None
     try:
@@ -51,27 +51,27 @@ def record_placement(folder: Location, placement: Placement) -> Iterator[None]:
         fault = str(error) or type(error).__name__
         raise
     finally:
-        done = {"ended": datetime.now(UTC), "fault": fault}
-        file.write_record(placement.model_copy(update=done))
+        outcome = {"ended": datetime.now(UTC), "fault": fault}
+        file.write_record(placement.model_copy(update=outcome))
 
 
 def placement_here() -> Placement | None:
-    """Inside a process that trains: where, until now; None outside of a cluster."""
-    given = os.environ.get(GIVEN)
-    if given is None:
+    """Return the placement of this process, ended now; None outside a cluster."""
+    value = os.environ.get(PLACEMENT_ENV)
+    if value is None:
         return None
-    return Placement.model_validate_json(given).model_copy(update={"ended": datetime.now(UTC)})
+    return Placement.model_validate_json(value).model_copy(update={"ended": datetime.now(UTC)})
 
 
 def placement_files(folder: Location) -> list[Location]:
-    """Return the records of the workers that had a member, in the order of their start."""
-    kept = MemberPaths(folder).placements
-    if not kept.is_folder():
+    """Return the files of a member's placements, in the order of their start."""
+    records = MemberPaths(folder).placements
+    if not records.is_folder():
         return []
-    names = sorted(entry.name for entry in kept.files() if entry.name.endswith(".json"))
-    return [kept / name for name in names]
+    names = sorted(entry.name for entry in records.files() if entry.name.endswith(".json"))
+    return [records / name for name in names]
 
 
 def placements(folder: Location) -> list[Placement]:
-    """Return every worker that had a member, in the order of their start."""
+    """Return the placements of a member, in the order of their start."""
     return [file.read_record(Placement) for file in placement_files(folder)]

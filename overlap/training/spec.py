@@ -1,4 +1,4 @@
-"""What a member is: everything its training depends on, and the record it leaves."""
+"""The specification of a member (everything its training depends on) and its record."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,16 +21,17 @@ from overlap.io.records import Record, from_arrays
 from overlap.io.workspace_paths import MemberPaths, WorkspacePaths
 from overlap.training.placement import Placement, placement_files
 
-REMEDY = "`overlap verify --repair` lets the next run make the member again"
+REMEDY = "`overlap verify --repair` removes the member, and the next run trains it again"
+"""The remedy for a damaged member, as a clause."""
 
 
 class MemberSpec(Record):
-    """One member, before it is trained. Equal specifications give equal members."""
+    """A planned member; equal specifications give equal members."""
 
     seed: int
-    """Seed of the initial weights, the dropout and the order of the clips."""
+    """Seed of the initial weights, of dropout and of the order of the clips."""
     fold: int
-    """Index of the fold that it leaves out; 0 with a single hold-out."""
+    """Index of the fold that the member leaves out; 0 with a hold-out."""
     features: FeatureConfig
     network: NetworkConfig
     training: TrainingConfig
@@ -40,71 +41,71 @@ class MemberSpec(Record):
     std_db: tuple[float, ...]
     words: tuple[str, ...]
     subset: int | None = None
-    """Words per clip, where the head is one over sets of so many words; None: softmax."""
+    """Words per clip for the head over sets of words; None: softmax."""
     chunk_clips: int
-    """Rows per chunk of the store; the order of an epoch depends on it."""
+    """Rows per chunk of the store; determines the order of an epoch."""
     training_key: str
-    """Names the training clips with their labels and groups."""
+    """Identifies the training clips with their labels and groups."""
 
     @property
     def fingerprint(self) -> str:
         """Name of the member's folder."""
-        # The seed has a field of its own; the others change no result.
-        elsewhere = {"seed", "memory_gb", "device_gb", "steps_per_call"}
-        how = self.training.model_dump(mode="json", exclude=elsewhere)
-        return fingerprint(self.model_dump(mode="json", exclude={"training"}), how)
+        # The seed has its own field; the others do not affect the result.
+        excluded = {"seed", "memory_gb", "device_gb", "steps_per_call"}
+        training = self.training.model_dump(mode="json", exclude=excluded)
+        return fingerprint(self.model_dump(mode="json", exclude={"training"}), training)
 
     @property
     def constants(self) -> Normalisation:
-        """Floor, mean and std of its features."""
+        """Floor, mean and standard deviation of the features."""
         return Normalisation(self.floor_db, self.mean_db, self.std_db)
 
     def folder(self, workspace: Location) -> Location:
-        """Where the member is kept."""
+        """Return the folder of the member."""
         return WorkspacePaths(workspace).member(self.fingerprint).folder
 
 
 class MemberRecord(Record):
-    """What is known of a complete member; written last, so that its presence says complete."""
+    """The record of a member; its file is written last and marks the member as complete."""
 
     fingerprint: str
     spec: MemberSpec
     test_key: str
-    """Names the test clips that its predictions are for."""
+    """Identifies the test clips that the member has predicted."""
     parameters: int
-    """Weights of the network."""
+    """Number of weights of the network."""
     history: list[dict[str, float]]
-    """Per epoch: loss, and held_out_kl where clips are held out."""
+    """Per epoch: loss and, if clips are held out, held_out_kl, nats."""
     held_out_kl: float | None
-    """KL on its held-out clips, by the ensemble's scorer."""
+    """KL on the member's held-out clips, nats; None without them."""
     kept_epoch: int = 0
-    """Epoch whose weights it has, from 1; 0: the last, in records of earlier versions."""
+    """Epoch whose weights were kept, counted from 1; 0 in older records, which kept the last."""
     seed: int | None = None
-    """Seed that it was trained with: not its specification's where that one diverged."""
+    """Seed of the training; differs from the specification if the first attempt diverged."""
     failures: tuple[str, ...] = ()
-    """What became of seeds that diverged."""
+    """One line per attempt that diverged."""
     clips: int
-    """Clips that it learned from."""
+    """Number of training clips."""
     seconds: float
-    """Time in training epochs, over all attempts."""
+    """Time in training epochs over all attempts, s."""
     clips_per_second: float
-    """Clips times epochs by seconds."""
+    """Clips times epochs, divided by the seconds."""
     host_wait_fraction: float = 0.0
-    """Part of the seconds in which a batch was waited for."""
+    """Fraction of the seconds in which the device waited for a batch."""
     energy_joules: float | None = None
-    """Energy of the device in training epochs; None where it does not tell."""
+    """Energy used by the device in training epochs, J; None if it does not report it."""
     feed: str = "memory"
-    """Where the features were: device, memory or stream."""
+    """Where the features were kept: device, memory or stream."""
     placement: Placement | None = None
-    """Where it was trained to its end; None in records of earlier versions, and outside of Dask."""
+    """The worker that completed the training; None in older records and outside Dask."""
     device: str
     device_peak_mb: float | None = None
-    """Largest memory used on the accelerator; None without one."""
+    """Peak memory use of the accelerator, MB; None without one."""
     peak_memory_mb: float
-    """Largest resident memory of its process."""
+    """Peak resident memory of the process, MB."""
     software: dict[str, str]
     files: dict[str, str]
-    """SHA-256 of each of its files."""
+    """SHA-256 of each file of the member."""
 
     def folder(self, workspace: Location) -> Location:
         """Return the member's folder; its name is the stored fingerprint.
@@ -115,23 +116,23 @@ class MemberRecord(Record):
 
 
 def training_key(catalog: Catalog) -> str:
-    """Names the usable training clips, with labels and groups."""
+    """Return a key that identifies the usable training clips with labels and groups."""
     return catalog.key(catalog.rows("train"), labels=True)
 
 
 def test_key(catalog: Catalog) -> str:
-    """Names the usable test clips and their rows."""
+    """Return a key that identifies the usable test clips and their rows."""
     rows = catalog.rows("test")
     return fingerprint(catalog.key(rows), rows.tolist())
 
 
 def plan_members(config: RunConfig, catalog: Catalog, store: FeatureStore) -> list[MemberSpec]:
-    """The members of an ensemble: seeds times folds.
+    """Return the specifications of an ensemble's members.
 
     Member i leaves out fold i modulo the number of folds; its seed is `training.seed` + i.
 
     Raises:
-        ConfigError: the network's head does not fit the labels.
+        ConfigError: The head of the network does not fit the labels (code `head-unfit`).
     """
     constants = store.normalisation(config.training.normalisation, config.training.top_db)
     subset = None
@@ -139,9 +140,10 @@ def plan_members(config: RunConfig, catalog: Catalog, store: FeatureStore) -> li
         subset = equal_shares(catalog.labels[catalog.rows("train")])
         if subset is None and config.network.head == "subset":
             raise ConfigError(
-                "network.head subset needs labels that are equal shares of the same number of "
-                f"words in every clip; those of {catalog.data} are not. Use auto or softmax"
-            )
+                "network.head=subset requires labels with equal shares of the same number of words "
+                f"in every clip, but the labels of {catalog.data} differ; use auto or softmax",
+                code="head-unfit", head="subset", data=catalog.data,
+            )  # fmt: skip
     shared: dict[str, Any] = {
         "features": store.config,
         "network": config.network,
@@ -163,20 +165,20 @@ def plan_members(config: RunConfig, catalog: Catalog, store: FeatureStore) -> li
 
 
 def load_spec(folder: Location) -> MemberSpec | None:
-    """The specification of a member that was begun; None where there is none.
+    """Read the specification of a member; None if it does not exist.
 
     Raises:
-        CorruptError: there is one, but it cannot be read.
+        CorruptError: The file is damaged.
     """
     location = MemberPaths(folder).spec
     return location.read_record(MemberSpec) if location.exists() else None
 
 
 def load_record(folder: Location) -> MemberRecord | None:
-    """Return the record of a member, or None while it is not complete.
+    """Read the record of a member; None while the member is incomplete.
 
     Raises:
-        CorruptError: There is one, but it cannot be read.
+        CorruptError: The file is damaged.
         NewerFormatError: A later release wrote the record, or the specification of a member
             that is not complete: the member must be neither trained nor removed.
     """
@@ -188,11 +190,11 @@ def load_record(folder: Location) -> MemberRecord | None:
         return location.read_record(MemberRecord)
     except CorruptError as error:
         MemberPaths(folder).spec.keep_newer(MemberSpec)
-        raise CorruptError(f"{error}; {REMEDY}") from None
+        raise CorruptError(f"{error}; {REMEDY}", code=error.code, path=str(location)) from None
 
 
 def keep_newer_member(folder: Location) -> None:
-    """Refuse to go on where a later release wrote a record of a member.
+    """Raise an error if a later release wrote a record of a member.
 
     Call this before the folder is removed.
 
@@ -206,37 +208,45 @@ def keep_newer_member(folder: Location) -> None:
 
 
 def records_of(workspace: Location, names: Sequence[str]) -> list[MemberRecord]:
-    """The records of complete members.
+    """Return the records of complete members.
 
     Raises:
-        MemberError: some are not there.
-        CorruptError: one cannot be read.
+        MemberError: Some members do not exist (code `members-missing`).
+        CorruptError: A record cannot be read.
     """
     paths = WorkspacePaths(workspace)
     records = [load_record(paths.member(name).folder) for name in names]
     found = [record for record in records if record is not None]
     if len(found) < len(records):
-        raise MemberError(f"{workspace}: {len(records) - len(found)} members are no longer there")
+        missing = len(records) - len(found)
+        raise MemberError(
+            f"{workspace}: {missing} members no longer exist",
+            code="members-missing", missing=missing,
+        )  # fmt: skip
     return found
 
 
-def read_kept(folder: Location, record: MemberRecord, name: str) -> bytes:
-    """A file that a complete member keeps.
+def read_member_file(folder: Location, record: MemberRecord, name: str) -> bytes:
+    """Read a file of a complete member and verify its digest.
 
     Raises:
-        CorruptError: it is gone, or not what was written.
+        CorruptError: The file is missing or damaged.
     """
+    location = folder / name
     try:
-        return (folder / name).read_verified(record.files[name])
+        return location.read_verified(record.files[name])
     except CorruptError as error:
-        raise CorruptError(f"{error}; {REMEDY}") from None
+        raise CorruptError(f"{error}; {REMEDY}", code=error.code, path=str(location)) from None
 
 
 def read_predictions(folder: Location, record: MemberRecord) -> dict[str, NDArray[Any]]:
-    """test_rows and held_out_rows (clips,), test and held_out (clips, words) of a member.
+    """Read the predictions of a member.
+
+    Returns:
+        `test_rows` and `held_out_rows`, (clips,); `test` and `held_out`, (clips, words).
 
     Raises:
-        CorruptError: they are gone, or not what was written.
+        CorruptError: The file is missing or damaged.
     """
     location = MemberPaths(folder).predictions
-    return from_arrays(read_kept(folder, record, location.name), str(location))
+    return from_arrays(read_member_file(folder, record, location.name), str(location))

@@ -1,14 +1,14 @@
 """The head for labels of k equal shares: a distribution over sets of exactly k words.
 
-With a score s_w per word, the conditional Bernoulli distribution gives a set S of k words the
-probability exp(sum of s_w over S) / Z, where Z is the same sum over all sets of k words: the
-elementary symmetric polynomial of degree k in exp(s_w) (Chen, Dempster and Liu, 1994). The
-network is trained with the negative logarithm of the true set's probability, and predicts how
-probable each word is to be in the set, divided by k. With k = 1 it is the softmax.
+With a score s_w per word, the conditional Bernoulli distribution assigns to a set S of k words the
+probability exp(sum of s_w over S) / Z. Z is the sum of these exponentials over all sets of k words:
+the elementary symmetric polynomial of degree k in exp(s_w) (Chen, Dempster and Liu, 1994). The
+network is trained with the negative logarithm of the probability of the true set. It predicts the
+probability of each word to be in the set, divided by k. With k = 1 it is the softmax.
 
-The polynomials are products of (1 + exp(s_w) t), kept up to degree k as logarithms of their
-coefficients, and multiplied in pairs: log2(words) levels instead of one step per word. What
-multiplies a word in Z follows from the same tree from the top down.
+The polynomials are products of (1 + exp(s_w) t), truncated at degree k, with logarithms as
+coefficients. They are multiplied in pairs: log2(words) levels instead of one step per word. The
+cofactor of each word in Z follows from the same tree, traversed from the top down.
 """
 
 from typing import Any
@@ -17,12 +17,12 @@ import keras
 from keras import ops
 
 Tensor = Any  # of whichever backend Keras runs on
-NOTHING = -1e9
-"""Logarithm of a coefficient that is 0; infinity would make the gradient NaN."""
+LOG_ZERO = -1e9
+"""Logarithm of a coefficient of 0; with minus infinity the gradient would be NaN."""
 
 
 def log_partition(scores: Tensor, k: int) -> Tensor:
-    """Logarithm of the sum over all sets of k words.
+    """Return the logarithm of the sum over all sets of k words.
 
     Args:
         scores: (clips, words) float32.
@@ -35,7 +35,7 @@ def log_partition(scores: Tensor, k: int) -> Tensor:
 
 
 def log_inclusion(scores: Tensor, k: int) -> Tensor:
-    """Logarithm of the probability that a word is in the set.
+    """Return the logarithm of each word's probability to be in the set.
 
     Args:
         scores: (clips, words) float32.
@@ -46,7 +46,7 @@ def log_inclusion(scores: Tensor, k: int) -> Tensor:
     """
     levels = _tree(scores, k)
     total = levels[-1][:, :, k]
-    others = _one(levels[-1])  # what multiplies a node in the product at the top
+    others = _one(levels[-1])  # cofactor of each node in the product at the top
     for level in reversed(levels[:-1]):
         left, right = level[:, 0::2], level[:, 1::2]
         pair = ops.stack([_product(others, right, k), _product(others, left, k)], axis=2)
@@ -56,12 +56,12 @@ def log_inclusion(scores: Tensor, k: int) -> Tensor:
 
 
 def _tree(scores: Tensor, k: int) -> list[Tensor]:
-    """Products at each level: (clips, nodes, k + 1), from one node per word up to one."""
+    """Return the products of each level, (clips, nodes, k + 1), from the leaves to the root."""
     words = scores.shape[-1]
     leaves = 1 << (words - 1).bit_length()
     constant = ops.zeros_like(scores)[..., None]
     parts = [constant, scores[..., None]]
-    parts += [ops.full_like(constant, NOTHING)] * (k - 1)
+    parts += [ops.full_like(constant, LOG_ZERO)] * (k - 1)
     level = ops.concatenate(parts, axis=-1)
     if leaves > words:
         ones = _one(level[:, : leaves - words])
@@ -73,13 +73,13 @@ def _tree(scores: Tensor, k: int) -> list[Tensor]:
 
 
 def _one(like: Tensor) -> Tensor:
-    """The polynomial 1, as often as there are polynomials in `like`."""
+    """Return the constant polynomial 1 in the shape of `like`."""
     zero = ops.zeros_like(like[..., :1])
-    return ops.concatenate([zero, ops.full_like(like[..., 1:], NOTHING)], axis=-1)
+    return ops.concatenate([zero, ops.full_like(like[..., 1:], LOG_ZERO)], axis=-1)
 
 
 def _product(a: Tensor, b: Tensor, k: int) -> Tensor:
-    """Products of polynomials up to degree k; logarithms of coefficients."""
+    """Multiply polynomials, truncated at degree k, with logarithms as coefficients."""
     degrees = [
         ops.logsumexp(a[..., : n + 1] + ops.flip(b[..., : n + 1], axis=-1), axis=-1)
         for n in range(k + 1)
@@ -89,7 +89,7 @@ def _product(a: Tensor, b: Tensor, k: int) -> Tensor:
 
 @keras.saving.register_keras_serializable(package="overlap")
 class SubsetShares(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
-    """Scores to shares: the probability that a word is in the set, divided by k.
+    """Converts scores to shares: the probability of each word to be in the set, divided by k.
 
     Args:
         k: Words per set.
@@ -100,14 +100,14 @@ class SubsetShares(keras.layers.Layer):  # type: ignore[misc]  # keras publishes
         self.k = k
 
     def call(self, scores: Tensor) -> Tensor:
-        """(clips, words) scores to (clips, words) shares that sum to 1."""
-        chances = ops.exp(log_inclusion(scores, self.k))
-        return chances / ops.sum(chances, axis=-1, keepdims=True)
+        """Return (clips, words) shares, which sum to 1, of (clips, words) scores."""
+        inclusion = ops.exp(log_inclusion(scores, self.k))
+        return inclusion / ops.sum(inclusion, axis=-1, keepdims=True)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape is kept."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """What rebuilds the layer."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "k": self.k}

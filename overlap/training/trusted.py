@@ -1,8 +1,8 @@
-"""What a saved network may hold: the classes that overlap builds networks of, and numbers.
+"""Checks that a saved network contains only the classes that overlap uses, and numbers.
 
-Keras's safe mode refuses lambdas and what it knows to be dangerous; this refuses everything but
-what is needed. Weights are HDF5, which can also name other files, whose content would be read as
-weights, and sizes that no memory has.
+The safe mode of Keras rejects lambdas and other known dangers; this module rejects everything that
+is not needed. Weights are HDF5, a format that can refer to other files, whose content would be
+read as weights, and can declare sizes beyond any memory.
 """
 
 import io
@@ -37,39 +37,54 @@ CLASSES = frozenset(
         "__keras_tensor__",
     }
 )
-"""What `overlap.training.network` makes, as Keras names it in a file."""
+"""The classes of `overlap.training.network`, as Keras names them in a file."""
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = {"metadata.json", CONFIG, WEIGHTS}
-"""What Keras writes into the archive, uncompressed."""
+"""The files that Keras writes into the archive, uncompressed."""
 
 
 def check_trusted(data: bytes, where: str) -> None:
-    """Look through a saved network before Keras does.
+    """Check a saved network before Keras reads it.
 
     Args:
         data: Content of a `.keras` file.
-        where: Its address, for the message.
+        where: Address of the file, for the message.
 
     Raises:
-        CorruptError: it is none, or holds what overlap never writes.
+        CorruptError: The file is not a saved network (code `not-a-network`), names other classes
+            (`untrusted-classes`), or its weights are more than arrays of numbers
+            (`untrusted-weights`).
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found = archive.infolist()
-            stored = all(member.compress_type == zipfile.ZIP_STORED for member in found)
-            whole = sum(member.file_size for member in found) <= len(data)
-            if {member.filename for member in found} != MEMBERS or not stored or not whole:
-                raise CorruptError(f"{where}: is not a network as overlap saves it")
-            strange = sorted({*_classes(json.loads(archive.read(CONFIG)))} - CLASSES)
-            beyond = _beyond_numbers(archive.read(WEIGHTS))
+            members = archive.infolist()
+            stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+            fits = sum(member.file_size for member in members) <= len(data)
+            if {member.filename for member in members} != MEMBERS or not stored or not fits:
+                raise _not_a_network(where, "its files are not those that overlap writes")
+            classes = sorted({*_classes(json.loads(archive.read(CONFIG)))} - CLASSES)
+            fault = _weights_fault(archive.read(WEIGHTS))
+    except CorruptError:
+        raise
     except (zipfile.BadZipFile, ValueError, OSError, RecursionError, RuntimeError) as error:
-        raise CorruptError(f"{where}: is not a network as overlap saves it: {error}") from None
-    if strange:
+        raise _not_a_network(where, str(error)) from None
+    if classes:
         raise CorruptError(
-            f"{where}: names {', '.join(strange)}, which overlap builds no network of; not loaded"
-        )
-    if beyond:
-        raise CorruptError(f"{where}: its weights {beyond}; not loaded")
+            f"{where}: the network uses classes that overlap never saves: {', '.join(classes)}; "
+            "it is not loaded",
+            code="untrusted-classes", path=where, classes=classes,
+        )  # fmt: skip
+    if fault:
+        raise CorruptError(
+            f"{where}: the weights {fault}; they are not loaded",
+            code="untrusted-weights", path=where, fault=fault,
+        )  # fmt: skip
+
+
+def _not_a_network(where: str, reason: str) -> CorruptError:
+    return CorruptError(
+        f"{where}: not a network saved by overlap: {reason}", code="not-a-network", path=where
+    )
 
 
 def _classes(node: Any) -> Iterator[str]:  # noqa: ANN401  JSON
@@ -84,23 +99,23 @@ def _classes(node: Any) -> Iterator[str]:  # noqa: ANN401  JSON
             yield from _classes(value)
 
 
-def _beyond_numbers(data: bytes) -> str | None:
-    """What of an HDF5 file is more than arrays of numbers that lie in it; None if nothing is."""
+def _weights_fault(data: bytes) -> str | None:
+    """Return what an HDF5 file contains beyond its own arrays of numbers; None if nothing."""
     with h5py.File(io.BytesIO(data), "r") as file:
         links: list[str] = []
         file.visititems_links(
             lambda name, link: None if isinstance(link, h5py.HardLink) else links.append(name)
         )
         if links:
-            return f"refer to other places ({links[0]})"
+            return f"contain the link {links[0]}"
         arrays: list[h5py.Dataset] = []
         file.visititems(
             lambda _name, item: arrays.append(item) if isinstance(item, h5py.Dataset) else None
         )
         if any(array.external or array.is_virtual for array in arrays):
-            return "lie in other files"
+            return "are stored in other files"
         if any(array.dtype.kind not in "fiu" for array in arrays):
-            return "are no numbers"
+            return "are not numbers"
         if sum(array.nbytes for array in arrays) > len(data):
-            return "claim to be larger than their file"
+            return "are declared larger than their file"
     return None

@@ -9,7 +9,7 @@ from overlap.catalog import Catalog, Listing, build_catalog
 from overlap.catalog.build import named_clips
 from overlap.catalog.rows import REMOVED
 from overlap.config import RunConfig
-from overlap.ensemble.members import look_at_members
+from overlap.ensemble.members import load_members
 from overlap.ensemble.publish import ensemble_name
 from overlap.ensemble.registry import published as find_published
 from overlap.errors import UserError
@@ -89,12 +89,12 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     if missing:
         rows = sum(block.stop - block.start for block in missing)
         return Pending(0, len(missing), blocks, rows, members)
-    found = look_at_members(place, config, catalog, store)
+    found = load_members(place, config, catalog, store)
     published = None
-    if found.enough:
+    if found.sufficient:
         there = find_published(place, ensemble_name(config, catalog, found, found.complete))
         published = there.version if there and is_settled(place, there.version) else None
-    return Pending(0, 0, blocks, 0, len(found.wanted), published)
+    return Pending(0, 0, blocks, 0, len(found.pending), published)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from overlap.catalog import Catalog, Listing, list_data
 from overlap.config import FeatureConfig, RunConfig
-from overlap.ensemble.members import Members, look_at_members
+from overlap.ensemble.members import Members, load_members
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles
 from overlap.features import FeatureStore
 from overlap.io.location import Location
@@ -182,7 +182,7 @@ class Workspace:
 
     def members(self, config: RunConfig) -> Members:
         """The progress of the members of a run, read now; needs catalogue and store."""
-        return look_at_members(self.location, config, self.catalog, self.store)
+        return load_members(self.location, config, self.catalog, self.store)
 
     def ensembles(self) -> list[EnsembleRecord]:
         """The published ensembles, oldest first, read now."""

@@ -18,7 +18,7 @@ import pytest
 from overlap.catalog import Catalog
 from overlap.config import RunConfig
 from overlap.ensemble import registry
-from overlap.ensemble.members import look_at_members
+from overlap.ensemble.members import load_members
 from overlap.errors import OverlapError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
@@ -93,8 +93,8 @@ class Taken:
         store = self._store()
         if store is None:
             return None
-        found = look_at_members(self.workspace, self.config, Catalog.load(self.workspace), store)
-        if found.wanted:
+        found = load_members(self.workspace, self.config, Catalog.load(self.workspace), store)
+        if found.pending:
             return None
         said = [
             read_predictions(spec.folder(self.workspace), record)

@@ -158,7 +158,7 @@ def test_ten_hours_are_not_looked_at_again(folder: Path, report: CatalogReport) 
     again = build_catalog(list_data(folder), WANTED, ANY, previous=report.catalog)
     assert again.inspected == 0
     reasons = report.catalog.clips["reason"].to_numpy(str)
-    assert PredictionChunk(reasons, reasons, reasons, reasons, reasons).settled
+    assert PredictionChunk(reasons, reasons, reasons, reasons, reasons).complete
 
 
 def test_predictions_hear_the_same(folder: Path, report: CatalogReport) -> None:
@@ -171,7 +171,7 @@ def test_predictions_hear_the_same(folder: Path, report: CatalogReport) -> None:
     found = [*batches(Location.of(folder), files, FeatureConfig(), heard)]
     assert reasons == dict(zip(files, report.catalog.clips["reason"], strict=True))
     assert all(np.isfinite(batch.decibels).all() for batch in found)
-    assert sum(len(batch.places) for batch in found) == len(report.catalog.rows("train"))
+    assert sum(len(batch.indices) for batch in found) == len(report.catalog.rows("train"))
 
 
 # --- memory -------------------------------------------------------------------------------------

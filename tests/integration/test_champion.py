@@ -1,4 +1,4 @@
-"""Runs over data that grow: the champion predicts what came after it, and must be beaten there."""
+"""Runs over growing data: the champion predicts the newer clips, and must be beaten there."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 def grown(words: Path, data: Path, train: int, tmp_path: Path) -> None:
-    """The same clips and more of them, at the same address."""
+    """Make a data set of the same clips and more of them, at the same address."""
     config = MixConfig(train=train, test=20, words_per_clip=2, groups=4, seed=3, test_speakers=0.2)
     mix(words, tmp_path / "more", config)
     if data.exists():
@@ -33,22 +33,22 @@ def test_three_runs_over_growing_data(
 
     grown(words, data, 100, tmp_path)
     first = json.loads(overlap(*run).stdout)
-    assert first["promotion"]["reason"] == "it is the first champion"
+    assert first["promotion"]["promoted"]
 
-    # A challenger that hardly learns, on more clips.
+    # More clips, and a challenger that hardly learns.
     grown(words, data, 160, tmp_path)
     worse = (*run, "--set", "training.learning_rate=1e-7", "--set", "training.epochs=1")
     second = json.loads(overlap(*worse).stdout)
-    duel, promotion = second["promotion"]["duel"], second["promotion"]
-    assert duel["champion"] == first["version"]
-    assert 0 < duel["newer"] < duel["clips"] == second["clips"]["train"] // 4
-    assert duel["challenger_kl"] == pytest.approx(second["kl"])
+    promotion, compared = second["promotion"], second["promotion"]["duel"]
+    assert compared["champion"] == first["version"]
+    assert 0 < compared["newer"] < compared["clips"] == second["clips"]["train"] // 4
+    assert compared["challenger_kl"] == pytest.approx(second["kl"])
     assert not promotion["promoted"]
-    assert f"{duel['newer']} of them newer than it" in promotion["reason"]
+    assert f"{compared['newer']} of them newer than {first['version']}" in promotion["reason"]
     assert f"`overlap models promote {second['version']}`" in promotion["reason"]
     assert listed()["champion"] == first["version"]
 
-    # By hand it is promoted, and then one that is better takes its place by itself.
+    # The user promotes it; then the rule replaces it by a better one.
     overlap("models", "promote", second["version"], *models)
     grown(words, data, 200, tmp_path)
     better = (*run, "--set", "training.epochs=12", "--set", "promotion.keep_versions=1")
@@ -73,7 +73,7 @@ def test_three_runs_over_growing_data(
     assert f"to go back to; no longer there: {first['version']}" in nothing
     assert "OK" in overlap("verify", *models).stdout
 
-    # A champion that cannot be opened is compared on what it said before.
+    # A champion whose network is damaged is compared on its stored predictions.
     (workspace / "members" / second["members"][0] / "model.keras").write_bytes(b"damaged")
     grown(words, data, 240, tmp_path)
     done = overlap(*run, "--set", "training.epochs=12")

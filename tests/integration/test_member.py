@@ -148,9 +148,7 @@ def test_memory_changes_no_member(config: RunConfig, ready: Ready) -> None:
         assert np.array_equal(mixed[name], values)
 
 
-def test_a_training_that_diverges_begins_once_more_and_is_stopped(
-    config: RunConfig, ready: Ready
-) -> None:
+def test_a_diverging_training_restarts_once_and_then_fails(config: RunConfig, ready: Ready) -> None:
     spec = first_member(config, ready)
     wild = spec.model_copy(
         update={"training": spec.training.model_copy(update={"learning_rate": 1e30})}

@@ -38,7 +38,7 @@ def test_a_run_ends_with_the_table_and_the_paths(finished, data: Path) -> None:
         "member 1", "member 2", "ensemble of 1", "ensemble of 2", "trivial (mean training label)",
         "the trivial prediction.",
         str(finished.workspace), "submission.csv", "report.html",
-        "promoted: it is the first champion",
+        "promoted: first champion",
     ):  # fmt: skip
         assert expected in finished.said
     record = registry.list_ensembles(Location.of(finished.workspace))[0]
@@ -216,7 +216,7 @@ def test_a_stage_does_what_is_missing(
     assert "1 blocks of features are missing" in overlap("train", *options, code=2).stderr
     assert "1 of 8 blocks computed, 16 clips" in overlap("features", *options).stdout
     shutil.rmtree(min((copy / "members").iterdir()))
-    assert "1 of 2 members are complete" in overlap("pool", *options, code=2).stderr
+    assert "[members-missing]" in overlap("pool", *options, code=2).stderr
     assert "1 of 2 members trained, 1 were complete" in overlap("train", *options).stdout
     assert "ensemble of 2" in overlap("pool", *options).stdout
     (file,) = copy.glob("ensembles/*/submission.csv")

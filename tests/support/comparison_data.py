@@ -1,4 +1,4 @@
-"""Catalogues without sound files, and ensembles of which it is known what they say."""
+"""Catalogues without audio files, and ensembles with known held-out predictions."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import pandas as pd
 from overlap.catalog import Catalog
 from overlap.catalog.rows import OK
 from overlap.config import AudioFormat
-from overlap.ensemble.exposure import TrainingExposure, naming
+from overlap.ensemble.exposure import TrainingExposure, digest_scheme
 from overlap.ensemble.registry import EnsembleRecord, folder_of, read_predictions
 from overlap.io.location import Location
 from overlap.io.workspace_paths import PREDICTIONS_FILE
@@ -22,12 +22,12 @@ WORDS = ("a", "b", "c", "d")
 
 
 def digest(sound: object) -> str:
-    """32 hexadecimal digits for a sound that nobody hears."""
+    """Return 32 hexadecimal digits that identify a sound."""
     return hashlib.blake2b(str(sound).encode(), digest_size=16).hexdigest()
 
 
 def catalog_of(sounds: Sequence[object], groups: Sequence[str] | None = None) -> Catalog:
-    """A catalogue of training clips; equal sounds have equal digests, and each clip its label."""
+    """Return a catalogue of training clips; equal sounds have equal digests and labels."""
     count = len(sounds)
     text = {
         "clip_id": [f"clip_{i}" for i in range(count)],
@@ -49,29 +49,29 @@ def catalog_of(sounds: Sequence[object], groups: Sequence[str] | None = None) ->
     return Catalog("D", AudioFormat(16000, 16000), WORDS, clips, labels)
 
 
-def knowing(catalog: Catalog, fold: Sequence[int], folds: int = 1) -> TrainingExposure:
-    """What an ensemble knows whose clips are of these folds."""
+def exposure_of(catalog: Catalog, fold: Sequence[int], folds: int = 1) -> TrainingExposure:
+    """Return the exposure of an ensemble whose clips are in these folds."""
     audio = catalog.clips["digest"].to_numpy(object).astype(np.bytes_)
     group = catalog.clips["group"].to_numpy(np.str_)
     return TrainingExposure(audio, np.array(fold, np.int64), group, folds)
 
 
-def says(labels: np.ndarray, error: float, seed: int = 0) -> np.ndarray:
-    """The labels with an error: the larger, the worse."""
+def perturbed(labels: np.ndarray, error: float, seed: int = 0) -> np.ndarray:
+    """Return predictions: the labels with an error of this size."""
     noise = np.random.default_rng(seed).standard_normal(labels.shape)
     return tempered(labels * np.exp(error * noise), 1)
 
 
-def publish_knowing(
+def publish_with_exposure(
     workspace: Location,
     version: str,
     catalog: Catalog,
-    knowledge: TrainingExposure,
+    exposure: TrainingExposure,
     held_out: np.ndarray,
     words: tuple[str, ...] = WORDS,
 ) -> EnsembleRecord:
-    """Publish an ensemble that holds out what its knowledge says, without any member."""
-    held = knowledge.fold >= 0
+    """Publish an ensemble with these held-out predictions, without members."""
+    held = exposure.fold >= 0
     score = kl(catalog.labels[held], held_out) if held.any() else None
     record = published(version, "".join(words))
     record = record.model_copy(
@@ -80,22 +80,22 @@ def publish_knowing(
             "held_out_key": catalog.key(np.flatnonzero(held), labels=True),
         }
     )
-    return _publish_saying(
+    return _publish_arrays(
         workspace,
         record,
-        knowledge.arrays(naming(catalog))
+        exposure.to_arrays(digest_scheme(catalog))
         | {"held_out_rows": np.flatnonzero(held), "held_out": held_out},
     )
 
 
-def without_names(workspace: Location, record: EnsembleRecord) -> EnsembleRecord:
-    """Make a published ensemble one of before clips were named."""
+def without_exposure(workspace: Location, record: EnsembleRecord) -> EnsembleRecord:
+    """Remove the exposure from a published ensemble, as in earlier versions."""
     arrays = read_predictions(workspace, record)
     old = {name: arrays[name] for name in ("held_out_rows", "held_out")}
-    return _publish_saying(workspace, record, old)
+    return _publish_arrays(workspace, record, old)
 
 
-def _publish_saying(
+def _publish_arrays(
     workspace: Location, record: EnsembleRecord, arrays: dict[str, np.ndarray]
 ) -> EnsembleRecord:
     file = folder_of(workspace, record) / PREDICTIONS_FILE
@@ -106,5 +106,5 @@ def _publish_saying(
 
 
 def relabelled(catalog: Catalog, seed: int) -> Catalog:
-    """The same clips with other labels."""
+    """Return the same clips with other labels."""
     return replace(catalog, labels=softened(len(catalog), 4, seed))

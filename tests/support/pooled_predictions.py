@@ -1,35 +1,35 @@
-"""Predictions that no network made, of which it is known what pooling should do with them."""
+"""Synthetic predictions for which the right pooling is known."""
 
 import numpy as np
 
-from overlap.ensemble.held_out import HeldOut
+from overlap.ensemble.held_out import HeldOutPredictions
 from overlap.metrics.divergence import trivial_prediction
 
 
 def tempered(rows: np.ndarray, exponent: float) -> np.ndarray:
-    """Rows of q^exponent, normalised."""
+    """Return normalised rows of q^exponent."""
     raised = rows**exponent
     return raised / raised.sum(axis=-1, keepdims=True)
 
 
 def softened(clips: int, words: int = 6, seed: int = 0) -> np.ndarray:
-    """(clips, words): distributions without a zero."""
+    """Return (clips, words) distributions without zeros."""
     rows = np.random.default_rng(seed).dirichlet(np.ones(words), clips)
     return tempered(rows + 0.02, 1)
 
 
 def noisy(labels: np.ndarray, members: int, noise: float = 0.5, seed: int = 1) -> np.ndarray:
-    """(members, clips, words): the labels, each with an error of its own."""
+    """Return (members, clips, words): the labels with an independent error per member."""
     rng = np.random.default_rng(seed)
     return tempered(labels * np.exp(noise * rng.standard_normal((members, *labels.shape))), 1)
 
 
 def held_out(
     rounds: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, folds: int = 1
-) -> HeldOut:
-    """Rounds of members; with folds, members stand in the order of their folds."""
+) -> HeldOutPredictions:
+    """Return rounds of members; with folds, members are in the order of their folds."""
     clips = np.arange(len(labels))
-    return HeldOut(
+    return HeldOutPredictions(
         rows=clips,
         rounds=rounds,
         labels=labels,

@@ -1,4 +1,4 @@
-"""Members whose predictions no network made."""
+"""Complete members with synthetic predictions, without training."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from overlap.catalog import Catalog, partition
 from overlap.config import RunConfig
-from overlap.ensemble.members import look_at_members
+from overlap.ensemble.members import load_members
 from overlap.ensemble.publish import publish
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore
@@ -27,25 +27,25 @@ def with_ensemble(config: RunConfig, validation: dict | None = None, **ensemble)
 
 
 def predicted(spec: MemberSpec, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What the member says: the same of a clip whatever others it predicts with it."""
-    found = [noisy(labels[i : i + 1] + 0.02, 1, 1.0, spec.seed * 1000 + row)[0, 0]
-             for i, row in enumerate(rows)]  # fmt: skip
-    return np.array(found, np.float32).reshape(len(rows), labels.shape[1])
+    """Return a member's predictions; each clip's prediction is independent of the other clips."""
+    values = [noisy(labels[i : i + 1] + 0.02, 1, 1.0, spec.seed * 1000 + row)[0, 0]
+              for i, row in enumerate(rows)]  # fmt: skip
+    return np.array(values, np.float32).reshape(len(rows), labels.shape[1])
 
 
 def complete(config: RunConfig, ready: Ready, numbers: Iterable[int], *, tests: str = "") -> None:
-    """Make members complete, by numbers from 1, with predictions that no network made."""
+    """Complete the members with these numbers (from 1) with synthetic predictions."""
     (catalog, store), workspace = ready, Location.of(config.workspace)
     specs = plan_members(config, catalog, store)
     for spec in (specs[number - 1] for number in numbers):
         folder, test = spec.folder(workspace), catalog.rows("test")
         held_out = partition(catalog, config.validation, spec.fold).held_out
-        says = predicted(spec, held_out, catalog.labels[held_out])
-        score = kl(catalog.labels[held_out], says) if len(held_out) else None
+        predictions = predicted(spec, held_out, catalog.labels[held_out])
+        score = kl(catalog.labels[held_out], predictions) if len(held_out) else None
         flat = np.full((len(test), len(catalog.words)), 1 / len(catalog.words))
         (folder / PREDICTIONS_FILE).write_arrays(
             {"test_rows": test, "test": predicted(spec, test, flat),
-             "held_out_rows": held_out, "held_out": says}
+             "held_out_rows": held_out, "held_out": predictions}
         )  # fmt: skip
         history = [{"loss": 1.0} | ({} if score is None else {"held_out_kl": score})]
         record = MemberRecord(
@@ -58,15 +58,15 @@ def complete(config: RunConfig, ready: Ready, numbers: Iterable[int], *, tests: 
 
 
 def published(config: RunConfig, ready: Ready) -> EnsembleRecord:
-    """The members that are complete, as an ensemble."""
+    """Publish the complete members as an ensemble."""
     workspace = Location.of(config.workspace)
-    return publish(workspace, config, ready[0], look_at_members(workspace, config, *ready))
+    return publish(workspace, config, ready[0], load_members(workspace, config, *ready))
 
 
 def champion_of(
     config: RunConfig, ready: Ready, members: int, validation: dict | None = None
 ) -> tuple[Location, EnsembleRecord]:
-    """The first ensemble of a workspace, of so many members, and so its champion."""
+    """Publish the first ensemble of a workspace, with this number of members, as champion."""
     config = with_ensemble(config, validation, members=members)
     complete(config, ready, range(1, members + 1))
     workspace, record = Location.of(config.workspace), published(config, ready)

@@ -1,3 +1,5 @@
+"""The augmentation layers: mixing, shifts and masks."""
+
 import keras
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ def test_mixing_adds_powers_and_labels_with_one_weight() -> None:
     clips, shares = decibels(), labels()
     mixed, mixed_labels = map(numpy_of, Mix(1.0, 7)(clips, shares))
     other, other_shares = np.roll(clips, 1, axis=0), np.roll(shares, 1, axis=0)
-    # The weight of each clip, from its label; then the powers must be those of that weight.
+    # The label reveals the weight of each clip; the powers must have the same weight.
     difference = shares - other_shares
     weight = ((mixed_labels - other_shares) * difference).sum(1) / (difference**2).sum(1)
     assert weight.min() > 0.5 - 1e-4
@@ -38,7 +40,7 @@ def test_mixing_adds_powers_and_labels_with_one_weight() -> None:
     assert np.abs(mixed_labels.sum(axis=1) - 1).max() < 1e-5
 
 
-def test_only_a_fraction_is_mixed_and_the_rest_is_untouched() -> None:
+def test_only_a_fraction_of_the_clips_is_mixed() -> None:
     clips, shares = decibels(), labels()
     mixed, mixed_labels = map(numpy_of, Mix(0.3, 7)(clips, shares))
     same = np.abs(mixed - clips).max(axis=(1, 2, 3)) < 1e-4
@@ -46,10 +48,10 @@ def test_only_a_fraction_is_mixed_and_the_rest_is_untouched() -> None:
     assert np.array_equal(mixed_labels[same], shares[same])
 
 
-def test_a_shift_moves_whole_frames_and_lets_silence_in() -> None:
+def test_a_shift_moves_whole_frames_and_fills_with_silence() -> None:
     clips = decibels()
     moved = numpy_of(Shift(3, CONSTANTS.floor_db, 7)(clips))
-    seen = set()
+    shifts = set()
     for before, after in zip(clips, moved, strict=True):
         fits = []
         for shift in range(-3, 4):
@@ -61,8 +63,8 @@ def test_a_shift_moves_whole_frames_and_lets_silence_in() -> None:
             expected[:, kept] = before[:, source]
             fits.append(np.array_equal(after, expected))
         assert sum(fits) == 1
-        seen.add(fits.index(True) - 3)
-    assert seen == set(range(-3, 4))
+        shifts.add(fits.index(True) - 3)
+    assert shifts == set(range(-3, 4))
 
 
 def test_masks_are_whole_bands_of_the_mean() -> None:
@@ -80,7 +82,7 @@ def test_masks_are_whole_bands_of_the_mean() -> None:
     assert 0.05 < changed.mean() < 0.5
 
 
-def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
+def test_without_augmentation_nothing_changes() -> None:
     clips, shares = decibels().astype(np.float16), labels()
     found, found_shares = augment(clips, shares, AugmentConfig(), CONSTANTS, 0)
     assert np.array_equal(numpy_of(found), clips.astype(np.float32))
@@ -88,7 +90,7 @@ def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("setting", [{"mix": 0.5}, {"shift_frames": 4}, {"masks": 2}])
-def test_equal_seeds_change_alike(setting: dict[str, float]) -> None:
+def test_equal_seeds_give_equal_changes(setting: dict[str, float]) -> None:
     def changed(seed: int) -> np.ndarray:
         return numpy_of(augment(decibels(), labels(), AugmentConfig(**setting), CONSTANTS, seed)[0])
 

@@ -12,7 +12,7 @@ import zarr
 
 from overlap.catalog import Catalog, build_catalog, list_data, previous_catalog
 from overlap.catalog.rows import write_rows
-from overlap.ensemble.members import look_at_members
+from overlap.ensemble.members import load_members
 from overlap.ensemble.publish import ensemble_name
 from overlap.ensemble.registry import list_ensembles, published
 from overlap.errors import NewerFormatError
@@ -85,8 +85,8 @@ def test_the_same_configuration_plans_the_members_that_are_there(earlier: Earlie
     assert store.missing(catalog) == []
     config = earlier.config
     assert tuple(s.fingerprint for s in plan_members(config, catalog, store)) == MEMBERS[SECOND]
-    found = look_at_members(earlier.location, config, catalog, store)
-    assert not found.wanted
+    found = load_members(earlier.location, config, catalog, store)
+    assert not found.pending
     name = ensemble_name(config, catalog, found, found.complete)
     there = published(earlier.location, name)
     assert there
@@ -157,7 +157,7 @@ def test_a_member_of_a_later_release_is_neither_missing_nor_damaged(
     else:
         assert member == "newer"
         with raises(NewerFormatError, "newer-format", path=str(file), written_by=NEWER, format=2):
-            look_at_members(earlier.location, earlier.config, catalog, store)
+            load_members(earlier.location, earlier.config, catalog, store)
         with raises(NewerFormatError, "newer-format", path=str(file)):
             pending_work(earlier.config, list_data(earlier.config.data))
     assert earlier.contents() == before

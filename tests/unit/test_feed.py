@@ -1,3 +1,5 @@
+"""The feed of a member: where features are kept, sources, the order of an epoch, batches."""
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from overlap.training.feed.batches import TrainingData
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.feed.order import epoch_order
 from overlap.training.feed.sources import ChunkedSource, MemorySource, open_source
+from support.errors import raises
 
 Ready = tuple[Catalog, FeatureStore]
 SHAPE = (64, 101, 4)
@@ -16,7 +19,7 @@ CLIP = 2 * 64 * 101 * 4
 
 
 @pytest.mark.parametrize("window", [0, 1, 24, 1000])
-def test_both_sources_give_the_stored_rows(ready: Ready, window: int) -> None:
+def test_both_sources_return_the_stored_rows(ready: Ready, window: int) -> None:
     catalog, store = ready
     everything = store.read_rows(0, len(catalog))
     rows = np.random.default_rng(0).permutation(len(catalog))[:50]
@@ -26,22 +29,22 @@ def test_both_sources_give_the_stored_rows(ready: Ready, window: int) -> None:
         assert np.array_equal(np.concatenate(parts), everything[rows])
 
 
-def test_the_plan_chooses_the_source(ready: Ready) -> None:
+def test_the_plan_determines_the_source(ready: Ready) -> None:
     _, store = ready
     rows = np.arange(10)
     assert isinstance(open_source(store, rows, MemoryPlan("memory", 0)), MemorySource)
     assert isinstance(open_source(store, rows, MemoryPlan("stream", 0, 3)), ChunkedSource)
 
 
-def test_what_fits_is_held_in_memory() -> None:
+def test_features_that_fit_are_held_in_memory() -> None:
     free = 2 * 1000 * CLIP
     expected = MemoryPlan("memory", 1000 * CLIP)
-    assert plan_memory(CLIP, 128, 1000, TrainingConfig(), free_bytes=free) == expected
-    some = TrainingConfig(memory_gb=0.06)
-    assert plan_memory(CLIP, 128, 1000, some, free_bytes=0).mode == "memory"
+    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), free_bytes=free) == expected
+    limited = TrainingConfig(memory_gb=0.06)
+    assert plan_memory(SHAPE, 128, 1000, limited, free_bytes=0).mode == "memory"
 
 
-def test_what_fits_the_accelerator_is_held_there() -> None:
+def test_features_that_fit_on_the_accelerator_are_held_there() -> None:
     expected = MemoryPlan("device", 1000 * CLIP)
     assert plan_memory(CLIP, 128, 1000, TrainingConfig(), 0, 4 * 1000 * CLIP) == expected
     assert plan_memory(CLIP, 128, 1000, TrainingConfig(), 10**9, 1000 * CLIP).mode == "memory"
@@ -49,7 +52,7 @@ def test_what_fits_the_accelerator_is_held_there() -> None:
     assert plan_memory(CLIP, 128, 1000, never, 10**9, 10**12).mode == "memory"
 
 
-def test_what_does_not_fit_is_streamed_within_the_limit() -> None:
+def test_larger_features_are_streamed_within_the_limit() -> None:
     limited = TrainingConfig(memory_gb=1.0, shuffle_clips=5000)
     plan = plan_memory(CLIP, 128, 100_000, limited)
     assert plan == MemoryPlan("stream", 2 * 39 * 128 * CLIP, 39 * 128)
@@ -58,11 +61,13 @@ def test_what_does_not_fit_is_streamed_within_the_limit() -> None:
     assert plan_memory(CLIP, 128, 100_000, one_chunk).window_clips == 128
 
 
-def test_memory_that_is_too_little_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"take 847 MB, but training.memory_gb is 500 MB; lower"):
-        plan_memory(CLIP, 128, 100_000, TrainingConfig(memory_gb=0.5))
-    with pytest.raises(ConfigError, match=r"half of the free memory is 500 MB"):
-        plan_memory(CLIP, 128, 100_000, TrainingConfig(), free_bytes=10**9)
+def test_too_little_memory_is_refused() -> None:
+    needed = 2 * 64 * 128 * CLIP
+    with raises(ConfigError, "memory-too-small", needed=needed, limit=500_000_000) as caught:
+        plan_memory(SHAPE, 128, 100_000, TrainingConfig(memory_gb=0.5))
+    assert "0.85 GB" in str(caught.value)
+    with raises(ConfigError, "memory-too-small", needed=needed, limit=500_000_000):
+        plan_memory(SHAPE, 128, 100_000, TrainingConfig(), free_bytes=10**9)
 
 
 def data_of(ready: Ready, rows: np.ndarray, **training: object) -> TrainingData:
@@ -77,7 +82,7 @@ def data_of(ready: Ready, rows: np.ndarray, **training: object) -> TrainingData:
     )
 
 
-def test_batches_hold_features_and_their_labels(ready: Ready) -> None:
+def test_batches_contain_features_and_labels(ready: Ready) -> None:
     catalog, store = ready
     rows = np.arange(3, 90)
     data = data_of(ready, rows, batch_size=20)
@@ -91,7 +96,7 @@ def test_batches_hold_features_and_their_labels(ready: Ready) -> None:
     assert np.array_equal(labels, catalog.labels[order].astype(np.float32))
 
 
-def test_whole_batches_leave_out_other_clips_each_epoch(ready: Ready) -> None:
+def test_whole_batches_drop_the_incomplete_batch(ready: Ready) -> None:
     data = data_of(ready, np.arange(87), batch_size=20, whole_batches=True)
     assert (data.steps, data.clips) == (4, 80)
     assert [len(batch["labels"]) for (batch,) in data.epoch(0)] == [20] * 4
@@ -99,13 +104,13 @@ def test_whole_batches_leave_out_other_clips_each_epoch(ready: Ready) -> None:
     assert [len(batch["labels"]) for (batch,) in few.epoch(0)] == [7]
 
 
-def test_on_the_device_batches_are_places(ready: Ready) -> None:
+def test_batches_of_a_device_dataset_are_row_numbers(ready: Ready) -> None:
     rows = np.arange(10, 90, 2)
     data = data_of(ready, rows, batch_size=16)
-    object.__setattr__(data, "resident", True)
-    places = np.concatenate([batch["rows"] for (batch,) in data.epoch(0)])
-    assert places.dtype == np.int32
-    assert np.array_equal(rows[places], epoch_order(rows, 8, 8192, (5, 0)))
+    object.__setattr__(data, "on_device", True)
+    indices = np.concatenate([batch["rows"] for (batch,) in data.epoch(0)])
+    assert indices.dtype == np.int32
+    assert np.array_equal(rows[indices], epoch_order(rows, 8, 8192, (5, 0)))
 
 
 @pytest.mark.parametrize("size", [5, 16, 40])
@@ -130,7 +135,7 @@ def test_streaming_reads_each_chunk_once_and_holds_two_windows(ready: Ready, siz
     assert sorted(read) == list(range(0, 120, 8))
 
 
-def test_few_rows_of_each_chunk_are_not_all_read_at_once(ready: Ready) -> None:
+def test_chunks_with_few_rows_are_read_evenly(ready: Ready) -> None:
     _, store = ready
     held: list[int] = []
 

@@ -1,3 +1,5 @@
+"""The partition of training clips into training and held-out rows."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,14 +11,14 @@ from overlap.errors import DataError
 
 
 def catalog(groups: list[str]) -> Catalog:
-    """Training clips of these groups."""
+    """Return a catalogue of training clips in these groups."""
     size = len(groups)
     ids = [f"clip_{i}" for i in range(size)]
     clips = pd.DataFrame({"clip_id": ids, "split": "train", "state": OK, "group": groups})
     return Catalog("", AudioFormat(1, 1), ("a", "b"), clips, np.full((size, 2), 0.5))
 
 
-def test_nothing_is_held_out_when_told_so() -> None:
+def test_a_hold_out_of_zero_holds_nothing_out() -> None:
     part = partition(catalog([""] * 10), ValidationConfig(holdout=0), 0)
     assert part.train.tolist() == list(range(10))
     assert part.held_out.size == 0
@@ -45,7 +47,7 @@ def test_folds_hold_every_clip_out_once() -> None:
         assert {groups[r] for r in part.train}.isdisjoint(groups[r] for r in part.held_out)
 
 
-def test_the_choice_depends_on_ids_and_seed_alone() -> None:
+def test_the_partition_depends_only_on_ids_and_seed() -> None:
     first = partition(catalog([""] * 200), ValidationConfig(seed=1), 0)
     assert np.array_equal(
         first.held_out, partition(catalog([""] * 200), ValidationConfig(seed=1), 0).held_out
@@ -63,7 +65,7 @@ def test_one_group_cannot_be_divided() -> None:
         partition(catalog(["g"] * 10), ValidationConfig(holdout=0.1), 0)
 
 
-def test_something_is_left_to_learn_from() -> None:
+def test_some_clips_always_remain_for_training() -> None:
     part = partition(catalog(["a"] * 99 + ["b"]), ValidationConfig(holdout=0.5), 0)
     assert len(part.train) > 0
     assert len(part.held_out) > 0

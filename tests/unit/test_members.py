@@ -1,4 +1,4 @@
-"""Which members are wanted, and what is published of those there are; no network is trained."""
+"""Which members are pending and which are published; the members are not trained."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from overlap.catalog import list_data
 from overlap.config import RunConfig
 from overlap.ensemble import registry
-from overlap.ensemble.members import Members, look_at_members
+from overlap.ensemble.members import Members, load_members
 from overlap.ensemble.pooling import Pool
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import NotReadyError
@@ -18,24 +18,25 @@ from overlap.reporting.tables import kl_table
 from overlap.training.spec import plan_members
 from overlap.workspace.pending import pending_work
 from overlap.workspace.verify import verify_workspace
+from support.errors import raises
 from support.untrained_members import Ready, complete, published, with_ensemble
 
 FOLDS = {"holdout": 0, "folds": 2}
 
 
-def look(config: RunConfig, ready: Ready) -> Members:
-    return look_at_members(Location.of(config.workspace), config, *ready)
+def state(config: RunConfig, ready: Ready) -> Members:
+    return load_members(Location.of(config.workspace), config, *ready)
 
 
 def numbers(members: Members) -> list[int]:
-    return [number for number, _ in members.wanted]
+    return [number for number, _ in members.pending]
 
 
-def left(config: RunConfig) -> int:
+def members_left(config: RunConfig) -> int:
     return pending_work(config, list_data(config.data)).members
 
 
-def test_a_clock_that_was_set_back_makes_no_version_old(config: RunConfig, ready: Ready) -> None:
+def test_versions_stay_in_order_when_the_clock_is_set_back(config: RunConfig, ready: Ready) -> None:
     complete(config, ready, [1, 2])
     workspace = Location.of(config.workspace)
     ahead = published(with_ensemble(config, members=1), ready)
@@ -52,14 +53,14 @@ def test_a_clock_that_was_set_back_makes_no_version_old(config: RunConfig, ready
 # --- fewer members than planned --------------------------------------------------------------
 
 
-def test_all_members_are_wanted(config: RunConfig, ready: Ready) -> None:
+def test_all_planned_members_are_required_by_default(config: RunConfig, ready: Ready) -> None:
     config = with_ensemble(config, members=3)
     complete(config, ready, [2])
-    members = look(config, ready)
+    members = state(config, ready)
     assert numbers(members) == [1, 3]
-    assert left(config) == 2
-    assert not members.enough
-    with pytest.raises(NotReadyError, match="1 of 3 members are complete; `overlap train` makes"):
+    assert members_left(config) == 2
+    assert not members.sufficient
+    with raises(NotReadyError, "members-missing", complete=1, planned=3):
         published(config, ready)
     complete(config, ready, [1, 3])
     record = published(config, ready)
@@ -69,17 +70,16 @@ def test_all_members_are_wanted(config: RunConfig, ready: Ready) -> None:
     assert record.kl == pytest.approx(record.curve[-1].kl)
 
 
-def test_enough_members_are_published(config: RunConfig, ready: Ready) -> None:
+def test_min_members_suffice_to_publish(config: RunConfig, ready: Ready) -> None:
     config = with_ensemble(config, members=4, min_members=3)
     complete(config, ready, [1, 4])
-    assert not look(config, ready).enough
+    assert not state(config, ready).sufficient
     complete(config, ready, [3])
     record = published(config, ready)
-    assert record.fewer == (
-        "3 of 4 members: member 2 is missing, and 3 are enough (ensemble.min_members)"
-    )
+    assert record.fewer.startswith("3 of 4 members; missing members: 2;")
+    assert "ensemble.min_members" in record.fewer
     assert len(record.members) == 3
-    assert numbers(look(config, ready)) == [2]  # a later run tries it again
+    assert numbers(state(config, ready)) == [2]  # a later run tries again
     assert published(config, ready) == record
     complete(config, ready, [2])
     later = published(config, ready)
@@ -90,13 +90,13 @@ def test_enough_members_are_published(config: RunConfig, ready: Ready) -> None:
 def test_folds_need_a_complete_round(config: RunConfig, ready: Ready) -> None:
     config = with_ensemble(config, FOLDS, members=6, min_members=2)
     complete(config, ready, [1, 3, 5])  # all of fold 0
-    assert not look(config, ready).enough
+    assert not state(config, ready).sufficient
     complete(config, ready, [4])
     record = published(config, ready)
     assert len(record.members) == 4
     assert [point.members for point in record.curve] == [1]
     assert record.per_round == 2
-    pair = [record.members[0], record.members[2]]  # the first there is of each fold
+    pair = [record.members[0], record.members[2]]  # the first complete member of each fold
     saved = [
         (Location.of(config.workspace) / "members" / name / PREDICTIONS_FILE).read_arrays()
         for name in pair
@@ -110,12 +110,14 @@ def test_folds_need_a_complete_round(config: RunConfig, ready: Ready) -> None:
 # --- stopping --------------------------------------------------------------------------------
 
 
-def test_no_more_are_trained_once_they_gain_too_little(config: RunConfig, ready: Ready) -> None:
+def test_training_stops_when_the_expected_gain_is_too_small(
+    config: RunConfig, ready: Ready
+) -> None:
     off = with_ensemble(config, members=12)
     complete(off, ready, range(1, 13))
     gains = {}
     for least in np.geomspace(1e-5, 1, 60):
-        stop = look(with_ensemble(config, members=12, stop_when_gain_below=least), ready).stop
+        stop = state(with_ensemble(config, members=12, stop_when_gain_below=least), ready).stop
         if stop:
             gains[stop.members] = least
     stops = sorted(gains)
@@ -128,45 +130,47 @@ def test_no_more_are_trained_once_they_gain_too_little(config: RunConfig, ready:
     for spec in specs:
         spec.folder(workspace).remove()
     for number in range(1, at + 1):
-        assert numbers(look(on, ready)) == [*range(number, 13)]
+        assert numbers(state(on, ready)) == [*range(number, 13)]
         complete(on, ready, [number])
-    assert numbers(look(on, ready)) == []
-    assert left(on) == 0
+    assert numbers(state(on, ready)) == []
+    assert members_left(on) == 0
     record = published(on, ready)
     assert len(record.members) == at
-    assert record.fewer.startswith(f"{at} of 12 members: after {at} the next was expected to ")
-    # Members that were under way end too: they are pooled, and the stop stays where it was.
-    stop = look(on, ready).stop
+    assert record.fewer.startswith(f"{at} of 12 members; training stopped after {at}:")
+    # Members in training finish and are pooled; the stopping point does not change.
+    stop = state(on, ready).stop
     complete(on, ready, [at + 2])
-    assert numbers(look(on, ready)) == []
-    assert look(on, ready).stop == stop
+    assert numbers(state(on, ready)) == []
+    assert state(on, ready).stop == stop
     later = published(on, ready)
     assert len(later.members) == at + 1
     assert published(on, ready) == later
 
 
-def test_a_gap_is_filled_before_anything_is_judged(config: RunConfig, ready: Ready) -> None:
+def test_gaps_are_filled_before_the_stopping_point_is_sought(
+    config: RunConfig, ready: Ready
+) -> None:
     config = with_ensemble(config, members=6, stop_when_gain_below=1.0)
     complete(config, ready, [1, 2, 4, 5])
-    assert numbers(look(config, ready)) == [3, 6]
+    assert numbers(state(config, ready)) == [3, 6]
     complete(config, ready, [3])
-    assert numbers(look(config, ready)) == []
+    assert numbers(state(config, ready)) == []
 
 
-def test_new_test_clips_are_predicted_by_the_trained_alone(config: RunConfig, ready: Ready) -> None:
+def test_only_trained_members_predict_new_test_clips(config: RunConfig, ready: Ready) -> None:
     config = with_ensemble(config, members=6, stop_when_gain_below=1.0)
     complete(config, ready, [1, 2, 3, 5], tests="other")
-    members = look(config, ready)
+    members = state(config, ready)
     assert members.complete == []
     assert numbers(members) == [1, 2, 3, 5]
-    assert not members.enough
+    assert not members.sufficient
 
 
 # --- the published pool ----------------------------------------------------------------------
 
 
-def test_a_run_is_over_when_the_champion_was_considered(config: RunConfig, ready: Ready) -> None:
-    """What was published and not yet compared is still to be done, as after a kill in between."""
+def test_a_run_is_complete_once_its_version_is_considered(config: RunConfig, ready: Ready) -> None:
+    """A run that was killed between publication and comparison still has work to do."""
     config = with_ensemble(config, members=2)
     complete(config, ready, [1, 2])
     made, workspace = published(config, ready), Location.of(config.workspace)
@@ -176,7 +180,7 @@ def test_a_run_is_over_when_the_champion_was_considered(config: RunConfig, ready
 
 
 @pytest.mark.parametrize("pool", ["mean", "temperature", "power", "greedy", "auto"])
-def test_the_record_holds_the_pool_itself(config: RunConfig, ready: Ready, pool: str) -> None:
+def test_the_record_contains_the_fitted_pool(config: RunConfig, ready: Ready, pool: str) -> None:
     config = with_ensemble(config, members=4, pool=pool)
     complete(config, ready, range(1, 5))
     made, workspace = published(config, ready), Location.of(config.workspace)
@@ -194,11 +198,11 @@ def test_the_record_holds_the_pool_itself(config: RunConfig, ready: Ready, pool:
     assert np.array_equal(record.fitted(tests), saved["test"])
     labels = ready[0].labels[saved["held_out_rows"]]
     assert record.kl == pytest.approx(kl(labels, saved["held_out"]))
-    wrong = [fault.what for fault in verify_workspace(workspace, 0).faults]
-    assert [what for what in wrong if what.startswith("ensemble")] == []
-    ways = [judged.way for judged in record.choice.ways]
-    assert ways[0] == "mean"
-    assert len(ways) == {"mean": 1, "auto": 4}.get(pool, 2)
+    faults = [fault.what for fault in verify_workspace(workspace, 0).faults]
+    assert [what for what in faults if what.startswith("ensemble")] == []
+    methods = [score.way for score in record.choice.ways]
+    assert methods[0] == "mean"
+    assert len(methods) == {"mean": 1, "auto": 4}.get(pool, 2)
 
 
 def test_auto_without_held_out_clips_is_the_mean(config: RunConfig, ready: Ready) -> None:
@@ -206,18 +210,18 @@ def test_auto_without_held_out_clips_is_the_mean(config: RunConfig, ready: Ready
     complete(config, ready, [1, 2])
     record = published(config, ready)
     assert (record.fitted.kind, record.kl, record.curve) == ("mean", None, ())
-    assert "no held-out clips" in record.choice.reason
+    assert record.choice.ways == ()
 
 
-def test_a_record_of_before_is_the_mean(config: RunConfig, ready: Ready) -> None:
+def test_an_older_record_is_the_mean(config: RunConfig, ready: Ready) -> None:
     config = with_ensemble(config, members=2)
     complete(config, ready, [1, 2])
     made = published(config, ready)
     new = {"fitted", "choice", "law", "more", "fewer"}
-    before = EnsembleRecord.model_validate(made.model_dump(mode="json", exclude=new))
-    assert before.fitted == made.fitted == Pool()
-    assert (before.choice, before.law, before.more, before.fewer) == (None, None, None, None)
-    assert [row["what"] for row in kl_table(before)][2:4] == ["ensemble of 1", "ensemble of 2"]
+    older = EnsembleRecord.model_validate(made.model_dump(mode="json", exclude=new))
+    assert older.fitted == made.fitted == Pool()
+    assert (older.choice, older.law, older.more, older.fewer) == (None, None, None, None)
+    assert [row["what"] for row in kl_table(older)][2:4] == ["ensemble of 1", "ensemble of 2"]
 
 
 def test_the_table_of_an_ensemble(config: RunConfig, ready: Ready) -> None:

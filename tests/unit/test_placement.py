@@ -1,4 +1,4 @@
-"""The record that a worker leaves of a member."""
+"""The records of the workers on which a member was trained."""
 
 from datetime import UTC, datetime
 
@@ -19,30 +19,30 @@ HERE = Placement(
 )  # fmt: skip
 
 
-def test_a_worker_says_when_it_begins_and_how_it_ends(workspace: Location) -> None:
+def test_a_placement_records_start_end_and_fault(workspace: Location) -> None:
     assert placements(workspace) == []
     with record_placement(workspace, HERE):
         assert placements(workspace) == [HERE]
-    (done,) = placements(workspace)
-    assert done.ended > done.started
-    assert done.fault is None
+    (completed,) = placements(workspace)
+    assert completed.ended > completed.started
+    assert completed.fault is None
     later = HERE.model_copy(update={"started": datetime(2026, 1, 2, tzinfo=UTC)})
     with pytest.raises(OSError, match="lost"), record_placement(workspace, later):
         raise OSError("the accelerator was lost")
     first, second = placements(workspace)
-    assert first == done
+    assert first == completed
     assert (second.started, second.fault) == (later.started, "the accelerator was lost")
 
 
-def test_the_process_that_trains_knows_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_training_process_knows_its_placement(monkeypatch: pytest.MonkeyPatch) -> None:
     assert placement_here() is None
     for name, value in HERE.environment().items():
         monkeypatch.setenv(name, value)
-    there = placement_here()
-    assert there.model_copy(update={"ended": None}) == HERE
-    assert there.ended > HERE.started
+    found = placement_here()
+    assert found.model_copy(update={"ended": None}) == HERE
+    assert found.ended > HERE.started
 
 
-def test_records_of_earlier_versions_have_none() -> None:
+def test_older_records_have_no_placement() -> None:
     assert not MemberRecord.model_fields["placement"].is_required()
     assert MemberRecord.model_fields["placement"].default is None

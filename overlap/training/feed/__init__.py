@@ -1,1 +1,1 @@
-"""From the feature store to the batches of an epoch."""
+"""Reads the feature store and makes the batches of an epoch."""

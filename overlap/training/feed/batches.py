@@ -1,4 +1,4 @@
-"""What a member learns from, as batches of the learner's inputs."""
+"""Batches of a member's training clips, in the form of the learner's inputs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from overlap.training.feed.order import epoch_order
 from overlap.training.feed.sources import Source
 
 Batch = tuple[dict[str, NDArray[Any]]]
-"""What Keras calls `x` alone: the learner's inputs by name."""
+"""The argument `x` of Keras, without targets: the learner's inputs by name."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The clips of one member."""
+    """The training clips of a member, and their order."""
 
     source: Source
-    """Decibels by row."""
+    """Provides decibels by row."""
     labels: NDArray[np.float64]
-    """(all rows of the catalogue, words)."""
+    """(rows of the catalogue, words) float64."""
     partition: Partition
-    """Rows to learn from, and rows to be scored on."""
+    """Rows to train on, and rows to score on."""
     chunk_clips: int
     """Rows per chunk of the store."""
     training: TrainingConfig
     seed: int
     """Seed of the order of the clips."""
-    resident: bool = False
-    """Whether the rows to learn from live on the device, in ascending order."""
+    on_device: bool = False
+    """Whether the training rows are in device memory, in ascending order."""
 
     @property
     def steps(self) -> int:
@@ -43,11 +43,11 @@ class TrainingData:
 
     @property
     def clips(self) -> int:
-        """Clips that an epoch visits."""
+        """Clips per epoch."""
         return min(len(self.partition.train), self.steps * self.training.batch_size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch, from 0."""
+        """Yield the batches of an epoch; epochs are numbered from 0."""
         rows = epoch_order(
             self.partition.train,
             self.chunk_clips,
@@ -55,10 +55,10 @@ class TrainingData:
             (self.seed, number),
         )[: self.clips]
         size = self.training.batch_size
-        if self.resident:
-            places = np.searchsorted(self.partition.train, rows).astype(np.int32)
+        if self.on_device:
+            indices = np.searchsorted(self.partition.train, rows).astype(np.int32)
             for start in range(0, len(rows), size):
-                yield ({"rows": places[start : start + size]},)
+                yield ({"rows": indices[start : start + size]},)
             return
         labels = self.labels[rows].astype(np.float32)
         for index, decibels in enumerate(self.source.batches(rows, size)):

@@ -1,4 +1,4 @@
-"""Features and labels that live on the device: a step needs only row numbers from the host."""
+"""Keeps features and labels in device memory: a step needs only row numbers from the host."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ Tensor = Any  # of whichever backend Keras runs on
 
 
 class DeviceDataset(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
-    """Gives the decibels and labels of rows, from the device's own memory.
+    """Returns the decibels and labels of rows from device memory.
 
     Args:
         shape: (rows, mel, frame, resolution).
@@ -30,11 +30,11 @@ class DeviceDataset(keras.layers.Layer):  # type: ignore[misc]  # keras publishe
         self.labels.assign(labels)
 
     def fill(self, parts: Iterable[NDArray[np.float16]]) -> None:
-        """Bring the decibels to the device, part by part, in the order of the rows."""
+        """Copy the decibels to the device, part by part, in the order of the rows."""
         start = 0
         for part in parts:
             if keras.backend.backend() == "tensorflow":
-                # In place: `slice_update` would hold all decibels twice.
+                # In place, because `slice_update` would hold all decibels twice.
                 self.decibels.value[start : start + len(part)].assign(part)
             else:
                 self.decibels.assign(
@@ -43,5 +43,5 @@ class DeviceDataset(keras.layers.Layer):  # type: ignore[misc]  # keras publishe
             start += len(part)
 
     def call(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """(clips,) int32 rows to (clips, mel, frame, resolution) float16 dB and (clips, words)."""
+        """Return (clips, mel, frame, resolution) float16 dB and (clips, words) of (clips,) rows."""
         return ops.take(self.decibels, rows, axis=0), ops.take(self.labels, rows, axis=0)

@@ -1,4 +1,4 @@
-"""What Keras's `fit` and `predict` are given: batches, of which few wait."""
+"""The input of Keras's `fit` and `predict`: batches, with a short queue."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -6,16 +6,16 @@ from typing import Any
 
 import keras
 
-WAITING = 2
-"""Batches that wait for the device; what makes them has a queue of its own."""
+QUEUED_BATCHES = 2
+"""Batches that wait for the device; their producer has its own queue."""
 
 
 def keras_input(batches: Iterator[Any]) -> Any:  # noqa: ANN401  Keras takes many things
-    """Batches in the form that the backend takes them in.
+    """Return the batches in the form that suits the backend.
 
-    A Python generator would do for every backend; but for TensorFlow, Keras lets as many of its
-    batches wait as half of the machine's memory holds: 5 GB for a set of 5.7 GB that was to be
-    streamed within 1.
+    Every backend accepts a Python generator. With TensorFlow, however, Keras queues as many
+    batches as half of the machine's memory holds: 5 GB in a case where a set of 5.7 GB was to be
+    streamed within 1 GB.
 
     Args:
         batches: Equal structures of arrays, at least one; the first dimension may differ.
@@ -28,11 +28,11 @@ def keras_input(batches: Iterator[Any]) -> Any:  # noqa: ANN401  Keras takes man
     signature = keras.tree.map_structure(
         lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), first
     )
-    # TensorFlow never lets go of a generator function: this one must hold no batch.
+    # TensorFlow never releases a generator function, so that this one must not hold a batch.
     pending = [chain([first], batches)]
 
-    def give() -> Iterator[Any]:
+    def generate() -> Iterator[Any]:
         yield from pending.pop()
 
-    given = tf.data.Dataset.from_generator(give, output_signature=signature)
-    return given.prefetch(WAITING)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return dataset.prefetch(QUEUED_BATCHES)

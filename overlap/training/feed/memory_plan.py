@@ -1,4 +1,4 @@
-"""How much memory a member's features take, and what is done when it is too much."""
+"""Decides where a member's features are kept: on the device, in memory, or streamed."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,20 +10,20 @@ from overlap.system.memory import free_memory
 
 GB = 1e9
 DEVICE_FRACTION = 0.3
-"""Of an accelerator's memory, for features. The rest is for the network and its activations, and
-JAX holds the features twice while they are brought there."""
+"""Fraction of an accelerator's memory for features. The rest is for the network and its
+activations; JAX also holds the features twice while it copies them to the device."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How a member is fed."""
+    """Where a member's features are kept, and how much memory they take."""
 
     mode: Literal["device", "memory", "stream"]
-    """Where its features are: on the accelerator, in memory, or read as they are needed."""
+    """On the accelerator, in memory, or read from the store as needed."""
     bytes: int
-    """Memory that they take there."""
+    """Memory that the features take there, bytes."""
     window_clips: int = 0
-    """Clips that are read ahead in stream mode."""
+    """Clips per window in stream mode; the next window is read ahead."""
 
 
 def plan_memory(
@@ -34,18 +34,19 @@ def plan_memory(
     free_bytes: int | None = None,
     device_bytes: int = 0,
 ) -> MemoryPlan:
-    """Choose between device, memory and stream mode; it changes no result.
+    """Choose between device, memory and stream mode; the choice does not affect the result.
 
     Args:
         clip_bytes: Bytes of a clip's features.
         chunk_clips: Clips per chunk of the store.
-        clips: Clips that a member learns from and is scored on.
-        training: Says how much memory there is, and how much streaming needs.
-        free_bytes: What is free; None: ask the machine and its container.
-        device_bytes: Memory of the accelerator that the member may use; 0: there is none.
+        clips: Clips that the member trains on and is scored on.
+        training: Limits of the memory, and the size of a shuffling window.
+        free_bytes: Free memory, bytes; None: measure that of the machine and its container.
+        device_bytes: Memory of the accelerator that the member may use, bytes; 0 without one.
 
     Raises:
-        ConfigError: not even two windows fit.
+        ConfigError: Two windows do not fit (code `memory-too-small`, with the `needed` bytes and
+            the `limit`).
     """
     on_device = (
         DEVICE_FRACTION * device_bytes if training.device_gb is None else training.device_gb * GB
@@ -56,19 +57,20 @@ def plan_memory(
     limit = free / 2 if training.memory_gb is None else training.memory_gb * GB
     if clips * clip_bytes <= limit:
         return MemoryPlan("memory", clips * clip_bytes)
-    # While one window is used the next is read.
+    # The next window is read while one is in use.
     window = window_chunks(training.shuffle_clips, chunk_clips) * chunk_clips
     needed = 2 * window * clip_bytes
     if needed > limit:
-        whose = "half of the free memory" if training.memory_gb is None else "training.memory_gb"
+        source = "half of the free memory" if training.memory_gb is None else "training.memory_gb"
         raise ConfigError(
-            f"two windows of training.shuffle_clips {training.shuffle_clips} take "
-            f"{format_bytes(needed)}, but {whose} is {format_bytes(limit)}; lower "
-            "training.shuffle_clips, or give more memory"
-        )
+            f"two windows of training.shuffle_clips={training.shuffle_clips} need "
+            f"{format_bytes(needed)}, but {source} is {format_bytes(limit)}; lower "
+            "training.shuffle_clips or provide more memory",
+            code="memory-too-small", needed=needed, limit=int(limit),
+        )  # fmt: skip
     return MemoryPlan("stream", needed, window)
 
 
 def window_chunks(shuffle_clips: int, chunk_clips: int) -> int:
-    """Chunks per shuffling window."""
+    """Return the number of chunks per shuffling window."""
     return max(1, shuffle_clips // chunk_clips)

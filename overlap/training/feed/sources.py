@@ -1,8 +1,8 @@
-"""From the store to batches, with no work per clip on the host beyond a copy.
+"""Sources of features: from the store to batches, with one copy per clip on the host.
 
-A source gives the decibels of rows in any order, batch by batch. Features that fit the memory
-are held there; the others are streamed: each chunk is read once per pass, ahead of its use, and
-dropped after it.
+A source returns the decibels of rows in any order, batch by batch. Features that fit into memory
+are held there. Others are streamed: each chunk is read once per pass, ahead of its use, and then
+dropped.
 """
 
 from collections.abc import Iterator
@@ -16,29 +16,29 @@ from overlap.training.feed.memory_plan import MemoryPlan
 
 
 class Source(Protocol):
-    """Features by row of the store."""
+    """Provides features by row of the store."""
 
     def batches(self, rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.float16]]:
-        """(at most size, mel, frame, resolution) float16 dB, over the rows in this order."""
+        """Yield (at most size, mel, frame, resolution) float16 dB of the rows, in this order."""
         ...
 
 
 class ChunkedSource:
-    """Reads the chunks of the store as they are needed.
+    """Reads the chunks of the store as needed.
 
     Args:
         store: The feature store.
-        window: Rows that are read ahead of their use.
+        window: Number of rows to read ahead of their use.
     """
 
     def __init__(self, store: FeatureStore, window: int = 0) -> None:
         self._store, self._window = store, window
 
     def batches(self, rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.float16]]:
-        """Decibels of the rows; holds the chunks of the present window and of the next.
+        """Yield the decibels of the rows; holds the chunks of the current and the next window.
 
-        The chunks of the next window are read evenly while the present one is used, not all at
-        its end, where the device would wait for them.
+        The chunks of the next window are read at an even rate while the current one is in use, so
+        that the device does not wait at the end of a window.
         """
         chunk_clips = self._store.chunk_clips()
         chunk_of = rows // chunk_clips
@@ -71,14 +71,14 @@ class ChunkedSource:
             for chunk in [c for c in held if last_use[c] < done]:
                 del held[chunk]
             yield out
-            # In chunks, not in rows: few rows of each chunk may be wanted.
+            # Counted in chunks, because a pass may use only a few rows of each chunk.
             due = len(order) * done / len(rows) + ahead if ahead else 0
             while loaded < min(len(order), int(due)):
                 load(next(waiting))
 
 
 class MemorySource:
-    """Holds the rows that it is made for in memory.
+    """Holds some rows in memory.
 
     Args:
         store: The feature store.
@@ -94,17 +94,17 @@ class MemorySource:
             start += len(part)
 
     def batches(self, rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.float16]]:
-        """Decibels of the rows."""
-        places = np.searchsorted(self._rows, rows)
+        """Yield the decibels of the rows."""
+        indices = np.searchsorted(self._rows, rows)
         for start in range(0, len(rows), size):
-            yield self._features[places[start : start + size]]
+            yield self._features[indices[start : start + size]]
 
 
 def open_source(store: FeatureStore, rows: NDArray[np.int64], plan: MemoryPlan) -> Source:
-    """The source of rows that a plan describes.
+    """Return the source that a plan requires.
 
-    Of rows whose clips live on the device only those to be scored on need one; they are few
-    enough for the memory, and lie in every chunk of the store.
+    In device mode only the rows to score on need a source. They are held in memory, because they
+    are few and are spread over all chunks of the store.
     """
     if plan.mode != "stream":
         return MemorySource(store, rows)

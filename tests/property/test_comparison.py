@@ -1,4 +1,4 @@
-"""What must hold for every duel: who is promoted, and which clips count."""
+"""Properties of every comparison: which challenger is promoted, and which clips count."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,15 @@ from overlap.config import PromotionConfig
 from overlap.ensemble.exposure import LEARNED
 from overlap.metrics.divergence import kl_per_clip
 from overlap.promotion.challenge import ComparisonPlan
-from overlap.promotion.comparison import Candidate, Comparison, SharedClips, find_ground, judge
-from overlap.promotion.policy import judge_duel
-from support.comparison_data import WORDS, catalog_of, digest, knowing, says
+from overlap.promotion.comparison import (
+    Candidate,
+    Comparison,
+    SharedClips,
+    compare,
+    find_shared_clips,
+)
+from overlap.promotion.policy import apply_rule
+from support.comparison_data import WORDS, catalog_of, digest, exposure_of, perturbed
 from support.pooled_predictions import softened
 from support.run_steps import published
 
@@ -22,36 +28,36 @@ GROUPS = st.integers(1, 40)
 def compared(one: np.ndarray, other: np.ndarray, groups: np.ndarray, confidence=0.95) -> Comparison:
     labels = softened(len(one), 4)
     kls = np.stack([kl_per_clip(labels, one), kl_per_clip(labels, other)])
-    return judge("v1", kls, groups, np.zeros(len(one), np.bool_), confidence)
+    return compare("v1", kls, groups, np.zeros(len(one), np.bool_), confidence)
 
 
-def promoted(duel: Comparison, rule: PromotionConfig = RULE) -> bool:
-    return judge_duel(rule, ComparisonPlan("v1", SharedClips.nothing()), duel, "v2").promoted
+def promoted(comparison: Comparison, rule: PromotionConfig = RULE) -> bool:
+    return apply_rule(rule, ComparisonPlan("v1", SharedClips.empty()), comparison, "v2").promoted
 
 
-def contender(sounds, fold, folds, groups=None) -> Candidate:
+def candidate(sounds, fold, folds, groups=None) -> Candidate:
     catalog = catalog_of(sounds, groups)
-    knowledge = knowing(catalog, fold, folds)
-    held = knowledge.fold >= 0
-    return Candidate(published("v", "".join(WORDS)), knowledge, says(catalog.labels[held], 0.3))
+    exposure = exposure_of(catalog, fold, folds)
+    held = exposure.fold >= 0
+    return Candidate(published("v", "".join(WORDS)), exposure, perturbed(catalog.labels[held], 0.3))
 
 
 @settings(max_examples=25)
 @given(st.integers(2, 60), GROUPS, st.integers(0, 99))
 def test_equal_predictions_never_promote(clips: int, groups: int, seed: int) -> None:
-    said = softened(clips, 4, seed + 1)
-    duel = compared(said, said, np.arange(clips) % groups)
-    assert (duel.gain, duel.low, duel.high) == (0, 0, 0)
-    assert not promoted(duel)
+    predictions = softened(clips, 4, seed + 1)
+    found = compared(predictions, predictions, np.arange(clips) % groups)
+    assert (found.gain, found.low, found.high) == (0, 0, 0)
+    assert not promoted(found)
 
 
 @settings(max_examples=25)
 @given(st.integers(20, 80), GROUPS, st.integers(0, 99), st.floats(0.5, 0.99))
-def test_what_is_better_on_every_clip_is_promoted(
+def test_a_challenger_that_is_better_on_every_clip_is_promoted(
     clips: int, groups: int, seed: int, confidence: float
 ) -> None:
     labels = softened(clips, 4)
-    bad = says(labels, 0.8, seed)
+    bad = perturbed(labels, 0.8, seed)
     good = 0.9 * labels + 0.1 * bad
     group = np.arange(clips) % groups
     assert promoted(compared(bad, good, group, confidence))
@@ -60,7 +66,7 @@ def test_what_is_better_on_every_clip_is_promoted(
 
 @settings(max_examples=25)
 @given(st.integers(2, 60), GROUPS, st.integers(0, 99), st.floats(0.5, 0.99))
-def test_the_other_way_round_is_the_negative(
+def test_swapping_the_two_negates_the_gain(
     clips: int, groups: int, seed: int, confidence: float
 ) -> None:
     one, other = (softened(clips, 4, seed + i) for i in (1, 2))
@@ -76,23 +82,23 @@ def test_the_other_way_round_is_the_negative(
 @settings(max_examples=25)
 @given(st.integers(2, 60), st.integers(0, 99), st.floats(0.5, 0.99), st.floats(0.5, 0.99))
 def test_more_confidence_promotes_no_more(clips: int, seed: int, one: float, other: float) -> None:
-    said = [softened(clips, 4, seed + i) for i in (1, 2)]
-    less, more = (compared(*said, np.arange(clips), c) for c in sorted((one, other)))
+    predictions = [softened(clips, 4, seed + i) for i in (1, 2)]
+    less, more = (compared(*predictions, np.arange(clips), c) for c in sorted((one, other)))
     assert more.low <= less.low <= less.high <= more.high
     assert promoted(less) or not promoted(more)
 
 
-def test_clips_of_a_group_are_drawn_together() -> None:
-    """Twenty groups, each with one difference for all of its clips: ten clips say no more."""
+def test_clips_of_a_group_are_resampled_together() -> None:
+    """All ten clips of a group have the same difference, so that they add no information."""
     differences = np.random.default_rng(0).normal(0.01, 0.05, 20)
     kls = np.stack([1 + np.repeat(differences, 10), np.ones(200)])
     none = np.zeros(200, np.bool_)
-    grouped = judge("v1", kls, np.repeat(np.arange(20), 10), none, 0.95)
-    single = judge("v1", kls, np.arange(200), none, 0.95)
+    grouped = compare("v1", kls, np.repeat(np.arange(20), 10), none, 0.95)
+    single = compare("v1", kls, np.arange(200), none, 0.95)
     assert (grouped.groups, grouped.whole, grouped.drawn) == (20, True, "20 groups")
     assert (single.groups, single.whole, single.drawn) == (None, False, "single clips")
     assert grouped.high - grouped.low > 2 * (single.high - single.low)
-    few = judge("v1", kls, np.repeat(np.arange(4), 50), none, 0.95)
+    few = compare("v1", kls, np.repeat(np.arange(4), 50), none, 0.95)
     assert (few.low, few.high) == (single.low, single.high)
     assert (few.whole, few.drawn) == (False, "single clips of 4 groups")
 
@@ -102,17 +108,17 @@ def test_clips_of_a_group_are_drawn_together() -> None:
     [(50, 50, 0, 0, 3), (200, 20, 0.5, 0, 3), (200, 4, 0.5, 6, 60)],
     ids=["clips", "groups", "few groups: the known limit"],
 )
-def test_of_equals_few_are_promoted(
+def test_few_equally_good_challengers_are_promoted(
     clips: int, groups: int, effect: float, least: int, most: int
 ) -> None:
-    """Of sixty pairs that err alike; with groups part of an error is that of the whole group."""
+    """Sixty pairs have equal errors; with groups, a part of each error is common to the group."""
     random, labels = np.random.default_rng(0), softened(clips, 4)
     group, wins = np.arange(clips) % groups, 0
     for _ in range(60):
         own = random.standard_normal((2, clips, 4)) * 0.5
         shared = random.standard_normal((2, groups, 4)) * effect
-        said = labels * np.exp(own + shared[:, group])
-        one, other = said / said.sum(axis=2, keepdims=True)
+        predictions = labels * np.exp(own + shared[:, group])
+        one, other = predictions / predictions.sum(axis=2, keepdims=True)
         wins += promoted(compared(one, other, group))
     assert least <= wins <= most
 
@@ -124,7 +130,7 @@ SOUNDS = st.lists(st.integers(0, 12), min_size=0, max_size=14)
 
 @st.composite
 def ensembles(draw: st.DrawFn, grouped: bool) -> tuple[list[int], list[int], int, list[str]]:
-    """Sounds, some of them twice, their folds, how many folds there are, and groups."""
+    """Draw sounds (possibly repeated), their folds, the number of folds, and groups."""
     sounds = draw(SOUNDS)
     folds = draw(st.integers(1, 3))
     if not grouped:
@@ -141,55 +147,55 @@ Side = tuple[list[int], list[int], int, list[str]]
 
 
 def left_out_by(side: Side, sound: int) -> int | None:
-    """The fold that left a sound out, or that none did; None where there was no such sound."""
+    """Return the fold that left a sound out, LEARNED if none did, None if the sound is unknown."""
     found = {fold for own, fold in zip(side[0], side[1], strict=True) if own == sound}
     return None if not found else found.pop() if len(found) == 1 else LEARNED
 
 
-def free_folds(side: Side, group: str, now: list[int], groups: list[str]) -> set[int]:
-    """The folds whose members have not heard a group, by the groups of then and of today."""
+def eligible_folds(side: Side, group: str, now: list[int], groups: list[str]) -> set[int]:
+    """Return the folds whose members did not train on a group, by recorded and current groups."""
     known = [*zip(side[1], side[3], strict=True)]
-    today = [(left_out_by(side, sound), g) for sound, g in zip(now, groups, strict=True)]
-    known += [(fold, g) for fold, g in today if fold is not None]
-    heard = [{fold for fold in range(side[2]) if fold != own} for own, g in known if g == group]
-    return {*range(side[2])}.difference(*heard) if group else {*range(side[2])}
+    current = [(left_out_by(side, sound), g) for sound, g in zip(now, groups, strict=True)]
+    known += [(fold, g) for fold, g in current if fold is not None]
+    trained = [{fold for fold in range(side[2]) if fold != own} for own, g in known if g == group]
+    return {*range(side[2])}.difference(*trained) if group else {*range(side[2])}
 
 
 @settings(max_examples=60)
 @given(st.booleans(), st.data())
-def test_what_one_has_seen_is_never_scored(grouped: bool, data: st.DataObject) -> None:
-    """Against the rule in words, by sets, for clips that are new, gone, renamed or twice there."""
+def test_clips_that_either_trained_on_are_never_scored(grouped: bool, data: st.DataObject) -> None:
+    """Compare with the rule expressed as sets, for new, removed, renamed and repeated clips."""
     old, new = (data.draw(ensembles(grouped)) for _ in range(2))
     now = data.draw(SOUNDS)
     groups = [f"g{data.draw(st.integers(0, 5))}" if grouped else "" for _ in now]
     catalog = catalog_of(now, groups)
-    ground = find_ground(catalog, contender(*old), contender(*new))
+    shared = find_shared_clips(catalog, candidate(*old), candidate(*new))
     expected = {}
     for row, sound in enumerate(now):
         if left_out_by(new, sound) in (None, LEARNED):
             continue
         then = left_out_by(old, sound)
-        free = free_folds(old, groups[row], now, groups) if then is None else set()
-        if free or (then is not None and then != LEARNED):
-            expected[row] = free
-    asked = [set(np.flatnonzero(folds)) for folds in ground.eligible_folds]
-    assert dict(zip(ground.rows.tolist(), asked, strict=True)) == expected
-    assert np.array_equal(ground.needs_backfill, [bool(folds) for folds in asked])
-    assert np.array_equal(ground.labels, catalog.labels[ground.rows])
+        eligible = eligible_folds(old, groups[row], now, groups) if then is None else set()
+        if eligible or (then is not None and then != LEARNED):
+            expected[row] = eligible
+    found = [set(np.flatnonzero(folds)) for folds in shared.eligible_folds]
+    assert dict(zip(shared.rows.tolist(), found, strict=True)) == expected
+    assert np.array_equal(shared.needs_backfill, [bool(folds) for folds in found])
+    assert np.array_equal(shared.labels, catalog.labels[shared.rows])
 
 
 @settings(max_examples=40)
 @given(st.data())
 def test_each_clip_has_the_predictions_of_its_sound(data: st.DataObject) -> None:
-    old, new = (contender(*data.draw(ensembles(grouped=False))) for _ in range(2))
+    old, new = (candidate(*data.draw(ensembles(grouped=False))) for _ in range(2))
     now = data.draw(SOUNDS)
-    ground = find_ground(catalog_of(now), old, new)
-    assert np.isnan(ground.champion[ground.needs_backfill]).all()
-    for side, said, clips in (
-        (new, ground.challenger, np.arange(len(ground.rows))),
-        (old, ground.champion, np.flatnonzero(~ground.needs_backfill)),
+    shared = find_shared_clips(catalog_of(now), old, new)
+    assert np.isnan(shared.champion[shared.needs_backfill]).all()
+    for side, predictions, clips in (
+        (new, shared.challenger, np.arange(len(shared.rows))),
+        (old, shared.champion, np.flatnonzero(~shared.needs_backfill)),
     ):
-        held = side.knowledge.held_out.tolist()
+        held = side.exposure.held_out.tolist()
         for clip in clips:
-            place = held.index(digest(now[ground.rows[clip]]).encode())
-            assert np.array_equal(said[clip], side.held_out[place])
+            index = held.index(digest(now[shared.rows[clip]]).encode())
+            assert np.array_equal(predictions[clip], side.held_out[index])

@@ -1,3 +1,5 @@
+"""Scores, the table of predictions, the scoring of tables, and the names of versions."""
+
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from overlap.ensemble.submission import submission_table, write_table
 from overlap.errors import CorruptError, DataError
 from overlap.io.location import Location
 from overlap.metrics.divergence import SMALLEST, calibration_error, kl, score, trivial_prediction
+from support.errors import raises
 
 WORDS = ("a", "b", "c", "d")
 
@@ -54,12 +57,12 @@ def test_the_trivial_prediction_of_equal_shares() -> None:
 
 def test_the_parts_of_a_score_add_up() -> None:
     p, q = labels(100), distributions(100, 2)
-    judged = score(p, q, WORDS, p.mean(axis=0))
-    assert sum(judged.per_word.values()) == pytest.approx(judged.kl)
-    assert judged.entropy == pytest.approx(np.log(2))
-    assert judged.cross_entropy == pytest.approx(-(p * np.log(q)).sum(axis=1).mean())
-    assert judged.low < judged.kl < judged.high
-    assert judged.gain == pytest.approx(1 - judged.kl / judged.trivial_kl)
+    found = score(p, q, WORDS, p.mean(axis=0))
+    assert sum(found.per_word.values()) == pytest.approx(found.kl)
+    assert found.entropy == pytest.approx(np.log(2))
+    assert found.cross_entropy == pytest.approx(-(p * np.log(q)).sum(axis=1).mean())
+    assert found.low < found.kl < found.high
+    assert found.gain == pytest.approx(1 - found.kl / found.trivial_kl)
 
 
 def test_certain_labels_have_no_entropy() -> None:
@@ -90,7 +93,7 @@ def test_rows_follow_the_template() -> None:
     assert np.allclose(table[[*WORDS]], predictions[[2, 0, 1]])
 
 
-def test_a_clip_that_cannot_be_used_gets_the_mean_prediction() -> None:
+def test_an_unusable_clip_has_the_mean_prediction() -> None:
     predictions = distributions(2)
     table, imputed = submission_table(
         listed(["x", "bad", "y"], [0, 1, 2]), np.array([0, 2]), predictions, WORDS
@@ -110,21 +113,21 @@ def test_the_written_table_can_be_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "ids", "message"),
+    ("values", "ids", "faults"),
     [
-        (np.zeros((0, 4)), [], "no rows"),
-        (np.full((1, 4), np.nan), ["x"], "not finite"),
-        (np.array([[1.5, -0.5, 0, 0]]), ["x"], "negative"),
-        (np.full((1, 4), 0.2), ["x"], "do not sum to 1"),
-        (np.full((2, 4), 0.25), ["x", "x"], "an id more than once"),
+        (np.zeros((0, 4)), [], ["no rows"]),
+        (np.full((1, 4), np.nan), ["x"], ["non-finite cells"]),
+        (np.array([[1.5, -0.5, 0, 0]]), ["x"], ["negative cells"]),
+        (np.full((1, 4), 0.2), ["x"], ["rows that do not sum to 1"]),
+        (np.full((2, 4), 0.25), ["x", "x"], ["repeated ids"]),
     ],
 )
-def test_a_wrong_table_is_not_written(
-    tmp_path: Path, values: np.ndarray, ids: list[str], message: str
+def test_an_invalid_table_is_not_written(
+    tmp_path: Path, values: np.ndarray, ids: list[str], faults: list[str]
 ) -> None:
     table = pd.DataFrame(values, columns=[*WORDS])
     table.insert(0, "id", ids)
-    with pytest.raises(CorruptError, match=message):
+    with raises(CorruptError, "invalid-predictions", faults=faults):
         write_table(table, Location.of(tmp_path / "s.csv"))
     assert not (tmp_path / "s.csv").exists()
 
@@ -145,13 +148,13 @@ def test_tables_join_by_id_and_word(tmp_path: Path) -> None:
     truth = write(tmp_path, "truth.csv", ids, p)
     shuffled = write(tmp_path, "p.csv", ids[::-1], q[::-1, ::-1], WORDS[::-1])
     write(tmp_path, "train_answer.csv", ids, p)
-    judged = score_tables(truth, shuffled)
-    assert judged.kl == pytest.approx(kl(p, q))
-    assert judged.trivial_kl == pytest.approx(kl(p, np.tile(p.mean(axis=0), (5, 1))))
-    assert judged.clips == 5
+    found = score_tables(truth, shuffled)
+    assert found.kl == pytest.approx(kl(p, q))
+    assert found.trivial_kl == pytest.approx(kl(p, np.tile(p.mean(axis=0), (5, 1))))
+    assert found.clips == 5
 
 
-def test_the_spread_of_predictions_is_no_word(tmp_path: Path) -> None:
+def test_the_disagreement_is_not_scored_as_a_word(tmp_path: Path) -> None:
     p, q = labels(5), distributions(5, 1)
     ids = [f"c{i}" for i in range(5)]
     truth = write(tmp_path, "truth.csv", ids, p)
@@ -159,30 +162,32 @@ def test_the_spread_of_predictions_is_no_word(tmp_path: Path) -> None:
     table.insert(0, "id", ids)
     write_table(table, Location.of(tmp_path / "p.csv"), ("spread",))
     assert score_tables(truth, str(tmp_path / "p.csv")).kl == pytest.approx(kl(p, q))
-    with pytest.raises(CorruptError, match="not finite"):
+    faults = ["non-finite cells", "rows that do not sum to 1"]
+    with raises(CorruptError, "invalid-predictions", faults=faults):
         write_table(table, Location.of(tmp_path / "q.csv"))
 
 
-def test_training_labels_are_found_beside_the_labels_anywhere() -> None:
+def test_training_labels_default_to_the_folder_of_the_labels() -> None:
     folder = Location.of("memory://scored")
     (folder / "labels.csv").write_bytes(b"id,a,b\n1,0.5,0.5\n2,1,0\n")
     (folder / "train_answer.csv").write_bytes(b"id,a,b\n9,0.25,0.75\n")
-    judged = score_tables(f"{folder}/labels.csv", f"{folder}/labels.csv")
+    found = score_tables(f"{folder}/labels.csv", f"{folder}/labels.csv")
     truth = np.array([[0.5, 0.5], [1.0, 0.0]])
     expected = kl(truth, np.tile([0.25, 0.75], (2, 1)))
-    assert judged.trivial_kl == pytest.approx(expected)
+    assert found.trivial_kl == pytest.approx(expected)
     folder.remove()
 
 
-def test_tables_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_tables_with_other_ids_or_words_are_refused(tmp_path: Path) -> None:
     truth = write(tmp_path, "truth.csv", ["x", "y"], labels(2))
     other = write(tmp_path, "p.csv", ["x", "z"], distributions(2), ("a", "b", "c", "e"))
     with pytest.raises(DataError) as error:
         score_tables(truth, other)
-    assert "different words: d, e" in str(error.value)
-    assert "different ids: y, z" in str(error.value)
-    with pytest.raises(DataError, match="there is no such file"):
-        score_tables(truth, str(tmp_path / "missing.csv"))
+    assert "words: d, e" in str(error.value)
+    assert "ids: y, z" in str(error.value)
+    missing = str(tmp_path / "missing.csv")
+    with raises(DataError, "no-such-file", path=missing):
+        score_tables(truth, missing)
 
 
 # --- versions --------------------------------------------------------------------------------

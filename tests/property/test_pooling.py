@@ -1,4 +1,4 @@
-"""What must hold for every pool and all predictions."""
+"""Properties of every pool, for any predictions."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from overlap.ensemble.pooling import FITS, WAYS, Pool
+from overlap.ensemble.pooling import FIT_FUNCTIONS, POOLING_METHODS, Pool
 
 MEMBERS = hnp.arrays(
     np.float64, st.tuples(st.integers(1, 6), st.integers(1, 8), st.just(4)),
@@ -20,7 +20,7 @@ UNWEIGHTED = st.one_of(
 
 
 @given(MEMBERS, UNWEIGHTED, st.integers(0, 99))
-def test_the_order_changes_no_bit_and_rows_sum_to_one(
+def test_pools_are_bitwise_independent_of_the_order_and_rows_sum_to_one(
     members: np.ndarray, pool: Pool, seed: int
 ) -> None:
     pooled = pool(members)
@@ -31,7 +31,7 @@ def test_the_order_changes_no_bit_and_rows_sum_to_one(
 
 
 @given(MEMBERS, st.integers(0, 99))
-def test_a_member_and_its_weight_go_together(members: np.ndarray, seed: int) -> None:
+def test_a_weight_follows_its_member(members: np.ndarray, seed: int) -> None:
     rng = np.random.default_rng(seed)
     weights, order = rng.dirichlet(np.ones(len(members))), rng.permutation(len(members))
     pooled = Pool("greedy", weights=tuple(weights))(members)
@@ -49,7 +49,7 @@ def test_an_exponent_near_zero_is_the_geometric_mean(members: np.ndarray, expone
 
 
 @given(MEMBERS)
-def test_one_and_infinity(members: np.ndarray) -> None:
+def test_an_exponent_or_temperature_of_one_is_the_mean(members: np.ndarray) -> None:
     mean = Pool()(members)
     assert np.array_equal(Pool("power", exponent=1.0)(members), mean)
     assert np.array_equal(Pool("temperature", temperature=1.0)(members), mean)
@@ -57,9 +57,9 @@ def test_one_and_infinity(members: np.ndarray) -> None:
     assert near == pytest.approx(mean, rel=1e-6, abs=1e-6)
 
 
-@given(MEMBERS, st.sampled_from(WAYS), st.integers(0, 99))
-def test_every_fit_gives_a_pool(members: np.ndarray, way, seed: int) -> None:
+@given(MEMBERS, st.sampled_from(POOLING_METHODS), st.integers(0, 99))
+def test_every_fit_gives_a_pool(members: np.ndarray, method, seed: int) -> None:
     labels = np.random.default_rng(seed).dirichlet(np.ones(4), members.shape[1])
-    pooled = FITS[way](members, labels)(members)
+    pooled = FIT_FUNCTIONS[method](members, labels)(members)
     assert np.isfinite(pooled).all()
     assert np.abs(pooled.sum(axis=1) - 1).max() < 1e-9

@@ -1,10 +1,9 @@
-"""Whatever is published, promoted, rolled back and removed: the champion is there and whole."""
+"""Any sequence of publish, promote, rollback and prune leaves a complete champion."""
 
 import shutil
 import tempfile
 from pathlib import Path
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -19,14 +18,15 @@ from overlap.promotion.challenge import plan_comparison
 from overlap.promotion.champion import read_aliases
 from overlap.promotion.retention import prune
 from support.comparison_data import catalog_of
+from support.errors import raises
 from support.run_steps import publish_record, published
 
 
 class Workspace(RuleBasedStateMachine):
-    """A workspace in which every version has one member of its own and one of the version before.
+    """A workspace in which every version shares one of its two members with the previous version.
 
-    Their folders hold no specification, as where a removal was cut off: only a version that
-    names them keeps them.
+    The members' folders hold no specification, as after an interrupted removal: only a version
+    that lists a member keeps it.
     """
 
     @initialize()
@@ -36,12 +36,12 @@ class Workspace(RuleBasedStateMachine):
         catalog_of(range(3)).save(self.place)
         self.count = 0
         self.expected: str | None = None
-        self.stack: list[str] = []  # champions before it, as `rollback` goes back
+        self.stack: list[str] = []  # earlier champions, in the order of `rollback`
 
-    def there(self) -> list[str]:
+    def versions(self) -> list[str]:
         return [record.version for record in registry.list_ensembles(self.place)]
 
-    def crown(self, version: str) -> None:
+    def expect_champion(self, version: str) -> None:
         if version != self.expected:
             self.stack += [self.expected] if self.expected else []
             self.expected = version
@@ -61,22 +61,22 @@ class Workspace(RuleBasedStateMachine):
             config == "always" or (config == "better" and self.expected is None)
         )
         if outcome.promoted:
-            self.crown(record.version)
+            self.expect_champion(record.version)
 
-    @precondition(lambda self: self.there())
+    @precondition(lambda self: self.versions())
     @rule(data=st.data())
     def promote(self, data: st.DataObject) -> None:
-        version = data.draw(st.sampled_from(self.there()))
+        version = data.draw(st.sampled_from(self.versions()))
         champion.promote(self.place, version)
-        self.crown(version)
+        self.expect_champion(version)
 
     @rule()
     def rollback(self) -> None:
-        there = set(self.there())
-        while self.stack and self.stack[-1] not in there:
+        published = set(self.versions())
+        while self.stack and self.stack[-1] not in published:
             self.stack.pop()
         if not self.stack:
-            with pytest.raises(NotReadyError, match="no earlier champion"):
+            with raises(NotReadyError, "no-earlier-champion"):
                 champion.rollback(self.place)
             return
         self.expected = self.stack.pop()
@@ -84,17 +84,17 @@ class Workspace(RuleBasedStateMachine):
 
     @rule(keep=st.integers(1, 4))
     def prune(self, keep: int) -> None:
-        before = self.there()
+        before = self.versions()
         earlier = [v for v in dict.fromkeys(reversed(self.stack)) if v in before]
         done = prune(self.place, keep)
         assert {*done.kept} == {*before[-keep:], *earlier[:keep]} | {
             v for v in before if v == self.expected
         }
-        assert self.there() == [*done.kept]
+        assert self.versions() == [*done.kept]
         assert {*done.versions} == {*before} - {*done.kept}
 
     @invariant()
-    def the_champion_is_there_with_its_members(self) -> None:
+    def the_champion_exists_with_its_members(self) -> None:
         if not hasattr(self, "place"):
             return
         assert champion.champion(self.place) == self.expected

@@ -1,4 +1,4 @@
-"""Which versions and members are removed, and that a removal may be cut off anywhere."""
+"""Which versions and members are removed, and that an interrupted removal is safe."""
 
 import pytest
 
@@ -7,7 +7,6 @@ from overlap.ensemble import registry
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import (
-    CHAMPION_FILE,
     ENSEMBLES_FOLDER,
     MEMBER_FILE,
     MEMBERS_FOLDER,
@@ -20,12 +19,13 @@ from overlap.promotion.champion import read_aliases
 from overlap.promotion.retention import prune
 from overlap.training.spec import MemberRecord, MemberSpec, training_key
 from support.comparison_data import catalog_of
+from support.errors import raises
 from support.run_steps import publish_record, published
 
 
 @pytest.fixture
 def spec(workspace: Location) -> MemberSpec:
-    """A member of today's clips."""
+    """A member that is trained on the current clips."""
     catalog, run = catalog_of(range(3)), RunConfig(data="D")
     catalog.save(workspace)
     return MemberSpec(
@@ -36,7 +36,7 @@ def spec(workspace: Location) -> MemberSpec:
 
 
 def member(workspace: Location, name: str, spec: MemberSpec, key: str | None = None) -> None:
-    """A complete member, of other clips where a key is given."""
+    """Write a complete member; with a key, one that was trained on other clips."""
     folder = workspace / MEMBERS_FOLDER / name
     spec = spec.model_copy(update={"training_key": key} if key else {})
     (folder / SPEC_FILE).write_record(spec)
@@ -51,24 +51,24 @@ def member(workspace: Location, name: str, spec: MemberSpec, key: str | None = N
 def publish(workspace: Location, version: str, *members: str) -> None:
     record = published(version, members=members)
     publish_record(workspace, record)
-    (registry.folder_of(workspace, record) / PREDICTIONS_FILE).write_bytes(b"said")
+    (registry.folder_of(workspace, record) / registry.PREDICTIONS_FILE).write_bytes(b"predictions")
 
 
 def versions(workspace: Location) -> list[str]:
     return [record.version for record in registry.list_ensembles(workspace)]
 
 
-def test_the_champion_its_forerunners_and_the_newest_stay(
+def test_the_champion_its_predecessors_and_the_newest_versions_stay(
     workspace: Location, spec: MemberSpec
 ) -> None:
     for number in range(1, 9):
         publish(workspace, f"v{number}")
     for version in ("v1", "v2", "v4", "v3"):
         champion.promote(workspace, version)
-    told = prune(workspace, 2, dry_run=True)
+    planned = prune(workspace, 2, dry_run=True)
     assert versions(workspace) == [f"v{number}" for number in range(1, 9)]
     done = prune(workspace, 2)
-    assert done == told
+    assert done == planned
     assert done.kept == ("v2", "v3", "v4", "v7", "v8")
     assert done.versions == ("v1", "v5", "v6")
     assert versions(workspace) == [*done.kept]
@@ -77,40 +77,40 @@ def test_the_champion_its_forerunners_and_the_newest_stay(
     assert prune(workspace, 2).versions == ()
     assert champion.rollback(workspace).version == "v4"
     assert champion.rollback(workspace).version == "v2"
-    with pytest.raises(NotReadyError, match="to go back to; no longer there: v1"):
+    with raises(NotReadyError, "no-earlier-champion", removed=["v1"]):
         champion.rollback(workspace)
 
 
-def test_only_members_that_nobody_needs_are_removed(workspace: Location, spec: MemberSpec) -> None:
+def test_only_unneeded_members_are_removed(workspace: Location, spec: MemberSpec) -> None:
     member(workspace, "old", spec, "before")
     member(workspace, "shared", spec, "before")
-    member(workspace, "today", spec)  # a run may be adding others to it
+    member(workspace, "current", spec)  # a run may be training further members
     member(workspace, "unpublished", spec, "before")
-    for begun, key in (("begun-today", spec.training_key), ("half-removed", "before")):
-        member(workspace, begun, spec, key)
-        (workspace / MEMBERS_FOLDER / begun / MEMBER_FILE).remove()
+    for name, key in (("incomplete", spec.training_key), ("half-removed", "before")):
+        member(workspace, name, spec, key)
+        (workspace / MEMBERS_FOLDER / name / MEMBER_FILE).remove()
     member(workspace, "damaged", spec, "before")
     (workspace / MEMBERS_FOLDER / "damaged" / MEMBER_FILE).write_bytes(b"no JSON")
-    publish(workspace, "v1", "old", "shared", "today", "begun-today", "half-removed", "damaged",
+    publish(workspace, "v1", "old", "shared", "current", "incomplete", "half-removed", "damaged",
             "long gone")  # fmt: skip
     publish(workspace, "v2", "shared")
     champion.promote(workspace, "v2")
     done = prune(workspace, 1)
     assert (done.versions, done.members) == (("v1",), ("half-removed", "old"))
     assert (workspace / MEMBERS_FOLDER).folders() == [
-        "begun-today", "damaged", "shared", "today", "unpublished",
+        "current", "damaged", "incomplete", "shared", "unpublished",
     ]  # fmt: skip
 
 
-class CutError(Exception):
-    """The removal ends here, as by a kill."""
+class InterruptedRemoval(Exception):  # noqa: N818  not an error of overlap
+    """Ends the removal, like a kill."""
 
 
 @pytest.mark.parametrize("steps", range(12))
-def test_a_removal_may_be_cut_off_anywhere(
+def test_a_removal_may_be_interrupted_anywhere(
     workspace: Location, spec: MemberSpec, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    """What is published then is whole, and the next removal ends this one."""
+    """The published versions remain complete, and the next removal finishes this one."""
     member(workspace, "old", spec, "before")
     member(workspace, "kept", spec, "before")
     for version, name in (("v1", "old"), ("v2", "old"), ("v3", "kept")):
@@ -118,15 +118,15 @@ def test_a_removal_may_be_cut_off_anywhere(
     champion.promote(workspace, "v1")
     champion.promote(workspace, "v3")
     aliases = read_aliases(workspace).model_copy(update={"earlier": ()})
-    (workspace / CHAMPION_FILE).write_record(aliases)
-    left = [steps]
+    (workspace / champion.CHAMPION_FILE).write_record(aliases)
+    remaining = [steps]
 
-    def counted(whole):
-        def step(*arguments, **more):
-            if left[0] == 0:
-                raise CutError
-            left[0] -= 1
-            return whole(*arguments, **more)
+    def counted(function):
+        def step(*arguments, **keywords):
+            if remaining[0] == 0:
+                raise InterruptedRemoval
+            remaining[0] -= 1
+            return function(*arguments, **keywords)
 
         return step
 
@@ -134,7 +134,7 @@ def test_a_removal_may_be_cut_off_anywhere(
         patched.setattr(Location, "remove", counted(Location.remove))
         patched.setattr(Location, "write_record", counted(Location.write_record))
         patched.setattr(retention, "update", counted(retention.update))
-        with pytest.raises(CutError):
+        with pytest.raises(InterruptedRemoval):
             prune(workspace, 1)
     for record in registry.list_ensembles(workspace):
         folder = registry.folder_of(workspace, record)

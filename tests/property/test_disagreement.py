@@ -1,4 +1,4 @@
-"""Properties of the spread of an ensemble's members."""
+"""Properties of the disagreement of an ensemble's members."""
 
 import numpy as np
 from hypothesis import given
@@ -15,13 +15,13 @@ RAW = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(1, 5)).flatmap
 
 
 def distributions(raw: np.ndarray) -> np.ndarray:
-    """Any numbers as rows that sum to 1 up to float32's rounding, zeros among them."""
+    """Return rows, possibly with zeros, that sum to 1 within the rounding of float32."""
     raw = raw + 1e-30 + (raw.sum(axis=2, keepdims=True) == 0)
     return (raw / raw.sum(axis=2, keepdims=True)).astype(np.float32).astype(np.float64)
 
 
 @given(RAW)
-def test_the_spread_is_the_jensen_shannon_divergence_of_the_members(raw: np.ndarray) -> None:
+def test_the_disagreement_is_the_jensen_shannon_divergence(raw: np.ndarray) -> None:
     shares = distributions(raw)
     pooled = pool_mean(shares)
     found = spread(shares, pooled)
@@ -33,16 +33,16 @@ def test_the_spread_is_the_jensen_shannon_divergence_of_the_members(raw: np.ndar
 
 
 @given(RAW)
-def test_members_that_agree_have_no_spread(raw: np.ndarray) -> None:
+def test_identical_members_do_not_disagree(raw: np.ndarray) -> None:
     same = np.repeat(distributions(raw)[:1], 3, axis=0)
     assert spread(same, pool_mean(same)).max() < 1e-6
 
 
-def test_members_that_are_sure_of_different_words() -> None:
-    sure = np.eye(3)[:, None]
-    assert np.allclose(spread(sure, pool_mean(sure)), np.log(3))
+def test_members_that_are_certain_of_different_words() -> None:
+    certain = np.eye(3)[:, None]
+    assert np.allclose(spread(certain, pool_mean(certain)), np.log(3))
 
 
-def test_the_column_is_never_a_word() -> None:
+def test_the_column_never_has_the_name_of_a_word() -> None:
     assert spread_column(("up", "down")) == "spread"
     assert spread_column(("up", "spread")) == "spread_nats"
