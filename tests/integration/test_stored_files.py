@@ -1,4 +1,4 @@
-"""Files of a workspace and the keys in them keep their names; docs/architecture.md names these tests.
+"""Files of a workspace and the keys in them keep their names; docs/architecture.md names this test.
 
 Every workspace that exists contains these names. Additions are compatible; a renamed or removed
 name is not.
