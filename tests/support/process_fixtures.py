@@ -62,7 +62,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Api:
     """One Prefect server for all tests and all workers of this session."""
 
     def start(home: Path) -> None:
-        server, url = start_prefect_server(home, os.environ | {"PREFECT_HOME": str(home)})
+        server, url = start_prefect_server(
+            home, os.environ | {"PREFECT_HOME": str(home)}, "--no-ui"
+        )
         SERVERS.append(server)
         write_facts(home, url=url, process=server.pid)
 

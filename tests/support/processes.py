@@ -67,7 +67,7 @@ def start_prefect_server(
             env={**environment, **settings}, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        wait_for(f"{url}/api/health", server, 180)
+        wait_for(f"{url}/api/health", server, 280)
     except BaseException:
         stop(server)
         raise
