@@ -63,7 +63,7 @@ def test_processes_wait_for_each_other(tmp_path: Path) -> None:
     """Two processes update one file 30 times each; no change is lost."""
     here = Path(__file__).parent
     code = (
-        f"import sys; sys.path.insert(0, {str(here)!r})\n"
+        f"import sys; sys.path[:0] = [{str(here)!r}, {str(here.parent)!r}]\n"
         "from test_atomic_update import Numbers, adding, update, Location\n"
         f"for n in range(30): update(Location({str(tmp_path / 'n.json')!r}), Numbers, adding(n))"
     )
