@@ -33,7 +33,7 @@ class _Plan:
 
 @lru_cache(maxsize=64)
 def _plan(config: FeatureConfig, resolution: Resolution) -> _Plan:
-    import scipy.signal  # takes a fifth of the start of every command; only workers need it
+    import scipy.signal  # slow to import; only workers need it
 
     window = scipy.signal.get_window("hann", resolution.win_length, fftbins=True)
     filters = mel_filters(config, resolution)

@@ -49,7 +49,7 @@ class Tables(NamedTuple):
 @lru_cache(maxsize=64)
 def tables(config: FeatureConfig, resolution: Resolution) -> Tables:
     """The constants of one resolution of a configuration that `unsupported` has nothing against."""
-    import scipy.signal  # takes a fifth of the start of every command; only workers need it
+    import scipy.signal  # slow to import; only workers need it
 
     n_fft, half = resolution.n_fft, resolution.n_fft // 2
     window = np.zeros(n_fft)
