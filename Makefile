@@ -48,12 +48,9 @@ else
 endif
 
 # Two workers of pytest-xdist; each file runs on one of them, the slow files first (testpaths).
-# Page faults take half of the time of a small training: its memory is kept, in few large pages.
 # Bytecode of this project is written also where the environment forbids it, because the tests start
 # hundreds of processes.
-MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456 \
-	MALLOC_ARENA_MAX=1 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
-PYTEST := PYTHONDONTWRITEBYTECODE= $(MEMORY) $(BIN)/python -m pytest
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 LONG := -o faulthandler_timeout=900
 

@@ -110,7 +110,7 @@ def overlap(environment: dict[str, str], warm_commands: WarmCommands) -> Command
         *arguments: object, code: int | None = 0, **extra: str
     ) -> subprocess.CompletedProcess[str]:
         command = [OVERLAP, *map(str, arguments)]
-        if can_run(command[1:], extra):
+        if can_run(command[1:], extra, code):
             done = warm_commands.run(command, extra, TIMEOUT)
         else:
             done = subprocess.run(

@@ -35,15 +35,20 @@ START_SECONDS = 280
 """Within which a loaded machine imports the packages, or forks."""
 
 
-def can_run(arguments: Sequence[str], extra: Mapping[str, str]) -> bool:
+def can_run(arguments: Sequence[str], extra: Mapping[str, str], code: int | None) -> bool:
     """Return whether a fork behaves as a new process would.
 
-    `overlap run` always gets a new process, so that the whole start of the service is tested.
+    An `overlap run` that is not refused gets a new process, so that the whole start of the service
+    is tested.
+
+    Args:
+        arguments: Of the command.
+        extra: Variables that its environment has besides.
+        code: The exit code that the test expects.
     """
     verbose = {"--verbose", "-v"} & set(arguments)  # is read when Prefect is imported
-    return not verbose and "run" not in arguments[:1] and all(
-        name.startswith(FORWARDED) for name in extra
-    )  # fmt: skip
+    works = "run" in arguments[:1] and code != 2
+    return not verbose and not works and all(name.startswith(FORWARDED) for name in extra)
 
 
 class WarmCommands:
