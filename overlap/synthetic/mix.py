@@ -11,7 +11,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -122,7 +122,7 @@ def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
     with ProcessPoolExecutor(workers, get_context("spawn"), _belong_to_parent) as pool:
         # The pool has few jobs at a time, so that none has to be cancelled if this ends early: a
         # pool whose processes are killed at the same time fails over cancelled jobs.
-        window = SubmissionWindow[tuple[int, MixJob], "Future[Mixture]"](
+        window = SubmissionWindow[tuple[int, MixJob], Future[Mixture]](
             lambda numbered: pool.submit(write_clips, numbered[1])
         )
         waiting, written = enumerate(jobs), dict[int, Mixture]()
