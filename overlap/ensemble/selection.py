@@ -10,7 +10,7 @@ from overlap.catalog import balanced
 from overlap.config import Pooling
 from overlap.ensemble.held_out import HeldOut
 from overlap.ensemble.pooling import FITS, WAYS, Pool, Way
-from overlap.metrics.bootstrap import SEED, interval, resampled_means, units
+from overlap.metrics.bootstrap import SEED, interval, resampled_means, resampling_units
 from overlap.metrics.divergence import kl_per_clip
 
 PARTS = 5
@@ -106,7 +106,7 @@ def divided(groups: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """
     if len(groups) < 2:
         return None
-    index = units(groups, 2)
+    index = resampling_units(groups, 2)
     sizes = np.bincount(index)
     order = np.random.default_rng(SEED).permutation(len(sizes))
     return balanced(sizes, order, min(PARTS, len(sizes)))[index]

@@ -17,7 +17,7 @@ from overlap.audio.decode import Clip
 from overlap.ensemble.registry import load_ensemble
 from overlap.errors import AudioError
 from overlap.io.location import Location
-from overlap.metrics.disagreement import spread
+from overlap.metrics.disagreement import disagreement
 from overlap.prediction.batches import Batch, OnDecoded, batches, one_ahead
 from overlap.prediction.jobs import PredictionChunk, PredictionJob
 from overlap.system.worker_process import child_main
@@ -80,7 +80,7 @@ def predict_batches(
     for batch in one_ahead(made(heard)):
         members = _members_shares(networks, batch)
         pooled = pool(members)
-        shares[batch.places], apart[batch.places] = pooled, spread(members, pooled)
+        shares[batch.places], apart[batch.places] = pooled, disagreement(members, pooled)
         emit({"event": "clips", "done": int(batch.places[-1]) + 1})
     emit({"event": "clips", "done": count})
     return PredictionChunk(shares, apart, np.array(reasons), np.array(repairs), clipped)

@@ -21,7 +21,7 @@ from overlap.ensemble.exposure import UNKNOWN, TrainingExposure, audio_of, namin
 from overlap.ensemble.registry import EnsembleRecord, read_predictions
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
-from overlap.metrics.bootstrap import FEWEST_GROUPS, interval, resampled_means
+from overlap.metrics.bootstrap import MIN_GROUPS, interval, resampled_means
 
 DRAWS = 2000
 """Resamples: an end of the widest interval, of 99 %, then lies on the tenth from its side."""
@@ -51,7 +51,7 @@ class Comparison(Section):
     groups: int | None
     """Groups that the clips are of; None where they are not known."""
     whole: bool
-    """Whether groups were drawn whole. With fewer than `FEWEST_GROUPS` clips are drawn one by one,
+    """Whether groups were drawn whole. With fewer than `MIN_GROUPS` clips are drawn one by one,
     and the interval is too narrow where groups differ much."""
 
     @property
@@ -235,5 +235,5 @@ def judge(
         high=high,
         confidence=confidence,
         groups=names if names < len(gains) else None,
-        whole=FEWEST_GROUPS <= names < len(gains),
+        whole=MIN_GROUPS <= names < len(gains),
     )

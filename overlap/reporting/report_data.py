@@ -15,7 +15,7 @@ from overlap.ensemble.registry import read_predictions as read_ensemble
 from overlap.errors import NotReadyError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.metrics.disagreement import spread
+from overlap.metrics.disagreement import disagreement
 from overlap.metrics.divergence import kl_per_clip
 from overlap.promotion.champion import Promotion, read_aliases
 from overlap.training.spec import MEMBERS, MemberRecord, load_record
@@ -153,4 +153,4 @@ def _held_out(
     together = gather_held_out(catalog, validation, parts)
     if together is None or not np.array_equal(together.rows, rows):
         return None
-    return HeldOutClips(rows, together.labels, pooled, spread(together.rounds, pooled))
+    return HeldOutClips(rows, together.labels, pooled, disagreement(together.rounds, pooled))

@@ -18,7 +18,7 @@ from overlap.errors import CorruptError, DataError, MemberError
 from overlap.features import Normalisation
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
-from overlap.metrics.disagreement import spread
+from overlap.metrics.disagreement import disagreement
 from overlap.prediction import batches as batches_module
 from overlap.prediction import jobs as jobs_module
 from overlap.prediction.batches import batch_clips, batches, one_ahead
@@ -111,7 +111,7 @@ def test_files_are_predicted_as_their_features_are(
     decibels = compute_features(sounds(clips, [f for f in files if "b" not in f]), FEATURES)
     members = np.stack([one.predict(decibels, verbose=0) for one in networks])
     assert np.abs(found.shares[usable] - pool_mean(members)).max() < 1e-5
-    assert np.abs(found.spread[usable] - spread(members, pool_mean(members))).max() < 1e-5
+    assert np.abs(found.spread[usable] - disagreement(members, pool_mean(members))).max() < 1e-5
     assert np.isnan(found.shares[~usable]).all()
     assert np.isnan(found.spread[~usable]).all()
     assert found.reason[files.index("test_000003b.wav")] == "silent"
