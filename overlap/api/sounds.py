@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overlap.audio.decode import clip_of
+from overlap.audio.decode import clip_from_samples
 from overlap.catalog import list_clips
 from overlap.catalog.catalog import in_order
 from overlap.catalog.inspection import decoded, read_ahead
@@ -108,7 +108,7 @@ def _of_samples(clips: Sequence[object], rate_hz: int | None) -> Sounds:
 
     def opened(wanted: AudioFormat) -> Generator[Decode]:
         for samples in arrays:
-            yield partial(clip_of, samples, rate_hz or wanted.rate_hz, wanted)
+            yield partial(clip_from_samples, samples, rate_hz or wanted.rate_hz, wanted)
 
     return Sounds(pd.RangeIndex(len(arrays), name="id"), opened)
 

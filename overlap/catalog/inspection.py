@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from xxhash import xxh3_128_hexdigest
 
-from overlap.audio.decode import Clip, decode, most_bytes
+from overlap.audio.decode import Clip, decode, max_file_bytes
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from overlap.io.bulk_read import Read, TooLargeError
@@ -95,7 +95,7 @@ def load_clip(data: Location, file: str, wanted: AudioFormat) -> Clip:
     Raises:
         AudioError: it cannot be read or decoded.
     """
-    (content,) = data.read_many([file], most_bytes(wanted))
+    (content,) = data.read_many([file], max_file_bytes(wanted))
     return decoded(content, wanted)
 
 
@@ -121,7 +121,7 @@ def read_ahead(data: Location, files: Sequence[str], wanted: AudioFormat) -> Gen
     where there is nothing to wait for, two threads that hand the interpreter's lock to each other
     take three times as long. The thread ends with the generator, also when that is closed early.
 
-    In memory there are at most two groups, of `GROUP_BYTES` each, and one file of `most_bytes`.
+    In memory there are at most two groups, of `GROUP_BYTES` each, and one file of `max_file_bytes`.
 
     Args:
         data: The folder.
@@ -146,7 +146,7 @@ def read_ahead(data: Location, files: Sequence[str], wanted: AudioFormat) -> Gen
             ahead = reader.submit(read, following) if slow and following else None
             for file, content in zip(group, contents, strict=True):
                 if isinstance(content, TooLargeError):
-                    yield from data.read_many([file], most_bytes(wanted))
+                    yield from data.read_many([file], max_file_bytes(wanted))
                 else:
                     yield content
 
@@ -158,7 +158,7 @@ def decoded(content: Read, wanted: AudioFormat, out: NDArray[np.float32] | None 
         AudioError: it could not be read, is far larger than a clip, or cannot be decoded.
     """
     if isinstance(content, TooLargeError):
-        seconds, most = wanted.samples / wanted.rate_hz, most_bytes(wanted) / 1e6
+        seconds, most = wanted.samples / wanted.rate_hz, max_file_bytes(wanted) / 1e6
         raise AudioError(
             f"too large ({content.strerror}; a file for {seconds:g} s may have {most:.1f} MB)"
         )

@@ -117,7 +117,7 @@ def test_sounds_that_cannot_be_used_are_all_named(spoken: np.ndarray, tmp_path: 
         overlap.extract_features([spoken[0], *bad])
     said = str(caught.value)
     assert "4 problems" in said
-    for line in ("1: silent", "2: not finite", "3: empty", "4: too loud (reaches 99"):
+    for line in ("1: silent", "2: not finite", "3: empty", "4: too loud (peak 99"):
         assert line in said
     (tmp_path / "a.wav").write_bytes(b"no sound")
     with pytest.raises(DataError, match=r"(?s)a: unreadable.*b: cannot be opened"):

@@ -309,7 +309,7 @@ def test_large_files_are_read_when_their_turn_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     monkeypatch.setattr(inspection, "GROUP_BYTES", 1 << 16)
-    monkeypatch.setattr(inspection, "most_bytes", lambda _: 1 << 19)
+    monkeypatch.setattr(inspection, "max_file_bytes", lambda _: 1 << 19)
     monkeypatch.setattr(inspection, "QUICK_SECONDS", 0)
     top = Location.of(tmp_path if where == "local" else f"memory://{tmp_path.name}")
     contents = {str(n): bytes([n]) * (n % 3 * 100_000 + 10) for n in range(70)}
