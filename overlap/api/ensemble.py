@@ -109,5 +109,5 @@ def _warn_of(names: list[object], reasons: np.ndarray) -> None:
     bad = [f"{name} ({why})" for name, why in zip(names, reasons, strict=True) if why]
     if bad:
         problems = Problems()
-        problems.add(f"{len(bad)} of {len(names)} sounds cannot be used", bad)
+        problems.add(f"{len(bad)} of {len(names)} sounds are unusable", bad, code="unusable-clips")
         warnings.warn(str(problems.found[0]), stacklevel=3)

@@ -37,7 +37,7 @@ def extract_features(
 
     def heard(place: int, clip: Clip | AudioError) -> None:
         if isinstance(clip, AudioError):
-            problems.add(f"{clips.names[place]}: {clip}")
+            problems.add(f"{clips.names[place]}: {clip}", code=clip.code)
 
     values = np.empty((len(clips), *features.shape), np.float16)
     for batch in clips.batches(features, heard):

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from overlap.api.sounds import Path
-from overlap.catalog.label_tables import Table, check_distributions, match_ids, read_table
+from overlap.catalog.id_matching import match_ids
+from overlap.catalog.label_tables import Table, check_distributions, read_table
 from overlap.catalog.problems import Problems
 from overlap.ensemble.score_tables import score_joined
 from overlap.errors import DataError
@@ -44,7 +45,7 @@ def score(labels: Rows, predictions: Rows, train_labels: Rows | None = None) -> 
     predicted = _table(predictions, "predictions", problems, spread_column(truth.words))
     known = None if train_labels is None else _table(train_labels, "train_labels", problems)
     odd = sorted(set(truth.words) ^ set(predicted.words))
-    problems.add_cases("labels and predictions have different words", odd)
+    problems.add_cases("labels and predictions have different words", odd, code="different-words")
     problems.raise_if_fatal("score")
     return score_joined(_predicted_only(truth, predicted.ids), predicted, known)
 
@@ -56,9 +57,13 @@ def _predicted_only(truth: Table, ids: tuple[str, ...]) -> Table:
     named = found[rows]
     problems = Problems()
     unknown = [ids[place] for place in np.setdiff1d(np.arange(len(ids)), named)]
-    problems.add_cases("predictions have ids without a label", unknown)
+    problems.add_cases("predictions have ids without a label", unknown, code="ids-without-label")
     twice = np.unique(named[np.bincount(named, minlength=len(ids))[named] > 1])
-    problems.add_cases("several labels are of one prediction", [ids[place] for place in twice])
+    problems.add_cases(
+        "several labels match the same prediction",
+        [ids[place] for place in twice],
+        code="several-labels-per-id",
+    )
     problems.raise_if_fatal("score")
     return Table(truth.name, tuple(ids[place] for place in named), truth.words, truth.values[rows])
 
@@ -69,7 +74,7 @@ def _table(given: Rows, name: str, problems: Problems, beside: str = "") -> Tabl
     location = Location.of(given)
     if not location.exists():
         raise DataError(f"{location}: there is no such file")
-    table = read_table(location, problems, labels=True, beside=beside)
+    table = read_table(location, problems, labels=True, extra_column=beside)
     if table is None:
         problems.raise_if_fatal(str(location))
         raise DataError(f"{location}: is no table")
@@ -84,7 +89,7 @@ def _of_frame(frame: pd.DataFrame, name: str, problems: Problems, beside: str) -
         raise DataError(f"{name}: has no {'column for a word' if len(frame) else 'rows'}")
     ids = np.array([str(one).strip() for one in frame.index], object)
     repeated = pd.Index(ids)[pd.Index(ids).duplicated()]
-    problems.add_cases(f"{name} has ids more than once", repeated.unique())
+    problems.add_cases(f"{name} has duplicate ids", repeated.unique(), code="duplicate-ids")
     numbers = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     check_distributions(name, ids, numbers, problems)
     return Table(name, tuple(ids), words, numbers)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from overlap.audio.decode import clip_from_samples
 from overlap.catalog import list_clips
-from overlap.catalog.catalog import in_order
-from overlap.catalog.inspection import decoded, read_ahead
+from overlap.catalog.catalog import natural_order
+from overlap.catalog.inspection import decode_content, read_ahead
 from overlap.config import AudioFormat, FeatureConfig
 from overlap.errors import DataError, UserError
 from overlap.io.location import Location
@@ -85,7 +85,7 @@ def _of_place(place: Location) -> Sounds:
     if place.is_folder():
         listing = list_clips(place)
         listing.problems.raise_if_fatal(str(place))
-        files = listing.files.iloc[in_order([*listing.files["clip_id"]])]
+        files = listing.files.iloc[natural_order([*listing.files["clip_id"]])]
         return _of_files([place / name for name in files["file"]])
     if not place.exists():
         raise DataError(f"{place}: there is no such file or folder")
@@ -97,7 +97,7 @@ def _of_files(files: Sequence[Location]) -> Sounds:
         for folder, some in groupby(files, key=lambda file: file.parent):
             with closing(read_ahead(folder, [file.name for file in some], wanted)) as contents:
                 for content in contents:
-                    yield partial(decoded, content, wanted)
+                    yield partial(decode_content, content, wanted)
 
     names = [file.name.rpartition(".")[0] or file.name for file in files]
     return Sounds(pd.Index(names, name="id"), opened)

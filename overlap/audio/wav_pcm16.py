@@ -80,7 +80,7 @@ def parse_pcm16(data: bytes) -> Pcm16 | None:
 
 
 def _parse_chunks(data: bytes) -> tuple[tuple[int, int], int, int] | None:
-    """Return (rate, channels), the offset of the samples and their size in bytes; None if unsure."""
+    """Return (rate, channels), the offset and the size in bytes of the samples; None if unsure."""
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return None
     size, at = len(data), 12

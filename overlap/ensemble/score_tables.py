@@ -35,7 +35,7 @@ def score_tables(labels: str, predictions: str, train_labels: str | None = None)
             ("ids", predicted.ids, truth.ids),
         ):
             names = sorted(set(ours) ^ set(theirs))
-            problems.add_cases(f"the tables have different {what}", names)
+            problems.add_cases(f"the tables have different {what}", names, code=f"different-{what}")
     near = Location.of(labels).parent / LABELS
     train = Location.of(train_labels) if train_labels else near if near.exists() else None
     known = None if train is None else read_table(train, problems, labels=True)
@@ -71,4 +71,4 @@ def _read(address: str, problems: Problems, beside: str = "") -> Table | None:
     location = Location.of(address)
     if not location.exists():
         raise DataError(f"{location}: there is no such file")
-    return read_table(location, problems, labels=True, beside=beside)
+    return read_table(location, problems, labels=True, extra_column=beside)

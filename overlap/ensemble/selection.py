@@ -6,7 +6,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.catalog import balanced
+from overlap.catalog import balanced_parts
 from overlap.config import Pooling
 from overlap.ensemble.held_out import HeldOut
 from overlap.ensemble.pooling import FITS, WAYS, Pool, Way
@@ -109,7 +109,7 @@ def divided(groups: NDArray[np.int64]) -> NDArray[np.int64] | None:
     index = resampling_units(groups, 2)
     sizes = np.bincount(index)
     order = np.random.default_rng(SEED).permutation(len(sizes))
-    return balanced(sizes, order, min(PARTS, len(sizes)))[index]
+    return balanced_parts(sizes, order, min(PARTS, len(sizes)))[index]
 
 
 def cross_fitted(

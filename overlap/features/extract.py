@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from overlap.catalog.inspection import decoded, digest, read_ahead
+from overlap.catalog.inspection import decode_content, digest, read_ahead
 from overlap.config import FeatureConfig
 from overlap.errors import AudioError, DataError
 from overlap.features.compute import compute_features
@@ -22,7 +22,7 @@ from overlap.io.bulk_read import Read
 from overlap.system.energy import Readings, processor_joules
 
 GROUP = 32
-"""Clips decoded and transformed at once: whole groups of lanes of every processor."""
+"""Clips decode_content and transformed at once: whole groups of lanes of every processor."""
 
 
 def extract_block(job: BlockJob) -> BlockDone:
@@ -149,7 +149,7 @@ def _decode(job: BlockJob, row: int, content: Read, out: NDArray[np.float32]) ->
     """Decode a clip, and refuse what is not what it was when the catalogue was made."""
     file = job.data / job.files[row]
     try:
-        clip = decoded(content, job.wanted, out)
+        clip = decode_content(content, job.wanted, out)
     except AudioError as error:
         raise DataError(f"{file}: {error}, though it could be read before") from None
     if digest(clip) != job.digests[row]:

@@ -64,7 +64,7 @@ def trivial_prediction(labels: NDArray[np.float64], clips: int) -> NDArray[np.fl
 
 @dataclass(frozen=True)
 class Score:
-    """The metrics of one set of predictions."""
+    """The metrics of one set of predictions against their labels."""
 
     kl: float
     """Mean KL divergence, nats."""

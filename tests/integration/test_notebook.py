@@ -37,7 +37,7 @@ def test_the_page_prints_what_it_shows(
     assert len(page.examples) > 20
     told: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    with pytest.warns(UserWarning, match=re.escape("1 of 2 sounds cannot be used: 1 (silent)")):
+    with pytest.warns(UserWarning, match=re.escape("1 of 2 sounds are unusable: 1 (silent)")):
         done = runner.run(page, out=told.append)
     assert done.failed == 0, "".join(told)
     assert done.attempted == len(page.examples)
@@ -73,7 +73,7 @@ def test_what_cannot_be_used_is_told_and_stays_empty(
     clips = Path(shutil.copytree(data / "test", tmp_path / "clips"))
     (clips / "broken.wav").write_bytes(b"no sound")
     soundfile.write(clips / "silent.wav", np.zeros(16000), 16000)
-    with pytest.warns(UserWarning, match="2 of 22 sounds cannot be used") as told:
+    with pytest.warns(UserWarning, match="2 of 22 sounds are unusable") as told:
         found = ensemble.predict(clips)
     assert "silent (silent)" in str(told[0].message)
     assert Path(told[0].filename).name == Path(__file__).name

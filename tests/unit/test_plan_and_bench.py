@@ -20,6 +20,7 @@ from overlap.training.spec import plan_members
 from overlap.workspace import throughput
 from overlap.workspace.pending import Pending, pending_work
 from overlap.workspace.plan import plan_run
+from support.errors import raises
 from support.run_steps import catalogue
 
 Ready = tuple[Catalog, FeatureStore]
@@ -100,7 +101,7 @@ def test_changed_labels_make_members_pending(
     assert {s.fingerprint for s in before}.isdisjoint(s.fingerprint for s in after)
     table.iloc[0, 1] = 7
     table.to_csv(folder / "train_answer.csv", index=False)
-    with pytest.raises(DataError, match="do not sum to 1"):
+    with raises(DataError, "invalid-data", problems=(("row-sum", 1),)):
         pending(moved)
 
 

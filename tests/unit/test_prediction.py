@@ -24,6 +24,7 @@ from overlap.prediction import jobs as jobs_module
 from overlap.prediction.batches import batch_clips, batches, one_ahead
 from overlap.prediction.jobs import PredictionChunk, PredictionJob, plan_prediction, read_found
 from overlap.prediction.table import prediction_table
+from support.errors import raises
 from support.run_steps import published
 
 FEATURES = FeatureConfig()
@@ -202,7 +203,7 @@ def test_a_clip_that_cannot_be_used_gets_the_mean_and_no_spread(
     assert [*made.table.columns] == ["id", "a", "b", "c", "d", "spread"]
     assert made.table["id"].tolist() == sorted(f.stem for f in clips.iterdir())
     assert made.imputed == ("a_broken",)
-    assert made.warnings == ("clips cannot be used and are quarantined: a_broken.wav (unreadable)",)
+    assert made.warnings == ("clips are unusable and quarantined: a_broken.wav (unreadable)",)
     table = made.table.set_index("id")
     assert np.allclose(table.loc["a_broken", [*"abcd"]].astype(float), table[1:][[*"abcd"]].mean())
     assert table["spread"].isna().sum() == 1
@@ -237,11 +238,11 @@ def test_what_cannot_be_predicted(
     with pytest.raises(DataError, match="its words are not the ensemble's: d, x"):
         planned(workspace, clips)
     (clips / "submission.csv").write_text("id,a,b,c,d\nnobody,0,0,0,0\n")
-    with pytest.raises(DataError, match=r"no id of submission\.csv fits a file"):
+    with raises(DataError, "invalid-data", problems=(("no-id-matches", 1),)):
         planned(workspace, clips)
     (clips / "submission.csv").unlink()
     (clips / "a_broken.flac").touch()
-    with pytest.raises(DataError, match="several files have one id"):
+    with raises(DataError, "invalid-data", problems=(("duplicate-file-ids", 2),)):
         planned(workspace, clips)
     (clips / "a_broken.flac").unlink()
     plan = planned(workspace, clips)
