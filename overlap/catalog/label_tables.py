@@ -194,7 +194,8 @@ def _is_usable(
         other = next((mark for mark in (";", "\t", "|") if mark in header[0]), None)
         hint = f" (the separator must be a comma, not {other!r})" if other else ""
         message = f"{name} has no column {' or '.join(missing)}{hint}; its columns are"
-        code = "wrong-separator" if other else "missing-columns"
+        separated = other is not None and {*missing} <= {*header[0].split(other)}
+        code = "wrong-separator" if separated else "missing-columns"
         problems.add(message, header, code=code)
     repeated = sorted(column for column, times in Counter(header).items() if times > 1)
     problems.add_cases(f"{name} has duplicate columns", repeated, code="duplicate-columns")
