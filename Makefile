@@ -1,10 +1,10 @@
-# Two commands on a fresh machine with Python 3.11-3.13 and make:  make run   make test
+# A fresh machine needs only make and Python 3.11-3.13:  make run   make test
 
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell \
 	$(p) -c 'import sys; (3,11) <= sys.version_info[:2] < (3,14) and print("$(p)")' 2>/dev/null)))
 VENV := .venv
 BIN := $(VENV)/bin
-# uv of the machine if it has one, else the one installed into .venv from PyPI.
+# The machine's uv if it has one, otherwise the one that is installed into .venv from PyPI.
 UV := $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
 READY := $(VENV)/.ready
 
@@ -13,19 +13,21 @@ DATA ?=
 WORKSPACE ?= workspace
 PRESET ?= demo
 
-.PHONY: setup run test test-e2e test-faults test-image test-backend test-minimum lint docs format lock \
+.PHONY: setup run test test-e2e test-nightly test-faults test-image test-backend test-minimum lint docs reference format lock \
 	audit bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
 	@echo "make run DATA=folder  runs it on your data (PRESET=demo|baseline|fast WORKSPACE=folder)"
-	@echo "make test             the test suite; make test-e2e: the demo and real speech"
-	@echo "make test-faults      kills and broken storage by the hundred (SEED=1 KILLS=100)"
+	@echo "make test             the test suite; make test-e2e: the commands of README and tutorial"
+	@echo "make test-nightly     what make test leaves out: hours"
+	@echo "make test-faults      hundreds of kills and storage faults (SEED=1 KILLS=100)"
 	@echo "make test-image       builds the image of docker/ and runs the service in it (podman, root)"
 	@echo "make test-backend     networks and training on another Keras backend (BACKEND=jax)"
 	@echo "make test-minimum     unit tests with the oldest versions that pyproject.toml allows"
 	@echo "make docs             the documentation as a site: build/site/index.html"
-	@echo "make audit            looks for known weaknesses in the packages (asks PyPI)"
+	@echo "make reference        regenerates the pages of commands and settings and the drawing of the layers"
+	@echo "make audit            checks the packages for known vulnerabilities (asks PyPI)"
 	@echo "make lint bench lock setup clean"
 
 setup: $(READY)
@@ -45,34 +47,49 @@ else
 	@$(BIN)/overlap run --data "$(DATA)" --preset "$(PRESET)" --workspace "$(WORKSPACE)"
 endif
 
+# Two workers of pytest-xdist; each file runs on one of them, the slow files first (testpaths).
+# Page faults take half of the time of a small training: its memory is kept, in few large pages.
+# Bytecode of this project is written also where the environment forbids it, because the tests start
+# hundreds of processes.
+MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456 \
+	MALLOC_ARENA_MAX=1 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+PYTEST := PYTHONDONTWRITEBYTECODE= $(MEMORY) $(BIN)/python -m pytest
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
+LONG := -o faulthandler_timeout=900
+
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 -m "not long and not faults"
+	$(PYTEST) $(TWO) --durations=20 -m "not nightly and not faults"
 
-# Benchmarks, training and real speech with their real sizes, alone; the service as a whole (in a browser
-# where Chromium is, on PostgreSQL where that is); and what takes long, with every command of README and
-# tutorial: some forty minutes.
+# The commands of a user with their real sizes: those of the tutorial and the README, with the demo.
 test-e2e: setup
-	$(BIN)/python -m pytest -m "not long" tests/e2e
-	OVERLAP_E2E=1 $(BIN)/python -m pytest -n 2 --dist loadfile -o faulthandler_timeout=900 tests/service
-	$(BIN)/python -m pytest -n 2 --dist loadfile -o faulthandler_timeout=900 -m "long and not faults" tests
+	$(PYTEST) $(LONG) -m "not nightly" tests/e2e
 
-# The long part of tests/faults; the quick one is in `make test`. What was injected and what came of it
-# is written to build/faults/, from where docs/reliability.md has its tables.
+# Every test that `make test` and `make test-e2e` leave out. Benchmarks and trainings of real sizes run
+# alone. OVERLAP_SKIP_NOTHING=1 makes a failure of what is missing on the machine.
+test-nightly: setup
+	$(PYTEST) $(LONG) -m nightly tests/e2e
+	$(PYTEST) $(LONG) $(TWO) -m "nightly and not faults"
+	$(MAKE) test-faults
+	$(MAKE) test-minimum
+	$(MAKE) test-backend
+
+# The long part of tests/faults; `make test` contains the quick part. The tests write the injected faults
+# and their outcomes to build/faults/, the source of the tables in docs/reliability.md.
 SEED ?= 1
 KILLS ?= 100
 test-faults: setup
-	OVERLAP_SEED=$(SEED) OVERLAP_KILLS=$(KILLS) $(BIN)/python -m pytest -o faulthandler_timeout=0 \
+	OVERLAP_SEED=$(SEED) OVERLAP_KILLS=$(KILLS) $(PYTEST) -o faulthandler_timeout=0 \
 		-m faults tests/faults
 
-# The same tests of networks and training on another backend; its package must be installed.
+# The tests of networks and training on another backend, whose package must be installed.
 BACKEND ?= jax
 test-backend: setup
-	KERAS_BACKEND=$(BACKEND) $(BIN)/python -m pytest -n 2 tests/unit/test_network.py \
+	KERAS_BACKEND=$(BACKEND) $(PYTEST) $(TWO) tests/unit/test_network.py \
 		tests/unit/test_learner.py tests/unit/test_subset.py tests/unit/test_augment.py \
 		tests/unit/test_export.py
 
-# Whether the floors in pyproject.toml are true: each direct dependency at its oldest allowed version,
-# in an environment of its own. What an old package says of a newer one that it uses is no fault here.
+# Tests the lower bounds in pyproject.toml: each direct dependency at its oldest allowed version, in a
+# separate environment. Deprecation warnings between old and new packages are not errors here.
 MINIMUM := .venv-minimum
 EXTRAS := --extra synth --extra s3 --extra jax --extra onnx --extra docker --extra kubernetes --extra docs --extra dev
 test-minimum: setup
@@ -85,8 +102,8 @@ test-minimum: setup
 	$(MINIMUM)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" -W default::DeprecationWarning \
 		-W default::FutureWarning tests/unit
 
-# Builds the image and runs the service in it, where podman and buildah are: 4 to 14 minutes. Options for
-# the build, such as secrets, go into BUILD_OPTIONS; what else is needed: tests/e2e/test_image.py.
+# Builds the image and runs the service in it; needs podman and buildah, and 4 to 14 minutes. BUILD_OPTIONS
+# contains options of the build, such as secrets; tests/e2e/test_image.py lists further requirements.
 test-image: setup
 	TEST_IMAGE=1 $(BIN)/python -m pytest -s -o faulthandler_timeout=0 tests/e2e/test_image.py
 
@@ -97,17 +114,22 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_layers_of_code.py
 
-# Without network. A dead link, a page that nobody finds or a wrong docstring ends it; not with --quiet,
-# which hides warnings from --strict too.
+# Needs no network. A dead link, an unlinked page or an invalid docstring fails the build. Do not add
+# --quiet, which hides warnings from --strict too.
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The generated parts of the documentation; tests fail when they are not current.
+reference: setup
+	$(BIN)/python -m docs.site.write_reference
+	PYTHONPATH=tests:. $(BIN)/python -m support.layer_drawing
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Renews the exact versions. The files name no download address. docker/*.lock have what an image has
-# beyond requirements.lock, in versions that fit it.
+# Updates the exact versions. The files contain no download addresses. docker/*.lock contain the packages
+# of an image that are not in requirements.lock, in compatible versions.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header
 BEYOND = --constraints requirements.lock \
 	$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock)
@@ -119,11 +141,11 @@ lock: setup
 		requirements.lock > docker/cpu-overrides.txt
 	$(COMPILE) $(BEYOND) --no-annotate $(VENV)/cpu.in --output-file $(VENV)/cpu.lock
 	$(COMPILE) $(BEYOND) --extra gpu pyproject.toml --output-file $(VENV)/gpu.lock
-	sed '/^$$/,$$d' $(VENV)/cpu.lock > docker/cpu.lock    # without the list of what was left out
+	sed '/^$$/,$$d' $(VENV)/cpu.lock > docker/cpu.lock    # without the list of omitted packages
 	sed '/^$$/,$$d' $(VENV)/gpu.lock > docker/gpu.lock
 
-# Known weaknesses of what is installed; asks PyPI, and fails where that cannot answer. Its own tool: it
-# would be forty packages more in .venv.
+# Known vulnerabilities of the locked packages; asks PyPI, and fails if PyPI does not answer. pip-audit runs
+# as a separate tool, because it would add forty packages to .venv.
 AUDIT = $(UV) tool run --from 'pip-audit>=2.9,<3' pip-audit --strict --disable-pip --require-hashes
 audit: setup
 	$(AUDIT) --requirement requirements.lock

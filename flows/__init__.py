@@ -2,4 +2,4 @@
 
 from overlap.redaction import hide_in_logs
 
-hide_in_logs()  # here: a flow is also run by Prefect, which imports its module and no command line
+hide_in_logs()  # here, because Prefect imports the module of a flow without the command line

@@ -1,16 +1,20 @@
-"""`overlap bench scale`: the driver of a feature stage in a process of its own, without sound.
+"""`overlap bench scale`: measure the driver of a feature stage in a child process, without audio.
 
     python -m flows.bench_scale WORKSPACE WORKERS
 
-measures one over the catalogue that is there, and prints a JSON object.
+measures it over the catalogue of the workspace, and prints a JSON object.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
+
+from pydantic import TypeAdapter
 
 from flows.service.environment import prepare
 from overlap.bench.scale import ScaleReport, Stage, drive, write_catalogue
@@ -20,7 +24,7 @@ from overlap.io.location import Location
 
 
 def bench_scale(clips: int, workers: int) -> ScaleReport:
-    """Measure the driver of a feature stage over a catalogue of clips that do not exist.
+    """Measure the driver of a feature stage over a catalogue of non-existent clips.
 
     Args:
         clips: Rows of the catalogue.
@@ -34,8 +38,12 @@ def bench_scale(clips: int, workers: int) -> ScaleReport:
         command = [sys.executable, "-m", "flows.bench_scale", folder, str(workers)]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise BenchError(f"the driver failed over {clips} clips:\n{ended.stderr[-2000:]}")
-    return ScaleReport.model_validate_json(ended.stdout)
+        raise BenchError(
+            f"the driver failed over {clips} clips:\n{ended.stderr[-2000:]}",
+            code="driver-failed",
+            clips=clips,
+        )
+    return TypeAdapter(ScaleReport).validate_json(ended.stdout)
 
 
 def main(folder: str, workers: str) -> None:
@@ -43,7 +51,7 @@ def main(folder: str, workers: str) -> None:
     prepare(verbose=False)
     workspace = Location.of(folder)
     report = drive(workspace, lambda: _stage(workspace, int(workers)))
-    sys.stdout.write(report.model_dump_json())
+    sys.stdout.write(json.dumps(asdict(report)))
 
 
 @contextmanager

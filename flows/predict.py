@@ -30,17 +30,16 @@ def predict(
 ) -> PredictReport:
     """Predict a folder of clips.
 
-    Jobs of some thousand clips go to the training workers. Each reads its files, makes the
-    features in memory and gives them to every member; what it keeps in the workspace, below
-    predictions/, are the predictions alone. A run that was interrupted goes on from there.
+    Jobs of a few thousand clips run on the training workers. Each reads its files, computes
+    the features in memory and applies every member. The workspace keeps only the predictions,
+    below predictions/, and an interrupted run resumes from them.
 
     Args:
         clips: Folder or URL with audio files.
-        out: CSV file to write: id, one column per word, and the spread of the members in nats.
+        out: CSV file to write: id, one column per word, and the members' spread in nats.
         model: `champion`, a version, or the address of an ensemble's folder.
         workspace: Folder or URL of the workspace.
-        cluster: Where the work is computed.
-
+        cluster: The cluster that computes.
     """
     root = Location.of(workspace)
     owner, ensemble = find_ensemble(root, model)

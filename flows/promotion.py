@@ -1,12 +1,12 @@
-"""The end of a run: the new ensemble against the champion, and what is removed after that."""
+"""The last stage of a run: compare the new ensemble with the champion, then prune old versions."""
 
 from flows.clusters.opening import open_cluster
 from flows.clusters.preflight import Work
 from overlap.config import RunConfig
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import ChildError
-from overlap.io.location import Location
 from overlap.promotion.champion import Promotion
+from overlap.workspace.workspace import Workspace
 from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.predictions import apply_to_all
 from tasks.progress import note
@@ -14,23 +14,24 @@ from tasks.promotion import consider_champion, prepare_comparison, remove_old_ve
 
 
 def settle_champion(
-    config: RunConfig, record: EnsembleRecord, scheduler: Cluster | None
+    config: RunConfig, workspace: Workspace, record: EnsembleRecord, scheduler: Cluster | None
 ) -> Promotion:
-    """From inside a flow: decide whether an ensemble becomes champion.
+    """Decide within a flow whether an ensemble becomes champion.
 
-    Clips that came after the champion are predicted by it first, on the training workers.
+    The champion first predicts the clips that are newer than it, on the training workers.
 
     Args:
         config: The run.
+        workspace: The workspace.
         record: The ensemble.
-        scheduler: A cluster that the calling flow has opened, if it has.
+        scheduler: A cluster that the calling flow has opened, if any.
     """
-    workspace = Location.of(config.workspace)
     plan = prepare_comparison(workspace, record)
     missing = plan.missing() if plan else []
     if missing:
         opened = None if scheduler == NO_CLUSTER else scheduler
-        with open_cluster(config.cluster, workspace, Work(training=True), opened) as cluster:
+        work = Work(training=True)
+        with open_cluster(config.cluster, workspace.location, work, opened) as cluster:
             try:
                 apply_to_all(cluster, missing, "champion on new clips")
             except ChildError as error:

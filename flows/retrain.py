@@ -1,9 +1,10 @@
 """The main flow and its stages: catalogue, features, members, ensemble.
 
-A run is a function of its workspace: started again after any failure it does what is missing,
-and what is missing is read from the files there, never from Prefect's state.
+A run is a function of its workspace. A run that is started again after a failure determines from
+the workspace's files, never from Prefect's state, which work is missing, and does only that.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from prefect import flow
@@ -15,18 +16,17 @@ from flows.clusters.opening import open_cluster
 from flows.clusters.preflight import Work
 from flows.promotion import settle_champion
 from flows.service.limits import is_deployed, only_run_on
-from overlap.catalog import Catalog, Listing, list_data
+from overlap.catalog import Listing
 from overlap.config import RunConfig
-from overlap.ensemble.members import Members, look_at_members
+from overlap.ensemble.members import Members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import MemberError, NotReadyError, OverlapError
-from overlap.features import FeatureStore
-from overlap.features.compare import find_other, read_other
+from overlap.features.compare import comparison_store, read_comparison_set
 from overlap.io.location import Location
-from overlap.io.locks import run_lock
 from overlap.promotion.champion import Promotion
 from overlap.training.spec import MemberRecord, MemberSpec
 from overlap.workspace.pending import Pending, pending_work
+from overlap.workspace.workspace import Workspace
 from tasks.artifacts import show_members, show_run
 from tasks.catalog import catalogue
 from tasks.cluster import NO_CLUSTER, Cluster
@@ -38,22 +38,22 @@ from tasks.progress import note, stage
 from tasks.report import make_report
 
 MEMBER_THREADS: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
-"""A thread per member that waits for a worker; more members than threads wait for a thread."""
+"""One thread per member that waits for a worker; surplus members wait for a thread."""
 
 
 class RunReport(NamedTuple):
-    """What came of a run."""
+    """The results of a run."""
 
     features: FeatureReport
-    """What was computed, and how far data sets are apart."""
+    """Computed features, and the drift between data sets."""
     ensemble: EnsembleRecord
-    """What was published."""
+    """The published ensemble."""
     promotion: Promotion
-    """What became of the champion."""
+    """The decision about the champion."""
 
     @property
     def headline(self) -> str:
-        """One line that says it all."""
+        """A one-line summary."""
         record = self.ensemble
         score = "nothing held out" if record.kl is None else f"KL {record.kl:.4f}"
         return (
@@ -63,21 +63,22 @@ class RunReport(NamedTuple):
 
 
 class TrainReport(NamedTuple):
-    """What came of the training stage."""
+    """The results of the training stage."""
 
     trained: list[MemberRecord]
-    """Members that it made complete."""
+    """Members that the stage completed."""
     complete: int
-    """Members that are complete now."""
+    """Number of complete members after the stage."""
     fewer: str | None
-    """Why these are fewer than planned."""
+    """Why there are fewer members than planned; None if there are not."""
 
 
 @flow(name="retrain", flow_run_name="retrain-{config.data_name}-{config.preset}")
 def retrain(config: RunConfig) -> RunReport:
     """From sound files to a published ensemble."""
-    with only_run_on(Location.of(config.workspace), wait=True):
-        listing = list_data(config.data)
+    workspace = Workspace.of(config.workspace)
+    with only_run_on(workspace.location, wait=True), workspace.shared():
+        listing = workspace.list_data(config.data)
         pending = pending_work(config, listing)
         report = run_stages(config, listing, pending, wait=is_deployed())
     return concluded(report.headline, report)
@@ -86,29 +87,30 @@ def retrain(config: RunConfig) -> RunReport:
 def run_stages(
     config: RunConfig, listing: Listing, pending: Pending, *, wait: bool = False
 ) -> RunReport:
-    """The stages of a run, one after the other; within a flow.
+    """Run all stages in order; must be called within a flow.
 
     Args:
         config: The run.
-        listing: Its data.
-        pending: What it has to do.
+        listing: The data.
+        pending: The work to do.
         wait: Whether to wait for another run on the workspace.
 
     Raises:
-        WorkspaceLockedError: there is one, and `wait` is false.
+        WorkspaceLockedError: another run holds the workspace's lock, and `wait` is false.
     """
-    workspace = Location.of(config.workspace)
-    find_other(config)  # a wrong address is said before anything is written
-    scheduler = None if pending.anything else NO_CLUSTER
-    files = listing if pending.features else None
-    work = Work(training=True, run=config, files=files, members=True)
-    with (
-        run_lock(workspace, wait=wait, on_wait=note),
-        open_cluster(config.cluster, workspace, work, scheduler) as scheduler,
-    ):
-        report = features(config, scheduler)
-        train(config, scheduler)
-        made = RunReport(report, *pool(config, scheduler))
+    workspace = Workspace.of(config.workspace)
+    comparison_store(config)  # report a wrong address before anything is written
+    with workspace.lock(wait=wait, on_wait=note) as changed:
+        if changed:
+            listing = workspace.list_data(config.data)
+            pending = pending_work(config, listing)
+        opened = None if pending.anything else NO_CLUSTER
+        files = listing if pending.features else None
+        work = Work(training=True, run=config, files=files, members=True)
+        with open_cluster(config.cluster, workspace.location, work, opened) as scheduler:
+            report = features(config, scheduler)
+            train(config, scheduler)
+            made = RunReport(report, *pool(config, scheduler))
     show_run(workspace, made.ensemble, made.promotion, made.headline)
     return made
 
@@ -117,30 +119,31 @@ Result = TypeVar("Result")
 
 
 def concluded(message: str, result: Result) -> Result:
-    """The return value of a flow that ends Completed with a message.
+    """Return the value of a flow that ends in the state Completed with a message.
 
-    Prefect takes message and value apart; who called the flow receives the value.
+    Prefect separates message and value; the caller of the flow receives the value.
     """
     return cast("Result", Completed(message=message, data=result))
 
 
 @flow(name="features", flow_run_name="features-{config.data_name}")
 def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureReport:
-    """Check the data and compute the features that are missing."""
-    workspace = Location.of(config.workspace)
-    listing = list_data(config.data)
-    other = read_other(config)
-    if scheduler is None and not pending_work(config, listing).features:
-        scheduler = NO_CLUSTER
-    work = Work(training=False, run=config, files=listing)
-    with (
-        run_lock(workspace, wait=is_deployed(), on_wait=note),
-        open_cluster(config.cluster, workspace, work, scheduler) as cluster,
-    ):
-        catalogue(cluster, listing, workspace, config.features, config.checks)
-        report = extract_features(cluster, workspace, config.features, config.store)
-    drift = measure_drift(workspace, other, config.training.top_db)
-    return report.model_copy(update={"drift": drift})
+    """Check the data and compute the missing features."""
+    workspace = Workspace.of(config.workspace)
+    with workspace.shared():
+        listing = workspace.list_data(config.data)
+        other = read_comparison_set(config)
+        if scheduler is None and not pending_work(config, listing).features:
+            scheduler = NO_CLUSTER
+        with workspace.lock(wait=is_deployed(), on_wait=note) as changed:
+            if changed:
+                listing = workspace.list_data(config.data)
+            work = Work(training=False, run=config, files=listing)
+            with open_cluster(config.cluster, workspace.location, work, scheduler) as cluster:
+                catalogue(cluster, listing, workspace, config.features, config.checks)
+                report = extract_features(cluster, workspace, config.features, config.store)
+        drift = measure_drift(workspace, other, config.training.top_db)
+    return replace(report, drift=drift)
 
 
 @flow(
@@ -149,22 +152,17 @@ def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureRepo
     task_runner=MEMBER_THREADS,
 )
 def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
-    """Train the members that are wanted and not complete."""
-    workspace = Location.of(config.workspace)
-    catalog, store = ready_features(config)
-
-    def look() -> Members:
-        return look_at_members(workspace, config, catalog, store)
-
-    members = look()
+    """Train the wanted members that are not complete."""
+    workspace = ready_features(config)
+    members = workspace.members(config)
     if not members.wanted:
         return TrainReport([], len(members.complete), members.fewer)
-    in_turn = config.ensemble.stop_when_gain_below is not None
+    one_by_one = config.ensemble.stop_when_gain_below is not None
     records, failed = {}, {}
     work = Work(training=True, run=config, members=True)
     with (
-        run_lock(workspace, wait=is_deployed(), on_wait=note),
-        open_cluster(config.cluster, workspace, work, scheduler) as cluster,
+        workspace.lock(wait=is_deployed(), on_wait=note),
+        open_cluster(config.cluster, workspace.location, work, scheduler) as cluster,
         stage("members", len(members.wanted)) as progress,
         stopped_on_error() as stop,
     ):
@@ -172,16 +170,16 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
         def submit(job: tuple[int, MemberSpec]) -> PrefectFuture[MemberRecord]:
             number, spec = job
             name = f"member {number} of {len(members.specs)}"
-            return train_member.submit(cluster, workspace, spec, number, name, stop)
+            return train_member.submit(cluster, workspace.location, spec, number, name, stop)
 
-        wanted = (lambda job: job in look().wanted) if in_turn else None
+        wanted = (lambda job: job in workspace.members(config).wanted) if one_by_one else None
         for (number, _), future in dispatched(cluster, submit, members.wanted, wanted):
             try:
                 records[number] = future.result()
             except OverlapError as error:
                 failed[number] = f"member {number} of {len(members.specs)}: {error}"
             progress.advance()
-    members = look()
+        members = workspace.members(config)
     if failed:
         _judge_failures([failed[number] for number in sorted(failed)], members)
     show_members(members.complete)
@@ -190,19 +188,22 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
 
 
 def _judge_failures(failed: list[str], members: Members) -> None:
-    """Go on with a warning where the others are enough.
+    """Warn about failed members if the complete ones are enough.
 
     Raises:
-        MemberError: they are not.
+        MemberError: they are not enough.
     """
-    what = f"{len(failed)} of {len(members.specs)} members failed"
+    count = f"{len(failed)} of {len(members.specs)} members failed"
     if not members.enough:
-        # The cause stands in the first line: it is what the UI shows of a failed run.
+        # The UI shows the first line of a failed run's message, so the cause comes first.
         raise MemberError(
-            f"{what}: {failed[0]}\nThe others are kept, and a new run trains only what is missing."
-            + "".join(f"\n{failure}" for failure in failed[1:])
+            f"{count}: {failed[0]}\nComplete members are kept; a new run trains only the missing "
+            "ones." + "".join(f"\n{failure}" for failure in failed[1:]),
+            code="members-failed",
+            failed=len(failed),
+            planned=len(members.specs),
         )
-    note("\n".join([f"{what}; the run goes on with {len(members.complete)}", *failed]))
+    note("\n".join([f"{count}; the run continues with {len(members.complete)}", *failed]))
 
 
 @flow(
@@ -212,34 +213,40 @@ def _judge_failures(failed: list[str], members: Members) -> None:
 )
 def pool(config: RunConfig, scheduler: Cluster | None = None) -> tuple[EnsembleRecord, Promotion]:
     """Pool, score and publish the members, and write the report."""
-    workspace = Location.of(config.workspace)
-    ready_features(config)
-    with run_lock(workspace, wait=is_deployed(), on_wait=note):
+    workspace = ready_features(config)
+    with workspace.lock(wait=is_deployed(), on_wait=note):
         record = pool_members(config, workspace)
-        promotion = settle_champion(config, record, scheduler)
+        promotion = settle_champion(config, workspace, record, scheduler)
         make_report(workspace, record, promotion)
     return record, promotion
 
 
-def ready_features(config: RunConfig) -> tuple[Catalog, FeatureStore]:
-    """Catalogue and store of a workspace whose features are complete.
+def ready_features(config: RunConfig) -> Workspace:
+    """Return the workspace of a run, whose features are complete.
 
     Raises:
-        NotReadyError: blocks are missing, or are of another data folder.
-        UserError: the store holds features of another configuration.
+        NotReadyError: blocks are missing, or the features belong to another data folder.
+        UserError: the store contains features of another configuration.
     """
-    workspace, data = Location.of(config.workspace), str(Location.of(config.data))
-    catalog = Catalog.load(workspace)
+    workspace, data = Workspace.of(config.workspace), str(Location.of(config.data))
+    catalog = workspace.catalog
     if catalog.data != data:
         raise NotReadyError(
-            f"{workspace}: holds the features of {catalog.data}, not of {data}; `overlap features` "
-            "computes them, or name another workspace"
+            f"{workspace}: contains the features of {catalog.data}, not of {data}; compute them "
+            "with `overlap features`, or name another workspace",
+            code="other-data",
+            workspace=str(workspace),
+            data=data,
+            found=catalog.data,
         )
-    store = FeatureStore.find(workspace, config.features) or FeatureStore.open(workspace)
+    store = workspace.find_store(config.features) or workspace.store
     missing = store.missing(catalog)
     if missing:
         raise NotReadyError(
-            f"{workspace}: {len(missing)} blocks of features are missing; `overlap features` "
-            "computes them"
+            f"{workspace}: {len(missing)} blocks of features are missing; compute them with "
+            "`overlap features`",
+            code="features-missing",
+            workspace=str(workspace),
+            blocks=len(missing),
         )
-    return catalog, store
+    return workspace

@@ -1,8 +1,8 @@
-"""The library behind the service: clips of overlapping words in, an averaged ensemble out.
+"""The library behind the service: from clips of overlapping words to an averaged ensemble.
 
-No Prefect and no Dask in here: every function can be called from a notebook. For that, the package
-itself has the names below; each is imported when it is first used, so that `import overlap` takes
-no time, and TensorFlow is loaded with an ensemble and not before.
+The library depends on neither Prefect nor Dask. The package exports the functions below for use in
+notebooks. Each is imported on first use, so that `import overlap` is fast, and TensorFlow is
+imported only when an ensemble is loaded.
 
     features = overlap.extract_features("clips")      # a file, files, a folder, or samples
     ensemble = overlap.load_ensemble("workspace")     # the champion of a workspace
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __version__ = version("overlap")
 __all__ = ["Ensemble", "FeatureConfig", "Score", "extract_features", "load_ensemble", "score"]
 
-_HOME = {
+_MODULES = {
     "Ensemble": "overlap.api.ensemble",
     "FeatureConfig": "overlap.config",
     "Score": "overlap.metrics.divergence",
@@ -32,18 +32,18 @@ _HOME = {
     "load_ensemble": "overlap.api.ensemble",
     "score": "overlap.api.scoring",
 }
-"""Where each name is."""
+"""Module of each exported name."""
 
 
 def __getattr__(name: str) -> object:
-    """A name of the package, imported when it is first asked for (PEP 562)."""
-    if name not in _HOME:
+    """Import an exported name on first access (PEP 562)."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_HOME[name]), name)
+    value: object = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """What a person may complete."""
+    """Return the names for completion."""
     return sorted({*globals(), *__all__})

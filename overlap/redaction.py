@@ -1,8 +1,8 @@
-"""Secrets stay where they belong: in the environment, and in no text that anyone reads.
+"""Masking of secrets in messages, logs and stored text.
 
-What counts as a secret: the values of environment variables whose names say so, and passwords
-within addresses. Addresses of data and workspaces hold none: they are part of a run's parameters,
-which Prefect keeps and shows.
+Secrets are the values of environment variables with names such as `..._PASSWORD`, and passwords
+within addresses. Addresses of data and workspaces may not contain any, because they are parameters
+of a run, which Prefect stores and shows.
 """
 
 import logging
@@ -13,25 +13,25 @@ from typing import Any, Final
 
 HIDDEN: Final = "***"
 SHORTEST: Final = 8
-"""Characters of a value that is looked for: a shorter one is part of ordinary words."""
+"""Minimum length of a masked value, characters: a shorter one occurs in ordinary words."""
 SECRET: Final = re.compile(
     r"SECRET|PASSWORD|PASSWD|PASSPHRASE|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|ACCOUNT_?KEY"
     r"|PRIVATE_?KEY|SAS_?KEY|AUTH_STRING|CONNECTION_STRING",
     re.IGNORECASE,
 )
 NO_SECRET: Final = re.compile(r"(_ID|_FILE|_PATH|_DIR|_NAME|_SECONDS|_EXPIRATION)$", re.IGNORECASE)
-"""Names that tell where a secret is, or something about it."""
+"""Names of variables that describe a secret, for instance its file."""
 IN_ADDRESS: Final = re.compile(r"(?<=://)([^\s/:@'\"]*):([^\s/@'\"]+)@")
-"""user:password@ of an address."""
+"""`user:password@` in an address."""
 IN_QUERY: Final = re.compile(
     r"(://[^\s'\"]*[?&](?:[^=&\s]*(?:secret|password|token|key)|sig|signature)=)[^&\s'\"]+",
     re.IGNORECASE,
 )
-"""?key=… of an address."""
+"""`?key=…` in an address."""
 
 
 def is_secret(name: str) -> bool:
-    """Whether a variable, option or key of this name holds a secret.
+    """Return whether a variable, option or key of this name contains a secret.
 
     Examples:
         >>> is_secret("AWS_SECRET_ACCESS_KEY"), is_secret("AWS_ACCESS_KEY_ID"), is_secret("token")
@@ -41,7 +41,7 @@ def is_secret(name: str) -> bool:
 
 
 def in_address(address: str) -> bool:
-    """Whether an address holds a password or a key.
+    """Return whether an address contains a password or a key.
 
     Examples:
         >>> in_address("s3://key:secret@bucket/data"), in_address("abfs://box@name.host/data")
@@ -51,18 +51,18 @@ def in_address(address: str) -> bool:
 
 
 def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """A text without the secrets of the environment and of addresses.
+    """Return a text with the secrets of the environment and of addresses masked.
 
     Args:
-        text: What is about to be shown, logged or kept.
-        environment: Where secrets are looked up; None: that of this process.
+        text: Text that will be shown, logged or stored.
+        environment: Variables whose secrets are masked; None: the environment of this process.
 
     Examples:
         >>> masked("as s3://me:hidden@host", {}), masked("no 12345678", {"DB_PASSWORD": "12345678"})
         ('as s3://me:***@host', 'no ***')
     """
     secrets = {*_secrets(os.environ if environment is None else environment)}
-    for value in sorted(secrets, key=len, reverse=True):  # one may be part of another
+    for value in sorted(secrets, key=len, reverse=True):  # a secret may contain another
         text = text.replace(value, HIDDEN)
     text = IN_ADDRESS.sub(rf"\1:{HIDDEN}@", text)
     return IN_QUERY.sub(rf"\1{HIDDEN}", text)
@@ -70,7 +70,7 @@ def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
 
 def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
-        if is_secret(name) and not os.path.exists(value):  # noqa: PTH110  a file that holds one
+        if is_secret(name) and not os.path.exists(value):  # noqa: PTH110  the path of a secret file
             user, colon, password = value.partition(":")
             found = [value, password] if colon and user.isalnum() else [value]
         else:
@@ -78,8 +78,8 @@ def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
         yield from (secret for secret in found if len(secret) >= SHORTEST)
 
 
-def secret_keys(values: Any, below: str = "") -> list[str]:  # noqa: ANN401  whatever YAML holds
-    """Where nested values hold a secret: dotted paths of keys whose names say so."""
+def secret_keys(values: Any, below: str = "") -> list[str]:  # noqa: ANN401  any YAML value
+    """Return the dotted paths of nested values that contain secrets."""
     if isinstance(values, Mapping):
         found = []
         for key, value in values.items():
@@ -93,7 +93,7 @@ def secret_keys(values: Any, below: str = "") -> list[str]:  # noqa: ANN401  wha
 
 
 def hide_in_logs() -> None:
-    """From now on no log record of this process holds a secret, whoever writes and handles it."""
+    """Mask secrets in all future log records of this process, for every logger and handler."""
     made = logging.getLogRecordFactory()
     if getattr(made, "hides_secrets", False):
         return
@@ -102,7 +102,10 @@ def hide_in_logs() -> None:
         record = made(*args, **kwargs)
         try:
             record.msg, record.args = masked(record.getMessage()), ()
-        except (TypeError, ValueError):  # logging tells of a record that fits not its arguments
+        except (
+            TypeError,
+            ValueError,
+        ):  # logging itself reports a format that does not match its arguments
             return record
         if record.exc_info and not record.exc_text:
             record.exc_text = masked(logging.Formatter().formatException(record.exc_info))

@@ -1,1 +1,1 @@
-"""Prefect tasks: thin wrappers around the library, and the only place where Dask meets it."""
+"""Prefect tasks: thin wrappers around the library, and its only connection to Dask."""

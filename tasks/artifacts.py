@@ -1,4 +1,4 @@
-"""What a person sees of a run in Prefect beside its progress: tables, pictures and links."""
+"""Prefect artifacts of a run: tables, figures and links."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,13 +15,14 @@ from overlap.promotion.champion import Promotion
 from overlap.reporting.figures import data_address, draw_growth, draw_training, png
 from overlap.reporting.tables import comparison_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
+from overlap.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def show_members(members: Sequence[MemberRecord]) -> None:
-    """The members' curves, and what each of them took."""
+    """Show the members' training curves and costs."""
     if not members:
         return
     picture = _picture("training curves of the members", draw_training(members))
@@ -33,14 +34,14 @@ def show_members(members: Sequence[MemberRecord]) -> None:
 
 
 def show_ensemble(record: EnsembleRecord) -> None:
-    """The KL table."""
+    """Show the KL table."""
     create_table_artifact(
         key="kl", table=kl_table(record), description=f"KL of ensemble {record.version}"
     )
 
 
 def show_comparison(promotion: Promotion) -> None:
-    """The new ensemble against the champion, and what came of it."""
+    """Show how the new ensemble compares with the champion, and the decision."""
     create_table_artifact(
         key="champion",
         table=comparison_table(promotion),
@@ -49,9 +50,9 @@ def show_comparison(promotion: Promotion) -> None:
 
 
 def show_run(
-    workspace: Location, record: EnsembleRecord, promotion: Promotion, headline: str
+    workspace: Workspace, record: EnsembleRecord, promotion: Promotion, headline: str
 ) -> None:
-    """The run's picture and where its results are."""
+    """Show the growth of the ensemble and links to the results."""
     lines = ["# Ensemble", ""]
     drawn = draw_growth(record)
     if drawn is not None:
@@ -66,15 +67,15 @@ def show_run(
     ]
     create_markdown_artifact("\n".join(lines), key="run", description=headline)
     create_link_artifact(
-        _link(report_of(workspace, record)), link_text=f"report of {record.version}",
+        _link(report_of(workspace.location, record)), link_text=f"report of {record.version}",
         key="report", description="Figures, charts and clips to listen to, in one HTML file",
     )  # fmt: skip
-    folder = folder_of(workspace, record)
+    folder = folder_of(workspace.location, record)
     create_link_artifact(
         _link(folder), link_text=f"ensemble {record.version}", key="ensemble",
         description="Folder of the ensemble",
     )  # fmt: skip
-    submission = submission_of(workspace, record)
+    submission = submission_of(workspace.location, record)
     if submission.exists():
         create_link_artifact(
             _link(submission), link_text="submission.csv", key="submission",
@@ -89,7 +90,7 @@ def _markdown_table(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _picture(alternative: str, drawn: "Figure") -> str:
-    # Inside a markdown artifact: an image artifact prints its whole address beneath the picture.
+    # Inside a markdown artifact: an image artifact prints its whole address below the figure.
     return f"![{alternative}]({data_address('image/png', png(drawn))})"
 
 

@@ -1,4 +1,4 @@
-"""The catalogue of a data set, made with the cluster's help."""
+"""The task that builds the catalogue, with the clips inspected on the cluster."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -8,11 +8,10 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from overlap.catalog import Listing, build_catalog, previous_catalog
+from overlap.catalog import Listing, build_catalog
 from overlap.config import ChecksConfig, FeatureConfig
-from overlap.features import FeatureStore
-from overlap.io.location import Location
 from overlap.workspace.costs import StageCost, add_cost
+from overlap.workspace.workspace import Workspace
 from tasks.cluster import NO_CLUSTER, Cluster, connect
 from tasks.fan_out import fan_out
 from tasks.progress import note, stage
@@ -25,28 +24,28 @@ Result = TypeVar("Result")
 def catalogue(
     scheduler: Cluster,
     listing: Listing,
-    workspace: Location,
+    workspace: Workspace,
     features: FeatureConfig,
     checks: ChecksConfig,
 ) -> dict[str, int]:
-    """Check every clip and give it a row; counts of clips by split and state."""
-    FeatureStore.find(workspace, features)  # refuses other features before anything is replaced
+    """Check every clip, assign it a row, and return the counts of clips by split and state."""
+    workspace.find_store(features)  # refuse other features before anything is replaced
     started, wanted = time.perf_counter(), features.clip_format
 
     def run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterable[Result]:
-        if len(jobs) == 1 or scheduler == NO_CLUSTER:  # not worth the way to a worker
+        if len(jobs) == 1 or scheduler == NO_CLUSTER:  # not worth sending to a worker
             return map(function, jobs)
         with connect(scheduler) as client, stage("checking clips", len(jobs)) as progress:
             return fan_out(client, scheduler, function, jobs, lambda _: progress.advance())
 
-    built = build_catalog(listing, wanted, checks, previous_catalog(workspace), run)
-    built.catalog.save(workspace)
+    built = build_catalog(listing, wanted, checks, workspace.find_catalog(), run)
+    workspace.save_catalog(built.catalog)
     if built.inspected:
         cost = StageCost(clips=built.inspected, seconds=time.perf_counter() - started)
-        add_cost(workspace, features, "check", cost)
+        add_cost(workspace.location, features, "check", cost)
     for warning in built.warnings:
         note(warning)
     if built.warnings:
         lines = "\n".join(f"- {warning}" for warning in built.warnings)
-        create_markdown_artifact(f"# Data\n\n{lines}", description="What was seen in the data")
+        create_markdown_artifact(f"# Data\n\n{lines}", description="Warnings about the data")
     return built.catalog.counts()

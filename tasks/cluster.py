@@ -1,9 +1,10 @@
-"""The adapter to Dask: what a flow knows of a cluster, a client of it, and a wait for a job."""
+"""The adapter to Dask: the description of an open cluster, its client, and the wait for a job."""
 
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from threading import Event
 from typing import Any, TypeVar
 
@@ -12,7 +13,6 @@ from distributed import Client, Future, KilledWorker
 from distributed.security import Security
 
 import overlap
-from overlap.config import Section
 from overlap.errors import RESUME_HINT, ClusterError, ClusterLostError
 from overlap.io.location import Location
 from tasks.on_worker import WorkerRequirements
@@ -20,33 +20,34 @@ from tasks.on_worker import WorkerRequirements
 Result = TypeVar("Result")
 
 FUTURE_CHECK_SECONDS = 1.0
-"""How often a job that is waited for looks whether to go on."""
+"""Interval at which a wait for a job checks whether to continue."""
 GREETINGS = 10
-"""How often a client tries to be greeted by the scheduler."""
+"""Attempts of a client to connect to the scheduler."""
 GREETING_SECONDS = 0.05
-"""How long it waits in between."""
+"""Pause between attempts."""
 LOST_SECONDS = 60.0
-"""How long a job waits when no worker is left that could take it."""
+"""How long a job waits when no suitable worker is left."""
 
 
-class Cluster(Section):
-    """A cluster that a flow has opened and checked, and how its workers are used."""
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that a flow has opened and checked, and the use of its workers."""
 
     address: str
-    """Of its scheduler."""
+    """Address of the scheduler."""
     token: Location | None = None
-    """A file of the workspace, there as long as the cluster is open: every worker sees it."""
+    """A file in the workspace that every worker must see; exists while the cluster is open."""
     sample: Location | None = None
-    """A file of the data: every worker that computes features sees it."""
+    """A file of the data that every feature worker must see."""
     features_on_gpu_workers: bool = False
-    """Whether workers that offer GPU compute features beside others that do not."""
+    """Whether workers that offer GPU also compute features when there are others."""
     spare_workers_come: bool = False
-    """Whether workers without GPU will come where there are none."""
+    """Whether workers without GPU will join if there are none."""
     lost_after_s: float = LOST_SECONDS
-    """How long a job waits for a worker."""
+    """How long a job waits for a suitable worker."""
 
     def fit(self, *, training: bool) -> WorkerRequirements:
-        """What a worker must be for a job."""
+        """Return what a worker must provide for a job."""
         files = (self.token, None if training else self.sample)
         return WorkerRequirements(
             overlap.__version__, tuple(file for file in files if file is not None)
@@ -54,19 +55,22 @@ class Cluster(Section):
 
 
 NO_CLUSTER = Cluster(address="")
-"""What a flow gives its stages when nothing has to be computed."""
+"""Passed to the stages of a flow when nothing has to be computed."""
 
 
 @contextmanager
 def connect(cluster: Cluster, timeout_s: float = 30.0) -> Iterator[Client]:
-    """A client of a running scheduler.
+    """Connect a client to a running scheduler.
 
     Raises:
-        ClusterError: it does not answer, or not to this client.
+        ClusterError: the scheduler does not answer, or refuses this client.
     """
     address = cluster.address
     if cluster == NO_CLUSTER:
-        raise ClusterError("the data changed while the run was starting; start it again")
+        raise ClusterError(
+            "the data changed while the run was starting; start the run again",
+            code="data-changed",
+        )
     _refuse_wrong_security(address)
     try:
         client = _client(address, timeout_s)
@@ -74,8 +78,15 @@ def connect(cluster: Cluster, timeout_s: float = 30.0) -> Iterator[Client]:
         tls = address.startswith("tls://")
         raise ClusterError(
             f"the Dask scheduler at {address} does not answer within {timeout_s:g} s "
-            f"({type(error).__name__}); is it running, can this machine reach it, "
-            + ("and do the certificates fit?" if tls else "and does it speak without TLS?")
+            f"({type(error).__name__}); check that it is running, that this machine can reach it, "
+            + (
+                "and that the certificates match"
+                if tls
+                else "and that it accepts connections without TLS"
+            ),
+            code="scheduler-unreachable",
+            address=address,
+            timeout_s=timeout_s,
         ) from None
     try:
         yield client
@@ -84,10 +95,10 @@ def connect(cluster: Cluster, timeout_s: float = 30.0) -> Iterator[Client]:
 
 
 class ClosedOnErrorClient(Client):
-    """A client that leaves nothing open where it cannot start.
+    """A client that closes itself if it cannot start.
 
-    One of Dask's is then left to the garbage collector, which closes it wherever the collector
-    happens to run: in the start of another client it waits for ever for the lock that this holds.
+    Dask leaves such a client to the garbage collector. If the collector runs during the start of
+    another client, closing the first deadlocks on the lock that the second holds.
     """
 
     def start(self, **options: object) -> None:
@@ -100,10 +111,11 @@ class ClosedOnErrorClient(Client):
 
 
 def _client(address: str, timeout_s: float) -> Client:
-    """A client of a scheduler, asked for again where Dask mistakes the answer.
+    """Connect a client; try again if Dask misreads the scheduler's first message.
 
-    A scheduler tells every client which jobs another has cancelled. Where it says so within 2 ms
-    of its greeting both come as one message, and Dask's client fails by an assertion.
+    A scheduler informs every client about jobs that another has cancelled. If it does so within
+    2 ms of its greeting, both arrive as one message, and Dask's client fails with an
+    AssertionError.
     """
     for _ in range(GREETINGS - 1):
         with suppress(AssertionError):
@@ -113,42 +125,50 @@ def _client(address: str, timeout_s: float) -> Client:
 
 
 def _refuse_wrong_security(address: str) -> None:
-    """Say what is missing before Dask tries, and fails in other words.
+    """Check address and TLS configuration before Dask fails with a less helpful error.
 
     Raises:
-        ClusterError: address and Dask's configuration do not fit.
+        ClusterError: the address does not match Dask's configuration.
     """
     tls = address.startswith("tls://")
     if tls and Security().get_connection_args("client")["ssl_context"] is None:
         raise ClusterError(
-            f"the Dask scheduler at {address} speaks TLS, and this process has no certificate: "
-            "set distributed.comm.tls (ca-file, client.cert, client.key) in Dask's configuration"
+            f"the Dask scheduler at {address} requires TLS, but this process has no certificate: "
+            "set distributed.comm.tls (ca-file, client.cert, client.key) in Dask's configuration",
+            code="no-certificate",
+            address=address,
         )
     if not tls and dask.config.get("distributed.comm.require-encryption"):
         raise ClusterError(
-            f"{address} is without TLS, which Dask's configuration "
-            "(distributed.comm.require-encryption) refuses; a scheduler with TLS is at tls://…"
+            f"{address} does not use TLS, which Dask's configuration requires "
+            "(distributed.comm.require-encryption); name a scheduler at tls://…",
+            code="unencrypted",
+            address=address,
         )
 
 
 @contextmanager
 def lost_cluster_named(client: Client) -> Iterator[None]:
-    """Around a wait for a job: what Dask says of a death, in words for a person.
+    """Convert Dask's errors about lost schedulers and workers.
 
     Raises:
-        ClusterLostError: the scheduler is gone, or the job's workers died again and again.
+        ClusterLostError: the scheduler is gone, or the job's workers died repeatedly.
     """
     try:
         yield
     except KilledWorker as error:
         raise ClusterLostError(
-            f"the workers that ran {error.task} died, one after the other; if the machine ran out "
-            f"of memory, fewer workers need less; {RESUME_HINT}"
+            f"the workers that ran {error.task} died repeatedly; if the machine ran out of "
+            f"memory, use fewer workers; {RESUME_HINT}",
+            code="workers-died",
+            task=str(error.task),
         ) from None
     except CancelledError:
         where = client.scheduler.address if client.scheduler else "the given address"
         raise ClusterLostError(
-            f"the connection to the Dask scheduler at {where} was lost; {RESUME_HINT}"
+            f"the connection to the Dask scheduler at {where} was lost; {RESUME_HINT}",
+            code="scheduler-lost",
+            address=where,
         ) from None
 
 
@@ -165,12 +185,12 @@ def awaited(
         client: The client that submitted it.
         future: The job.
         stop: Ends the wait when it is set.
-        anyone: Whether a worker is there that could take it.
-        lost_after_s: How long to wait for one.
+        anyone: Returns whether a suitable worker exists.
+        lost_after_s: How long to wait for a suitable worker.
 
     Raises:
-        ClusterLostError: the cluster is gone, or has had no such worker for a while.
-        CancelledError: the wait was ended.
+        ClusterLostError: the cluster is gone, or had no suitable worker for `lost_after_s`.
+        CancelledError: `stop` was set.
     """
     seen = time.monotonic()
     with lost_cluster_named(client):
@@ -182,7 +202,9 @@ def awaited(
             elif time.monotonic() - seen > lost_after_s:
                 raise ClusterLostError(
                     "no worker is left that offers GPU, which training needs; start one, and "
-                    "run again"
+                    "run again",
+                    code="no-training-worker",
+                    waited_s=lost_after_s,
                 )
         if future.done():
             return future.result()
@@ -193,7 +215,7 @@ def awaited(
 def listen(
     client: Client, topic: str, on_event: Callable[[dict[str, Any]], None]
 ) -> Iterator[None]:
-    """Receive what jobs `report` under a topic."""
+    """Receive the events that jobs `report` under a topic."""
     client.subscribe_topic(topic, lambda stamped: on_event(stamped[1]))
     try:
         yield

@@ -1,19 +1,19 @@
-"""Which members are submitted when: all at once, or one after the other while they are wanted."""
+"""Submission of training jobs: all at once, or as slots become free while they are wanted."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from prefect.futures import PrefectFuture
 
+from overlap.system.submission_window import SubmissionWindow
 from tasks.cluster import Cluster, connect
 from tasks.workers import training_slots
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 SLOT_CHECK_SECONDS = 5.0
-"""How often it is looked whether a training worker has come."""
+"""Interval at which the number of training slots is read."""
 
 
 def dispatched(
@@ -22,15 +22,15 @@ def dispatched(
     jobs: Sequence[Job],
     wanted: Callable[[Job], bool] | None = None,
 ) -> Iterator[tuple[Job, PrefectFuture[Result]]]:
-    """Submit training jobs, and give each back with its future as it ends.
+    """Submit training jobs, and yield each with its future when it ends.
 
     Args:
         scheduler: The cluster.
         submit: Starts a job.
-        jobs: In the order in which they are to be started.
-        wanted: BackfillJob when a training worker is free for a job, after what has ended was dealt
-            with; a job that is not wanted is left out. None: all are submitted at once, and
-            wait for workers in the cluster.
+        jobs: The jobs in their order of submission.
+        wanted: Called when a slot is free for a job, after the caller has handled the ended jobs;
+            a job that is not wanted is skipped. None: all jobs are submitted at once, and wait
+            for workers in the cluster.
     """
     with ExitStack() as stack:
         room: Callable[[], int] = lambda: len(jobs)  # noqa: E731
@@ -46,19 +46,14 @@ def in_window(
     room: Callable[[], int],
     wanted: Callable[[Job], bool],
 ) -> Iterator[tuple[Job, PrefectFuture[Result]]]:
-    """As `dispatched`, with at most `room()` jobs at a time; more when it grows."""
-    ended: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
-    running: dict[PrefectFuture[Any], Job] = {}
-    waiting = list(reversed(jobs))
-    while waiting or running:
-        while waiting and len(running) < room():
-            job = waiting.pop()
-            if wanted(job):
-                future = submit(job)
-                running[future] = job
-                future.add_done_callback(ended.put)
-        try:
-            future = ended.get(timeout=SLOT_CHECK_SECONDS if running else 0)
-        except Empty:
-            continue
-        yield running.pop(future), future
+    """As `dispatched`, with at most `room()` jobs at a time, which is at least 1 and may grow."""
+    window = SubmissionWindow[Job, PrefectFuture[Result]](submit)
+    waiting = filter(wanted, jobs)
+    while True:
+        window.fill(waiting, room())
+        if not window.running:
+            return
+        ended = window.next(SLOT_CHECK_SECONDS)
+        if ended is not None:
+            future, job = ended
+            yield job, future

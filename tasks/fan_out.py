@@ -1,8 +1,6 @@
-"""Many jobs on the workers that compute features, in a window that grows with the workers."""
+"""Jobs on the workers that compute features, in a window that grows with the workers."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
-from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
@@ -10,6 +8,7 @@ from dask.utils import funcname
 from distributed import Client, Future
 
 from overlap.errors import UnfitWorkerError
+from overlap.system.submission_window import SubmissionWindow
 from tasks.cluster import Cluster, lost_cluster_named
 from tasks.on_worker import portable_call
 from tasks.progress import note
@@ -18,7 +17,7 @@ from tasks.workers import SCHEDULER_POLL_SECONDS, WorkerPool, unfit_workers
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Running = tuple[int, Job, Sequence[str] | None]
-"""Number of a job, the job, and where it may run."""
+"""Number of a job, the job, and the workers that it may run on."""
 
 
 def fan_out(
@@ -30,10 +29,9 @@ def fan_out(
 ) -> list[Result]:
     """Apply a function to jobs on the workers that compute features.
 
-    Jobs are asked for and submitted in a window, and a result is released as soon as it is here:
-    the jobs are never in memory together. The first that fails ends the whole: what is queued is
-    cancelled and its error is raised. A job that comes to a worker which cannot do it goes to
-    another, and so does one whose workers are all gone.
+    Jobs are taken from the iterable and submitted in a window, and each result is released once it
+    is received, so that the jobs are never all in memory. The first failure cancels the queued
+    jobs and is raised. A job is reassigned if its worker is unfit, or if all its workers are gone.
 
     Returns:
         The results in the order of the jobs.
@@ -43,7 +41,7 @@ def fan_out(
     window = _Window(client, cluster, function)
     try:
         window.fill(waiting)
-        while window.running:
+        while window.busy:
             ended = window.next()
             if ended is not None:
                 number, result = ended
@@ -60,8 +58,8 @@ def on_every_worker(
 ) -> None:
     """Call a function once on each worker, in the threads that run jobs, and wait for it.
 
-    Where a worker dies meanwhile another makes its call, for nothing: a call that only the dead
-    one may make would wait for ever.
+    If a worker dies, another one makes its call, without use: a call restricted to the dead worker
+    would wait forever.
     """
     futures = [
         client.submit(function, *arguments, workers=[address], allow_other_workers=True, pure=False)
@@ -72,68 +70,64 @@ def on_every_worker(
 
 
 class _Window(Generic[Job, Result]):
-    """The jobs that are at the scheduler.
-
-    Attributes:
-        running: Them, by their futures.
-    """
+    """The submitted jobs, and where each may run."""
 
     def __init__(self, client: Client, cluster: Cluster, function: Callable[[Job], Result]) -> None:
-        self.running: dict[Future[Result], Running[Job]] = {}
         self._client, self._function = client, function
+        self._jobs = SubmissionWindow[Running[Job], "Future[Result]"](self._submitted)
         self._fit = cluster.fit(training=False)
         self._places = WorkerPool(client, cluster)
-        self._ended: SimpleQueue[Future[Result]] = SimpleQueue()
+
+    @property
+    def busy(self) -> bool:
+        """Whether jobs are running."""
+        return bool(self._jobs.running)
 
     def fill(self, waiting: Iterable[tuple[int, Job]]) -> None:
-        """Submit jobs until the window is full, or none is left."""
-        for number, job in islice(waiting, max(0, self._places.window - len(self.running))):
-            self._submit(number, job)
+        """Submit jobs until the window is full or no job is left."""
+        placed = ((number, job, self._places.pick()) for number, job in waiting)
+        self._jobs.fill(placed, self._places.window)
 
-    def _submit(self, number: int, job: Job) -> None:
-        place = self._places.pick()
-        future = self._client.submit(
+    def _submitted(self, running: Running[Job]) -> "Future[Result]":
+        _, job, place = running
+        return self._client.submit(
             portable_call(self._fit, self._function, job),
             key=f"{funcname(self._function)}-{uuid4().hex}", workers=place, pure=False,
         )  # fmt: skip
-        self.running[future] = (number, job, place)
-        future.add_done_callback(self._ended.put)
 
     def next(self) -> tuple[int, Result] | None:
-        """Wait for the next result; None where none came in a while, or a job goes elsewhere."""
+        """Wait for the next result; None after a timeout, or if a job was reassigned."""
         if self._places.look():
             self._move_lost_jobs()
-        try:
-            future = self._ended.get(timeout=SCHEDULER_POLL_SECONDS)
-        except Empty:
+        ended = self._jobs.next(SCHEDULER_POLL_SECONDS)
+        if ended is None:
             return None
-        if future not in self.running:
-            return None  # it was moved
-        number, job, place = self.running.pop(future)
+        future, (number, job, place) = ended
         try:
             with lost_cluster_named(self._client):
                 result = future.result()
         except (UnfitWorkerError, ImportError, AttributeError) as error:
             self._leave_out(unfit_workers(self._client, error, place))
-            self._submit(number, job)
+            self._jobs.add((number, job, self._places.pick()))
             return None
         future.release()
         return number, result
 
     def _leave_out(self, unfit: dict[str, str]) -> None:
         for address in sorted(unfit.keys() - self._places.unfit.keys()):
-            note(f"a worker that came later gets no work: {address}: {unfit[address]}")
+            note(f"a worker that joined later is unfit: {address}: {unfit[address]}")
         self._places.leave_out(unfit)
 
     def _move_lost_jobs(self) -> None:
-        lost = [f for f, (_, _, place) in self.running.items() if self._places.workers_lost(place)]
+        running = self._jobs.running.items()
+        lost = [f for f, (_, _, place) in running if self._places.workers_lost(place)]
         for future in lost:
-            number, job, _ = self.running.pop(future)
+            number, job, _ = self._jobs.remove(future)
             future.cancel()
-            self._submit(number, job)
+            self._jobs.add((number, job, self._places.pick()))
 
     def cancel(self) -> None:
-        """Give up what is not done."""
-        left: list[Any] = list(self.running)
-        self.running.clear()
+        """Cancel the unfinished jobs."""
+        left: list[Any] = list(self._jobs.running)
+        self._jobs.running.clear()
         self._client.cancel(left)

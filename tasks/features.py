@@ -1,57 +1,62 @@
-"""The features: one Dask job per block that is not done, then how far data sets are apart."""
+"""The tasks that compute features, one Dask job per missing block, and measure drift."""
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import stored_rows
-from overlap.config import FeatureConfig, Section, StoreConfig
+from overlap.config import FeatureConfig, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extract_block
-from overlap.features.compare import DriftRow, OtherSet, compare
-from overlap.features.compute import Backend, backend, unsupported_reason, warm_up
+from overlap.features.compare import ComparisonSet, DriftRow, compare
+from overlap.features.compute import Backend, select_backend, unsupported_reason, warm_up
 from overlap.io.location import Location
 from overlap.reporting.tables import DRIFT_LEGEND, drift_table
 from overlap.system.energy import Readings, joules_of
 from overlap.workspace.costs import StageCost, add_cost
+from overlap.workspace.workspace import Workspace
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker
 from tasks.progress import note, stage
 from tasks.workers import WorkerPool
 
 
-class FeatureReport(Section):
-    """What a feature stage did."""
+@dataclass(frozen=True)
+class FeatureReport:
+    """The results of a feature stage."""
 
     blocks: int
     """Blocks of the store."""
     written: int
-    """Blocks computed now."""
+    """Blocks that this stage computed."""
     clips: int
-    """Clips computed now."""
+    """Clips that this stage computed."""
     seconds: float
     """Wall time."""
     joules: float | None = None
-    """Energy of the workers' machines meanwhile; None where they do not tell."""
+    """Energy of the workers' machines during the stage; None where it is not measured."""
     busy: float | None = None
-    """Part of the workers' time, from the first job to the last result, spent in blocks."""
+    """Fraction of the workers' time spent on blocks, from the first job to the last result."""
     way: Backend = "kernel"
-    """What computes the features of this configuration."""
+    """Implementation that computed the features."""
     drift: tuple[DriftRow, ...] = ()
-    """How far test clips are from training clips, and both from another data set."""
+    """Drift between test and training clips, and between both and another data set."""
 
 
 @task(name="features", cache_policy=NO_CACHE)
 def extract_features(
-    scheduler: Cluster, workspace: Location, features: FeatureConfig, cut: StoreConfig
+    scheduler: Cluster, workspace: Workspace, features: FeatureConfig, store: StoreConfig
 ) -> FeatureReport:
-    """Compute the blocks that are missing."""
+    """Compute the missing blocks."""
     reason = unsupported_reason(features)
     if reason is not None:
         note(reason)
-    return compute_missing(scheduler, workspace, features, cut)
+    report = compute_missing(scheduler, workspace.location, features, store)
+    workspace.features_changed()
+    return report
 
 
 def compute_missing(
@@ -61,9 +66,9 @@ def compute_missing(
     cut: StoreConfig,
     compute: Callable[[BlockJob], BlockDone] = extract_block,
 ) -> FeatureReport:
-    """Compute the blocks that are missing, whatever computes one.
+    """Compute the missing blocks with any function that computes one.
 
-    Neither the clips nor the jobs are ever in memory together.
+    Clips and jobs are read and created as needed, and never all in memory.
     """
     started = time.perf_counter()
     clips, busy = 0, None
@@ -102,16 +107,16 @@ def compute_missing(
             seconds=cost.seconds,
             joules=cost.joules,
             busy=busy,
-            way=backend(features),
+            way=select_backend(features),
         )
 
 
 @task(name="drift", cache_policy=NO_CACHE)
 def measure_drift(
-    workspace: Location, other: OtherSet | None, top_db: float
+    workspace: Workspace, other: ComparisonSet | None, top_db: float
 ) -> tuple[DriftRow, ...]:
-    """Compare test with train, and both with another data set, from the stores' counts."""
-    rows = compare(FeatureStore.open(workspace), other, top_db)
+    """Compare test with train, and both with another data set, by the stores' histograms."""
+    rows = compare(workspace.store, other, top_db)
     if rows:
         where = f" Other: {other.address}." if other else ""
         create_table_artifact(

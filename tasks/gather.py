@@ -1,23 +1,19 @@
-"""Pool the members, score and publish the ensemble."""
+"""The task that pools the members, scores the ensemble and publishes it."""
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from overlap.catalog import Catalog
 from overlap.config import RunConfig
-from overlap.ensemble.members import look_at_members
 from overlap.ensemble.publish import publish
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.features import FeatureStore
-from overlap.io.location import Location
+from overlap.workspace.workspace import Workspace
 from tasks.artifacts import show_ensemble
 
 
 @task(name="pool", cache_policy=NO_CACHE)
-def pool_members(config: RunConfig, workspace: Location) -> EnsembleRecord:
-    """Pool the members' predictions, score them on held-out clips, and publish."""
-    catalog = Catalog.load(workspace)
-    members = look_at_members(workspace, config, catalog, FeatureStore.open(workspace))
-    record = publish(workspace, config, catalog, members)
+def pool_members(config: RunConfig, workspace: Workspace) -> EnsembleRecord:
+    """Pool the members' predictions, score them on held-out clips, and publish the ensemble."""
+    members = workspace.members(config)
+    record = publish(workspace.location, config, workspace.catalog, members)
     show_ensemble(record)
     return record

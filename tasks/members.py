@@ -1,4 +1,4 @@
-"""One ensemble member: a Dask job on a training worker, which starts and watches a process."""
+"""Training of one member: a Dask job on a training worker that supervises a child process."""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -14,16 +14,11 @@ from prefect.states import Cancelled
 
 from overlap.errors import ClusterError, UnfitWorkerError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import MemberPaths
 from overlap.system.accelerators import shared_by
 from overlap.system.worker_process import run_child
 from overlap.training.placement import record_placement
-from overlap.training.spec import (
-    LOG_FILE,
-    SPEC_FILE,
-    MemberRecord,
-    MemberSpec,
-    load_record,
-)
+from overlap.training.spec import MemberRecord, MemberSpec, load_record
 from tasks.cluster import Cluster, awaited, connect, listen
 from tasks.on_worker import (
     TRAINING_RESOURCE,
@@ -38,16 +33,16 @@ from tasks.workers import trainers, unfit_workers
 
 
 def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
-    """On a worker: make a member complete in a process of its own."""
-    folder, here = spec.folder(workspace), placement()
-    (folder / SPEC_FILE).write_record(spec)
-    with record_placement(folder, here):
+    """Complete a member in a child process; runs on a worker."""
+    paths, here = MemberPaths(spec.folder(workspace)), placement()
+    paths.spec.write_record(spec)
+    with record_placement(paths.folder, here):
         run_child(
             "overlap.training.member",
             [str(workspace), spec.fingerprint],
             lambda event: report(topic, event),
             still_wanted(),
-            folder / LOG_FILE,
+            paths.log,
             {**shared_by(places_on_this_worker()), **here.environment()},
         )
 
@@ -56,17 +51,17 @@ def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
 def train_member(
     scheduler: Cluster, workspace: Location, spec: MemberSpec, number: int, name: str, stop: Event
 ) -> MemberRecord:
-    """Train a member, and follow its epochs; given up when `stop` is set."""
+    """Train a member and follow its epochs; cancelled when `stop` is set."""
     with stage(f"{name} (epochs)", spec.training.epochs, keep=False) as progress:
         job = TrainingJob(train_on_worker, (workspace, spec), name, number)
         try:
             on_training_worker(scheduler, job, stop, _epoch_shown_on(progress))
         except CancelledError:
-            # Not a fault of this member: its state says so, and Prefect raises for who waits.
-            return cast("MemberRecord", Cancelled(message="given up, because the run ended"))
+            # Not a failure of this member: Prefect raises for the caller that waits for it.
+            return cast("MemberRecord", Cancelled(message="cancelled, because the run ended"))
     record = load_record(spec.folder(workspace))
     if record is None:
-        raise RuntimeError(f"{name} ended without its record; see {spec.folder(workspace)}")
+        raise RuntimeError(f"{name} ended without a record; see {spec.folder(workspace)}")
     return record
 
 
@@ -75,20 +70,20 @@ class TrainingJob:
     """A call on a training worker."""
 
     function: Callable[..., None]
-    """Takes the arguments and a topic to report under."""
+    """Takes the arguments and the topic of its reports."""
     arguments: tuple[object, ...]
     name: str
     """Name of the Dask task."""
     number: int
-    """Of several jobs that wait, the one with the lowest number goes first."""
+    """Of several waiting jobs, the one with the lowest number starts first."""
 
 
 @contextmanager
 def stopped_on_error() -> Iterator[Event]:
-    """An event that is set when the block is left by an error or an interruption.
+    """An event that is set when an error or an interruption ends the block.
 
-    The threads that wait for jobs end then, and with them the jobs; the task runner, which
-    waits for its threads, would wait for every training otherwise.
+    It ends the threads that wait for jobs, and with them the jobs. The task runner waits for its
+    threads, and would otherwise wait for every training.
     """
     stop = Event()
     try:
@@ -104,16 +99,17 @@ def on_training_worker(
     stop: Event,
     on_event: Callable[[Mapping[str, Any]], None],
 ) -> None:
-    """Do a job on a training worker, and wait for it.
+    """Run a job on a training worker, and wait for it.
 
     Args:
         scheduler: The cluster.
-        job: The job; it goes to another worker where the first cannot do it.
-        stop: Gives it up when it is set.
-        on_event: Receives what the job reports.
+        job: The job; if a worker is unfit for it, another receives it.
+        stop: Cancels the job when it is set.
+        on_event: Receives the events that the job reports.
 
     Raises:
-        ClusterError: no training worker can do it.
+        ClusterError: no training worker is fit for it.
+        ClusterLostError: the cluster, or its training workers, are gone.
     """
     topic = f"overlap-{secrets.token_hex(6)}"
     unfit: dict[str, str] = {}
@@ -125,7 +121,11 @@ def on_training_worker(
         while True:
             if unfit and not able():
                 faults = "\n  ".join(f"{address}: {fault}" for address, fault in unfit.items())
-                raise ClusterError(f"no worker is left that can train:\n  {faults}")
+                raise ClusterError(
+                    f"no worker is left that can train:\n  {faults}",
+                    code="no-fit-worker",
+                    workers=sorted(unfit),
+                )
             place = able() if unfit else None
             future = client.submit(
                 portable_call(scheduler.fit(training=True), job.function, *job.arguments, topic),
@@ -138,15 +138,17 @@ def on_training_worker(
             except (UnfitWorkerError, ImportError, AttributeError) as error:
                 found = unfit_workers(client, error, place)
                 for address in sorted(found.keys() - unfit.keys()):
-                    note(f"a worker that came later gets no member: {address}: {found[address]}")
+                    note(
+                        f"a worker that joined later is unfit to train: {address}: {found[address]}"
+                    )
                 unfit |= found
             finally:
-                if not future.done():  # every client of the scheduler is told of this
+                if not future.done():  # the scheduler informs every client of it
                     future.cancel()
 
 
 def _epoch_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
-    logger = get_run_logger()  # here: events come in a thread that has no task run
+    logger = get_run_logger()  # events arrive in a thread without a task run
 
     def on_event(event: Mapping[str, Any]) -> None:
         if event["event"] == "epoch":
@@ -156,8 +158,8 @@ def _epoch_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
             progress.advance(event["epoch"] - progress.done, note)
             logger.info("epoch %d: %s", event["epoch"], note)
         elif event["event"] == "diverged":
-            logger.warning("%s; it begins again with another seed", event["reason"])
-            progress.advance(-progress.done, "begins again with another seed")
+            logger.warning("%s; the training restarts with another seed", event["reason"])
+            progress.advance(-progress.done, "restarts with another seed")
         elif event["event"] == "again":
             logger.warning("%s", event["reason"])
 

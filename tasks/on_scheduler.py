@@ -1,4 +1,4 @@
-"""What runs on the scheduler: how much work there is, and whom nobody may send away."""
+"""Code that runs on the scheduler: counts of unfinished jobs, and protection of trainers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,15 +8,16 @@ from distributed import SchedulerPlugin
 from tasks.workers import offers_training, slots_of
 
 OPEN = {"waiting", "no-worker", "queued", "processing"}
-"""States of a job that is not done."""
+"""States of an unfinished job."""
 
 
 def jobs_and_idle(dask_scheduler: Any) -> dict[str, Any]:  # noqa: ANN401  Dask publishes no types
-    """How many jobs are not done, and which workers have none.
+    """Count the unfinished jobs, and list the idle workers.
 
     Returns:
-        training: jobs that need an accelerator; others: those that do not; idle: names of
-        workers; slots: by name, the jobs of both sorts that a worker runs side by side.
+        training: number of jobs that need an accelerator; others: number of jobs that do not;
+        idle: names of the workers without a job; slots: for each worker's name, how many jobs of
+        each sort it runs at a time.
     """
     opened = [task for task in dask_scheduler.tasks.values() if task.state in OPEN]
     training = sum(bool(task.resource_restrictions) for task in opened)
@@ -33,16 +34,16 @@ def jobs_and_idle(dask_scheduler: Any) -> dict[str, Any]:  # noqa: ANN401  Dask 
 
 
 class KeepTrainers(SchedulerPlugin):
-    """Sends no worker away that trains, or that is of a kind which only trains.
+    """Excludes workers that train, and groups of workers that only train, from downscaling.
 
-    For clusters that are scaled from elsewhere, such as an operator: it asks the scheduler whom
-    to stop, and knows nothing of members or of kinds of workers.
+    For clusters that are scaled from outside, for instance by an operator. It asks the scheduler
+    which workers to stop, and does not know which of them train.
     """
 
     name = "overlap-keep-trainers"
 
     def valid_workers_downscaling(self, scheduler: Any, workers: list[Any]) -> list[Any]:  # noqa: ANN401
-        """The workers that may be stopped."""
+        """Return the workers that may be stopped."""
         two_kinds = not all(offers_training(_facts(w)) for w in scheduler.workers.values())
         return [
             w for w in workers if not (_trains(w) or (two_kinds and offers_training(_facts(w))))
@@ -54,5 +55,5 @@ def _trains(worker: Any) -> bool:  # noqa: ANN401
 
 
 def _facts(worker: Any) -> Mapping[str, Any]:  # noqa: ANN401
-    """What is told of a worker outside of the scheduler."""
+    """Return the description of a worker that clients see."""
     return {"nthreads": worker.nthreads, "resources": worker.resources}

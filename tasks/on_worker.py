@@ -1,7 +1,7 @@
-"""What runs on a worker around a job: whether the worker can do it, and what the job may ask.
+"""Code that runs on a worker around a job: compatibility checks, and facts about the worker.
 
-Everything that a job needs travels with it and everything it makes lies in the workspace, so a
-worker may die, a job may run twice, and the answer stays the same.
+A job carries everything that it needs and writes its results to the workspace. A worker may
+therefore die, and a job may run twice, without changing the results.
 """
 
 import os
@@ -24,34 +24,35 @@ from overlap.training.placement import Placement
 Result = TypeVar("Result")
 
 TRAINING_RESOURCE: Mapping[str, int] = {"GPU": 1}
-"""What a worker offers that trains members, and what a training job asks for."""
+"""Dask resource that training workers offer and training jobs request."""
 
 
 @dataclass(frozen=True)
 class WorkerRequirements:
-    """What a worker must be for the jobs of a run; travels with each of them."""
+    """Requirements of a run on its workers; every job carries them."""
 
     version: str
     """Version of overlap."""
     sees: tuple[Location, ...]
-    """Files that it can read."""
+    """Files that the worker must be able to read."""
 
 
 _FITTING: set[WorkerRequirements] = set()
-"""What this process was found to be; it stays so."""
+"""Requirements that this process was found to meet."""
 
 
 def portable_call(
     fit: WorkerRequirements, function: Callable[..., Result], *arguments: object
 ) -> Callable[[], Result]:
-    """A call of `run_if_compatible` that any worker can receive.
+    """Wrap a call of `run_if_compatible` so that any worker can receive it.
 
-    One without this code ends when it unpacks a job that names it, and comes again, and ends. So
-    the job is packed twice, and what is inside is unpacked where an error is the job's own.
+    A worker without this package crashes while it unpickles a job that refers to the package,
+    restarts, and crashes again. The call is therefore pickled twice: the inner pickle is opened
+    within the job, where an error is reported as the job's.
     """
     packed = pickle.dumps((fit, function, arguments))
 
-    def unpack_and_run() -> "Result":  # sent as code: nothing of this module may be named here
+    def unpack_and_run() -> "Result":  # sent by value: must not refer to this module
         from tasks.on_worker import run_if_compatible
 
         inside: tuple[WorkerRequirements, Callable[..., Result], tuple[object, ...]] = pickle.loads(
@@ -65,10 +66,10 @@ def portable_call(
 def run_if_compatible(
     fit: WorkerRequirements, function: Callable[..., Result], *arguments: object
 ) -> Result:
-    """Do a job if this worker is one that can; a worker may have joined a moment ago.
+    """Run a job if this worker meets the requirements; it may have joined after the preflight.
 
     Raises:
-        UnfitWorkerError: it cannot; another may.
+        UnfitWorkerError: it does not meet them; another worker may.
     """
     if fit not in _FITTING:
         fault = _fault(fit)
@@ -86,7 +87,7 @@ def _fault(fit: WorkerRequirements) -> str:
 
 
 def readable(file: Location) -> bool:
-    """Whether this process can read a file."""
+    """Return whether this process can read a file."""
     try:
         with file.reading() as content:
             content.read(1)
@@ -97,28 +98,28 @@ def readable(file: Location) -> bool:
 
 @dataclass(frozen=True)
 class WorkerProbe:
-    """What a worker found of itself."""
+    """A worker's report about itself."""
 
     software: dict[str, str]
-    """Versions of Python and of the packages that shape a result."""
+    """Versions of Python and of the packages that affect results."""
     sees_workspace: bool
     answer: str
-    """File that it wrote into the workspace; empty where it could not."""
+    """Name of the file that it wrote into the workspace; empty if it could not."""
     why: str
-    """What kept it from writing."""
+    """Why it could not write; empty if it could."""
     sees_sample: bool
-    """Whether it can read the given file of the data; true where none was given."""
+    """Whether it can read the given data file; true if none was given."""
 
 
 def look(token: Location, sample: Location | None) -> WorkerProbe:
-    """On a worker: look whether it can do the work.
+    """Check on a worker whether it can do the work.
 
     Args:
         token: A file that the flow has just written into the workspace.
         sample: A file of the data.
     """
     sees, answer, why = readable(token), "", ""
-    if sees:  # elsewhere a workspace of its own would be made
+    if sees:  # otherwise this would create a second workspace
         answer = f"{token.name}-{secrets.token_hex(6)}"
         try:
             (token.parent / answer).write_bytes(b"overlap")
@@ -128,7 +129,7 @@ def look(token: Location, sample: Location | None) -> WorkerProbe:
 
 
 def places_on_this_worker() -> int:
-    """From inside a training job: how many such jobs its worker runs side by side.
+    """Within a training job: return how many such jobs its worker runs at a time.
 
     A worker that offers GPU=2 trains two members at a time on its one accelerator.
     """
@@ -137,7 +138,7 @@ def places_on_this_worker() -> int:
 
 
 def placement() -> Placement:
-    """From inside a job: where it runs, from now on."""
+    """Within a job: return the record of its worker, starting now."""
     worker = get_worker()
     return Placement(
         worker=worker.address,
@@ -150,10 +151,10 @@ def placement() -> Placement:
 
 
 def still_wanted() -> Callable[[], bool]:
-    """From inside a job: what tells, in any thread, whether anyone still waits for the job.
+    """Within a job: return a function that tells, in any thread, whether the job is still wanted.
 
-    A job is not wanted once it is cancelled, its client is gone (even by `kill -9`), or its
-    worker has lost the scheduler. Dask cannot stop the thread that runs it.
+    A job is no longer wanted once it is cancelled, its client is gone (even by `kill -9`), or its
+    worker has lost the scheduler. Dask cannot stop the thread that runs the job.
     """
     worker = get_worker()
     key = worker.get_current_task()
@@ -168,5 +169,5 @@ def still_wanted() -> Callable[[], bool]:
 
 
 def report(topic: str, event: Mapping[str, Any]) -> None:
-    """From inside a job: send an event to whoever subscribed to the topic."""
+    """Within a job: send an event to the subscribers of a topic."""
     get_worker().log_event(topic, dict(event))

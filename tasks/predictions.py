@@ -1,14 +1,14 @@
-"""Predictions: jobs on training workers, each a process over some thousand files; one table."""
+"""The tasks that predict clips: jobs on training workers, then one table."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from overlap.config import Section
 from overlap.io.location import Location
 from overlap.prediction.jobs import PredictionJob, PredictionPlan, clips_of
 from overlap.prediction.table import prediction_table
@@ -20,21 +20,22 @@ from tasks.on_worker import places_on_this_worker, report, still_wanted
 from tasks.progress import Stage, note, stage
 
 
-class PredictReport(Section):
-    """What a prediction made."""
+@dataclass(frozen=True)
+class PredictReport:
+    """The results of a prediction."""
 
     out: str
-    """The table."""
+    """Address of the table."""
     clips: int
     """Its rows."""
     computed: int
-    """Clips that were predicted now; the others were by an earlier run."""
+    """Clips that this run predicted; an earlier run predicted the others."""
     imputed: tuple[str, ...]
-    """Ids of clips whose audio cannot be used: their row is the mean prediction."""
+    """Ids of unusable clips; their rows contain the mean prediction."""
 
 
 def apply_on_worker(job: PredictionJob, topic: str) -> None:
-    """On a worker: predict files with an ensemble, in a process of its own."""
+    """Predict files with an ensemble in a child process; runs on a worker."""
     with tempfile.TemporaryDirectory(prefix="overlap-predict-") as folder:
         location = Location(f"{folder}/job.json")
         location.write_record(job)
@@ -51,7 +52,7 @@ def apply_on_worker(job: PredictionJob, topic: str) -> None:
 def apply_ensemble(
     scheduler: Cluster, job: PredictionJob, number: int, name: str, progress: Stage, stop: Event
 ) -> int:
-    """Predict the files of a job; how many they are. Given up when `stop` is set."""
+    """Predict the files of a job and return their number; cancelled when `stop` is set."""
     moved = _clips_shown_on(progress)
     work = TrainingJob(apply_on_worker, (job,), name, number)
     on_training_worker(scheduler, work, stop, moved)
@@ -60,7 +61,7 @@ def apply_ensemble(
 
 
 def apply_to_all(scheduler: Cluster, jobs: Sequence[PredictionJob], what: str) -> None:
-    """From inside a flow: do jobs side by side; `what` is read by a person."""
+    """Within a flow: run jobs concurrently; `what` labels their progress."""
     with stage(f"{what} (clips)", clips_of(jobs)) as progress, stopped_on_error() as stop:
         futures = [
             apply_ensemble.submit(scheduler, job, number, f"{what}, part {number}", progress, stop)
@@ -72,7 +73,7 @@ def apply_to_all(scheduler: Cluster, jobs: Sequence[PredictionJob], what: str) -
 
 @task(name="table", cache_policy=NO_CACHE)
 def write_predictions(plan: PredictionPlan, out: Location, computed: int) -> PredictReport:
-    """Write the table of a plan whose jobs are done."""
+    """Write the table of a plan whose jobs are complete."""
     made = prediction_table(plan)
     for warning in made.warnings:
         note(warning)
@@ -83,7 +84,7 @@ def write_predictions(plan: PredictionPlan, out: Location, computed: int) -> Pre
 
 
 def _clips_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
-    """Moves the bar of all jobs by what one has done; back, where a job begins again."""
+    """Return a callback that adds one job's progress to the shared bar; a restart subtracts it."""
     seen = 0
 
     def on_event(event: Mapping[str, Any]) -> None:

@@ -1,15 +1,14 @@
 """Progress of a stage: a bar in the terminal and an artifact in Prefect.
 
-Both are views of one `Stage`. The terminal shows bars when the command line asked for it, or a
-line a minute where the output is not a terminal; the artifact is updated at most every two
-seconds, because every update is a request.
+Both display one `Stage`. The command line enables the terminal output: bars, or one line per
+minute where the output is not a terminal. The artifact is updated at most every two seconds,
+because every update is a request to the server.
 """
 
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
@@ -27,12 +26,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from overlap.io.formatting import format_duration
+
 ARTIFACT_SECONDS = 2.0
 LINE_SECONDS = 60.0
 
 
 class Terminal:
-    """Where bars are shown; one per process."""
+    """The terminal output of stages; one per process."""
 
     def __init__(self) -> None:
         self._bars: Progress | None = None
@@ -40,7 +41,7 @@ class Terminal:
 
     @contextmanager
     def shown(self, console: Console) -> Iterator[None]:
-        """Show the stages that run meanwhile."""
+        """Show the stages that run within the block."""
         self._console = console
         if not console.is_terminal or console.is_dumb_terminal:  # TERM=dumb moves no cursor
             yield
@@ -68,13 +69,13 @@ class Terminal:
             self._bars.update(bar, completed=done, note=note)
 
     def close(self, bar: TaskID | None, *, keep: bool) -> None:
-        """End a bar; one that is not kept leaves no line behind."""
+        """End a bar; unless it is kept, its line disappears."""
         if self._bars and bar is not None:
             self._bars.update(bar, visible=keep)
             self._bars.stop_task(bar)
 
     def line(self, text: str) -> None:
-        """A line instead of a bar, where the output is not a terminal."""
+        """Print a line in place of a bar, where the output is not a terminal."""
         if self._console and not self._bars:
             self._console.print(text, highlight=False)
 
@@ -83,17 +84,17 @@ TERMINAL = Terminal()
 
 
 def note(text: str) -> None:
-    """From inside a flow or task: tell a person something that stops nothing."""
+    """Within a flow or task: warn the user in the log and the terminal."""
     get_run_logger().warning(text)
     TERMINAL.line(f"note: {text}")
 
 
 class Stage:
-    """Some work of which the amount is known.
+    """Work of a known amount.
 
     Attributes:
         total: The amount.
-        done: How much of it is done.
+        done: The part that is done.
     """
 
     def __init__(self, name: str, total: int, *, keep: bool) -> None:
@@ -105,7 +106,7 @@ class Stage:
         self._last_artifact = self._last_line = self._begun = time.monotonic()
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        """Say that more is done; without a note the pace is one."""
+        """Report that more is done; the default note is the pace."""
         with self._lock:
             self.done += amount
             self._note = note or (pace(self.rate()) if self.done > 0 else "")
@@ -119,11 +120,11 @@ class Stage:
                 _update_artifact(self._artifact, self.done, self.total, self._text())
 
     def rate(self, amount: int = 0) -> float:
-        """How much is done per second, with some more that is done now."""
+        """Return the amount done per second, including `amount` that is not reported yet."""
         return (self.done + amount) / max(time.monotonic() - self._begun, 1e-9)
 
     def close(self) -> None:
-        """Say that no more will be done."""
+        """Report that the stage has ended."""
         TERMINAL.close(self._bar, keep=self._keep)
         self._print()
         _update_artifact(self._artifact, self.done, self.total, self._text())
@@ -134,34 +135,34 @@ class Stage:
             TERMINAL.line(self._printed + self._left())
 
     def _left(self) -> str:
-        """The time left at the pace so far, where that can be told."""
+        """The remaining time at the pace so far; empty where it is unknown."""
         if not 0 < self.done < self.total:
             return ""
-        seconds = round((self.total - self.done) / self.rate())
-        return f", {timedelta(seconds=seconds)} left"
+        seconds = (self.total - self.done) / self.rate()
+        return f", {format_duration(seconds)} left"
 
     def _text(self) -> str:
         return f"{self._name}: {self.done} of {self.total} {self._note}".rstrip()
 
 
 def pace(per_second: float) -> str:
-    """How fast something is done, for a person.
+    """Format a speed for reading.
 
     Examples:
         >>> pace(12.34), pace(0.005)
-        ('12.3/s', '200 s each')
+        ('12.3/s', '3 min 20 s each')
     """
-    return f"{per_second:,.1f}/s" if per_second >= 1 else f"{1 / per_second:,.0f} s each"
+    return f"{per_second:,.1f}/s" if per_second >= 1 else f"{format_duration(1 / per_second)} each"
 
 
 @contextmanager
 def stage(name: str, total: int, *, keep: bool = True) -> Iterator[Stage]:
-    """Follow some work.
+    """Show the progress of work.
 
     Args:
-        name: What a person reads.
+        name: Label of the work.
         total: Amount of the work.
-        keep: Whether its bar stays when it is over.
+        keep: Whether the bar remains after the end.
     """
     current = Stage(name, total, keep=keep)
     try:
@@ -173,7 +174,7 @@ def stage(name: str, total: int, *, keep: bool = True) -> Iterator[Stage]:
 def _create_artifact(name: str) -> UUID | None:
     if TaskRunContext.get() is None:
         return None
-    # Called in a thread without an event loop, where the answer is the artifact's id.
+    # In a thread without an event loop the result is the artifact's id, not a coroutine.
     return cast("UUID", create_progress_artifact(progress=0.0, description=name))
 
 

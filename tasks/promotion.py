@@ -1,35 +1,37 @@
-"""Compare a newly published ensemble with the champion, decide, and remove old versions."""
+"""The tasks that compare a new ensemble with the champion, decide, and prune old versions."""
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from overlap.config import PromotionConfig
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.io.location import Location
 from overlap.promotion.challenge import ComparisonPlan, plan_comparison
 from overlap.promotion.champion import Promotion, consider, current_champion
 from overlap.promotion.retention import Pruned, prune
+from overlap.workspace.workspace import Workspace
 from tasks.artifacts import show_comparison
 
 
 @task(name="duel", cache_policy=NO_CACHE)
-def prepare_comparison(workspace: Location, record: EnsembleRecord) -> ComparisonPlan | None:
-    """Find the clips that neither the ensemble nor the champion has seen; None without a duel."""
-    champion = current_champion(workspace, record)
-    return plan_comparison(workspace, champion, record) if champion else None
+def prepare_comparison(workspace: Workspace, record: EnsembleRecord) -> ComparisonPlan | None:
+    """Find clips that neither ensemble nor champion has seen; None if they are not compared."""
+    champion = current_champion(workspace.location, record)
+    if champion is None:
+        return None
+    return plan_comparison(workspace.location, champion, record, workspace.catalog)
 
 
 @task(name="promote", cache_policy=NO_CACHE)
 def consider_champion(
-    workspace: Location, record: EnsembleRecord, rule: PromotionConfig, plan: ComparisonPlan | None
+    workspace: Workspace, record: EnsembleRecord, rule: PromotionConfig, plan: ComparisonPlan | None
 ) -> Promotion:
-    """Make the ensemble the champion if the rule says so."""
-    promotion = consider(workspace, record, rule, plan)
+    """Promote the ensemble if the rule allows it."""
+    promotion = consider(workspace.location, record, rule, plan)
     show_comparison(promotion)
     return promotion
 
 
 @task(name="prune", cache_policy=NO_CACHE)
-def remove_old_versions(workspace: Location, keep: int) -> Pruned:
-    """Remove the versions, and members, that need not stay."""
-    return prune(workspace, keep)
+def remove_old_versions(workspace: Workspace, keep: int) -> Pruned:
+    """Remove versions and members that are no longer needed."""
+    return prune(workspace.location, keep, catalog=workspace.catalog)

@@ -1,4 +1,4 @@
-"""The workers of a cluster, seen from outside: who trains, who computes features, who is fit."""
+"""The workers of a cluster: which ones train, compute features, and are fit for a job."""
 
 import pkgutil
 import random
@@ -9,49 +9,49 @@ from typing import Any
 from distributed import Client
 
 import overlap
-from overlap.errors import ClusterError, ClusterLostError, UnfitWorkerError
+from overlap.errors import RESUME_HINT, ClusterError, ClusterLostError, UnfitWorkerError
 from tasks.cluster import Cluster
 from tasks.on_worker import TRAINING_RESOURCE
 
 Worker = Mapping[str, Any]
-"""What the scheduler tells of a worker."""
+"""The scheduler's description of a worker."""
 Workers = Mapping[str, Worker]
-"""The workers by their addresses."""
+"""Descriptions of workers by address."""
 
 SCHEDULER_POLL_SECONDS = 2.0
-"""How often it is looked which workers there are while features are computed."""
+"""Interval at which the list of workers is read while features are computed."""
 CHOICE = 16
-"""Workers that a feature job may choose from. A list of all would be sent with every job; some
-chosen at random are as good, since the scheduler takes the least busy of them."""
+"""Number of workers that a feature job may run on. The list is sent with every job; a random
+sample serves as well as the full list, because the scheduler picks the least busy one."""
 JOBS_AHEAD = 4
-"""Jobs submitted per thread; more would only fill the scheduler's memory."""
+"""Jobs submitted per thread; more would only occupy the scheduler's memory."""
 PENDING_WORKER = "overlap-waits-for-a-cpu-worker"
-"""In the place of a worker's address, where a worker that computes features is still to come."""
+"""Placeholder address while no feature worker has joined yet."""
 
 
 def workers_of(client: Client) -> Workers:
-    """The workers that are there now."""
+    """Return the current workers."""
     return client.scheduler_info(n_workers=-1)["workers"]  # type: ignore[no-any-return]
 
 
 def offers_training(worker: Worker) -> bool:
-    """Whether a worker offers what training needs."""
+    """Return whether a worker offers the training resource."""
     offered = worker["resources"]
     return all(offered.get(name, 0) >= need for name, need in TRAINING_RESOURCE.items())
 
 
 def trainers(client: Client) -> list[str]:
-    """Addresses of the workers that offer what training needs."""
+    """Return the addresses of the workers that offer the training resource."""
     return [a for a, worker in workers_of(client).items() if offers_training(worker)]
 
 
 def training_slots(client: Client) -> int:
-    """How many training jobs the cluster runs side by side."""
+    """Return how many training jobs the cluster runs at a time."""
     return sum(slots_of(worker, "training") for worker in workers_of(client).values())
 
 
 def slots_of(worker: Worker, sort: str) -> int:
-    """How many jobs a worker runs side by side: of `training`, or of `others`."""
+    """Return how many jobs of a sort, `training` or `others`, a worker runs at a time."""
     threads: int = worker["nthreads"]
     if sort != "training":
         return threads
@@ -60,7 +60,7 @@ def slots_of(worker: Worker, sort: str) -> int:
 
 
 def feature_workers(workers: Workers, cluster: Cluster) -> Workers:
-    """The workers that compute features: those without an accelerator, if there are any."""
+    """Select the workers that compute features: those without an accelerator, if any."""
     spare = {a: worker for a, worker in workers.items() if not offers_training(worker)}
     if cluster.features_on_gpu_workers or not (spare or cluster.spare_workers_come):
         return workers
@@ -68,37 +68,36 @@ def feature_workers(workers: Workers, cluster: Cluster) -> Workers:
 
 
 def other_versions(client: Client) -> dict[str, str]:
-    """Workers without this version of overlap, and what they have instead.
+    """Find workers without this version of overlap; returns a description of each fault.
 
-    The question is put in the standard library's words: a worker of another version may know
-    nothing of this module.
+    The call uses only the standard library: a worker with another version may lack this module.
     """
     answers = client.run(pkgutil.resolve_name, "overlap:__version__", on_error="return")
     return {
         address: version_fault(answer)
         for address, answer in sorted(answers.items())
         if answer != overlap.__version__
-        and not isinstance(answer, OSError)  # it ended a moment ago
+        and not isinstance(answer, OSError)  # the worker has just ended
     }
 
 
 def version_fault(answer: object) -> str:
-    """What it means where another version, or an error, is the answer to that question."""
+    """Describe a version answer that is another version or an error."""
     if isinstance(answer, Exception):
         return f"does not have the package overlap ({answer})"
     return f"overlap {answer}, here {overlap.__version__}"
 
 
 def unfit_workers(client: Client, error: Exception, place: Sequence[str] | None) -> dict[str, str]:
-    """Which workers cannot do the work, after a job has failed.
+    """Find the unfit workers behind the failure of a job; returns a fault for each address.
 
     Args:
         client: A client of the cluster.
-        error: What the job failed with. A worker without this code says that in Python's words.
-        place: Where the job could run; None: anywhere.
+        error: The error of the job. A worker without this code raises Python's import errors.
+        place: Addresses where the job could run; None: anywhere.
 
     Raises:
-        Exception: the error, where no worker is to blame.
+        Exception: `error`, if no worker is unfit.
     """
     found: dict[str, str] = {}
     if isinstance(error, UnfitWorkerError):
@@ -111,10 +110,10 @@ def unfit_workers(client: Client, error: Exception, place: Sequence[str] | None)
 
 
 class WorkerPool:
-    """Where the jobs of a feature stage may go; looked up again as workers come and go.
+    """The workers that receive the jobs of a feature stage, updated as workers join and leave.
 
     Attributes:
-        unfit: Workers that are left out, and why.
+        unfit: Excluded workers, with their faults.
     """
 
     def __init__(self, client: Client, cluster: Cluster) -> None:
@@ -126,14 +125,14 @@ class WorkerPool:
         self.look()
 
     def look(self) -> bool:
-        """Look who is there, unless that was done a moment ago.
+        """Read the list of workers, at most once per `SCHEDULER_POLL_SECONDS`.
 
         Returns:
-            Whether it was done now.
+            Whether the list was read.
 
         Raises:
-            ClusterError: those who are there cannot do the work.
-            ClusterLostError: nobody has been there for a while.
+            ClusterError: no worker is fit for the work.
+            ClusterLostError: there has been no worker for `Cluster.lost_after_s`.
         """
         now = time.monotonic()
         if now - self._looked < SCHEDULER_POLL_SECONDS:
@@ -144,16 +143,18 @@ class WorkerPool:
             self._seen = now
         elif now - self._seen > self._cluster.lost_after_s:
             raise ClusterLostError(
-                "no worker is left that computes features; what is complete is kept: start "
-                "workers, and run again"
+                f"no worker is left that computes features; start workers, and run again; "
+                f"{RESUME_HINT}",
+                code="no-feature-worker",
+                waited_s=self._cluster.lost_after_s,
             )
         return True
 
     def leave_out(self, unfit: Mapping[str, str]) -> None:
-        """Give no more jobs to some workers.
+        """Exclude workers from further jobs.
 
         Raises:
-            ClusterError: no others are left.
+            ClusterError: no other worker is left.
         """
         self.unfit |= unfit
         self._choose()
@@ -163,25 +164,29 @@ class WorkerPool:
         self._fit = feature_workers(able, self._cluster)
         if self._everyone and not able:
             faults = "\n  ".join(f"{a}: {fault}" for a, fault in sorted(self.unfit.items()))
-            raise ClusterError(f"no worker is left that can do the work:\n  {faults}")
+            raise ClusterError(
+                f"no worker is left that can do the work:\n  {faults}",
+                code="no-fit-worker",
+                workers=sorted(self.unfit),
+            )
 
     @property
     def addresses(self) -> list[str]:
-        """The workers that compute features now."""
+        """Addresses of the current feature workers."""
         return sorted(self._fit)
 
     @property
     def threads(self) -> int:
-        """Their threads."""
+        """Total threads of the feature workers."""
         return sum(worker["nthreads"] for worker in self._fit.values())
 
     @property
     def window(self) -> int:
-        """How many jobs are to be at the scheduler."""
+        """Number of jobs to keep at the scheduler."""
         return max(8, JOBS_AHEAD * self.threads)
 
     def pick(self) -> list[str] | None:
-        """Addresses that the next job may go to; None: any, also of workers that come later."""
+        """Choose addresses for the next job; None: any worker, also one that joins later."""
         if not self._fit:
             return [PENDING_WORKER] if self._cluster.spare_workers_come else None
         if self._cluster.features_on_gpu_workers and not self.unfit:
@@ -189,5 +194,5 @@ class WorkerPool:
         return random.sample(self.addresses, min(CHOICE, len(self._fit)))
 
     def workers_lost(self, place: Sequence[str] | None) -> bool:
-        """Whether a job waits for workers that are not there, while others are."""
+        """Return whether all workers that may run a job are gone while others exist."""
         return place is not None and bool(self._fit) and self._fit.keys().isdisjoint(place)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Workers for members and predictions, one accelerator each; see scheduler.sh. Where there is none,
+# Workers for members and predictions, one accelerator each; see scheduler.sh. Without accelerators,
 # `sbatch --gres=none gpu-worker.sh` trains on the processor.
 #SBATCH --job-name=overlap-gpu-worker
 #SBATCH --array=1-2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One run, with the options of `overlap run`; see scheduler.sh. Submitted again after a failure or a
-# time limit it goes on where it was.
+# One run, with the options of `overlap run`; see scheduler.sh. Submit it again to resume after a
+# failure or a time limit.
 #SBATCH --job-name=overlap-run
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=4G
@@ -10,7 +10,7 @@ set -euo pipefail
 export PATH="${OVERLAP_BIN:-$PWD/.venv/bin}:$PATH"
 file="${OVERLAP_SCHEDULER:-$PWD/scheduler.json}"
 
-# The queue decides when workers come: wait for one that can train, which a run asks for first.
+# The queue determines when workers start: wait for one that can train, which a run needs first.
 address=$(
     python - "$file" <<'PYTHON'
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Dask's scheduler for one user's runs. Submit these four scripts from one folder that every node
-# sees; its .venv has overlap, or OVERLAP_BIN says where the commands are:
+# Dask's scheduler for one user's runs. Submit these four scripts from one folder that all nodes
+# share; its .venv contains overlap, or OVERLAP_BIN names the folder of the commands:
 #
 #   sbatch scheduler.sh
 #   sbatch --array=1-32 cpu-worker.sh       # features: one core each
@@ -8,8 +8,8 @@
 #   sbatch run.sh --data DATA --workspace W --preset fast
 #   scancel --me --name overlap-scheduler   # the workers end with it
 #
-# Other users of the cluster can reach the scheduler's port, and who reaches it can run code as you:
-# where they are not trusted, give Dask certificates (DASK_DISTRIBUTED__COMM__TLS__*).
+# Other users of the cluster can reach the scheduler's port and could run code as you. If they are not
+# trusted, configure certificates for Dask (DASK_DISTRIBUTED__COMM__TLS__*).
 #SBATCH --job-name=overlap-scheduler
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=4G
@@ -19,5 +19,5 @@ set -euo pipefail
 export PATH="${OVERLAP_BIN:-$PWD/.venv/bin}:$PATH"
 file="${OVERLAP_SCHEDULER:-$PWD/scheduler.json}"
 
-rm -f "$file" # workers wait for this file; one of an earlier job would lead them astray
+rm -f "$file" # workers wait for this file; an old one has the address of a dead scheduler
 exec dask scheduler --scheduler-file "$file" --port 0 --no-dashboard

@@ -1,1 +1,1 @@
-"""Pages of the documentation that are made when the site is built, not typed."""
+"""Build of the documentation site: generated pages, links and lists."""

@@ -1,4 +1,4 @@
-"""The commands with their options, made from the command line itself."""
+"""Generates the page of commands from the definitions of the command line."""
 
 import re
 
@@ -9,10 +9,10 @@ from flows.cli.commands import app
 
 
 def commands() -> str:
-    """A section for each command, as Markdown."""
+    """Return Markdown with a section for each command."""
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="overlap")
     text = get_docs_for_click(obj=command, ctx=context, name="overlap")
-    # The page has a heading, and its table of contents lists the commands in full.
+    # The page has its own heading, and its table of contents lists every command.
     text = text.partition("\n")[2]
     return re.sub(r"(?m)^\*\*Commands\*\*:\n\n(?:\* .+\n)+\n", "", text)

@@ -1,28 +1,18 @@
-"""What MkDocs calls while it builds the site; see mkdocs.yml."""
+"""Hooks that MkDocs calls while it builds the site; mkdocs.yml names this module."""
 
-import re
-from collections.abc import Callable
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page as SitePage
 
-from docs.site.commands import commands
 from docs.site.library import FOLDER, ROOT, Page, library_pages
 from docs.site.links import DOCS, PAGES, relinked, shown_files
 from docs.site.numbers import numbered
-from docs.site.settings import settings
-
-MADE: Final[MappingProxyType[str, Callable[[], str]]] = MappingProxyType(
-    {"settings": settings, "commands": commands}
-)
-"""What a page asks for with a comment such as <!-- made: settings -->."""
 
 
-def made_pages() -> list[Page]:
-    """Every page that is no file of docs/."""
+def generated_pages() -> list[Page]:
+    """Return the pages that are not files of docs/."""
     documents = [*(ROOT / DOCS).rglob("*.md"), *(ROOT / name for name in PAGES)]
     return [
         *(Page(place, file, (ROOT / file).read_text()) for file, place in PAGES.items()),
@@ -32,14 +22,14 @@ def made_pages() -> list[Page]:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the pages of the code where the navigation names their folder."""
+    """Insert the library's pages where the navigation names their folder."""
     library = [{page.title: page.path} for page in library_pages()]
     config.nav = [_filled(entry, library) for entry in config.nav or []]
     return config
 
 
-def _filled(entry: Any, library: list[dict[str, str]]) -> Any:  # noqa: ANN401  as YAML has it
-    """An entry of the navigation in which the folder of the code became its pages."""
+def _filled(entry: Any, library: list[dict[str, str]]) -> Any:  # noqa: ANN401  YAML
+    """Return a navigation entry with the library's folder replaced by its pages."""
     if isinstance(entry, dict):
         return {title: _filled(below, library) for title, below in entry.items()}
     if isinstance(entry, list):
@@ -48,13 +38,12 @@ def _filled(entry: Any, library: list[dict[str, str]]) -> Any:  # noqa: ANN401  
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made."""
-    for page in made_pages():
+    """Add the generated pages."""
+    for page in generated_pages():
         files.append(File.generated(config, page.path, content=page.text))
     return files
 
 
 def on_page_markdown(markdown: str, page: SitePage, **_: object) -> str:
-    """Fill in what is made, and fit the links and numbers of the repository's files to the site."""
-    filled = re.sub(r"<!-- made: (\w+) -->", lambda asked: MADE[asked[1]](), markdown)
-    return numbered(relinked(filled, page.file.src_uri))
+    """Adapt links and list numbers, which are written for the repository, to the site."""
+    return numbered(relinked(markdown, page.file.src_uri))

@@ -1,4 +1,4 @@
-"""Pages of the code: one for each package, filled by mkdocstrings from the docstrings."""
+"""Generates a page for each package; mkdocstrings fills it from the docstrings."""
 
 import ast
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ class Page:
     """A page of the site."""
 
     path: str
-    """Where it is, from the site's root."""
+    """Path from the site's root."""
     title: str
     text: str
     """Markdown."""
 
 
 def library_pages() -> Iterator[Page]:
-    """A page for each package: what its modules are, and then each of them."""
+    """Yield a page for each package: a table of its modules, then the reference of each module."""
     for package in PACKAGES:
         for init in sorted((ROOT / package).rglob("__init__.py")):
             modules = sorted(file for file in init.parent.glob("*.py") if file != init)
@@ -35,5 +35,5 @@ def library_pages() -> Iterator[Page]:
 
 
 def _about(file: Path) -> str:
-    """The docstring of a module."""
+    """Return the docstring of a module."""
     return ast.get_docstring(ast.parse(file.read_text())) or ""

@@ -1,7 +1,7 @@
-"""Links of the repository's Markdown as links of the site.
+"""Translates links between files of the repository into links between pages of the site.
 
-The pages are read in the repository too, so their links lead from file to file. On the site the
-README is the front page, and a file that is no page (a script, an example) has one that shows it.
+The Markdown is readable in the repository, so its links lead from file to file. On the site the
+README is the front page, and a linked script or example gets a page that shows its content.
 """
 
 import posixpath
@@ -18,27 +18,27 @@ PAGES: Final = {
     "CHANGELOG.md": "changes.md",
     "CONTRIBUTING.md": "contributing.md",
 }
-"""Pages that are files of the repository outside of docs/, and where they are on the site."""
+"""Files outside docs/ that are pages, with their paths on the site."""
 FILES: Final = "files"
 LINK: Final = re.compile(r"(\[[^\]]*\]\()([^)#\s:]+)(#[^)\s]*)?(\))")
 LANGUAGES: Final = {".sh": "bash", ".yml": "yaml"}
 
 
 def place_of(file: str) -> str:
-    """Where the page of a repository's file is on the site."""
+    """Return the path on the site of the page for a file of the repository."""
     if file in PAGES:
         return PAGES[file]
     return file.removeprefix(DOCS) if file.startswith(DOCS) else f"{FILES}/{file}.md"
 
 
 def source_of(place: str) -> str:
-    """The repository's file of a page; the opposite of `place_of`."""
+    """Return the repository's file of a page; the inverse of `place_of`."""
     named = {page: file for file, page in PAGES.items()}
     return named.get(place, DOCS + place)
 
 
 def relinked(text: str, place: str) -> str:
-    """The Markdown of a page with links that fit the site; a wrong link stays as it is."""
+    """Return the Markdown of a page with links for the site; leaves links to missing files."""
     folder = posixpath.dirname(source_of(place))
 
     def changed(link: re.Match[str]) -> str:
@@ -53,7 +53,7 @@ def relinked(text: str, place: str) -> str:
 
 
 def shown_files(documents: Iterable[Path]) -> list[Page]:
-    """Pages of the files that some documents link to and that are no pages themselves."""
+    """Return pages for the files that documents link to and that are not pages themselves."""
     files = set()
     for document in documents:
         for link in LINK.finditer(document.read_text()):

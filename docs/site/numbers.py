@@ -1,4 +1,4 @@
-"""Numbers of lists as they are written."""
+"""Keeps the item numbers of lists as written."""
 
 import re
 from typing import Final
@@ -7,10 +7,10 @@ ITEM: Final = re.compile(r"(?m)^(\d+)\. ")
 
 
 def numbered(text: str) -> str:
-    r"""The Markdown with every list broken where its numbers jump.
+    r"""Return Markdown with each list split where its numbers skip.
 
-    Markdown counts the items of a list by itself and heeds only the first number; a list that is
-    cited by its numbers, as the decisions are, would be numbered anew behind a gap.
+    Markdown uses only the first number of a list and counts on from there. The decisions are
+    cited by number, so the items after a gap would get wrong numbers.
 
     Examples:
         >>> numbered("1. a\n2. b\n5. c")

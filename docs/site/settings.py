@@ -1,4 +1,4 @@
-"""The tables of settings, made from the configuration's own classes."""
+"""Generates the tables of settings from the configuration's classes."""
 
 import re
 from collections.abc import Iterator
@@ -11,19 +11,20 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from overlap.config import RunConfig
-from overlap.config.form import UNITS, defaults_by_preset, value_in_words
+from overlap.config.form import UNITS, value_as_text
+from overlap.config.run import defaults_by_preset
 
 ROW: Final = (
     "| Setting | Type | Default | Bounds | Unit | Meaning |\n| --- | --- | --- | --- | --- | --- |"
 )
-SPOKEN_UNITS: Final = ("samples", "seconds", "frames", "mel bands", "epochs", "nats", "GB", "Hz")
-"""Units that a description names behind a comma, or that are what its setting counts."""
+DESCRIBED_UNITS: Final = ("samples", "seconds", "frames", "mel bands", "epochs", "nats", "GB", "Hz")
+"""Units that a description names after a comma, or that it begins with."""
 NAMES: Final = {int: "whole number", float: "number", str: "text", bool: "on or off", dict: "table"}
 
 
 def settings() -> str:
-    """A table for each part of the configuration, as Markdown."""
-    parts = ["## Of the run\n", _table(RunConfig, "")]
+    """Return Markdown with a table for each section of the configuration."""
+    parts = ["## Run\n", _table(RunConfig, "")]
     for part in parts_of(RunConfig):
         about = (part.model.__doc__ or "").split("\n\n")[0]
         prefix = "" if part.many else f"{part.name}."
@@ -33,22 +34,22 @@ def settings() -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the configuration."""
+    """A section of the configuration."""
 
     name: str
-    """Where it stands, such as training.augment."""
+    """Dotted path, such as training.augment."""
     model: type[BaseModel]
     many: bool
-    """Whether it is what a list consists of."""
+    """Whether the configuration holds a list of these sections."""
 
     @property
     def title(self) -> str:
-        """Its heading."""
+        """Heading of its table."""
         return f"Each of {self.name}" if self.many else self.name
 
 
 def parts_of(model: type[BaseModel], above: str = "") -> Iterator[Part]:
-    """The parts of a configuration, each before its own parts."""
+    """Yield the sections of a configuration, each before its own sections."""
     for name, field in model.model_fields.items():
         for part in _models(field.annotation):
             yield Part(above + name, part, part is not field.annotation)
@@ -62,12 +63,12 @@ def _table(model: type[BaseModel], prefix: str) -> str:
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            continue  # a part with a table of its own
+            continue  # a section with its own table
         cells = (
             f"`{prefix}{name}`",
-            type_in_words(field.annotation),
+            type_name(field.annotation),
             _default(model, name, field),
-            bounds_in_words(field),
+            bounds(field),
             unit(name, field.description or ""),
             field.description or "",
         )
@@ -81,23 +82,23 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401  any 
         yield from _models(part)
 
 
-def type_in_words(annotation: Any) -> str:  # noqa: ANN401  any annotation
-    """A type as a person reads it.
+def type_name(annotation: Any) -> str:  # noqa: ANN401  any annotation
+    """Return a readable name of a type.
 
     Examples:
-        >>> type_in_words(int | None), type_in_words(Literal["last", "best"])
+        >>> type_name(int | None), type_name(Literal["last", "best"])
         ('whole number or none', '`last` or `best`')
     """
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return type_in_words(parts[0])
+        return type_name(parts[0])
     if origin is Literal:
         *first, last = (f"`{part}`" for part in parts)
         return f"{', '.join(first)} or {last}" if first else last
     if origin in (Union, UnionType):
-        return " or ".join("none" if p is type(None) else type_in_words(p) for p in parts)
+        return " or ".join("none" if p is type(None) else type_name(p) for p in parts)
     if origin is tuple:
-        several = type_in_words(parts[0])
+        several = type_name(parts[0])
         return f"list of {several}" if parts[-1] is Ellipsis else f"{len(parts)} of {several}"
     known = NAMES.get(origin or annotation)
     return known or f"[{annotation.__name__}](#{_anchor(annotation)})"
@@ -110,52 +111,52 @@ def _anchor(model: type[BaseModel]) -> str:
 
 def _default(model: type[BaseModel], name: str, field: FieldInfo) -> str:
     if field.is_required():
-        return "must be given"
+        return "required"
     values = defaults_by_preset().get(model.__name__, {}).get(name)
     if values is None:
-        return f"`{value_in_words(field.default)}`"
-    said = {preset: value_in_words(value) or "empty" for preset, value in values.items()}
-    if len(set(said.values())) == 1:
-        return next(iter(said.values()))
-    return ", ".join(f"{preset} {value}" for preset, value in said.items())
+        return f"`{value_as_text(field.default)}`"
+    texts = {preset: value_as_text(value) or "empty" for preset, value in values.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return ", ".join(f"{preset} {value}" for preset, value in texts.items())
 
 
-def bounds_in_words(field: FieldInfo) -> str:
-    """What a value must keep to, from the field's own constraints."""
-    said = []
+def bounds(field: FieldInfo) -> str:
+    """Return the bounds of a value, from the constraints of its field."""
+    limits = []
     for rule in field.metadata:
         match rule:
             case annotated_types.Ge():
-                said.append(f"≥ {rule.ge}")
+                limits.append(f"≥ {rule.ge}")
             case annotated_types.Gt():
-                said.append(f"> {rule.gt}")
+                limits.append(f"> {rule.gt}")
             case annotated_types.Le():
-                said.append(f"≤ {rule.le}")
+                limits.append(f"≤ {rule.le}")
             case annotated_types.Lt():
-                said.append(f"< {rule.lt}")
+                limits.append(f"< {rule.lt}")
             case annotated_types.MultipleOf():
-                said.append(f"multiple of {rule.multiple_of}")
+                limits.append(f"multiple of {rule.multiple_of}")
             case annotated_types.MinLen():
-                said.append("not empty" if rule.min_length == 1 else f"≥ {rule.min_length} long")
+                limits.append("not empty" if rule.min_length == 1 else f"≥ {rule.min_length} long")
             case annotated_types.MaxLen():
-                said.append(f"≤ {rule.max_length} long")
+                limits.append(f"≤ {rule.max_length} long")
             case _:
-                raise TypeError(f"a kind of bound that the page of settings cannot tell: {rule!r}")
-    return ", ".join(said)
+                raise TypeError(f"no text for this kind of bound: {rule!r}")
+    return ", ".join(limits)
 
 
 def unit(name: str, description: str) -> str:
-    """The unit of a setting: of its name's ending, else the one its description names.
+    """Return the unit of a setting, from the suffix of its name or else from its description.
 
     Examples:
-        >>> unit("rate_hz", "Sampling rate, Hz."), unit("hop", "Samples from a frame to the next.")
+        >>> unit("sample_rate", "Sampling rate, Hz."), unit("hop_length", "Samples to the next.")
         ('Hz', 'samples')
     """
     ending = name.rpartition("_")[2]
     if ending in UNITS and ending != name:
         return UNITS[ending]
-    for spoken in SPOKEN_UNITS:
-        behind = re.search(rf", {spoken}[.;]", description)
-        if behind or description.lower().startswith(f"{spoken} "):
-            return spoken
+    for described in DESCRIBED_UNITS:
+        after_comma = re.search(rf", {described}[.;]", description)
+        if after_comma or description.lower().startswith(f"{described} "):
+            return described
     return ""

@@ -1,4 +1,4 @@
-"""Benchmarks from the command line: bench features, bench training, bench scale."""
+"""The benchmark commands: bench features, bench training, bench scale."""
 
 import os
 from collections.abc import Sequence
@@ -31,23 +31,22 @@ def register(app: typer.Typer) -> None:
 @bench.command("features")
 def bench_features(
     words: Annotated[
-        Path | None, typer.Option(help="Folder of clips to measure on; none: synthetic sound.")
+        Path | None, typer.Option(help="Folder of clips to measure; default: synthetic sound.")
     ] = None,
     clips: Annotated[int, typer.Option(min=8, help="Clips per round.")] = 128,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 7,
     files: Annotated[
-        int, typer.Option(min=0, help="Wav files for reading and end to end; 0: neither.")
+        int,
+        typer.Option(min=0, help="Wav files for the reading and end-to-end parts; 0: skip both."),
     ] = 8192,
     folder: Annotated[
         Path | None,
-        typer.Option(
-            help="Existing folder for files and store of the end to end part; none: in memory."
-        ),
+        typer.Option(help="Existing folder for the end-to-end part; default: in memory."),
     ] = None,
     compression: Annotated[Codec, typer.Option(help="Codec of the store.")] = Codec.none,
     as_json: Json = False,
 ) -> None:
-    """Clips per CPU-second of every way to compute the features, on one core, and end to end."""
+    """Measure clips per CPU-second of every feature implementation, on one core and end to end."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from flows.cli.console import OUT, bars, print_json, print_table
     from overlap.bench import end_to_end, features, reading
@@ -55,7 +54,11 @@ def bench_features(
     from overlap.features.kernel.simd import target
 
     if folder is not None and not folder.is_dir():
-        raise UserError(f"--folder {folder}: there is no such folder")
+        raise UserError(
+            f"--folder {folder}: no such folder; name an existing one",
+            code="no-such-folder",
+            path=str(folder),
+        )
     config, store = FeatureConfig(), StoreConfig(compression=compression.value)
     sound = (
         features.speech_like(clips, config)
@@ -111,7 +114,7 @@ def bench_features(
 
 
 class Mode(StrEnum):
-    """Where a training keeps its features."""
+    """Where the features are during a training."""
 
     device = "device"
     memory = "memory"
@@ -123,14 +126,17 @@ def bench_training(
     clips: Annotated[int, typer.Option(min=64, help="Clips per epoch.")] = 512,
     words: Annotated[int, typer.Option(min=5, help="Words.")] = 30,
     width: Annotated[float, typer.Option(min=0.05, max=16, help="Width of the network.")] = 0.25,
-    rounds: Annotated[int, typer.Option(min=1, help="Epochs of each; figures are medians.")] = 5,
-    presets: Annotated[str, typer.Option(help="Presets, with commas.")] = "baseline,fast",
-    mode: Annotated[Mode, typer.Option(help="Where the presets keep features.")] = Mode.memory,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Epochs per variant; figures are medians.")
+    ] = 5,
+    presets: Annotated[str, typer.Option(help="Presets, separated by commas.")] = "baseline,fast",
+    mode: Annotated[Mode, typer.Option(help="Where the features are.")] = Mode.memory,
     as_json: Json = False,
 ) -> None:
-    """Clips per second of training: plain `fit` on float32 arrays, and each preset's training.
+    """Measure clips per second of training: plain `fit` on float32 arrays, and each preset.
 
-    The network is the same for all (five stages at this width). KERAS_BACKEND chooses the backend.
+    All variants train the same network (five stages of this width). KERAS_BACKEND selects the
+    backend.
     """
     from flows.cli.console import bars, print_json, print_table
     from overlap.bench.training import TrainingJob
@@ -140,7 +146,11 @@ def bench_training(
     names = tuple(name.strip() for name in presets.split(","))
     unknown = [name for name in names if name not in PRESETS]
     if unknown:
-        raise UserError(f"--presets {', '.join(unknown)}: unknown; there are {', '.join(PRESETS)}")
+        raise UserError(
+            f"--presets {', '.join(unknown)}: unknown; choose from {', '.join(PRESETS)}",
+            code="unknown-preset",
+            unknown=unknown,
+        )
     job = TrainingJob(clips, words, width, mode.value)
     rows = measure(job, names, rounds)
     if as_json:
@@ -167,17 +177,19 @@ def bench_training(
 @bench.command("scale")
 def bench_scale(
     clips: Annotated[int, typer.Option(min=1, help="Clips of the catalogue.")] = 11_000_000,
-    workers: Annotated[int | None, typer.Option(min=1, help="Workers; none: one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Workers; default: one per core.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Memory of a feature stage's driver over any number of clips; no sound is computed."""
+    """Measure the memory of a feature stage's driver over any number of clips, without audio."""
     from flows.bench_scale import bench_scale as measure
     from flows.cli.console import print_json, print_table
 
     report = measure(clips, workers or os.cpu_count() or 1)
     figures = {"peak_mb": report.peak_mb, "bytes_per_clip": report.bytes_per_clip}
     if as_json:
-        print_json(report.model_dump() | figures)
+        print_json(asdict(report) | figures)
         return
     print_table(
         f"{clips:,} clips, {report.blocks:,} blocks, catalogue of {report.catalogue_mb:,.0f} MB",

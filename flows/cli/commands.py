@@ -1,7 +1,10 @@
 """The commands of `overlap`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -9,23 +12,26 @@ from typer.core import TyperGroup
 from flows.cli import bench, models, service, show
 from flows.cli import data as data_commands
 from flows.cli import workspace as workspace_commands
-from flows.cli.options import Cluster, Json, Verbose, Workspace, run_command
+from flows.cli.options import Cluster, Json, Verbose, WorkspaceOption, run_command
 from flows.service.environment import prepare
 from overlap.config import RunConfig
 from overlap.errors import NotReadyError, UserError
+
+if TYPE_CHECKING:
+    from overlap.workspace.workspace import Workspace
 
 NO_COLOR = "--no-color"
 
 
 class Commands(TyperGroup):
-    """Typer takes an EOFError for a person who closed the input, and only says "Aborted!"."""
+    """Reports an EOFError as an error; Typer takes it for closed input and prints "Aborted!"."""
 
     def invoke(self, ctx: Any) -> object:  # noqa: ANN401  a class that Typer keeps to itself
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except EOFError as error:  # some process or connection of the work ended
-            raise RuntimeError("the other end is gone") from error
+        except EOFError as error:  # a process or connection of the work ended
+            raise RuntimeError("a process or connection ended unexpectedly") from error
 
 
 app = typer.Typer(
@@ -41,19 +47,22 @@ app = typer.Typer(
 @app.callback()
 def everywhere(
     no_color: Annotated[
-        bool, typer.Option(NO_COLOR, help="No colours, as with NO_COLOR=1; at any place.")
+        bool,
+        typer.Option(
+            NO_COLOR, help="Print without colours, as with NO_COLOR=1; valid at any position."
+        ),
     ] = False,
 ) -> None:
     """From clips of several words spoken at once to an averaged ensemble and its predictions."""
 
 
-# Modules that import Prefect, Dask or Zarr are imported where they are used: Prefect reads the
-# settings of `flows.service.environment` when it is imported, and `overlap --help` stays quick.
+# Modules that import Prefect, Dask or Zarr are imported within the commands: Prefect reads the
+# settings of `flows.service.environment` when it is imported, and `overlap --help` stays fast.
 
 
 @run_command(app)
 def run(config: RunConfig, as_json: bool) -> None:
-    """The whole service: check the data, compute features, train, average, publish."""
+    """Run all stages: check the data, compute features, train, average, publish."""
     _retrain(config, as_json=as_json)
     if not as_json:
         from flows.cli.console import predict_next
@@ -62,36 +71,49 @@ def run(config: RunConfig, as_json: bool) -> None:
 
 
 def _retrain(config: RunConfig, *, as_json: bool) -> str:
-    """Run the main flow and print its result; the address of the submission."""
-    from overlap.catalog import list_data
-    from overlap.features.compare import find_other
+    """Run the main flow, print its result, and return the address of the submission."""
+    with _checked(config) as workspace:
+        from flows.cli.console import flow_shown, print_ensemble
+        from flows.retrain import retrain
 
-    list_data(config.data)  # a wrong folder is said at once, before Prefect starts
-    find_other(config)
-    from flows.cli.console import flow_shown, print_ensemble
-    from flows.retrain import retrain
-    from overlap.ensemble.registry import submission_of
-    from overlap.io.location import Location
-
-    with flow_shown():
-        report = retrain(config)
+        with flow_shown():
+            report = retrain(config)
     print_ensemble(
         config.workspace, report.ensemble, report.promotion, report.features, as_json=as_json
     )
-    return submission_of(Location.of(config.workspace), report.ensemble).url
+    return workspace.paths.ensemble(report.ensemble.version).submission.url
+
+
+@contextmanager
+def _checked(config: RunConfig) -> Iterator["Workspace"]:
+    """The workspace of a run, shared with the flow that the block runs.
+
+    Lists the data at once, so that a wrong folder is reported before Prefect starts; the flow
+    uses that listing.
+
+    Raises:
+        UserError: the data, or the workspace to compare with, cannot be used.
+    """
+    from overlap.features.compare import comparison_store
+    from overlap.workspace.workspace import Workspace
+
+    with Workspace.of(config.workspace).shared() as workspace:
+        workspace.list_data(config.data)
+        comparison_store(config)
+        yield workspace
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where data and results go.")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="Folder for data and results.")] = Path("demo"),
     verbose: Verbose = False,
 ) -> None:
-    """Make a small data set with espeak-ng and run the whole service on it."""
+    """Generate a small data set with espeak-ng and run all stages on it."""
     prepare(verbose=verbose)
     from flows.cli.console import bar, predict_next, print_line
     from flows.cli.demo_data import make_data
     from overlap.ensemble.score_tables import score_tables
-    from overlap.reporting.tables import beside_trivial
+    from overlap.reporting.tables import relative_to_trivial
     from overlap.synthetic import ANSWERS
 
     data = make_data(folder, bar)
@@ -101,25 +123,23 @@ def demo(
     if judged.gain is not None:
         print_line(
             "test clips",
-            f"KL {judged.kl:.4f}, {beside_trivial(judged.gain)} the trivial prediction, "
-            "on voices that are not in train",
+            f"KL {judged.kl:.4f}, {relative_to_trivial(judged.gain)} the trivial prediction, "
+            "on voices that are not in the training clips",
         )
     predict_next(config.workspace)
 
 
 @run_command(app)
 def features(config: RunConfig, as_json: bool) -> None:
-    """One stage: check the data and compute the features that are missing."""
-    from overlap.features.compare import find_other
+    """Run one stage: check the data and compute the missing features."""
+    with _checked(config):
+        from flows.cli.console import OUT, flow_shown, print_drift, print_json, print_next
+        from flows.retrain import features as features_flow
 
-    find_other(config)
-    from flows.cli.console import OUT, flow_shown, print_drift, print_json, print_next
-    from flows.retrain import features as features_flow
-
-    with flow_shown():
-        report = features_flow(config)
+        with flow_shown():
+            report = features_flow(config)
     if as_json:
-        print_json(report.model_dump())
+        print_json(asdict(report))
         return
     OUT.print(
         f"{report.written} of {report.blocks} blocks computed, {report.clips} clips in "
@@ -132,20 +152,20 @@ def features(config: RunConfig, as_json: bool) -> None:
 
 @run_command(app)
 def train(config: RunConfig, as_json: bool) -> None:
-    """One stage: train the members that are missing, on features that are complete."""
-    _refuse_changed_data(config)
-    from flows.cli.console import OUT, flow_shown, print_json, print_next
-    from flows.retrain import train as train_flow
+    """Run one stage: train the missing members on complete features."""
+    with _with_features(config):
+        from flows.cli.console import OUT, flow_shown, print_json, print_next
+        from flows.retrain import train as train_flow
 
-    with flow_shown():
-        report = train_flow(config)
+        with flow_shown():
+            report = train_flow(config)
     if as_json:
         trained = [record.model_dump(mode="json") for record in report.trained]
         print_json({"trained": trained, "complete": report.complete, "fewer": report.fewer})
         return
     OUT.print(
         f"{len(report.trained)} of {config.ensemble.members} members trained, "
-        f"{report.complete - len(report.trained)} were complete, in {config.workspace}",
+        f"{report.complete - len(report.trained)} were complete already, in {config.workspace}",
         highlight=False,
     )
     if report.fewer:
@@ -155,29 +175,40 @@ def train(config: RunConfig, as_json: bool) -> None:
 
 @run_command(app)
 def pool(config: RunConfig, as_json: bool) -> None:
-    """One stage: average, score and publish members that are complete."""
-    _refuse_changed_data(config)
-    from flows.cli.console import flow_shown, predict_next, print_ensemble
-    from flows.retrain import pool as pool_flow
+    """Run one stage: average, score and publish the complete members."""
+    with _with_features(config):
+        from flows.cli.console import flow_shown, predict_next, print_ensemble
+        from flows.retrain import pool as pool_flow
 
-    with flow_shown():
-        record, promotion = pool_flow(config)
+        with flow_shown():
+            record, promotion = pool_flow(config)
     print_ensemble(config.workspace, record, promotion, as_json=as_json)
     if not as_json:
         predict_next(config.workspace)
 
 
-def _refuse_changed_data(config: RunConfig) -> None:
-    """A stage on its own works on complete features of the data as it is now."""
-    from overlap.catalog import list_data
-    from overlap.workspace.pending import pending_work
+@contextmanager
+def _with_features(config: RunConfig) -> Iterator[None]:
+    """Share the workspace of a run whose features are complete for the data as it is now.
 
-    pending = pending_work(config, list_data(config.data))
-    if pending.features:
-        raise NotReadyError(
-            f"{config.workspace}: {pending.clips} clips are new or changed and {pending.blocks} "
-            "blocks of features are missing; `overlap features` computes them"
-        )
+    Raises:
+        NotReadyError: clips are new or changed, or blocks of features are missing.
+    """
+    from overlap.workspace.pending import pending_work
+    from overlap.workspace.workspace import Workspace
+
+    with Workspace.of(config.workspace).shared() as workspace:
+        pending = pending_work(config, workspace.list_data(config.data))
+        if pending.features:
+            raise NotReadyError(
+                f"{workspace}: {pending.clips} clips are new or changed and {pending.blocks} "
+                "blocks of features are missing; compute them with `overlap features`",
+                code="features-missing",
+                workspace=str(workspace),
+                clips=pending.clips,
+                blocks=pending.blocks,
+            )
+        yield
 
 
 @app.command()
@@ -188,16 +219,16 @@ def predict(
     model: Annotated[
         str, typer.Option(help="champion, a version, or an ensemble's folder.")
     ] = "champion",
-    workspace: Workspace = "workspace",
+    workspace: WorkspaceOption = "workspace",
     cluster: Cluster = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Predict new clips with a published ensemble.
 
-    The table has id, one column per word, and `spread`: how far the members are apart over that
-    clip, the mean over members of KL(member || ensemble) in nats. A clip that cannot be used gets
-    the mean prediction and an empty spread.
+    The table has the columns id, one per word, and `spread`: the disagreement of the members about
+    the clip, as the mean over members of KL(member || ensemble) in nats. An unusable clip gets the
+    mean prediction and an empty spread.
     """
     prepare(verbose=verbose)
     from flows.cli.console import OUT, flow_shown, look_next, print_json
@@ -209,20 +240,25 @@ def predict(
     find_ensemble(Location.of(workspace), model)
     list_clips(clips)
     if Location.of(out).is_folder():
-        raise UserError(f"--out {out}: is a folder; name a file in it, such as {out}/preds.csv")
+        raise UserError(
+            f"--out {out}: is a folder; name a file in it, such as {out}/preds.csv",
+            code="out-is-folder",
+            path=out,
+        )
     from flows.predict import predict as predict_flow
 
     with flow_shown():
         done = predict_flow(clips, out, model, workspace, ClusterConfig(address=cluster))
     if as_json:
-        print_json(done.model_dump())
+        print_json(asdict(done))
         return
-    known = f", {done.clips - done.computed} of them before" if done.computed < done.clips else ""
+    earlier = done.clips - done.computed
+    known = f", {earlier} of them by an earlier run" if earlier else ""
     OUT.print(f"{done.clips} clips predicted{known}, in {out}", highlight=False, soft_wrap=True)
     if done.imputed:
         named = ", ".join(done.imputed[:5]) + (", …" if len(done.imputed) > 5 else "")
         OUT.print(
-            f"{len(done.imputed)} of them cannot be used and got the mean prediction: {named}",
+            f"{len(done.imputed)} of them are unusable and got the mean prediction: {named}",
             highlight=False,
         )
     look_next(workspace, model)

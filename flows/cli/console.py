@@ -1,65 +1,66 @@
-"""What a person reads in the terminal: tables, and one clear message for an error."""
+"""Terminal output of the commands: tables, named values, progress."""
 
 import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from overlap.ensemble import registry
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
-from overlap.io.location import Location
-from overlap.promotion.champion import Promotion, read_aliases
-from overlap.reporting.tables import DRIFT_LEGEND, beside_trivial, drift_table, kl_table
+from overlap.io.formatting import format_bytes
+from overlap.promotion.champion import Promotion
+from overlap.reporting.tables import DRIFT_LEGEND, drift_table, kl_table, relative_to_trivial
+from overlap.workspace.workspace import Workspace
 
-if TYPE_CHECKING:  # it brings Prefect, which a command that only looks has no use for
+if TYPE_CHECKING:  # imports Prefect, which read-only commands do not need
     from tasks.features import FeatureReport
 
 OUT = Console(markup=False, emoji=False)
 ERR = Console(stderr=True, markup=False, emoji=False)
-"""What is printed names files and words: in them `[/b]` is no markup, and `:x:` no emoji."""
+"""Without markup and emoji: file names and words may contain `[/b]` or `:x:`."""
 
 
 def print_json(content: object) -> None:
-    """One JSON object on standard output."""
+    """Print one JSON object on standard output."""
     sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
 
 
 def print_line(name: str, value: object) -> None:
-    """A named value on a line of its own, however long: it is copied from there."""
+    """Print a named value on one line of any length, so that it can be copied."""
     OUT.print(f"{name:<16}{value}", highlight=False, soft_wrap=True)
 
 
 def print_next(what: str) -> None:
-    """The last line of a command: what to do next."""
+    """Print the suggested next step, as the last line of a command."""
     print_line("next", what)
 
 
 def predict_next(workspace: str) -> None:
-    """Where ensembles are published: the champion is there to predict, or a person chooses one."""
-    place = Location.of(workspace)
-    if read_aliases(place).version:
+    """Suggest to predict with the champion, or to promote an ensemble if there is none."""
+    opened = Workspace.of(workspace)
+    if opened.champion():
         print_next(in_workspace("predict CLIPS --out preds.csv", workspace))
-    elif records := registry.list_ensembles(place):
+    elif records := opened.ensembles():
         chosen = in_workspace(f"models promote {records[-1].version}", workspace)
         print_next(f"no champion yet; {chosen} makes it one")
 
 
 def look_next(workspace: str, model: str) -> None:
-    """After predictions: one clip can be looked at, with what the same ensemble says of it."""
+    """Suggest to draw one of the predicted clips with the same ensemble."""
     named = "" if model == "champion" else f" --model {shlex.quote(model)}"
     print_next(f"{in_workspace('show CLIP' + named, workspace)} draws one of them")
 
 
 def in_workspace(command: str, workspace: object) -> str:
-    """A command about a workspace, as it is typed.
+    """Return a command line with the workspace as an option.
 
     Examples:
         >>> in_workspace("predict CLIPS", "my work")
@@ -71,9 +72,9 @@ def in_workspace(command: str, workspace: object) -> str:
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, whole: int = 0
 ) -> None:
-    """A table; columns after the first are right-aligned, but one of bars without a name.
+    """Print a table; columns after the first are right-aligned, except unnamed columns of bars.
 
-    The first `whole` columns are not cut or wrapped in a narrow terminal: people copy from them.
+    The first `whole` columns are never wrapped, so that they can be copied from a narrow terminal.
     """
     table = Table(title=title, title_justify="left", title_style="bold", show_header=any(columns))
     for index, column in enumerate(columns):
@@ -87,7 +88,7 @@ def print_table(
 
 
 def bars(values: Sequence[float], width: int = 16) -> list[str]:
-    """A bar per value, the largest `width` characters long.
+    """Return a bar for each value, the largest `width` characters long.
 
     Examples:
         >>> bars([1, 2, 0.1], 4)
@@ -106,11 +107,11 @@ def print_ensemble(
     *,
     as_json: bool,
 ) -> None:
-    """The end of a run: the tables, where things are, and what became of the champion."""
-    place = Location.of(workspace)
+    """Print the result of a run: tables, addresses, and the decision about the champion."""
+    paths = Workspace.of(workspace).paths
     if as_json:
         content = record.model_dump(mode="json") | {"promotion": promotion.model_dump(mode="json")}
-        print_json(content | (features.model_dump(include={"drift"}) if features else {}))
+        print_json(content | ({"drift": asdict(features)["drift"]} if features else {}))
         return
     if features:
         print_drift(features.drift)
@@ -118,11 +119,15 @@ def print_ensemble(
     where = "held-out clips" if record.kl is not None else "no clips held out"
     print_table(f"KL divergence, nats ({where})", ("predicted by", "KL", "95 %"), rows)
     if record.gain is not None:
-        beside = beside_trivial(record.gain)
-        OUT.print(f"The ensemble is {beside} the trivial prediction.", highlight=False)
+        compared = relative_to_trivial(record.gain)
+        OUT.print(f"The ensemble is {compared} the trivial prediction.", highlight=False)
         if record.gain <= 0:
-            OUT.print("It learned too little: give it more training.epochs, or more clips.")
-    lines = [("workspace", str(place)), ("ensemble", record.version), ("pool", str(record.fitted))]
+            OUT.print("It has learned too little: raise training.epochs, or add clips.")
+    lines = [
+        ("workspace", str(paths.root)),
+        ("ensemble", record.version),
+        ("pool", str(record.fitted)),
+    ]
     if record.choice:
         lines.append(("", record.choice.reason))
     if record.law:
@@ -131,8 +136,8 @@ def print_ensemble(
     if record.fewer:
         lines.append(("members", record.fewer))
     files = {
-        "submission": registry.submission_of(place, record),
-        "report": registry.report_of(place, record),
+        "submission": paths.ensemble(record.version).submission,
+        "report": paths.ensemble(record.version).report,
     }
     lines += [(name, str(file)) for name, file in files.items() if file.exists()]
     lines.append(("champion", f"{promotion.state}: {promotion.reason}"))
@@ -143,7 +148,7 @@ def print_ensemble(
 
 
 def print_drift(rows: Sequence[DriftRow]) -> None:
-    """How far data sets are apart; nothing where there is nothing to compare."""
+    """Print the drift between data sets; nothing without rows."""
     if not rows:
         return
     table = drift_table(rows)
@@ -154,7 +159,7 @@ def print_drift(rows: Sequence[DriftRow]) -> None:
 
 
 def print_export(done: Exported) -> None:
-    """What was exported, how far it is from the pipeline, and how it is opened."""
+    """Print the exported file, its difference from the pipeline, and how to load it."""
     if done.difference is None:
         checked = "not compared with the pipeline: onnxruntime is not installed"
     else:
@@ -164,7 +169,7 @@ def print_export(done: Exported) -> None:
         opened = "import overlap.export.layers; keras.saving.load_model(file, compile=False)"
     for name, value in (
         ("ensemble", done.version),
-        (done.kind, f"{done.out}, {done.bytes / 1e6:.1f} MB, {checked}"),
+        (done.kind, f"{done.out}, {format_bytes(done.bytes)}, {checked}"),
         ("to open it", opened),
     ):
         print_line(name, value)
@@ -172,7 +177,7 @@ def print_export(done: Exported) -> None:
 
 @contextmanager
 def flow_shown() -> Iterator[None]:
-    """Around a flow of the command line: its server is started, its progress is shown."""
+    """Start the Prefect server, and show the progress of the flow within the block."""
     from flows.service.servers import start_embedded_server
     from tasks.progress import TERMINAL
 
@@ -183,7 +188,7 @@ def flow_shown() -> Iterator[None]:
 
 @contextmanager
 def bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for work in this process; yields what takes done and total."""
+    """Show a progress bar; yields a function that takes the done and total amounts."""
     with Progress(console=ERR, disable=not ERR.is_terminal) as progress:
         row = progress.add_task(name, total=None)
         yield lambda done, total: progress.update(row, completed=done, total=total)

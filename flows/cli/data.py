@@ -1,4 +1,4 @@
-"""Commands around the data: mix, synth, score."""
+"""The commands for data sets: mix, synth, score."""
 
 import shlex
 from dataclasses import asdict
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from flows.cli.options import Json
 from overlap.errors import UserError
@@ -20,27 +19,29 @@ def register(app: typer.Typer) -> None:
 
 
 def mix(  # noqa: PLR0913  one parameter per option
-    words: Annotated[Path, typer.Argument(help="Folder with one folder of recordings per word.")],
+    words: Annotated[
+        Path, typer.Argument(help="Folder with one subfolder of recordings per word.")
+    ],
     *,
-    out: Annotated[Path, typer.Option(help="The data set; must not exist yet, or be empty.")],
+    out: Annotated[Path, typer.Option(help="Folder of the data set; must be absent or empty.")],
     train: Annotated[int, typer.Option(min=0, help="Training clips.")],
     test: Annotated[int, typer.Option(min=0, help="Test clips.")],
-    words_per_clip: Annotated[int, typer.Option(min=1, help="Different words in a clip.")] = 4,
-    min_clips: Annotated[
-        int, typer.Option(min=1, help="Leave out words with fewer recordings.")
-    ] = 2,
+    words_per_clip: Annotated[int, typer.Option(min=1, help="Distinct words per clip.")] = 4,
+    min_clips: Annotated[int, typer.Option(min=1, help="Skip words with fewer recordings.")] = 2,
     test_speakers: Annotated[
-        float, typer.Option(min=0.01, max=0.9, help="Fraction of the speakers kept for test.")
+        float, typer.Option(min=0.01, max=0.9, help="Fraction of speakers reserved for test.")
     ] = 0.15,
     groups: Annotated[
         int, typer.Option(min=1, help="Groups of training speakers that never share a clip.")
     ] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed; the same seed gives identical files.")
+    ] = 0,
 ) -> None:
     """Mix a data set of overlapped clips from a folder of words.
 
-    A recording's file name up to its first underscore is its speaker. Nobody is heard both in
-    train and in test.
+    The speaker of a recording is its file name up to the first underscore. No speaker occurs both
+    in train and in test.
     """
     from flows.cli.console import OUT, bar, print_next
     from overlap.synthetic import MixConfig
@@ -62,15 +63,15 @@ def mix(  # noqa: PLR0913  one parameter per option
 
 
 def synth(
-    out: Annotated[Path, typer.Option(help="The words; must not exist yet, or be empty.")],
+    out: Annotated[Path, typer.Option(help="Folder of the words; must be absent or empty.")],
     words: Annotated[
-        str | None, typer.Option(help="Words to speak, separated by commas; none: 30 words.")
+        str | None, typer.Option(help="Words to speak, separated by commas; default: 30 words.")
     ] = None,
-    voices: Annotated[int, typer.Option(min=1, help="Different speakers.")] = 60,
-    takes: Annotated[int, typer.Option(min=1, help="Recordings of each word by each speaker.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Draws voices, pitches and rates.")] = 0,
+    voices: Annotated[int, typer.Option(min=1, help="Number of speakers.")] = 60,
+    takes: Annotated[int, typer.Option(min=1, help="Recordings per word and speaker.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of voices, pitches and rates.")] = 0,
 ) -> None:
-    """Speak words with espeak-ng, as one folder per word."""
+    """Speak words with espeak-ng, into one folder per word."""
     from flows.cli.console import OUT, bar, print_next
     from overlap.synthetic.speech import DEFAULT_WORDS, SynthConfig, synthesise
 
@@ -78,9 +79,10 @@ def synth(
     chosen = DEFAULT_WORDS if words is None else named
     try:
         config = SynthConfig(words=chosen, voices=voices, takes=takes, seed=seed)
-    except ValidationError as error:
-        why = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UserError(f"--words {words!r}: {why}; separate them by commas") from None
+    except UserError as error:
+        raise UserError(
+            f"--words {words!r}: {error}; separate words by commas", code=error.code, **error.fields
+        ) from None
     with bar("speaking") as on_progress:
         spoken = synthesise(out, config, on_progress)
     OUT.print(f"{len(chosen)} words by {len(spoken)} voices, in {out}", highlight=False)
@@ -92,14 +94,16 @@ def score(
     labels: Annotated[str, typer.Option(help="CSV with the true labels.")],
     train_labels: Annotated[
         str | None,
-        typer.Option(help="train_answer.csv, for the trivial prediction; found beside --labels."),
+        typer.Option(
+            help="train_answer.csv, for the trivial prediction; default: next to --labels."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score predictions against labels: mean KL divergence and more."""
+    """Score predictions against labels: mean KL divergence and other metrics."""
     from flows.cli.console import print_json, print_table
     from overlap.ensemble.score_tables import score_tables
-    from overlap.reporting.tables import beside_trivial
+    from overlap.reporting.tables import relative_to_trivial
 
     judged = score_tables(labels, predictions, train_labels)
     if as_json:
@@ -109,13 +113,13 @@ def score(
         ("KL divergence, nats", f"{judged.kl:.4f}"),
         ("95 % interval", f"{judged.low:.4f} to {judged.high:.4f}"),
         ("cross-entropy, nats", f"{judged.cross_entropy:.4f}"),
-        ("of it entropy of the labels", f"{judged.entropy:.4f}"),
+        ("of which label entropy", f"{judged.entropy:.4f}"),
         ("calibration error", f"{judged.calibration_error:.4f}"),
     ]
     if judged.trivial_kl is not None:
         rows.append(("KL of the mean training label", f"{judged.trivial_kl:.4f}"))
     if judged.gain is not None:
-        rows.append(("beside it", beside_trivial(judged.gain)))
+        rows.append(("compared with it", relative_to_trivial(judged.gain)))
     print_table(f"{judged.clips} clips", ("", ""), rows)
     worst = sorted(judged.per_word.items(), key=lambda item: -item[1])
     print_table("KL by word", ("word", "KL"), [(w, f"{value:.4f}") for w, value in worst])

@@ -1,4 +1,4 @@
-"""The demo: a small data set spoken by espeak-ng, on which the service visibly learns."""
+"""The data set of the demo, spoken by espeak-ng; small, but enough for visible learning."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,10 +19,10 @@ Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 def make_data(folder: Path, bar: Bar) -> Path:
-    """Make the demo's data set where it is not made yet.
+    """Generate the data set of the demo unless it exists.
 
     Returns:
-        Its folder.
+        The folder of the data set.
 
     Raises:
         UserError: espeak-ng is not installed.

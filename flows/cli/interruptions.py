@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM on the command line: an end in bounded time, with no process left.
+"""Ctrl-C and SIGTERM on the command line: termination in bounded time, without orphaned processes.
 
-The first signal unwinds the work: servers, clusters and processes are ended by the blocks that
-started them; further ones are the same wish. Whatever hangs in that, here or on a network, a thread
-ends after `GRACE_SECONDS`. It learns of signals by Python's wake-up file, which is written whoever
-handles them: Prefect handles SIGTERM while a flow runs.
+The first signal unwinds the work: the blocks that started servers, clusters and processes end
+them. Later signals are ignored. If the unwinding hangs, a thread ends the process after
+`GRACE_SECONDS`. The thread learns of signals from Python's wake-up file, which is written even
+while Prefect's own handler for SIGTERM is installed.
 """
 
 import os
@@ -19,32 +19,32 @@ from typing import Final, NoReturn
 from overlap.errors import RESUME_HINT
 
 GRACE_SECONDS: Final = 7.0
-"""For an orderly end, after the first signal."""
+"""Time for an orderly shutdown after the first signal."""
 AGAIN_SECONDS: Final = 0.05
-"""Until a signal comes again that was lost."""
+"""Delay before a lost signal is sent again."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 STOPPED: Final = f"stopped; {RESUME_HINT}\n"
 Hook = Callable[["sys.UnraisableHookArgs"], object]
 
 
 class _Stop:
-    """The wish to stop: the first signal that came, and whether the last word was said."""
+    """State of the termination: the first signal, and whether the final message was printed."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self.unwinding = False
-        self._last_word = threading.Lock()
+        self._final_message = threading.Lock()
 
-    def says_last_word(self) -> bool:
-        """Whether the caller is the first to say it."""
-        return self._last_word.acquire(blocking=False)
+    def claims_final_message(self) -> bool:
+        """Return whether the caller is the first to print the final message."""
+        return self._final_message.acquire(blocking=False)
 
 
 _stop = _Stop()
 
 
 def listen() -> None:
-    """From now on signals of this process are those of a person who wants it to end."""
+    """Handle SIGINT and SIGTERM of this process from now on."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -56,15 +56,15 @@ def listen() -> None:
 
 
 def received() -> int | None:
-    """The first signal that came; None: none did."""
+    """Return the first signal that was received; None: none."""
     return _stop.number
 
 
 def leave(number: int) -> NoReturn:
-    """Say how to go on, and end as a process does that a signal ended."""
-    for again in SIGNALS:  # Python puts its handlers away before the process is gone
+    """Print how to resume, and exit with the code of a process that a signal ended."""
+    for again in SIGNALS:  # Python removes its handlers before the process ends
         signal.signal(again, signal.SIG_IGN)
-    if _stop.says_last_word():
+    if _stop.claims_final_message():
         sys.stderr.write(STOPPED)
     sys.exit(128 + number)
 
@@ -80,7 +80,7 @@ def _unwind(number: int, _frame: FrameType | None) -> None:
 
 
 def _swallowed(lost: "sys.UnraisableHookArgs", hook: Hook = sys.unraisablehook) -> None:
-    """What came where nothing can be raised, in a destructor for instance, comes again."""
+    """Send a signal again that arrived where nothing can be raised, as in a destructor."""
     number = _stop.number or _raised_by(lost.exc_value)
     if number is None or isinstance(lost.exc_value, Exception):
         hook(lost)
@@ -92,21 +92,21 @@ def _swallowed(lost: "sys.UnraisableHookArgs", hook: Hook = sys.unraisablehook) 
 
 
 def _raised_by(error: BaseException | None) -> int | None:
-    """The signal whose handler raised it; it may be here before `_watch` knows."""
+    """Return the signal whose handler raised an error; `_watch` may not know it yet."""
     if isinstance(error, KeyboardInterrupt):
         return signal.SIGINT
     return getattr(error, "signal", None)  # Prefect's TerminationSignal
 
 
 def _forget() -> None:
-    """In a child that was forked: its signals are its own."""
+    """Restore the default signal handling in a forked child."""
     signal.set_wakeup_fd(-1)
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
 
 
 def _watch(reader: int) -> None:
-    """Wait for the first signal; end the process when its time is over."""
+    """Wait for the first signal; end the process after the grace period."""
     number = None
     while number is None:
         number = next((byte for byte in os.read(reader, 64) if byte in SIGNALS), None)
@@ -116,12 +116,12 @@ def _watch(reader: int) -> None:
 
 
 def _end(number: int) -> NoReturn:
-    """Kill everything below this process, and leave."""
+    """Kill all descendants of this process, and exit."""
     import psutil
 
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             process.kill()
-    if _stop.says_last_word():
+    if _stop.claims_final_message():
         os.write(2, STOPPED.encode())
     os._exit(128 + number)

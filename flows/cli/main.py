@@ -1,24 +1,27 @@
-"""The `overlap` command as a process: its exit codes, and the last word to a person.
+"""The entry point of the `overlap` command: exit codes and final messages.
 
-Exit codes: 0 done, 1 the work failed, 2 the user's mistake, 130 and 143 after SIGINT and SIGTERM.
+Exit codes: 0 success, 1 the work failed, 2 a mistake of the user, 130 after SIGINT, 143 after
+SIGTERM.
 """
 
 import os
 import signal
 import sys
 import traceback
+import warnings
 
 from flows.cli import interruptions
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one message and exit code 2."""
+    """Run the command line; a mistake of the user ends in one message and exit code 2."""
     try:
         interruptions.listen()
-        # Importing the commands takes a second, in which a person may press Ctrl-C.
+        # Importing the commands takes a second, during which Ctrl-C may arrive.
         from flows.cli.commands import NO_COLOR, app
 
-        if NO_COLOR in sys.argv[1:]:  # before any console is made, and for the children too
+        warnings.formatwarning = _one_line
+        if NO_COLOR in sys.argv[1:]:  # before a console is created; child processes inherit it
             os.environ["NO_COLOR"] = "1"
             sys.argv[1:] = [word for word in sys.argv[1:] if word != NO_COLOR]
         app()
@@ -29,9 +32,21 @@ def main() -> None:
             interruptions.leave(sent)
         raise
     except Exception as error:  # noqa: BLE001  the last resort
-        if sent := interruptions.received():  # it is what became of the work that was stopped
+        if sent := interruptions.received():  # a consequence of the interruption
             interruptions.leave(sent)
         _fail(error)
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    line: str | None = None,
+) -> str:  # fmt: skip
+    """Format a warning of deprecated settings for the user, and others for the programmer."""
+    from overlap.config.old_spellings import OldSpellingWarning
+
+    if issubclass(category, OldSpellingWarning):
+        return f"warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n{line or ''}"
 
 
 def _fail(error: Exception) -> None:
@@ -44,9 +59,9 @@ def _fail(error: Exception) -> None:
     if isinstance(error, OverlapError):
         _leave(f"failed: {error} [{error.code}]", 1)
     if named := unreachable(error):
-        _leave(f"failed: {named}", 1)
+        _leave(f"failed: {named} [server-unreachable]", 1)
     sys.stderr.write(masked("".join(traceback.format_exception(error))))
-    _leave("failed: this is a fault of overlap itself; the lines above say where", 1)
+    _leave("failed: this is a bug in overlap; see the traceback above", 1)
 
 
 def _leave(message: str, code: int) -> None:

@@ -1,14 +1,14 @@
-"""Commands about published ensembles: list, promote, rollback, prune, export, report."""
+"""The commands for published ensembles: list, promote, rollback, prune, export, report."""
 
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from flows.cli.options import Json, Workspace
+from flows.cli.options import Json, WorkspaceOption
 
 KEEP = 5
-"""Versions that `prune` keeps where nothing else is said."""
+"""Default number of versions that `prune` keeps."""
 
 models = typer.Typer(help="Published ensembles and the champion.", no_args_is_help=True)
 
@@ -20,15 +20,13 @@ def register(app: typer.Typer) -> None:
 
 
 @models.command("list")
-def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> None:
-    """Published ensembles, oldest first: which is champion, and why the others are not."""
+def list_models(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> None:
+    """List published ensembles, oldest first, with the decision about each."""
     from flows.cli.console import OUT, predict_next, print_json, print_table
-    from overlap.ensemble.registry import list_ensembles
-    from overlap.io.location import Location
-    from overlap.promotion.champion import read_aliases
+    from overlap.workspace.workspace import Workspace
 
-    place = Location.of(workspace)
-    records, aliases = list_ensembles(place), read_aliases(place)
+    place = Workspace.of(workspace)
+    records, aliases = place.ensembles(), place.aliases()
     if as_json:
         decisions = {record.version: aliases.decision(record.version) for record in records}
         print_json(
@@ -36,9 +34,9 @@ def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> No
                 "champion": aliases.version,
                 "ensembles": [
                     record.model_dump(mode="json")
-                    | {"decision": said.model_dump(mode="json") if said else None}
+                    | {"decision": decision.model_dump(mode="json") if decision else None}
                     for record in records
-                    for said in [decisions[record.version]]
+                    for decision in [decisions[record.version]]
                 ],
                 "history": [decision.model_dump(mode="json") for decision in aliases.history],
             }
@@ -67,7 +65,7 @@ def list_models(workspace: Workspace = "workspace", as_json: Json = False) -> No
 
 
 @models.command()
-def promote(version: str, workspace: Workspace = "workspace") -> None:
+def promote(version: str, workspace: WorkspaceOption = "workspace") -> None:
     """Make a version the champion."""
     from flows.cli.console import OUT, predict_next
     from overlap.io.location import Location
@@ -79,8 +77,8 @@ def promote(version: str, workspace: Workspace = "workspace") -> None:
 
 
 @models.command()
-def rollback(workspace: Workspace = "workspace") -> None:
-    """Make the champion before this one champion again."""
+def rollback(workspace: WorkspaceOption = "workspace") -> None:
+    """Make the previous champion champion again."""
     from flows.cli.console import OUT, predict_next
     from overlap.io.location import Location
     from overlap.promotion import champion
@@ -95,15 +93,15 @@ def prune(
     *,
     keep: Annotated[
         int,
-        typer.Option(min=1, help="How many newest versions stay, and how many former champions."),
+        typer.Option(min=1, help="Number of newest versions to keep, and of former champions."),
     ] = KEEP,
-    dry_run: Annotated[bool, typer.Option(help="Only tell what would be removed.")] = False,
-    workspace: Workspace = "workspace",
+    dry_run: Annotated[bool, typer.Option(help="Only list what would be removed.")] = False,
+    workspace: WorkspaceOption = "workspace",
     as_json: Json = False,
 ) -> None:
     """Remove old versions and their members; never the champion.
 
-    Members that learned from the clips as they are now stay: a run may be making more of them.
+    Members that learned from the current clips are kept: a run may be training more of them.
     """
     from flows.cli.console import OUT, print_json, print_next
     from overlap.io.location import Location
@@ -116,13 +114,13 @@ def prune(
     verb = "would be removed" if dry_run else "removed"
     OUT.print(
         f"{verb}: versions {len(done.versions)}, members {len(done.members)}; "
-        f"versions that stay: {len(done.kept)}",
+        f"versions kept: {len(done.kept)}",
         highlight=False,
     )
     for version in done.versions:
         OUT.print(f"  {version}", highlight=False)
     if dry_run and (done.versions or done.members):
-        print_next("the same without --dry-run removes them")
+        print_next("repeat the command without --dry-run to remove them")
 
 
 @models.command()
@@ -131,15 +129,15 @@ def export(
     *,
     out: Annotated[str, typer.Option(help="File or URL to write, ending in .keras or .onnx.")],
     kind: Annotated[
-        str | None, typer.Option("--format", help="keras or onnx; else as the file's ending says.")
+        str | None, typer.Option("--format", help="keras or onnx; default: by the file's ending.")
     ] = None,
-    workspace: Workspace = "workspace",
+    workspace: WorkspaceOption = "workspace",
     as_json: Json = False,
 ) -> None:
-    """One file from samples to the averaged probabilities, features included.
+    """Export an ensemble as one file, from samples to averaged probabilities.
 
-    It takes (clips, samples) float32 in [-1, 1] and gives (clips, words). Before it is written it
-    is compared with the pipeline on a few sounds.
+    The exported model maps (clips, samples) float32 in [-1, 1] to (clips, words). Its predictions
+    are compared with the pipeline's before the file is written.
     """
     from flows.cli.console import print_export, print_json
     from overlap.export.request import export_ensemble, export_format
@@ -158,12 +156,12 @@ def report(
         str, typer.Argument(help="champion, a version, or an ensemble's folder.")
     ] = "champion",
     *,
-    workspace: Workspace = "workspace",
+    workspace: WorkspaceOption = "workspace",
     as_json: Json = False,
 ) -> None:
-    """Write the report of an ensemble anew: one HTML file with figures, charts and clips.
+    """Rewrite the report of an ensemble: one HTML file with figures, charts and clips.
 
-    A run writes it too; this one says who is champion now.
+    A run writes the report too; rewriting it updates the champion.
     """
     from flows.cli.console import print_json, print_line, print_next
     from overlap.io.location import Location
@@ -176,4 +174,4 @@ def report(
         print_json({"version": record.version, "report": str(written)})
     else:
         print_line("report", written)
-        print_next("open it in a browser; it needs no other file, nor a network")
+        print_next("open it in a browser; it needs no other file and no network")

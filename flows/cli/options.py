@@ -1,4 +1,4 @@
-"""Options that several commands share, written once."""
+"""Options that several commands share."""
 
 import inspect
 from collections.abc import Callable
@@ -11,7 +11,9 @@ from flows.service.environment import prepare
 from overlap.config import RunConfig
 from overlap.config.loading import checked, gathered
 
-Workspace = Annotated[str, typer.Option(help="Folder or URL that holds all results.")]
+WorkspaceOption = Annotated[
+    str, typer.Option(help="Folder or URL of the workspace, which contains all results.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show the logs of Prefect and Dask.")
@@ -24,25 +26,25 @@ Data = Annotated[
     str,
     typer.Option(help="Folder or URL with train/, train_answer.csv, test/, submission.csv."),
 ]
-SomeWorkspace = Annotated[str | None, typer.Option(help="Folder or URL that holds all results.")]
-Preset = Annotated[str | None, typer.Option(help="demo, baseline or fast.")]
-Members = Annotated[int | None, typer.Option(help="Networks to train and average.")]
-ConfigFile = Annotated[
-    Path | None, typer.Option(help="TOML, YAML or JSON file with any configuration.")
+SomeWorkspace = Annotated[
+    str | None, typer.Option(help="Folder or URL of the workspace, which contains all results.")
 ]
+Preset = Annotated[str | None, typer.Option(help="demo, baseline or fast.")]
+Members = Annotated[int | None, typer.Option(help="Number of networks to train and average.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="Configuration file: TOML, YAML or JSON.")]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One value, such as training.epochs=3."),
+    typer.Option("--set", metavar="KEY=VALUE", help="A single value, such as training.epochs=3."),
 ]
 Compare = Annotated[
     str | None,
-    typer.Option(help="Workspace of another data set: tells how far these decibels are from its."),
+    typer.Option(help="Workspace of another data set, to report the drift of the decibels."),
 ]
 
 Values = dict[str, Any]
-"""What a person gave of a configuration, nested as `RunConfig` is."""
+"""The given part of a configuration, nested like `RunConfig`."""
 RunCommand = Callable[[RunConfig, bool], None]
-"""What a command does with the configuration; the flag asks for JSON."""
+"""Body of a command; takes the configuration, and whether to print JSON."""
 
 
 def given(  # noqa: PLR0913, PLR0917  one parameter per option
@@ -55,7 +57,7 @@ def given(  # noqa: PLR0913, PLR0917  one parameter per option
     compare: Compare = None,
     cluster: Cluster = None,
 ) -> Values:
-    """The options of a run: what was given of its configuration."""
+    """Collect the options of a run into the given part of its configuration."""
     flags: Values = {"data": data, "workspace": workspace, "preset": preset}
     flags = {name: value for name, value in flags.items() if value is not None}
     if members is not None:
@@ -68,15 +70,14 @@ def given(  # noqa: PLR0913, PLR0917  one parameter per option
 
 
 def with_run_options(body: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of a run, which reach the body as `values`, and the body's own.
+    """Return a command with the options of a run, passed as `values`, and those of the body.
 
-    Typer reads the options of a command from its signature: it is put together here, so that
-    the options of a run are written once.
+    Typer reads the options of a command from its signature, which this function assembles.
     """
     options = inspect.signature(given).parameters
     own = inspect.signature(body).parameters
 
-    def command(**chosen: Any) -> None:  # noqa: ANN401  as Typer hands them over
+    def command(**chosen: Any) -> None:  # noqa: ANN401  as Typer passes them
         values = given(**{name: chosen.pop(name) for name in options})
         body(values, **chosen)
 
@@ -88,7 +89,7 @@ def with_run_options(body: Callable[..., None]) -> Callable[..., None]:
 
 
 def run_command(app: typer.Typer) -> Callable[[RunCommand], RunCommand]:
-    """Add a command that takes the options of a run; its name and help are the function's."""
+    """Add a command with the options of a run, named and documented like the function."""
 
     def add(body: RunCommand) -> RunCommand:
         def command(values: Values, *, as_json: Json = False, verbose: Verbose = False) -> None:

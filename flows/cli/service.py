@@ -1,5 +1,6 @@
-"""Commands of the service: what a Prefect server shows, schedules and starts."""
+"""The commands for deployments on a Prefect server: deploy, serve."""
 
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 Cron = Annotated[
     str | None,
-    typer.Option(help="When to retrain, such as '0 2 * * *'; without it the schedule stays off."),
+    typer.Option(help="Schedule of the retraining, such as '0 2 * * *'; default: inactive."),
 ]
 Timezone = Annotated[str, typer.Option(help="Time zone of the schedule, such as Europe/Berlin.")]
 Pool = Annotated[
@@ -37,9 +38,9 @@ def deploy(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Put work pools, deployments and the crash automation on the server at PREFECT_API_URL.
+    """Create work pools, deployments and the crash automation on the server at PREFECT_API_URL.
 
-    What is given here are the defaults of the form in the UI, and what the schedule runs with.
+    The given options become defaults of the form in the UI and parameters of the scheduled run.
     """
     wanted = _wanted(values, cron, timezone, pool, verbose=verbose)
     from flows.cli.console import OUT, print_json, print_line
@@ -47,7 +48,7 @@ def deploy(
 
     done = deployments.deploy(wanted)
     if as_json:
-        print_json(done.model_dump())
+        print_json(asdict(done))
         return
     for name, made in (
         ("work pools", done.pools),
@@ -65,12 +66,12 @@ def serve(
     timezone: Timezone = "UTC",
     verbose: Verbose = False,
 ) -> None:
-    """Serve the same deployments from this process, without a work pool and a worker."""
+    """Serve the same deployments from this process, without work pool and worker."""
     wanted = _wanted(values, cron, timezone, None, verbose=verbose)
     from flows.cli.console import OUT
     from flows.service import deployments
 
-    OUT.print("serving retrain, nightly-retrain and predict; Ctrl-C ends it", highlight=False)
+    OUT.print("serving retrain, nightly-retrain and predict; press Ctrl-C to stop", highlight=False)
     deployments.serve(wanted)
 
 
@@ -83,14 +84,18 @@ def _wanted(
 
     if server_address() is None:
         raise UserError(
-            "no Prefect server is named; start one with `prefect server start` and set "
-            "PREFECT_API_URL=http://127.0.0.1:4200/api"
+            "no Prefect server is configured; start one with `prefect server start` and set "
+            "PREFECT_API_URL=http://127.0.0.1:4200/api",
+            code="no-server",
         )
     if cron is not None:
         check_schedule(cron, timezone)
     if pool is not None and pool not in pools():
         raise UserError(
-            f"--pool {pool}: there is none of that name; there are {', '.join(pools())}"
+            f"--pool {pool}: no such work pool; choose from {', '.join(pools())}",
+            code="unknown-pool",
+            pool=pool,
+            known=pools(),
         )
-    chosen = {"config": values, "cron": cron, "timezone": timezone}
-    return Wanted.model_validate(chosen if pool is None else chosen | {"pool": pool})
+    wanted = Wanted(config=values, cron=cron, timezone=timezone)
+    return wanted if pool is None else replace(wanted, pool=pool)

@@ -1,21 +1,20 @@
-"""The command that draws one clip: show."""
+"""The command `show`, which draws one clip."""
 
-from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, Workspace
+from flows.cli.options import Json, WorkspaceOption
 from flows.service.environment import prepare
 from overlap.errors import UserError
 
 if TYPE_CHECKING:
     from overlap.io.location import Location
-    from overlap.reporting.clip_inspection import ShownClip
+    from overlap.reporting.clip_inspection import InspectedClip
 
-SAID = 5
-"""Words of a prediction that are printed; the picture has more, `--json` all."""
+PRINTED_WORDS = 5
+"""Words of a prediction that are printed; the picture shows more, `--json` all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -24,27 +23,25 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    clip: Annotated[
-        str, typer.Argument(help="A sound file, or the id of a clip in the workspace.")
-    ],
+    clip: Annotated[str, typer.Argument(help="Sound file, or id of a clip in the workspace.")],
     *,
     out: Annotated[
-        str | None, typer.Option(help="PNG file to write; none: ID.png in this folder.")
+        str | None, typer.Option(help="PNG file to write; default: ID.png in this folder.")
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="champion, a version, or an ensemble's folder; else the champion if any."
+            help="champion, a version, or an ensemble's folder; default: the champion, if any."
         ),
     ] = None,
-    workspace: Workspace = "workspace",
+    workspace: WorkspaceOption = "workspace",
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
     """Draw a clip: waveform, spectrograms, predicted and true words.
 
-    The words are predicted by the champion of the workspace, where there is one; the true ones are
-    known where the same sound is in its data set.
+    The workspace's champion, if any, predicts the words. True words are shown if the data set
+    contains the same sound.
     """
     prepare(verbose=False)
     from flows.cli.console import print_json
@@ -61,70 +58,91 @@ def show(
     if as_json:
         print_json(_as_json(shown, target))
     else:
-        _tell(shown, target, workspace)
+        _print_clip(shown, target, workspace)
     if open_it:
         _open(target)
 
 
 def picture_target(out: str) -> "Location":
-    """Where the picture goes.
+    """Return the location of the picture.
 
     Raises:
-        UserError: it cannot go there.
+        UserError: the picture cannot be written there.
     """
     from overlap.io.location import Location
 
     target = Location.of(out)
     target.check_writable()
     if PurePosixPath(out).suffix.lower() != ".png":
-        raise UserError(f"--out {out}: the picture is a PNG; name a file that ends in .png")
+        raise UserError(f"--out {out}: name a file that ends in .png", code="not-a-png", path=out)
     if target.is_folder():
-        raise UserError(f"--out {out}: is a folder; name a file in it, such as {out}/clip.png")
+        raise UserError(
+            f"--out {out}: is a folder; name a file in it, such as {out}/clip.png",
+            code="out-is-folder",
+            path=out,
+        )
     if target.local is not None and not target.parent.is_folder():
-        raise UserError(f"--out {out}: there is no folder {target.parent}")
+        raise UserError(
+            f"--out {out}: no such folder {target.parent}; create it first",
+            code="no-such-folder",
+            path=str(target.parent),
+        )
     return target
 
 
 def check_openable(target: "Location | None", *, asked: bool) -> None:
-    """Refuse to open what no browser of this machine can read.
+    """Refuse to open a file that is not on this machine.
 
     Raises:
-        UserError: it is not on this machine, and `asked` for.
+        UserError: the file is remote, and `asked` is true.
     """
     if asked and target is not None and target.local is None:
-        raise UserError(f"--open {target}: only a file of this machine can be opened")
+        raise UserError(
+            f"--open {target}: only local files can be opened; leave out --open",
+            code="not-local",
+            path=str(target),
+        )
 
 
-def _tell(shown: "ShownClip", target: "Location", workspace: str) -> None:
+def _print_clip(shown: "InspectedClip", target: "Location", workspace: str) -> None:
     from flows.cli.console import in_workspace, print_line, print_next
     from overlap.reporting.clip_picture import title
 
     lines = [("picture", str(target)), ("clip", title(shown))]
-    if shown.said is not None:
-        likeliest = sorted(shown.said.shares.items(), key=lambda item: -item[1])[:SAID]
-        said = ", ".join(f"{word} {share:.2f}" for word, share in likeliest)
-        lines.append(("predicted", f"{said} ({shown.said.version})"))
+    if shown.prediction is not None:
+        probabilities = shown.prediction.probabilities
+        likeliest = sorted(probabilities.items(), key=lambda item: -item[1])[:PRINTED_WORDS]
+        words = ", ".join(f"{word} {probability:.2f}" for word, probability in likeliest)
+        lines.append(("predicted", f"{words} ({shown.prediction.version})"))
     else:
         lines.append(("predicted", f"nothing: {shown.no_prediction_reason}"))
     if shown.labels is not None:
-        there = ", ".join(word for word, share in shown.labels.items() if share > 0)
-        lines.append(("true", there if shown.kl is None else f"{there} (KL {shown.kl:.4f} nats)"))
+        words = ", ".join(word for word, label in shown.labels.items() if label > 0)
+        lines.append(("true", words if shown.kl is None else f"{words} (KL {shown.kl:.4f} nats)"))
     for name, value in lines:
         print_line(name, value)
-    if shown.said is None:
-        print_next("`overlap run` publishes an ensemble, whose words are shown here")
+    if shown.prediction is None:
+        print_next("`overlap run` publishes an ensemble, whose predictions are shown here")
     else:
-        print_next(in_workspace(f"report {shown.said.version}", workspace) + " has the worst clips")
+        command = in_workspace(f"report {shown.prediction.version}", workspace)
+        print_next(f"{command} has the worst clips")
 
 
-def _as_json(shown: "ShownClip", target: "Location") -> dict[str, object]:
+def _as_json(shown: "InspectedClip", target: "Location") -> dict[str, object]:
+    prediction = shown.prediction
     return {
         "picture": str(target),
         "clip": shown.name,
         "file": shown.file,
         "split": shown.split,
         "repairs": shown.repairs,
-        "predicted": None if shown.said is None else asdict(shown.said),
+        "predicted": None
+        if prediction is None
+        else {
+            "version": prediction.version,
+            "shares": prediction.probabilities,
+            "spread": prediction.spread,
+        },
         "true": shown.labels,
         "kl": shown.kl,
     }
@@ -136,4 +154,4 @@ def _open(target: "Location") -> None:
     from flows.cli.console import ERR
 
     if target.local is None or not webbrowser.open(target.local.as_uri()):
-        ERR.print(f"no browser could be started; the picture is in {target}", highlight=False)
+        ERR.print(f"no browser could be started; open {target}", highlight=False)

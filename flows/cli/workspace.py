@@ -1,4 +1,4 @@
-"""Commands that look at a workspace: plan, status, verify."""
+"""The commands for a workspace: plan, status, verify."""
 
 import os
 from collections.abc import Sequence
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, Workspace, run_command
+from flows.cli.options import Json, WorkspaceOption, run_command
 from overlap.config import RunConfig
 from overlap.errors import CorruptError
+from overlap.io.formatting import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from overlap.workspace.plan import RunPlan
 
 RUNS = 20
-"""Runs of missing blocks that `status` names; `--json` names all."""
+"""Runs of missing blocks that `status` lists; `--json` lists all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -26,12 +27,12 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(config: RunConfig, as_json: bool) -> None:
-    """What a run would do: work, bytes, memory and time; it measures for two seconds."""
+    """Estimate the work, bytes, memory and time of a run; measures for two seconds."""
     from flows.cli.console import print_json, print_next, print_table
-    from overlap.features.compare import find_other
+    from overlap.features.compare import comparison_store
     from overlap.workspace.plan import plan_run
 
-    find_other(config)  # a run would refuse a wrong address too
+    comparison_store(config)  # refuse a wrong address, as a run does
     cluster = config.cluster
     workers = cluster.adaptive.maximum or cluster.cpu_workers or os.cpu_count() or 1
     planned = plan_run(config, workers)
@@ -41,15 +42,19 @@ def plan(config: RunConfig, as_json: bool) -> None:
     feed = planned.feed
     per_member = planned.member_seconds
     print_table(
-        f"What `overlap run` would do in {config.workspace}",
-        ("", "to do", "in all"),
+        f"Work of `overlap run` in {config.workspace}",
+        ("", "to do", "total"),
         [
             ("clips to check", planned.clips_to_check, planned.train_clips + planned.test_clips),
             ("feature blocks", planned.blocks_to_compute, planned.blocks),
-            ("feature store", _size(planned.bytes_to_write), _size(planned.feature_bytes)),
+            (
+                "feature store",
+                format_bytes(planned.bytes_to_write),
+                format_bytes(planned.feature_bytes),
+            ),
             (
                 "features, time",
-                _duration(planned.feature_seconds),
+                format_duration(planned.feature_seconds),
                 f"{workers} workers, {planned.clips_per_core_second:,.0f} clips/s each",
             ),
             (
@@ -57,24 +62,24 @@ def plan(config: RunConfig, as_json: bool) -> None:
                 f"the {planned.way}" + (" way" if planned.way == "batched" else ""),
                 "",
             ),
-            ("memory per feature worker", _size(planned.worker_bytes), ""),
+            ("memory per feature worker", format_bytes(planned.worker_bytes), ""),
             ("members", planned.members_to_train, planned.members),
             (
                 "members, time",
                 "known after the first"
                 if per_member is None
-                else _duration(per_member * planned.members_to_train),
-                "" if per_member is None else f"{_duration(per_member)} each",
+                else format_duration(per_member * planned.members_to_train),
+                "" if per_member is None else f"{format_duration(per_member)} each",
             ),
-            ("features in memory per member", _size(feed.bytes), f"{feed.mode} mode"),
-            ("all of it, time", _total(planned), ""),
+            ("features in memory per member", format_bytes(feed.bytes), f"{feed.mode} mode"),
+            ("total time", _total(planned), ""),
         ],
     )
-    print_next("`overlap run` with the same options does it")
+    print_next("`overlap run` with the same options starts the run")
 
 
-def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
-    """What a workspace holds."""
+def status(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> None:
+    """Show the status of a workspace."""
     from flows.cli.console import predict_next, print_json, print_next, print_table
     from overlap.io.location import Location
     from overlap.workspace.status import read_status
@@ -115,82 +120,74 @@ def status(workspace: Workspace = "workspace", as_json: Json = False) -> None:
             ],
         )
     if found.blocks_done < found.blocks or complete < len(found.members) or not found.ensembles:
-        print_next("not complete: `overlap run` with the same options goes on from here")
+        print_next("incomplete: `overlap run` with the same options resumes")
     else:
         predict_next(found.workspace)
 
 
 def verify(
     *,
-    workspace: Workspace = "workspace",
+    workspace: WorkspaceOption = "workspace",
     recompute: Annotated[
-        int, typer.Option(min=0, help="Blocks to compute again from the sound files.")
+        int, typer.Option(min=0, help="Number of blocks to recompute from the sound files.")
     ] = 1,
-    everything: Annotated[bool, typer.Option("--all", help="Compute every block again.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Recompute every block.")] = False,
     repair: Annotated[
-        bool, typer.Option(help="Mark what is damaged as missing; the next run makes it again.")
+        bool, typer.Option(help="Mark damaged parts as missing; the next run makes them again.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Whether what a workspace holds is what was written there."""
+    """Compare the files of a workspace with their digests."""
     from flows.cli.console import OUT, print_json
-    from overlap.io.location import Location
-    from overlap.io.locks import run_lock
     from overlap.workspace import verify as library
+    from overlap.workspace.workspace import Workspace
 
-    place = Location.of(workspace)
+    opened = Workspace.of(workspace)
+    place = opened.location
     result = library.verify_workspace(place, None if everything else recompute)
     if as_json:
         print_json(asdict(result))
     else:
         OUT.print(
-            f"{result.blocks} blocks read and compared, {result.blocks_recomputed} of them "
-            f"computed again, {result.members} members, {result.ensembles} ensembles",
+            f"{result.blocks} blocks compared, {result.blocks_recomputed} of them recomputed, "
+            f"{result.members} members, {result.ensembles} ensembles",
             highlight=False,
         )
+        for line in result.newer:
+            OUT.print(f"newer: {line}", highlight=False, soft_wrap=True)
     marked = 0
     if repair and result.faults:
-        with run_lock(place):
+        with opened.lock():
             marked = library.repair(place, result.faults)
     if result.faults:
         lines = "\n".join(f"  - {fault.what}" for fault in result.faults)
         if repair:
             end = f"{marked} marked as missing; run again to make them"
         else:
-            end = "`overlap verify --repair` marks what is damaged as missing"
-        raise CorruptError(f"{len(result.faults)} faults in {place}\n{lines}\n{end}")
-    if not as_json:
-        OUT.print("all is as it was written")
+            end = "`overlap verify --repair` marks damaged parts as missing"
+        raise CorruptError(
+            f"{len(result.faults)} faults in {place}\n{lines}\n{end}",
+            code="faults-found",
+            workspace=str(place),
+            faults=[fault.what for fault in result.faults],
+            marked=marked,
+        )
+    if not as_json and not result.newer:
+        OUT.print("OK: no damage found")
 
 
 def _total(planned: "RunPlan") -> str:
-    """Time of features and members, where that of a member is known."""
+    """Format the time of features and members; that of a member may be unknown."""
     if planned.member_seconds is None and planned.members_to_train:
         return "known after the first member"
     members = (planned.member_seconds or 0.0) * planned.members_to_train
-    return _duration(planned.feature_seconds + members)
+    return format_duration(planned.feature_seconds + members)
 
 
 def _missing_rows(runs: Sequence[tuple[int, int]], clips: int) -> list[tuple[str, str]]:
-    """Rows of the table of `status`: which blocks are missing, and how many clips they hold."""
+    """Rows of the table of `status` about missing blocks and their clips."""
     if not runs:
         return []
     named = [str(first) if first == last else f"{first}-{last}" for first, last in runs[:RUNS]]
     more = [f"and {len(runs) - RUNS} more runs"] if len(runs) > RUNS else []
     return [("blocks missing", ", ".join(named + more)), ("clips in them", f"{clips}")]
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

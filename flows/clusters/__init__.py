@@ -1,1 +1,1 @@
-"""The Dask cluster of a flow: opened, named by class, checked before work is submitted."""
+"""The Dask cluster of a flow: start or connect, and check before work is submitted."""

@@ -1,38 +1,30 @@
-"""Clusters of a class that a person names: one or two kinds of workers, a fixed number or not."""
+"""Clusters of a configured class, with one or two kinds of workers, fixed or adaptive."""
 
 import importlib
 import itertools
-import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import Any
 
-from distributed import Adaptive, Client, SpecCluster, Status
-from distributed.deploy.cluster import Cluster
-from distributed.protocol.pickle import dumps
+from distributed import Adaptive, Client, SpecCluster
 
+from flows.clusters.groups import TRAINING, ByJobs, Group, Sort
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterError
-from tasks.on_scheduler import KeepTrainers, jobs_and_idle
+from tasks.on_scheduler import KeepTrainers
 from tasks.progress import TERMINAL
-
-TRAINING = "training"
-"""Name of the group of workers that train, where others are started too."""
-
-Sort = Literal["training", "others"]
-"""Jobs that need an accelerator, and jobs that do not."""
 
 
 @contextmanager
 def cluster_by_name(config: ClusterConfig, *, training: bool) -> Iterator["NamedCluster"]:
-    """A cluster of the class that `cluster.kind` names, with its first workers asked for.
+    """Start a cluster of the class `cluster.kind`, and request its first workers.
 
     Args:
         config: The cluster's configuration.
-        training: Whether members will be trained; otherwise no worker is started for that alone.
+        training: Whether members will be trained; otherwise no training group is started.
 
     Raises:
-        ClusterError: there is no such class, or it does not start.
+        ClusterError: the class does not exist, or the cluster does not start.
     """
     with _refused(config):
         started = _class_of(config)(**config.arguments)
@@ -42,29 +34,33 @@ def cluster_by_name(config: ClusterConfig, *, training: bool) -> Iterator["Named
             cluster.ask_for_workers()
         yield cluster
     finally:
-        # Its error must neither hide the one that ended the work, nor end work that is done.
+        # An error here must neither hide the one that ended the work, nor fail completed work.
         try:
             cluster.close()
-        except Exception as error:  # noqa: BLE001  of somebody else's class
+        except Exception as error:  # noqa: BLE001  of a third-party class
             TERMINAL.line(
-                f"note: the cluster could not be closed ({type(error).__name__}: {error}); look "
-                "whether its jobs or pods are gone"
+                f"note: the cluster could not be closed ({type(error).__name__}: {error}); check "
+                "that its jobs or pods are gone"
             )
 
 
 @contextmanager
 def _refused(config: ClusterConfig) -> Iterator[None]:
-    """Whatever somebody else's class raises is a matter of what it was given."""
+    """Convert any error of a third-party class: its arguments are the user's."""
     try:
         yield
     except ClusterError:
         raise
     except Exception as error:
-        said, cause = f"{type(error).__name__}: {error}", error
+        message, cause = f"{type(error).__name__}: {error}", error
         while cause.__cause__ is not None and isinstance(cause.__cause__, Exception):
             cause = cause.__cause__
         root = "" if cause is error else f" ({type(cause).__name__}: {cause})"
-        raise ClusterError(f"cluster.kind {config.kind}: does not start: {said}{root}") from error
+        raise ClusterError(
+            f"cluster.kind {config.kind}: does not start: {message}{root}",
+            code="cluster-not-started",
+            kind=config.kind,
+        ) from error
 
 
 def _class_of(config: ClusterConfig) -> Any:  # noqa: ANN401  any cluster class
@@ -73,19 +69,26 @@ def _class_of(config: ClusterConfig) -> Any:  # noqa: ANN401  any cluster class
         kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ClusterError(
-            f"cluster.kind {config.kind}: cannot be imported ({error}); it is `local`, or a class "
-            "such as dask_jobqueue.SLURMCluster, whose package is installed beside overlap"
+            f"cluster.kind {config.kind}: cannot be imported ({error}); name `local`, or a class "
+            "of an installed package such as dask_jobqueue.SLURMCluster",
+            code="unknown-cluster-kind",
+            kind=config.kind,
         ) from None
     if not (hasattr(kind, "scale") and hasattr(kind, "close")):
-        raise ClusterError(f"cluster.kind {config.kind}: is no class of clusters")
+        raise ClusterError(
+            f"cluster.kind {config.kind}: is not a cluster class",
+            code="not-a-cluster-class",
+            kind=config.kind,
+        )
     return kind
 
 
 class NamedCluster:
-    """A cluster of some class, and its workers.
+    """A cluster of a configured class, and its workers.
 
-    A class starts one kind of workers. Those that train are another where `cluster.training` says
-    so: on Kubernetes a group of the operator, else more entries of the cluster's specification.
+    A class starts one kind of workers. With `cluster.training`, training workers are a second
+    kind: a group of the operator on Kubernetes, additional entries of the cluster's specification
+    elsewhere.
     """
 
     def __init__(self, cluster: Any, config: ClusterConfig, *, training: bool) -> None:  # noqa: ANN401
@@ -96,11 +99,11 @@ class NamedCluster:
 
     @property
     def address(self) -> str:
-        """Of the scheduler."""
+        """Address of the scheduler."""
         return str(self._cluster.scheduler_address)
 
     def ask_for_workers(self) -> None:
-        """Ask for the workers of a fixed number, or for the first of each kind."""
+        """Request the fixed number of workers, or the first of each kind."""
         config, bounds, cluster = self._config, self._config.bounds, self._cluster
         first = max(1, bounds.minimum) if bounds else config.cpu_workers
         least = max(1, bounds.training_minimum) if bounds else config.training_workers or 1
@@ -119,7 +122,7 @@ class NamedCluster:
         cluster.sync(_started, cluster)
 
     def adapt(self, client: Client) -> None:
-        """From now on start and stop workers as there is work, where that is wanted."""
+        """Start and stop workers according to the work from now on, if configured."""
         bounds = self._config.bounds
         if bounds is None:
             return
@@ -137,172 +140,47 @@ class NamedCluster:
             ]
 
     def close(self) -> None:
-        """Stop all that was started."""
+        """Stop everything that was started."""
         for adaptive in self._adaptives:
             self._cluster.loop.add_callback(adaptive.stop)
         self._cluster.close()
 
-    def _group(self, *sorts: Sort) -> "Group":
+    def _group(self, *sorts: Sort) -> Group:
         alone = sorts == ("training",)
         spec = self._training_spec() if alone else self._cluster.new_spec
         return Group(self._cluster, sorts, spec, self._numbers)
 
     def _add_group(self, count: int) -> None:
         arguments = {"name": TRAINING, "n_workers": count, **(self._config.training or {})}
-        if "custom_spec" in arguments:  # has a number of its own, and wins
+        if "custom_spec" in arguments:  # contains its own number, which takes precedence
             arguments["custom_spec"] = {**arguments["custom_spec"], "replicas": count}
         try:
             add = self._cluster.add_worker_group
         except AttributeError:
             raise ClusterError(
-                f"cluster.training: {self._config.kind} starts workers of one kind only; give "
-                "all of them what training needs (cluster.arguments), or start the workers "
-                "yourself and name the scheduler (cluster.address)"
+                f"cluster.training: {self._config.kind} starts workers of one kind only; configure "
+                "all of them for training (cluster.arguments), or start the workers yourself and "
+                "name the scheduler (cluster.address)",
+                code="one-kind-only",
+                kind=self._config.kind,
             ) from None
         add(**arguments)
 
     def _training_spec(self) -> Mapping[str, Any]:
-        """The specification of a worker that trains: what is different, over what is not."""
+        """Return the specification of a training worker: the common one, with its differences."""
         cluster, different = self._cluster, dict(self._config.training or {})
         job = getattr(cluster, "job_cls", None)
         if job is not None and different.setdefault("processes", 1) != 1:
-            raise ClusterError("cluster.training.processes: a job that trains is one worker")
+            raise ClusterError(
+                "cluster.training.processes: must be 1, because a training job has one worker",
+                code="training-processes",
+            )
         options = {**cluster.new_spec["options"], **different}
         if job is not None:
-            job("tcp://scheduler:8786", name=TRAINING, **options)  # refuses what it does not know
+            job("tcp://scheduler:8786", name=TRAINING, **options)  # raises for unknown options
         return {"cls": cluster.new_spec["cls"], "options": options}
 
 
 async def _started(cluster: SpecCluster) -> None:
-    """Start what is planned, so that the error of a job that cannot be submitted is seen."""
+    """Start the planned workers, so that the error of a failed submission is raised here."""
     await cluster
-
-
-class Group:
-    """The workers of one kind in a cluster, as Dask's `Adaptive` wants to see a cluster.
-
-    Args:
-        cluster: The cluster.
-        sorts: The jobs that the workers are for.
-        spec: How one of its workers is started, or several in one job.
-        numbers: For their names. Dask looks some seconds after the end of a worker whether one of
-            its name is back, and if not, ends what is being started under that name.
-    """
-
-    def __init__(
-        self,
-        cluster: SpecCluster,
-        sorts: tuple[Sort, ...],
-        spec: Mapping[str, Any],
-        numbers: Iterator[int],
-    ) -> None:
-        self.cluster, self.sorts = cluster, sorts
-        self._spec, self._numbers = spec, numbers
-        self.loop, self.scheduler_comm = cluster.loop, cluster.scheduler_comm
-
-    def __await__(self) -> Generator[Any, Any, SpecCluster]:
-        return self.cluster.__await__()
-
-    @property
-    def status(self) -> Status:
-        """Of the cluster."""
-        return self.cluster.status
-
-    @property
-    def plan(self) -> set[Any]:
-        """Names of workers that are to be there."""
-        return set(filter(self._owns, self.cluster.plan))
-
-    @property
-    def requested(self) -> set[Any]:
-        """Names of workers that have been asked for."""
-        return set(filter(self._owns, self.cluster.requested))
-
-    @property
-    def observed(self) -> set[Any]:
-        """Names of workers that are there."""
-        return set(filter(self._owns, self.cluster.observed))
-
-    def _owns(self, name: object) -> bool:
-        trains = str(name).startswith(f"{TRAINING}-")
-        return len(self.sorts) > 1 or trains == (self.sorts == ("training",))
-
-    def _entries(self) -> dict[Any, list[Any]]:
-        """The workers by the jobs, of a queue or not, that hold them."""
-        spec = self.cluster.worker_spec
-        return {
-            name: [f"{name}{suffix}" for suffix in spec[name].get("group", ())] or [name]
-            for name in list(spec)
-            if self._owns(name)
-        }
-
-    def plan_for(self, n: int) -> None:
-        """Plan more workers, until there are so many; `await` starts them."""
-        entries = math.ceil(n / len(self._spec.get("group", "1")))
-        for _ in range(len(self._entries()), entries):
-            self.cluster.worker_spec.update(self._new())
-
-    def scale(self, n: int) -> None:
-        """Have more workers started, until there are so many."""
-        if self.cluster.status not in (Status.closing, Status.closed):
-            self.plan_for(n)
-            # The class's own `scale` may count in something else than entries.
-            SpecCluster.scale(self.cluster, len(self.cluster.worker_spec))
-
-    def _new(self) -> Mapping[Any, Any]:
-        if self.sorts == ("training",):
-            return {f"{TRAINING}-{next(self._numbers)}": self._spec}
-        if type(self.cluster).new_worker_spec is SpecCluster.new_worker_spec:
-            return {f"worker-{next(self._numbers)}": self._spec}
-        own: Mapping[Any, Any] = self.cluster.new_worker_spec()  # names that mean something
-        return own
-
-    async def scale_down(self, workers: list[Any]) -> None:
-        """Stop workers."""
-        await self.cluster.scale_down(workers)
-
-    def wanted(self, told: Mapping[str, Any]) -> int:
-        """How many workers would have something to do."""
-        slots = [each for name, each in told["slots"].items() if self._owns(name)]
-        wanted: int = max(
-            math.ceil(int(told[sort]) / max([1, *(each[sort] for each in slots)]))
-            for sort in self.sorts
-        )
-        return wanted
-
-    def idle(self, told: Mapping[str, Any], count: int) -> list[Any]:
-        """At most so many workers that have nothing to do; of a job all or none."""
-        idle = {str(name) for name in told["idle"]}
-        chosen: list[Any] = []
-        for names in self._entries().values():
-            if len(chosen) + len(names) <= count and idle.issuperset(map(str, names)):
-                chosen += names
-        return chosen
-
-
-class ByJobs(Adaptive):
-    """As many workers as there are jobs, and none is stopped that has one.
-
-    Dask itself counts the seconds that it expects jobs to take. It knows nothing of a training
-    that it has not seen, and fifteen members would get two workers.
-    """
-
-    def __init__(self, group: Group, minimum: int, maximum: int) -> None:
-        self._group = group
-        super().__init__(cast("Cluster", group), minimum=minimum, maximum=maximum)
-
-    async def target(self) -> int:
-        """How many workers there should be, before the bounds."""
-        return self._group.wanted(await self._told())
-
-    async def workers_to_close(self, target: int) -> list[Any]:
-        """Names of workers that may be stopped."""
-        return self._group.idle(await self._told(), len(self._group.plan) - target)
-
-    async def _told(self) -> Mapping[str, Any]:
-        answer = await self.scheduler.run_function(
-            function=dumps(jobs_and_idle), args=dumps(()), kwargs=dumps({}), wait=True
-        )
-        if answer["status"] != "OK":
-            raise RuntimeError(f"the scheduler does not tell of its jobs: {answer['text']}")
-        return dict(answer["result"])

@@ -1,4 +1,4 @@
-"""The Dask cluster of a flow: opened once, checked before anything is submitted."""
+"""Opens the Dask cluster of a flow, and checks it before work is submitted."""
 
 import logging
 import os
@@ -18,32 +18,34 @@ from overlap.errors import RESUME_HINT, ClusterLostError
 from overlap.io.location import Location
 from overlap.system.accelerators import visible_accelerators
 from overlap.system.signals import block_sigint, defer_signals
+from overlap.system.thread_limits import THREAD_VARIABLES
 from tasks.cluster import LOST_SECONDS, Cluster, connect
 from tasks.on_worker import TRAINING_RESOURCE
 from tasks.progress import note
 
 STARTS = 2
-"""Tries to start a local cluster."""
+"""Attempts to start a local cluster."""
 FAILED_START = "failed to start"
-"""What distributed says of one that did not."""
+"""Part of distributed's error message for a process that did not start."""
 LOOPBACK = "127.0.0.1"
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 
 
 @contextmanager
 def open_cluster(
     config: ClusterConfig, workspace: Location, work: Work, scheduler: Cluster | None = None
 ) -> Iterator[Cluster]:
-    """A cluster that can do the work.
+    """Open a cluster that can do the work.
 
     Args:
-        config: An address, or what to start.
+        config: An address, or the cluster to start.
         workspace: Must be visible to every worker.
-        work: What the workers will be given.
-        scheduler: A cluster that the calling flow has opened and checked already.
+        work: The work for the workers.
+        scheduler: A cluster that the calling flow has opened and checked already; it is used as
+            it is.
 
     Raises:
-        ClusterError: it does not answer, or cannot do the work.
+        ClusterError: the cluster does not answer, or cannot do the work.
     """
     if scheduler is not None:
         yield scheduler
@@ -59,8 +61,8 @@ def open_cluster(
                 spare_workers_come=config.address is None and config.training is not None,
                 lost_after_s=max(LOST_SECONDS, config.timeout_s),
             )
-            for word in preflight(client, config, cluster, work):
-                note(word)
+            for warning in preflight(client, config, cluster, work):
+                note(warning)
             adapt(client)
         yield cluster
 
@@ -69,7 +71,7 @@ def open_cluster(
 def _scheduler(
     config: ClusterConfig, *, training: bool
 ) -> Iterator[tuple[str, Callable[[Client], None]]]:
-    """The address of a scheduler, and what is to be called when its workers have been checked."""
+    """Yield a scheduler's address, and a function to call once its workers are checked."""
     if config.address is not None:
         yield config.address, lambda _client: None
     elif config.kind == "local":
@@ -86,10 +88,10 @@ def _scheduler(
 def local_workers(
     config: ClusterConfig, accelerators: list[str], *, training: bool = True
 ) -> dict[str, dict[str, Any]]:
-    """The workers of a local cluster: one per core, and one per accelerator for training.
+    """Specify the workers of a local cluster: one per core, and one per accelerator for training.
 
-    Without an accelerator one training worker stands in, on the processor. A training worker
-    has as many places as members share an accelerator.
+    Without an accelerator, one training worker uses the processor. A training worker has as many
+    slots as members share an accelerator.
     """
     cores = config.cpu_workers or os.cpu_count() or 1
     shared = {
@@ -103,20 +105,20 @@ def local_workers(
         f"cpu-{index}": {**shared, "env": {**ONE_THREAD, "CUDA_VISIBLE_DEVICES": ""}}
         for index in range(cores)
     }
-    seen, places = accelerators or [""], config.members_per_gpu
-    for index in range((config.training_workers or len(seen)) if training else 0):
+    devices, slots = accelerators or [""], config.members_per_gpu
+    for index in range((config.training_workers or len(devices)) if training else 0):
         workers[f"training-{index}"] = {
             **shared,
-            "nthreads": places,
-            "resources": {name: places * need for name, need in TRAINING_RESOURCE.items()},
-            "env": {"CUDA_VISIBLE_DEVICES": seen[index % len(seen)]},
+            "nthreads": slots,
+            "resources": {name: slots * need for name, need in TRAINING_RESOURCE.items()},
+            "env": {"CUDA_VISIBLE_DEVICES": devices[index % len(devices)]},
         }
     return {name: {"cls": Nanny, "options": options} for name, options in workers.items()}
 
 
 @contextmanager
 def _loop() -> Iterator[IOLoop]:
-    """An event loop in a thread whose processes, the workers, never receive Ctrl-C."""
+    """An event loop in a thread whose child processes, the workers, ignore Ctrl-C."""
     runner = LoopRunner()
     with block_sigint():
         runner.start()
@@ -127,10 +129,10 @@ def _loop() -> Iterator[IOLoop]:
 
 
 def _started(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecCluster:
-    """A local cluster; one of its processes may be killed as it starts, so there is another try.
+    """Start a local cluster; retry once, because one of its processes may be killed.
 
     Raises:
-        ClusterLostError: it did not start again.
+        ClusterLostError: the last attempt failed too.
     """
     for left in reversed(range(STARTS)):
         try:
@@ -140,14 +142,17 @@ def _started(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecClus
                 raise
             if not left:
                 raise ClusterLostError(
-                    f"the local Dask cluster did not start ({error}), {STARTS} times; {RESUME_HINT}"
+                    f"the local Dask cluster did not start in {STARTS} attempts ({error}); "
+                    f"{RESUME_HINT}",
+                    code="local-cluster-failed",
+                    attempts=STARTS,
                 ) from error
-            note(f"the local Dask cluster did not start ({error}); it is started again")
-    raise AssertionError  # the last try returned or raised
+            note(f"the local Dask cluster did not start ({error}); starting it again")
+    raise AssertionError  # the last attempt returned or raised
 
 
 def _local(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecCluster:
-    # Scheduler and nannies listen on the machine's outer address unless they are told a host.
+    # Without a host, scheduler and nannies listen on the machine's external address.
     options = {
         "host": LOOPBACK,
         "protocol": _protocol(),
@@ -165,5 +170,5 @@ def _local(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecCluste
 
 
 def _protocol() -> str:
-    """Of a local cluster: TLS where Dask's configuration refuses everything else."""
+    """Protocol of a local cluster: TLS where Dask's configuration requires it."""
     return "tls://" if dask.config.get("distributed.comm.require-encryption") else "tcp://"

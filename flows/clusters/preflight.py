@@ -1,7 +1,7 @@
-"""The look at a cluster before any work is given to it: one error that names every fault.
+"""Preflight checks of a cluster: one error that lists every fault, before work is submitted.
 
-Without it a job that no worker can take would wait for ever, and one that a wrong worker takes
-would fail in words of its own, hours later.
+Without them, a job that no worker can take would wait forever, and a job on an unfit worker would
+fail hours later with an unrelated error.
 """
 
 import secrets
@@ -11,14 +11,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from distributed import Client
 
 from overlap.catalog import Listing
 from overlap.config import ClusterConfig, RunConfig
 from overlap.errors import ClusterError
 from overlap.features.memory import feature_worker_bytes
+from overlap.io.formatting import format_bytes
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.system.provenance import software
 from tasks.cluster import Cluster
 from tasks.on_worker import TRAINING_RESOURCE, WorkerProbe, look
@@ -37,31 +38,31 @@ EQUAL = (
     *("dask", "distributed", "numpy", "scipy", "numba", "librosa", "zarr", "keras"),
     "tensorflow",
 )
-"""Packages whose versions shape a result, or what travels between flow, scheduler and workers."""
+"""Packages whose versions affect results, or messages between flow, scheduler and workers."""
 EQUAL_ON_SCHEDULER = ("dask", "distributed")
 USABLE = 0.8
-"""Of a worker's memory limit: above that Dask gives it no more jobs."""
+"""Fraction of a worker's memory limit above which Dask submits no more jobs to it."""
 PROBE_SECONDS = 0.5
 NAMED = 3
-"""Workers that are named with a fault that many have."""
+"""Number of workers that a message names for each fault."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the workers will be given."""
+    """The work that a cluster is opened for."""
 
     training: bool
-    """Members are trained or applied."""
+    """Whether members are trained or applied."""
     run: RunConfig | None = None
-    """The run that this is a part of."""
+    """The run that the work belongs to."""
     files: Listing | None = None
-    """What is read on the workers: by those that compute features, or that apply members."""
+    """Files that workers read, to compute features or to apply members."""
     members: bool = False
-    """Members are trained."""
+    """Whether members are trained."""
 
     @property
     def sample(self) -> Location | None:
-        """One of the files."""
+        """The first of the files; None without files."""
         if self.files is None or self.files.files.empty:
             return None
         return self.files.data / str(self.files.files["file"].iloc[0])
@@ -74,8 +75,8 @@ class Work:
 
 @contextmanager
 def token_in(workspace: Location) -> Iterator[Location]:
-    """A file of the workspace that is there for a while, and that only this run knows."""
-    token = workspace / f".seen-{secrets.token_hex(6)}"
+    """Keep a file with a random name in the workspace within the block."""
+    token = WorkspacePaths(workspace).probe(secrets.token_hex(6))
     token.write_bytes(b"overlap")
     try:
         yield token
@@ -84,37 +85,41 @@ def token_in(workspace: Location) -> Iterator[Location]:
 
 
 def preflight(client: Client, config: ClusterConfig, cluster: Cluster, work: Work) -> list[str]:
-    """Wait for the workers that the work needs, and look at every worker.
+    """Wait for the workers that the work needs, and check every worker.
 
     Args:
         client: A client of the cluster.
         config: The cluster's configuration.
         cluster: The cluster, with the files that its workers must see.
-        work: What they will be given.
+        work: The work.
 
     Returns:
-        What a person should know, though it stops nothing.
+        Warnings.
 
     Raises:
-        ClusterError: there is no worker, or the cluster cannot do the work; with every fault.
+        ClusterError: there is no worker, or the cluster cannot do the work; the message lists
+            every fault, and so does the field `faults`.
     """
     workers = _wait(client, config, cluster, work)
     faults = [*_faults_of_scheduler(client), *_faults_of_workers(client, workers, cluster, work)]
     if work.training and not any(map(offers_training, workers.values())):
         name, amount = next(iter(TRAINING_RESOURCE.items()))
         faults.append(
-            f"none of the {len(workers)} workers offers {name}, which training needs; start "
-            f'one with `dask worker {cluster.address} --resources "{name}={amount}"`'
+            f"none of the {len(workers)} workers offers {name}, which training needs; start one "
+            f'with `dask worker {cluster.address} --resources "{name}={amount}"`'
         )
     if faults:
         raise ClusterError(
-            f"the cluster at {cluster.address} cannot do the work:\n  " + "\n  ".join(faults)
+            f"the cluster at {cluster.address} cannot do the work:\n  " + "\n  ".join(faults),
+            code="cluster-unfit",
+            address=cluster.address,
+            faults=faults,
         )
-    return list(words(workers, config, work))
+    return list(training_warnings(workers, config, work))
 
 
 def _wait(client: Client, config: ClusterConfig, cluster: Cluster, work: Work) -> Workers:
-    """Wait until every kind of worker that is needed is there, or time is over."""
+    """Wait until every required kind of worker has joined, or the timeout has passed."""
     until = time.monotonic() + config.timeout_s
     while True:
         workers = workers_of(client)
@@ -128,7 +133,10 @@ def _wait(client: Client, config: ClusterConfig, cluster: Cluster, work: Work) -
     if not workers:
         raise ClusterError(
             f"the cluster at {cluster.address} has no worker after {config.timeout_s:g} s; start "
-            "workers, or raise cluster.timeout_s"
+            "workers, or raise cluster.timeout_s",
+            code="no-worker",
+            address=cluster.address,
+            timeout_s=config.timeout_s,
         )
     return workers
 
@@ -147,7 +155,7 @@ def _faults_of_scheduler(client: Client) -> Iterator[str]:
 def _faults_of_workers(
     client: Client, workers: Workers, cluster: Cluster, work: Work
 ) -> Iterator[str]:
-    """Every fault once, with the workers that have it."""
+    """Yield every fault once, with its workers."""
     found: dict[str, list[str]] = {}
     for address, fault in _each_fault(client, workers, cluster, work):
         found.setdefault(fault, []).append(address)
@@ -171,8 +179,8 @@ def _each_fault(
     there = workers_of(client)
     for address, answer in sorted(answers.items()):
         if not isinstance(answer, WorkerProbe):
-            if address in there:  # else it ended meanwhile
-                yield address, f"cannot be asked: {type(answer).__name__}: {answer}"
+            if address in there:  # otherwise it has ended
+                yield address, f"does not respond: {type(answer).__name__}: {answer}"
             continue
         sample = cluster.sample if address in readers else None
         for fault in faults_seen(answer, cluster.token, sample):
@@ -191,7 +199,7 @@ def _trainers(workers: Workers) -> Workers:
 def faults_seen(
     seen: WorkerProbe, token: Location | None, sample: Location | None
 ) -> Iterator[str]:
-    """What is wrong with a worker, from what it found of itself."""
+    """Yield the faults of a worker, from its report about itself."""
     different = _different(seen.software, EQUAL)
     if different:
         yield different
@@ -211,7 +219,7 @@ def faults_seen(
 
 
 def _different(there: Mapping[str, str], packages: tuple[str, ...]) -> str:
-    """The versions that are not the same there as here."""
+    """Describe the versions that differ from those in this process."""
     here = software()
     wrong = [(p, there.get(p, "none"), here[p]) for p in packages if there.get(p) != here.get(p)]
     minors = [".".join(versions["python"].split(".")[:2]) for versions in (there, here)]
@@ -226,48 +234,48 @@ def _memory_fault(worker: Worker, run: RunConfig) -> str:
     if not limit or needed <= USABLE * limit:
         return ""
     return (
-        f"has {limit / 1e6:,.0f} MB of memory, and features take {needed / 1e6:,.0f} of the "
-        f"{USABLE * limit / 1e6:,.0f} that Dask fills, with {threads} threads; give it more "
-        "(--memory-limit), fewer threads, or lower store.chunk_clips"
+        f"has {format_bytes(limit)} of memory, of which Dask uses {format_bytes(USABLE * limit)}; "
+        f"features take {format_bytes(needed)} with {threads} threads; raise --memory-limit, "
+        "reduce the threads, or lower store.chunk_clips"
     )
 
 
-def words(workers: Workers, config: ClusterConfig, work: Work) -> Iterator[str]:
-    """What a person should know of the workers that train, though it stops nothing."""
+def training_warnings(workers: Workers, config: ClusterConfig, work: Work) -> Iterator[str]:
+    """Yield warnings about the workers that train."""
     if work.training and (config.address is not None or config.kind != "local"):
         trainers = _trainers(workers)
-        yield from _words_on_threads(trainers)
+        yield from _thread_warnings(trainers)
         if work.members and work.run is not None:
-            yield from _words_on_memory(trainers, work.run, work.files)
+            yield from _memory_warnings(trainers, work.run, work.files)
 
 
-def _words_on_threads(trainers: Workers) -> Iterator[str]:
-    # Dask moves waiting jobs to a worker that comes only from one with more jobs than threads.
+def _thread_warnings(trainers: Workers) -> Iterator[str]:
+    # Dask moves waiting jobs to a new worker only from workers with more jobs than threads.
     wide = {a: w for a, w in trainers.items() if w["nthreads"] > slots_of(w, "training")}
     if wide:
         address, worker = min(wide.items())
         yield (
-            "workers that train have more threads than places for members, such as "
-            f"{address}: members may wait on one while another that came later is idle; start it "
-            f"with --nthreads {slots_of(worker, 'training')}"
+            f"training workers have more threads than training slots, such as {address}: members "
+            "may wait there while a worker that joined later is idle; start it with --nthreads "
+            f"{slots_of(worker, 'training')}"
         )
 
 
-def _words_on_memory(trainers: Workers, run: RunConfig, files: Listing | None) -> Iterator[str]:
+def _memory_warnings(trainers: Workers, run: RunConfig, files: Listing | None) -> Iterator[str]:
     limits = [worker["memory_limit"] for worker in trainers.values() if worker["memory_limit"]]
     if not limits:
         return
-    least, told = min(limits), run.training.memory_gb
-    if told is not None and 1e9 * told > least:
+    least, configured = min(limits), run.training.memory_gb
+    if configured is not None and 1e9 * configured > least:
         yield (
-            f"training.memory_gb is {told:g}, but a training worker has {least / 1e9:.2g} GB in all"
+            f"training.memory_gb is {configured:g}, but a training worker has {format_bytes(least)}"
         )
-    elif told is None and files is not None:
+    elif configured is None and files is not None:
         clips = int((files.files["split"] == "train").sum())
-        needed = 2 * int(np.prod(run.features.shape)) * clips
+        needed = run.features.clip_bytes * clips
         if needed > least / 2:
             yield (
-                f"a member's features take {needed / 1e9:.2g} GB and a training worker has "
-                f"{least / 1e9:.2g} GB; where the machine has more, set training.memory_gb, or a "
-                "member takes what is free there"
+                f"a member's features take {format_bytes(needed)} and a training worker has "
+                f"{format_bytes(least)}; if the machine has more, set training.memory_gb; "
+                "otherwise a member uses the memory that is free there"
             )

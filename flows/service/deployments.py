@@ -1,7 +1,8 @@
-"""The deployments of `deployments/prefect.yaml`: on a server with its workers, or served from here.
+"""The deployments of `deployments/prefect.yaml`, on a server with workers or served from here.
 
-Prefect's own command reads that file. What it does not make is made here from the files beside
-it: the work pools with their job templates, and the automation that ends runs whose process died.
+Prefect's own command deploys that file. This module creates what the command does not, from the
+files in the same folder: work pools with their job templates, and the automation that marks runs
+whose process died.
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -28,31 +30,32 @@ from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
-from overlap.config import Section
 from overlap.config.presets import merged
 from overlap.errors import OverlapError, UserError
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "deployments"
-"""Beside the packages, in a clone and where the package is installed."""
+"""Next to the packages, in a clone and in an installation."""
 POOL_PREFIX: Final = "overlap-"
-"""A work pool is named after its template: `overlap-process` is pools/process.json."""
+"""A work pool is named after its template: `overlap-process` uses pools/process.json."""
 
 
-class Wanted(Section):
-    """What differs from the file in one installation."""
+@dataclass(frozen=True)
+class Wanted:
+    """Settings of one installation that replace those of the file."""
 
     config: dict[str, Any]
-    """Values of `RunConfig`: the defaults of the form, and what the schedule runs with."""
+    """Values of `RunConfig`: defaults of the form, and parameters of the scheduled run."""
     cron: str | None = None
-    """When the nightly retraining starts; None: its schedule stays off."""
+    """Schedule of the nightly retraining; None: inactive."""
     timezone: str = "UTC"
     """Time zone of the schedule."""
     pool: str = f"{POOL_PREFIX}process"
     """Work pool that runs the flows."""
 
 
-class Deployed(Section):
-    """What a server has now."""
+@dataclass(frozen=True)
+class Deployed:
+    """Names of the objects that `deploy` has created."""
 
     pools: tuple[str, ...]
     deployments: tuple[str, ...]
@@ -60,12 +63,12 @@ class Deployed(Section):
 
 
 def server_address() -> str | None:
-    """Where the server is, from PREFECT_API_URL or Prefect's profile."""
+    """Return the server's address, from PREFECT_API_URL or Prefect's profile."""
     return PREFECT_API_URL.value() or None
 
 
 def check_schedule(cron: str, timezone: str) -> None:
-    """See to it that Prefect understands a schedule.
+    """Check that Prefect accepts a schedule.
 
     Raises:
         UserError: it does not.
@@ -74,16 +77,21 @@ def check_schedule(cron: str, timezone: str) -> None:
         CronSchedule(cron=cron, timezone=timezone)
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UserError(f"--cron {cron!r}, --timezone {timezone}: {reason}") from None
+        raise UserError(
+            f"--cron {cron!r}, --timezone {timezone}: {reason}",
+            code="invalid-schedule",
+            cron=cron,
+            timezone=timezone,
+        ) from None
 
 
 def pools() -> tuple[str, ...]:
-    """Names of the work pools for which there is a job template."""
+    """Return the names of the work pools that have a job template."""
     return tuple(POOL_PREFIX + file.stem for file in sorted((FOLDER / "pools").glob("*.json")))
 
 
 def deployments(wanted: Wanted) -> dict[str, Any]:
-    """The content of prefect.yaml with what is wanted here."""
+    """Return the content of prefect.yaml with the settings of this installation."""
     content: dict[str, Any] = yaml.safe_load((FOLDER / "prefect.yaml").read_text("utf-8"))
     content.pop("definitions", None)
     chosen = [_chosen(entry, wanted) for entry in content["deployments"]]
@@ -102,21 +110,25 @@ def _chosen(entry: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
         times = {"cron": wanted.cron, "timezone": wanted.timezone, "active": True}
         chosen["schedules"] = [{**schedule, **times} for schedule in chosen["schedules"]]
     pool = dict(chosen["work_pool"])
-    if wanted.pool != pool["name"]:  # elsewhere the image says where it works
+    if wanted.pool != pool["name"]:  # other pools take the working directory from the image
         pool = {"name": wanted.pool}
     return chosen | {"work_pool": pool}
 
 
 def deploy(wanted: Wanted) -> Deployed:
-    """Create or renew pools, automations and deployments on the server at PREFECT_API_URL.
+    """Create or update pools, automations and deployments on the server at PREFECT_API_URL.
 
     Raises:
-        UserError: the server does not answer, or wants a password.
+        UserError: the server does not answer, or requires a password.
         OverlapError: Prefect refuses; the message is Prefect's.
     """
-    with get_client(sync_client=True) as client, _refusals_told():
+    with get_client(sync_client=True) as client, _refusals_described():
         if client.api_healthcheck() is not None:
-            raise UserError(f"the Prefect server at {server_address()} does not answer")
+            raise UserError(
+                f"the Prefect server at {server_address()} does not answer",
+                code="server-unreachable",
+                address=server_address(),
+            )
         for file in sorted((FOLDER / "pools").glob("*.json")):
             template = json.loads(file.read_text("utf-8"))
             pool = WorkPoolCreate(
@@ -135,34 +147,43 @@ def deploy(wanted: Wanted) -> Deployed:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     if done.returncode:
-        raise OverlapError(f"Prefect does not take the deployments:\n{done.stdout}{done.stderr}")
+        raise OverlapError(
+            f"Prefect refuses the deployments:\n{done.stdout}{done.stderr}",
+            code="deployments-refused",
+        )
     names = tuple(entry["name"] for entry in content["deployments"])
     return Deployed(pools=pools(), deployments=names, automations=automations)
 
 
 @contextmanager
-def _refusals_told() -> Iterator[None]:
+def _refusals_described() -> Iterator[None]:
     try:
         yield
     except PrefectHTTPStatusError as error:
         if error.response.status_code not in (401, 403):
-            raise OverlapError(f"the Prefect server at {server_address()}: {error}") from error
+            raise OverlapError(
+                f"the Prefect server at {server_address()}: {error}",
+                code="server-refuses",
+                status=error.response.status_code,
+            ) from error
         raise UserError(
-            f"the Prefect server at {server_address()} wants a password: set "
-            "PREFECT_API_AUTH_STRING=USER:PASSWORD"
+            f"the Prefect server at {server_address()} requires a password: set "
+            "PREFECT_API_AUTH_STRING=USER:PASSWORD",
+            code="password-required",
+            address=server_address(),
         ) from None
 
 
 def serve(wanted: Wanted) -> None:
-    """Serve the deployments from this process until it is stopped; needs no worker.
+    """Serve the deployments from this process until it is stopped; no worker is needed.
 
-    Flow runs are child processes and start in the present folder.
+    Flow runs are child processes and start in the current folder.
     """
     prefect.serve(*served(wanted), print_starting_message=False)
 
 
 def served(wanted: Wanted) -> list[RunnerDeployment]:
-    """The deployments as this process serves them."""
+    """Return the deployments as this process serves them."""
     return [_served(entry) for entry in deployments(wanted)["deployments"]]
 
 
@@ -190,7 +211,7 @@ def _served(entry: Mapping[str, Any]) -> RunnerDeployment:
 
 
 def read_automations() -> Iterator[AutomationCore]:
-    """The automations that a server has to have."""
+    """Read the automations that a server needs."""
     content = yaml.safe_load((FOLDER / "automations.yaml").read_text("utf-8"))
     for automation in content["automations"]:
         yield AutomationCore.model_validate(automation)

@@ -1,7 +1,7 @@
-"""Settings that Prefect and the training backend read when they are imported.
+"""Settings that Prefect reads when it is imported.
 
-Nothing here overrides what a person set. Nothing may call an outside host: the analytics of
-Prefect's server are off, and its newer interface, which asks an outside host even then, too.
+Variables that are set already keep their values. No outside host is called: the analytics of
+Prefect's server are off, and so is its newer UI, which calls an outside host even without them.
 """
 
 import logging
@@ -15,7 +15,7 @@ QUIET_HOSTS = {
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
 }
 HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-"""Tells a server that the process of a run lives, s; see deployments/automations.yaml."""
+"""Interval of heartbeats to the server, seconds; see deployments/automations.yaml."""
 EMBEDDED_API = {
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -23,11 +23,11 @@ EMBEDDED_API = {
 
 
 def prepare(*, verbose: bool) -> None:
-    """Call before the first import of Prefect.
+    """Set the environment; must be called before the first import of Prefect.
 
     Args:
         verbose: Whether the logs of Prefect and Dask are shown in the terminal. They reach the
-            Prefect API either way.
+            Prefect API in any case.
     """
     level = "INFO" if verbose else "CRITICAL"
     quiet = {

@@ -1,7 +1,7 @@
-"""One run at a time on a workspace: a concurrency limit of the Prefect server per workspace.
+"""Mutual exclusion of deployed runs: a concurrency limit of the Prefect server per workspace.
 
-A deployment has a limit of its own; this one is for several deployments on one workspace. It
-binds the runs that a server starts; `overlap.io.locks` binds all that share a disk.
+A deployment has a limit of its own; this limit covers several deployments on one workspace. It
+applies to runs that a server starts; `overlap.io.locks` applies to all runs that share a disk.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from overlap.errors import WorkspaceLockedError
 from overlap.io.location import Location
 
 LEASE_SECONDS: Final = 60.0
-"""How long the place of a run whose process died stays taken."""
+"""How long the limit remains occupied after the process of a run died."""
 
 
 def is_deployed() -> bool:
-    """Whether this flow run was started by a server, not by a person at the command line."""
+    """Return whether a server, not the command line, started this flow run."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     return run is not None and run.deployment_id is not None
@@ -30,14 +30,14 @@ def is_deployed() -> bool:
 
 @contextmanager
 def only_run_on(workspace: Location, *, wait: bool) -> Iterator[None]:
-    """Be the only deployed run on a workspace meanwhile.
+    """Exclude other deployed runs on a workspace within the block.
 
     Args:
         workspace: The workspace.
-        wait: Whether to wait for the run that is there.
+        wait: Whether to wait for another run.
 
     Raises:
-        WorkspaceLockedError: there is one, and `wait` is false.
+        WorkspaceLockedError: another run is active, and `wait` is false.
     """
     if not is_deployed():
         yield
@@ -45,7 +45,7 @@ def only_run_on(workspace: Location, *, wait: bool) -> Iterator[None]:
     name = f"overlap-workspace-{fingerprint(str(workspace))}"
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
-    get_run_logger().info("one run at a time works on %s: takes its turn (%s)", workspace, name)
+    get_run_logger().info("waiting for the concurrency limit of %s (%s)", workspace, name)
     entered = False
     try:
         with concurrency(
@@ -60,4 +60,6 @@ def only_run_on(workspace: Location, *, wait: bool) -> Iterator[None]:
     except TimeoutError as error:
         if entered:
             raise
-        raise WorkspaceLockedError(f"another run works on {workspace}") from error
+        raise WorkspaceLockedError(
+            f"{workspace}: another deployed run works on it", workspace=str(workspace), limit=name
+        ) from error

@@ -1,4 +1,4 @@
-"""The Prefect server of a command: the embedded one is started, and one that is gone is named."""
+"""The Prefect server of a command: starts the embedded one, and describes unreachable ones."""
 
 from collections.abc import Iterator
 
@@ -7,27 +7,27 @@ from overlap.system.signals import block_sigint
 
 
 def start_embedded_server() -> None:
-    """Start the embedded server, where no other is named, out of the way of Ctrl-C.
+    """Start the embedded server, unless another is configured, shielded from Ctrl-C.
 
-    It is ended with this process; one that a terminal ends first takes the last words of a run with
-    it, and says "Aborted!".
+    It ends with this process. If the terminal's signal ended the server first, the final states
+    and logs of a run would be lost, and the server would print "Aborted!".
     """
     from prefect.client.orchestration import get_client
 
     with block_sigint(), get_client(sync_client=True):
-        pass  # whoever asks for a client first starts it
+        pass  # the first client starts the server
 
 
 def unreachable(error: BaseException) -> str | None:
-    """What to say if a Prefect server that does not answer is behind an error; else None."""
+    """Return the message for an error caused by an unreachable Prefect server; else None."""
     for cause in _causes(error):
-        # Nothing else here speaks through httpx.
+        # Only Prefect uses httpx.
         if type(cause).__module__.startswith("httpx") and not _refuses(cause):
             from prefect.settings import PREFECT_API_URL
 
-            where = PREFECT_API_URL.value() or "that the run started for itself"
-            said = str(cause) or type(cause).__name__
-            return f"the Prefect server {where} does not answer ({said}); {RESUME_HINT}"
+            where = PREFECT_API_URL.value() or "embedded in this run"
+            reason = str(cause) or type(cause).__name__
+            return f"the Prefect server {where} does not answer ({reason}); {RESUME_HINT}"
     return None
 
 
@@ -40,6 +40,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _refuses(error: BaseException) -> bool:
-    """Whether a server did answer: that the request was wrong."""
+    """Return whether the server answered that the request was wrong."""
     response = getattr(error, "response", None) if hasattr(error, "response") else None
     return response is not None and response.status_code < 500

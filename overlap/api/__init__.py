@@ -1,4 +1,4 @@
-"""What `import overlap` offers in a notebook: features, a published ensemble, predictions, scores.
+"""The notebook interface of `import overlap`: features, published ensembles and scores.
 
-Nothing here starts a cluster, a server or another process.
+The functions start no cluster, server or other process.
 """

@@ -1,4 +1,4 @@
-"""A published ensemble in this process: its networks, loaded once, and what it predicts."""
+"""Published ensembles in this process: load the networks once and predict."""
 
 import warnings
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from overlap.api.sounds import Given, Path, gathered
+from overlap.api.sounds import Path, SoundSource, current_rate, open_sounds
 from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig
 from overlap.ensemble.registry import EnsembleRecord
@@ -22,60 +22,64 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ensemble:
-    """A published ensemble, ready to predict; `load_ensemble` makes one."""
+    """A published ensemble, ready to predict; created by `load_ensemble`."""
 
     record: EnsembleRecord
-    """All that is known of it: its scores, its configuration, its members."""
+    """Record of the ensemble: scores, configuration and members."""
     features: FeatureConfig
-    """What its networks hear."""
+    """Configuration of the features that its networks take."""
     networks: "tuple[keras.Model, ...]"
-    """Its members' networks, from decibels to probabilities."""
+    """Networks of the members, from decibels to probabilities."""
 
     @property
     def version(self) -> str:
-        """Its version in the workspace."""
+        """Version in the workspace."""
         return self.record.version
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words, in the order of every prediction."""
+        """The words, in the order of the predictions."""
         return self.record.words
 
-    def predict(self, sounds: Given, *, rate_hz: int | None = None) -> pd.DataFrame:
-        """Which words are in some sounds: the same numbers as `overlap predict` gives.
+    def predict(
+        self, sounds: SoundSource, *, sample_rate: int | None = None, rate_hz: int | None = None
+    ) -> pd.DataFrame:
+        """Predict the words in sounds, with the same results as `overlap predict`.
 
         Args:
-            sounds: As of `overlap.extract_features`.
-            rate_hz: Rate of samples; None: the one that the ensemble learned from.
+            sounds: Samples or files, as in `overlap.extract_features`.
+            sample_rate: Rate of samples, Hz; None assumes that of the ensemble's features.
+            rate_hz: Deprecated name of `sample_rate`.
 
         Returns:
-            A row per sound, by its id: the file's name without its ending, or, of samples, their
-            number. One column per word, float64, which sum to 1, and `spread`: how far the members
-            are apart, nats. A sound that cannot be used has a row of NaN, and a warning says why.
+            One row per sound. The index contains the file names without suffix, or the positions
+            of samples. The columns are the words, float64, which sum to 1, and `spread`, the
+            disagreement of the members in nats. An unusable sound has a row of NaN and causes a
+            warning that states the reason.
 
         Raises:
-            DataError: nothing is there.
-            UserError: `sounds` are none.
+            DataError: There are no sounds.
+            UserError: `sounds` has an unsupported type.
 
         Examples:
-            The likeliest word of each sound::
+            The most probable word of each sound::
 
                 table = ensemble.predict("clips")
                 table[[*ensemble.words]].idxmax(axis=1)
         """
         from overlap.prediction.worker import predict_batches
 
-        clips = gathered(sounds, rate_hz)
+        clips = open_sounds(sounds, current_rate(sample_rate, rate_hz))
         found = predict_batches(
-            lambda heard: clips.batches(self.features, heard),
+            lambda on_decoded: clips.batches(self.features, on_decoded),
             (len(clips), len(self.words)), self.networks, self.record.fitted, lambda _: None,
         )  # fmt: skip
-        _warn_of([*clips.names], found.reason)
+        _warn_unusable([*clips.names], found.reason)
         table = pd.DataFrame(found.shares.astype(np.float64), clips.names, [*self.words])
         return table.assign(**{spread_column(self.words): found.spread.astype(np.float64)})
 
     def __repr__(self) -> str:
-        kl = "nothing held out" if self.record.kl is None else f"held-out KL {self.record.kl:.4f}"
+        kl = "no held-out clips" if self.record.kl is None else f"held-out KL {self.record.kl:.4f}"
         size = f"{len(self.networks)} members, {len(self.words)} words"
         return f"<Ensemble {self.version}: {size}, {kl}>"
 
@@ -88,9 +92,9 @@ def load_ensemble(workspace: Path = "workspace", version: str = "champion") -> E
         version: `champion`, a version that `overlap models list` names, or an ensemble's folder.
 
     Raises:
-        NotReadyError: there is none; the message says what there is.
-        MemberError: members of it are no longer there.
-        CorruptError: what is stored is not what was written.
+        NotReadyError: The ensemble does not exist; the message lists the available ones.
+        MemberError: Members of the ensemble no longer exist.
+        CorruptError: A stored file is damaged.
 
     Examples:
         The champion of the workspace in this folder::
@@ -105,9 +109,10 @@ def load_ensemble(workspace: Path = "workspace", version: str = "champion") -> E
     return Ensemble(record, members[0].spec.features, tuple(load_networks(owner, members)))
 
 
-def _warn_of(names: list[object], reasons: np.ndarray) -> None:
-    bad = [f"{name} ({why})" for name, why in zip(names, reasons, strict=True) if why]
-    if bad:
+def _warn_unusable(names: list[object], reasons: np.ndarray) -> None:
+    unusable = [f"{name} ({reason})" for name, reason in zip(names, reasons, strict=True) if reason]
+    if unusable:
         problems = Problems()
-        problems.add(f"{len(bad)} of {len(names)} sounds are unusable", bad, code="unusable-clips")
+        fault = f"{len(unusable)} of {len(names)} sounds are unusable"
+        problems.add(fault, unusable, code="unusable-clips")
         warnings.warn(str(problems.found[0]), stacklevel=3)

@@ -1,9 +1,9 @@
-"""Features of sounds at hand, as an array."""
+"""Extract the features of samples or sound files as an array."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.api.sounds import Given, gathered
+from overlap.api.sounds import SoundSource, current_rate, open_sounds
 from overlap.audio.decode import Clip
 from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig
@@ -11,36 +11,43 @@ from overlap.errors import AudioError
 
 
 def extract_features(
-    sounds: Given, config: FeatureConfig | None = None, *, rate_hz: int | None = None
+    sounds: SoundSource,
+    config: FeatureConfig | None = None,
+    *,
+    sample_rate: int | None = None,
+    rate_hz: int | None = None,
 ) -> NDArray[np.float16]:
-    """Log-mel features of some sounds, as a run computes them.
+    """Extract log-mel features of sounds, identical to those of a run.
 
     Args:
-        sounds: Samples, (samples,) of one clip or (clips, samples), int16 or floating with full
-            scale 1.0; or the path or URL of a sound file, of a folder of them, or several files.
-            A folder's files come in the order of their names, `clip_2` before `clip_10`.
-        config: The features; None: the defaults, four spectrograms of one second at 16 kHz.
-        rate_hz: Rate of samples; None: the one of `config`. Files say theirs.
+        sounds: Samples, (samples,) for one clip or (clips, samples), int16 or floating with full
+            scale 1.0; or the path or URL of a sound file, of a folder, or several files. The files
+            of a folder are in natural order: `clip_2` precedes `clip_10`.
+        config: The features; None uses the defaults: four spectrograms of one second at 16 kHz.
+        sample_rate: Rate of samples, Hz; None assumes that of `config`. Ignored for files, which
+            contain their rate.
+        rate_hz: Deprecated name of `sample_rate`.
 
     Returns:
         (clips, mel, frame, resolution) float16: decibels relative to 1.0.
 
     Raises:
-        DataError: nothing is there, or a sound cannot be used; all of these are named.
-        UserError: `sounds` are none.
+        DataError: There are no sounds, or some are unusable; the message lists all of them.
+        UserError: `sounds` has an unsupported type.
 
     Examples:
         >>> extract_features(np.random.default_rng(0).normal(size=16000) / 10).shape
         (1, 64, 101, 4)
     """
-    features, clips, problems = config or FeatureConfig(), gathered(sounds, rate_hz), Problems()
+    clips = open_sounds(sounds, current_rate(sample_rate, rate_hz))
+    features, problems = config or FeatureConfig(), Problems()
 
-    def heard(place: int, clip: Clip | AudioError) -> None:
+    def on_decoded(index: int, clip: Clip | AudioError) -> None:
         if isinstance(clip, AudioError):
-            problems.add(f"{clips.names[place]}: {clip}", code=clip.code)
+            problems.add(f"{clips.names[index]}: {clip}", code=clip.code)
 
     values = np.empty((len(clips), *features.shape), np.float16)
-    for batch in clips.batches(features, heard):
+    for batch in clips.batches(features, on_decoded):
         values[batch.places] = batch.decibels[: len(batch.places)]
     problems.raise_if_fatal("sounds")
     return values

@@ -1,4 +1,4 @@
-"""The score of predictions that are at hand as tables."""
+"""Score predictions that are given as tables."""
 
 from typing import TypeAlias
 
@@ -16,77 +16,86 @@ from overlap.metrics.disagreement import spread_column
 from overlap.metrics.divergence import Score
 
 Rows: TypeAlias = pd.DataFrame | Path
-"""A table with an id (a column, or the index) and one column per word; or its CSV file."""
+"""A table with ids (a column or the index) and one column per word, or its CSV file."""
 
 
 def score(labels: Rows, predictions: Rows, train_labels: Rows | None = None) -> Score:
-    """Judge predictions by true labels: the mean KL(label || prediction), nats, and more.
+    """Score predictions against labels by the mean KL(label || prediction), nats.
 
     Args:
-        labels: A row per clip and a column per word; a row is a distribution. There may be more
-            clips than were predicted.
-        predictions: Of the same words, in whatever order; the column `spread` is left out.
+        labels: One row per clip and one column per word; each row is a distribution. Additional
+            clips are ignored.
+        predictions: Predictions of the same words in any order; the column `spread` is ignored.
         train_labels: Labels of the training clips, for `trivial_kl` and `gain`.
 
     Returns:
-        `kl` with the ends of its 95 % interval `low` and `high`, `per_word`, and more.
+        The score: `kl` with its 95 % interval `low` to `high`, `per_word`, and further metrics.
 
     Raises:
-        DataError: a table cannot be read, a row is no distribution, or they do not fit together.
+        DataError: A table is unreadable, a row is not a distribution, or the tables do not match.
 
     Examples:
-        >>> truth = pd.DataFrame({"id": ["a"], "up": [0.5], "down": [0.5]})
-        >>> said = pd.DataFrame({"id": ["a"], "up": [0.25], "down": [0.75]})
-        >>> round(score(truth, said).kl, 6)
+        >>> labels = pd.DataFrame({"id": ["a"], "up": [0.5], "down": [0.5]})
+        >>> predictions = pd.DataFrame({"id": ["a"], "up": [0.25], "down": [0.75]})
+        >>> round(score(labels, predictions).kl, 6)
         0.143841
     """
     problems = Problems()
     truth = _table(labels, "labels", problems)
     predicted = _table(predictions, "predictions", problems, spread_column(truth.words))
-    known = None if train_labels is None else _table(train_labels, "train_labels", problems)
-    odd = sorted(set(truth.words) ^ set(predicted.words))
-    problems.add_cases("labels and predictions have different words", odd, code="different-words")
+    train = None if train_labels is None else _table(train_labels, "train_labels", problems)
+    unmatched = sorted(set(truth.words) ^ set(predicted.words))
+    problems.add_cases(
+        "labels and predictions have different words", unmatched, code="different-words"
+    )
     problems.raise_if_fatal("score")
-    return score_joined(_predicted_only(truth, predicted.ids), predicted, known)
+    return score_joined(_predicted_only(truth, predicted.ids), predicted, train)
 
 
 def _predicted_only(truth: Table, ids: tuple[str, ...]) -> Table:
-    """The labels of the clips that were predicted, under their ids there."""
-    found = match_ids(ids, truth.ids)
-    rows = np.flatnonzero(found >= 0)
-    named = found[rows]
+    """Return the labels of the predicted clips, with the ids of the predictions."""
+    matches = match_ids(ids, truth.ids)
+    rows = np.flatnonzero(matches >= 0)
+    matched = matches[rows]
     problems = Problems()
-    unknown = [ids[place] for place in np.setdiff1d(np.arange(len(ids)), named)]
+    unknown = [ids[index] for index in np.setdiff1d(np.arange(len(ids)), matched)]
     problems.add_cases("predictions have ids without a label", unknown, code="ids-without-label")
-    twice = np.unique(named[np.bincount(named, minlength=len(ids))[named] > 1])
+    repeated = np.unique(matched[np.bincount(matched, minlength=len(ids))[matched] > 1])
     problems.add_cases(
         "several labels match the same prediction",
-        [ids[place] for place in twice],
+        [ids[index] for index in repeated],
         code="several-labels-per-id",
     )
     problems.raise_if_fatal("score")
-    return Table(truth.name, tuple(ids[place] for place in named), truth.words, truth.values[rows])
+    return Table(
+        truth.name, tuple(ids[index] for index in matched), truth.words, truth.values[rows]
+    )
 
 
-def _table(given: Rows, name: str, problems: Problems, beside: str = "") -> Table:
-    if isinstance(given, pd.DataFrame):
-        return _of_frame(given, name, problems, beside)
-    location = Location.of(given)
+def _table(source: Rows, name: str, problems: Problems, extra_column: str = "") -> Table:
+    if isinstance(source, pd.DataFrame):
+        return _from_frame(source, name, problems, extra_column)
+    location = Location.of(source)
     if not location.exists():
-        raise DataError(f"{location}: there is no such file")
-    table = read_table(location, problems, labels=True, extra_column=beside)
+        raise DataError(
+            f"{location}: no such file; give a table or the path of a CSV file",
+            code="no-such-file",
+            file=str(location),
+        )
+    table = read_table(location, problems, labels=True, extra_column=extra_column)
     if table is None:
         problems.raise_if_fatal(str(location))
-        raise DataError(f"{location}: is no table")
+        raise DataError(f"{location}: not a table", code="not-a-table", file=str(location))
     return table
 
 
-def _of_frame(frame: pd.DataFrame, name: str, problems: Problems, beside: str) -> Table:
+def _from_frame(frame: pd.DataFrame, name: str, problems: Problems, extra_column: str) -> Table:
     frame = frame.set_index("id") if "id" in frame.columns else frame
-    frame = frame.drop(columns=beside, errors="ignore")
+    frame = frame.drop(columns=extra_column, errors="ignore")
     words = tuple(str(column) for column in frame.columns)
     if not words or not len(frame):
-        raise DataError(f"{name}: has no {'column for a word' if len(frame) else 'rows'}")
+        missing = "column for a word" if len(frame) else "rows"
+        raise DataError(f"{name}: has no {missing}", code="empty-table", table=name)
     ids = np.array([str(one).strip() for one in frame.index], object)
     repeated = pd.Index(ids)[pd.Index(ids).duplicated()]
     problems.add_cases(f"{name} has duplicate ids", repeated.unique(), code="duplicate-ids")

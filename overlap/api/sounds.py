@@ -1,5 +1,6 @@
-"""Sounds as a person has them at hand: samples, files or a folder of files."""
+"""Sounds given as samples, files or folders."""
 
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,109 +26,142 @@ Samples: TypeAlias = NDArray[np.floating] | NDArray[np.int16]
 """(samples,) of one clip or (clips, samples); int16, or floating with full scale 1.0."""
 Path: TypeAlias = str | PathLike[str] | Location
 """Path or URL."""
-Given: TypeAlias = Samples | Path | Iterable[Samples] | Iterable[Path]
-"""Samples, a file, a folder of files, or many of the first two."""
+SoundSource: TypeAlias = Samples | Path | Iterable[Samples] | Iterable[Path]
+"""Samples, a file, a folder of files, or an iterable of samples or files."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sounds:
-    """Any number of clips, not read yet."""
+    """A sequence of clips, decoded on demand."""
 
     names: pd.Index
-    """(clips,): ids of files, numbers of samples."""
-    opened: Callable[[AudioFormat], Generator[Decode]]
-    """The clips, for those who want them of a format."""
+    """(clips,): ids of files, or positions of samples."""
+    open_as: Callable[[AudioFormat], Generator[Decode]]
+    """Opens the clips for decoding to a format."""
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def batches(self, features: FeatureConfig, heard: OnDecoded) -> Iterator[Batch]:
-        """Decibels of the usable clips; see `overlap.prediction.batches.clip_batches`."""
-        # A network is compiled once per shape: few shapes, however many clips are asked about.
+    def batches(self, features: FeatureConfig, on_decoded: OnDecoded) -> Iterator[Batch]:
+        """Yield decibels of the usable clips; see `overlap.prediction.batches.clip_batches`."""
+        # Networks are compiled per shape: powers of two keep the number of shapes small.
         size = min(1 << (len(self) - 1).bit_length(), batch_clips(features, 1 << 30))
-        with closing(self.opened(features.clip_format)) as clips:
-            yield from clip_batches(clips, size, features, heard)
+        with closing(self.open_as(features.clip_format)) as clips:
+            yield from clip_batches(clips, size, features, on_decoded)
 
 
-def gathered(sounds: Given, rate_hz: int | None) -> Sounds:
-    """What was given, as clips.
+def open_sounds(sounds: SoundSource, sample_rate: int | None) -> Sounds:
+    """Open samples, files or a folder as clips.
 
     Args:
         sounds: Samples, files or a folder.
-        rate_hz: Rate of samples; None: the one that is wanted of them.
+        sample_rate: Rate of samples, Hz; None assumes that of the requested format.
 
     Raises:
-        UserError: it is none of these.
-        DataError: nothing is there, or the names of the files do not fit.
+        UserError: `sounds` has an unsupported type, shape or dtype.
+        DataError: There are no sounds, or the file names are invalid.
     """
     if isinstance(sounds, (str, PathLike, Location)):
-        return _of_place(Location.of(sounds))
+        return _from_location(Location.of(sounds))
     if isinstance(sounds, np.ndarray) and sounds.ndim == 1 and sounds.dtype.kind in "fi":
-        return _of_samples([sounds], rate_hz)
-    many = _all_of(sounds)
-    if not many:
-        raise DataError("no sounds were given")
-    if all(isinstance(one, (str, PathLike, Location)) for one in many):
-        return _of_files([Location.of(one) for one in many])
-    return _of_samples(many, rate_hz)
+        return _from_samples([sounds], sample_rate)
+    items = _as_list(sounds)
+    if not items:
+        raise DataError(
+            "sounds is empty; give samples, or the path of a file or folder", code="no-sounds"
+        )
+    if all(isinstance(item, (str, PathLike, Location)) for item in items):
+        return _from_files([Location.of(item) for item in items])
+    return _from_samples(items, sample_rate)
 
 
-def _all_of(sounds: object) -> list[Any]:
+def current_rate(sample_rate: int | None, rate_hz: int | None) -> int | None:
+    """Return the rate that a caller gave under its current name or under its old one.
+
+    Raises:
+        UserError: Both are given.
+    """
+    if rate_hz is None:
+        return sample_rate
+    if sample_rate is not None:
+        raise UserError(
+            "rate_hz is the old name of sample_rate, and both are given; remove rate_hz",
+            code="two-spellings",
+            old="rate_hz",
+            new="sample_rate",
+        )
+    warnings.warn("rate_hz is now sample_rate", DeprecationWarning, stacklevel=3)
+    return rate_hz
+
+
+def _as_list(sounds: object) -> list[Any]:
     try:
         return [*sounds]  # type: ignore[misc]
     except TypeError:
         raise UserError(
-            f"sounds are {type(sounds).__name__}; give samples, or the path of a file or folder"
+            f"sounds has type {type(sounds).__name__}; give samples, or paths of files or a folder",
+            code="unsupported-sounds",
+            type=type(sounds).__name__,
         ) from None
 
 
-def _of_place(place: Location) -> Sounds:
-    if place.is_folder():
-        listing = list_clips(place)
-        listing.problems.raise_if_fatal(str(place))
+def _from_location(location: Location) -> Sounds:
+    if location.is_folder():
+        listing = list_clips(location)
+        listing.problems.raise_if_fatal(str(location))
         files = listing.files.iloc[natural_order([*listing.files["clip_id"]])]
-        return _of_files([place / name for name in files["file"]])
-    if not place.exists():
-        raise DataError(f"{place}: there is no such file or folder")
-    return _of_files([place])
+        return _from_files([location / name for name in files["file"]])
+    if not location.exists():
+        raise DataError(
+            f"{location}: no such file or folder; give an existing path",
+            code="no-such-file",
+            file=str(location),
+        )
+    return _from_files([location])
 
 
-def _of_files(files: Sequence[Location]) -> Sounds:
-    def opened(wanted: AudioFormat) -> Generator[Decode]:
-        for folder, some in groupby(files, key=lambda file: file.parent):
-            with closing(read_ahead(folder, [file.name for file in some], wanted)) as contents:
+def _from_files(files: Sequence[Location]) -> Sounds:
+    def open_as(wanted: AudioFormat) -> Generator[Decode]:
+        for folder, group in groupby(files, key=lambda file: file.parent):
+            with closing(read_ahead(folder, [file.name for file in group], wanted)) as contents:
                 for content in contents:
                     yield partial(decode_content, content, wanted)
 
     names = [file.name.rpartition(".")[0] or file.name for file in files]
-    return Sounds(pd.Index(names, name="id"), opened)
+    return Sounds(pd.Index(names, name="id"), open_as)
 
 
-def _of_samples(clips: Sequence[object], rate_hz: int | None) -> Sounds:
-    arrays = [_checked(clip, place) for place, clip in enumerate(clips)]
+def _from_samples(clips: Sequence[object], sample_rate: int | None) -> Sounds:
+    arrays = [_checked_samples(clip, index) for index, clip in enumerate(clips)]
 
-    def opened(wanted: AudioFormat) -> Generator[Decode]:
+    def open_as(wanted: AudioFormat) -> Generator[Decode]:
         for samples in arrays:
-            yield partial(clip_from_samples, samples, rate_hz or wanted.rate_hz, wanted)
+            yield partial(clip_from_samples, samples, sample_rate or wanted.sample_rate, wanted)
 
-    return Sounds(pd.RangeIndex(len(arrays), name="id"), opened)
+    return Sounds(pd.RangeIndex(len(arrays), name="id"), open_as)
 
 
-def _checked(clip: object, place: int) -> NDArray[np.generic]:
-    """The samples of one clip.
+def _checked_samples(clip: object, index: int) -> NDArray[np.generic]:
+    """Return the samples of one clip as an array.
 
     Raises:
-        UserError: they are none.
+        UserError: The shape or dtype is unsupported.
     """
     samples = np.asarray(clip)
     if samples.ndim != 1:
         raise UserError(
-            f"clip {place}: has shape {samples.shape}; give samples as (samples,) or "
-            "(clips, samples), one channel, or paths of files"
+            f"clip {index}: has shape {samples.shape}; give samples as (samples,) or "
+            "(clips, samples), one channel, or paths of files",
+            code="unsupported-shape",
+            clip=index,
+            shape=samples.shape,
         )
     if samples.dtype.kind != "f" and samples.dtype != np.int16:
         raise UserError(
-            f"clip {place}: its samples are {samples.dtype}; give int16, or floating with full "
-            "scale 1.0"
+            f"clip {index}: has samples of {samples.dtype}; give int16, or floating with full "
+            "scale 1.0",
+            code="unsupported-dtype",
+            clip=index,
+            dtype=str(samples.dtype),
         )
     return samples

@@ -72,7 +72,7 @@ def max_file_bytes(wanted: AudioFormat) -> int:
         >>> max_file_bytes(AudioFormat(16000, 16000)) / 1e6
         30.294016
     """
-    seconds = wanted.samples / wanted.rate_hz + MARGIN_SECONDS
+    seconds = wanted.samples / wanted.sample_rate + MARGIN_SECONDS
     return int(seconds * MAX_BYTES_PER_SECOND) + OVERHEAD_BYTES
 
 
@@ -97,7 +97,7 @@ def decode(data: bytes, wanted: AudioFormat, out: NDArray[np.float32] | None = N
     pcm = parse_pcm16(data)
     if pcm is None:
         samples, rate, length = _read(data, wanted)
-    elif pcm.samples.shape == (wanted.samples, 1) and pcm.rate_hz == wanted.rate_hz:
+    elif pcm.samples.shape == (wanted.samples, 1) and pcm.rate_hz == wanted.sample_rate:
         return _clip_without_repair(pcm.samples[:, 0], out)
     else:
         samples, rate, length = _scaled(pcm, wanted)
@@ -227,12 +227,12 @@ def _frames_needed(rate: int, channels: int, length: int, wanted: AudioFormat) -
     Raises:
         AudioError: the header has a rate or a number of channels that no clip has.
     """
-    if not MIN_RATE_RATIO * wanted.rate_hz <= rate <= MAX_RATE_HZ:
+    if not MIN_RATE_RATIO * wanted.sample_rate <= rate <= MAX_RATE_HZ:
         raise AudioError(
             f"implausible sampling rate ({rate} Hz)",
             code="implausible-rate", rate_hz=rate,
         )  # fmt: skip
-    frames = int(np.ceil((wanted.samples / wanted.rate_hz + MARGIN_SECONDS) * rate))
+    frames = int(np.ceil((wanted.samples / wanted.sample_rate + MARGIN_SECONDS) * rate))
     if 4 * channels * min(frames, length) > max_file_bytes(wanted):
         raise AudioError(
             f"too many channels ({channels} at {rate} Hz)",
@@ -253,10 +253,10 @@ def _repaired(
     if samples.shape[1] > 1:
         repairs.append("downmixed")
     mono = samples.mean(axis=1, dtype=np.float32)
-    if rate != wanted.rate_hz:
+    if rate != wanted.sample_rate:
         repairs.append("resampled")
-        mono = soxr.resample(mono, rate, wanted.rate_hz, quality="HQ").astype(np.float32)
-    expected = length * wanted.rate_hz / rate
+        mono = soxr.resample(mono, rate, wanted.sample_rate, quality="HQ").astype(np.float32)
+    expected = length * wanted.sample_rate / rate
     if expected >= wanted.samples + 1:
         repairs.append("trimmed")
     elif expected <= wanted.samples - 1:

@@ -1,1 +1,4 @@
-"""Benchmarks: ratios taken in one run, interleaved. One module per command of `overlap bench`."""
+"""Benchmarks: ratios of interleaved measurements in one run.
+
+Each command of `overlap bench` has a module; `features` also runs `reading` and `end_to_end`.
+"""

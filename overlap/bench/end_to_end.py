@@ -1,9 +1,8 @@
-"""Benchmark of the whole feature path, from wav files to the Zarr store, by one and two workers.
+"""Benchmark of the whole feature path, from wav files to the Zarr store, with one and two workers.
 
-A worker is a process of its own that computes blocks as a Dask worker does, one after the other.
-Files and store lie in memory unless a folder is named, and each round writes every chunk anew.
-Around every measurement the librosa loop is measured: its features alone, without reading and
-writing.
+Each worker is a process that computes blocks sequentially, like a Dask worker. Files and store are
+in memory unless a folder is given, and each round rewrites all chunks. The librosa loop is
+measured before and after each measurement: only its features, without reading and writing.
 """
 
 import json
@@ -24,10 +23,11 @@ from overlap.bench.features import cpu_seconds, largest_error_db
 from overlap.catalog import Catalog, build_catalog, list_clips, stored_rows
 from overlap.catalog.inspection import load_clip
 from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
+from overlap.errors import BenchError
 from overlap.features import FeatureStore, block_jobs, extract_block
 from overlap.features.reference import reference_features
-from overlap.features.store.store import NAME
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 
 LOOP_CLIPS = 64
 WORKERS = (1, 2)
@@ -35,17 +35,17 @@ WORKERS = (1, 2)
 
 @dataclass(frozen=True)
 class EndToEndRow:
-    """The feature path with a number of workers."""
+    """Result for one number of workers."""
 
     name: str
     clips_per_cpu_second: float
-    """Median over the rounds; the CPU time of all workers, in the kernel too."""
+    """Median over the rounds; CPU time of all workers, including the operating system."""
     clips_per_second: float
-    """Median over the rounds, by the clock."""
+    """Median over the rounds; wall time."""
     ratio: float
-    """Clips per CPU-second by those of the librosa loop in the same round; the median."""
+    """Clips per CPU-second relative to the librosa loop in the same round; median."""
     speedup: float
-    """Clips per second by those of one worker in the same round; the median."""
+    """Clips per second relative to one worker in the same round; median."""
     bytes_per_clip: float
     """Size of the feature chunks in the store."""
     max_error_db: float
@@ -60,39 +60,39 @@ def bench_end_to_end(
     rounds: int = 5,
     folder: Path | None = None,
 ) -> list[EndToEndRow]:
-    """Write clips as wav files and measure the way from there to the store.
+    """Write clips as wav files and measure the path from the files to the store.
 
     Args:
-        clips: (clips, samples) float32; written again and again with a sample changed, so that no
-            two files are equal.
+        clips: (clips, samples) float32; written repeatedly with changed samples, so that no two
+            files are equal.
         config: The features.
-        store: How the store is cut and written.
-        files: How many files.
-        rounds: Each number of workers is measured once in each.
-        folder: Where files and store lie; none: in memory, where the machine has a file system
-            in memory with room for them, else in the folder for temporary files.
+        store: Chunks, blocks and compression of the store.
+        files: Number of files.
+        rounds: Each round measures each number of workers once.
+        folder: Folder of files and store. None uses a file system in memory if the machine has
+            one with enough space, else the folder for temporary files.
     """
-    size = files * (2 * config.clip_samples + 4 * int(np.prod(config.shape)))
+    size = files * 2 * (config.clip_samples + config.clip_bytes)
     place = in_memory(size) if folder is None else folder
-    with tempfile.TemporaryDirectory(prefix="overlap-bench-", dir=place) as made_here:
-        data, workspace = Path(made_here) / "clips", Location(f"{made_here}/workspace")
-        _write(data, clips, files, config.rate_hz)
-        listing, any_clip = list_clips(str(data)), ChecksConfig(max_bad_fraction=1.0)
-        catalog = build_catalog(listing, config.clip_format, any_clip).catalog
+    with tempfile.TemporaryDirectory(prefix="overlap-bench-", dir=place) as temporary:
+        data, workspace = Path(temporary) / "clips", Location(f"{temporary}/workspace")
+        _write(data, clips, files, config.sample_rate)
+        listing, checks = list_clips(str(data)), ChecksConfig(max_bad_fraction=1.0)
+        catalog = build_catalog(listing, config.clip_format, checks).catalog
         catalog.save(workspace)
-        made = FeatureStore.create(workspace, config, store)
-        made.sync(catalog)
+        features = FeatureStore.create(workspace, config, store)
+        features.sync(catalog)
         measured: dict[int, list[_Measured]] = {workers: [] for workers in WORKERS}
         loop = []
-        some = np.resize(clips, (LOOP_CLIPS, config.clip_samples))
+        loop_clips = np.resize(clips, (LOOP_CLIPS, config.clip_samples))
         for _ in range(rounds + 1):  # the first one compiles and fills caches
-            speeds = [_loop(some, config)]
+            speeds = [_loop(loop_clips, config)]
             for workers in WORKERS:
                 measured[workers].append(_round(workspace, workers))
-                speeds.append(_loop(some, config))
+                speeds.append(_loop(loop_clips, config))
             loop.append(float(np.mean(speeds)))
-        error = _error(catalog, made)
-        chunks = (Path(made_here) / "workspace" / NAME / "mel").rglob("*")
+        error = _error(catalog, features)
+        chunks = Path((WorkspacePaths(workspace).features / "mel").url).rglob("*")
         stored = sum(chunk.stat().st_size for chunk in chunks if chunk.is_file())
     one = np.array([m.clips_per_second for m in measured[1]])
     return [
@@ -110,14 +110,14 @@ def bench_end_to_end(
 
 
 def _loop(clips: NDArray[np.float32], config: FeatureConfig) -> float:
-    """Clips per CPU-second of the librosa loop."""
+    """Return the clips per CPU-second of the librosa loop."""
     with threadpool_limits(1):
         return len(clips) / cpu_seconds(lambda: reference_features(clips, config))
 
 
 def in_memory(size: int) -> Path | None:
-    """A folder in memory with room for so many bytes, if there is one."""
-    shared = Path("/dev/shm")  # noqa: S108  the folder made in it has a name that nobody guesses
+    """Return a folder in memory with space for `size` bytes, or None."""
+    shared = Path("/dev/shm")  # noqa: S108  the benchmark's folder in it has a random name
     return shared if shared.is_dir() and shutil.disk_usage(shared).free > 2 * size else None
 
 
@@ -132,7 +132,7 @@ def _median(rounds: NDArray[np.float64] | list[float]) -> float:
 
 
 def _round(workspace: Location, workers: int) -> _Measured:
-    """Start workers, let them begin together, and wait until the last one is done."""
+    """Start workers, release them together, and wait for the last one."""
     command = [sys.executable, "-m", "overlap.bench.end_to_end", str(workspace)]
     started = [
         subprocess.Popen(
@@ -143,12 +143,12 @@ def _round(workspace: Location, workers: int) -> _Measured:
     ]  # fmt: skip
     try:
         for worker in started:
-            _said(worker)  # it is ready
+            _read_line(worker)  # the worker is ready
         begun = time.perf_counter()
         for worker in started:
             worker.stdin.write("go\n")  # type: ignore[union-attr]  # it is a pipe
             worker.stdin.flush()  # type: ignore[union-attr]
-        done = [json.loads(_said(worker)) for worker in started]
+        done = [json.loads(_read_line(worker)) for worker in started]
         seconds = time.perf_counter() - begun
     finally:
         for worker in started:
@@ -158,15 +158,20 @@ def _round(workspace: Location, workers: int) -> _Measured:
     return _Measured(clips / cpu, clips / seconds)
 
 
-def _said(worker: subprocess.Popen[str]) -> str:
+def _read_line(worker: subprocess.Popen[str]) -> str:
     line = worker.stdout.readline()  # type: ignore[union-attr]  # it is a pipe
     if not line:
-        raise RuntimeError(f"a worker of the benchmark ended with exit code {worker.wait()}")
+        code = worker.wait()
+        raise BenchError(
+            f"a worker of the benchmark ended with exit code {code}; its error is printed above",
+            code="benchmark-worker-failed",
+            exit_code=code,
+        )
     return line
 
 
 def _work(workspace: Location, number: int, workers: int) -> None:
-    """Be a worker: compute every so many blocks when told to."""
+    """Run as a worker: compute every `workers`-th block when the parent sends a line."""
     with stored_rows(workspace) as rows:
         blocks = FeatureStore.open(workspace).blocks(rows)
         jobs = [*block_jobs(workspace, rows, blocks)]

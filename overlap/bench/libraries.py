@@ -1,8 +1,8 @@
-"""The same features by other libraries, each used the way its own users would for speed.
+"""The same features computed with other libraries, each used for best speed.
 
-Every way computes its tables and compiles its functions once, works in float32, and takes as
-many clips at a time as were fastest. One core: what threads a library keeps for itself is set
-to one by `available`.
+Every implementation computes its tables and compiles its functions once, works in float32, and
+processes the number of clips at a time that measured fastest. All run on one core: `available`
+limits each library to one thread.
 """
 
 import os
@@ -26,18 +26,18 @@ Compute = Callable[[NDArray[np.float32], FeatureConfig], NDArray[np.generic]]
 """(clips, samples) float32 -> (clips, mel, frame, resolution), decibels relative to 1.0."""
 
 Part = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""The features of a few clips, by a function made for one configuration."""
+"""Computes the features of a few clips for a fixed configuration."""
 
 SCIPY_CLIPS, TENSORFLOW_CLIPS, TORCH_CLIPS, JAX_CLIPS = 4, 8, 8, 8
-"""Clips at a time; of 1 to 64 these were fastest."""
+"""Clips at a time; the fastest of 1 to 64."""
 
 DECIBELS = 10 / np.log(10)
 """Decibels per natural logarithm of a power."""
 
 
 def available() -> dict[str, Compute]:
-    """The ways whose libraries are installed, by name; sets each library to one thread."""
-    ways: dict[str, Compute] = {"numpy, scipy.fft": scipy_fft}
+    """Return the implementations whose libraries are installed; limits each to one thread."""
+    implementations: dict[str, Compute] = {"numpy, scipy.fft": scipy_fft}
     for name, prepare, compute in (
         ("tf.signal", _one_tensorflow_thread, tf_signal),
         ("torch.stft", _one_torch_thread, torch_stft),
@@ -47,19 +47,19 @@ def available() -> dict[str, Compute]:
         # OSError: torchaudio built for another torch lacks a shared library.
         with suppress(ImportError, OSError):
             prepare()
-            ways[name] = compute
-    return ways
+            implementations[name] = compute
+    return implementations
 
 
 def scipy_fft(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
-    """Plain numpy: frames by stride tricks, scipy's float32 transform, a dense mel matrix."""
+    """Use NumPy strided frames, SciPy's float32 transform and a dense mel matrix."""
 
     def compute(part: NDArray[np.float32]) -> NDArray[np.float32]:
         features = np.empty((len(part), *config.shape), np.float32)
         for index, resolution in enumerate(config.resolutions):
             half = resolution.n_fft // 2
             padded = np.pad(part, ((0, 0), (half, half)))
-            frames = sliding_window_view(padded, resolution.n_fft, axis=1)[:, :: config.hop]
+            frames = sliding_window_view(padded, resolution.n_fft, axis=1)[:, :: config.hop_length]
             spectrum = scipy.fft.rfft(frames * _padded_window(resolution), axis=-1)
             mel = (spectrum.real**2 + spectrum.imag**2) @ _filters(config, resolution)
             decibels = 10 * np.log10(np.maximum(mel, np.float32(AMIN)))
@@ -70,7 +70,7 @@ def scipy_fft(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.f
 
 
 def tf_signal(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
-    """tf.signal, traced once as a tf.function."""
+    """Use tf.signal, traced once as a tf.function."""
     return _in_parts(_tensorflow(config), clips, TENSORFLOW_CLIPS, config)
 
 
@@ -79,14 +79,16 @@ def _tensorflow(config: FeatureConfig) -> Part:
     import tensorflow as tf
 
     def one(clips: Any, resolution: Resolution) -> Any:  # noqa: ANN401  tensors
-        # tf.signal pads a window at its end: the first frame begins with the window's samples.
+        # tf.signal pads windows at the end, so a frame starts with the samples of its window.
         width = resolution.win_length
-        before = resolution.n_fft // 2 - (resolution.n_fft - width) // 2
-        after = max(0, (config.frames - 1) * config.hop + width - before - config.clip_samples)
+        before = resolution.samples_before_centre
+        after = max(
+            0, (config.frames - 1) * config.hop_length + width - before - config.clip_samples
+        )
         spectrum = tf.signal.stft(
             tf.pad(clips, ((0, 0), (before, after))),
             frame_length=width,
-            frame_step=config.hop,
+            frame_step=config.hop_length,
             fft_length=resolution.n_fft,
             window_fn=lambda _length, dtype: tf.constant(_window(resolution), dtype),
         )[:, : config.frames]
@@ -94,7 +96,7 @@ def _tensorflow(config: FeatureConfig) -> Part:
         flat = tf.reshape(power, (-1, resolution.n_fft // 2 + 1))
         mel = tf.matmul(flat, tf.constant(_filters(config, resolution)))
         decibels = DECIBELS * tf.math.log(tf.maximum(mel, AMIN))
-        return tf.reshape(decibels, (-1, config.frames, config.mels))
+        return tf.reshape(decibels, (-1, config.frames, config.n_mels))
 
     def every(clips: Any) -> Any:  # noqa: ANN401  tensors
         found = [one(clips, resolution) for resolution in config.resolutions]
@@ -106,7 +108,7 @@ def _tensorflow(config: FeatureConfig) -> Part:
 
 
 def torch_stft(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
-    """torch.stft and a dense mel matrix."""
+    """Use torch.stft and a dense mel matrix."""
     return _in_parts(_torch(config), clips, TORCH_CLIPS, config)
 
 
@@ -127,7 +129,7 @@ def _torch(config: FeatureConfig) -> Part:
         spectrum = torch.stft(
             clips,
             resolution.n_fft,
-            hop_length=config.hop,
+            hop_length=config.hop_length,
             win_length=resolution.win_length,
             window=window,
             pad_mode="constant",
@@ -146,7 +148,7 @@ def _torch(config: FeatureConfig) -> Part:
 
 
 def torchaudio_mel(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
-    """MelSpectrogram and AmplitudeToDB of torchaudio."""
+    """Use MelSpectrogram and AmplitudeToDB of torchaudio."""
     return _in_parts(_torchaudio(config), clips, TORCH_CLIPS, config)
 
 
@@ -157,13 +159,13 @@ def _torchaudio(config: FeatureConfig) -> Part:
 
     mels = [
         MelSpectrogram(
-            sample_rate=config.rate_hz,
+            sample_rate=config.sample_rate,
             n_fft=resolution.n_fft,
             win_length=resolution.win_length,
-            hop_length=config.hop,
+            hop_length=config.hop_length,
             f_min=config.fmin_hz,
             f_max=config.fmax_hz,
-            n_mels=config.mels,
+            n_mels=config.n_mels,
             pad_mode="constant",
             norm="slaney",
             mel_scale="slaney",
@@ -182,7 +184,7 @@ def _torchaudio(config: FeatureConfig) -> Part:
 
 
 def librosax_mel(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
-    """librosax, a copy of librosa's interface in JAX, compiled once per number of clips."""
+    """Use librosax, librosa's interface in JAX, compiled once per number of clips."""
     return _in_parts(_librosax(config), clips, JAX_CLIPS, config)
 
 
@@ -196,11 +198,11 @@ def _librosax(config: FeatureConfig) -> Part:
         found = [
             melspectrogram(
                 y=clips,
-                sr=config.rate_hz,
+                sr=config.sample_rate,
                 n_fft=resolution.n_fft,
                 win_length=resolution.win_length,
-                hop_length=config.hop,
-                n_mels=config.mels,
+                hop_length=config.hop_length,
+                n_mels=config.n_mels,
                 fmin=config.fmin_hz,
                 fmax=config.fmax_hz,
             )
@@ -216,7 +218,7 @@ def _librosax(config: FeatureConfig) -> Part:
 def _one_tensorflow_thread() -> None:
     import tensorflow as tf
 
-    # RuntimeError: this process has used it before, and its threads can no longer be changed.
+    # RuntimeError: TensorFlow is already initialised; its number of threads is fixed.
     with suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -229,16 +231,16 @@ def _one_torch_thread() -> None:
 
 
 def _one_torchaudio_thread() -> None:
-    import torchaudio  # noqa: F401  whether it is there
+    import torchaudio  # noqa: F401  checks that it is installed
 
     _one_torch_thread()
 
 
 def _one_jax_thread() -> None:
-    if "jax" not in sys.modules:  # it reads this once
+    if "jax" not in sys.modules:  # JAX reads the flags once
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
-    import librosax  # noqa: F401  whether it is there
+    import librosax  # noqa: F401  checks that it is installed
 
 
 def _in_parts(
@@ -252,19 +254,19 @@ def _in_parts(
 
 @lru_cache(maxsize=64)
 def _window(resolution: Resolution) -> NDArray[np.float32]:
-    """(win_length,) float32, periodic Hann."""
+    """Return the periodic Hann window, (win_length,) float32."""
     window = scipy.signal.get_window("hann", resolution.win_length, fftbins=True)
     return np.asarray(window, np.float32)
 
 
 @lru_cache(maxsize=64)
 def _padded_window(resolution: Resolution) -> NDArray[np.float32]:
-    """(n_fft,) float32: the window in the middle of zeros."""
+    """Return the window padded with zeros on both sides, (n_fft,) float32."""
     return np.asarray(librosa.util.pad_center(_window(resolution), size=resolution.n_fft))
 
 
 @lru_cache(maxsize=64)
 def _filters(config: FeatureConfig, resolution: Resolution) -> NDArray[np.float32]:
-    """(bins, mels) float32: power spectrum times this is the mel spectrum."""
+    """Return the mel filters, (bins, mels) float32."""
     filters = mel_filters(config, resolution)
     return np.ascontiguousarray(filters.T, np.float32)

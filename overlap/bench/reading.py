@@ -19,38 +19,39 @@ from overlap.io.bulk_read import read_local
 FILES = 2000
 ROUNDS = 7
 
-Way = Callable[[str, list[str], AudioFormat], None]
+Reader = Callable[[str, list[str], AudioFormat], None]
+"""Reads files of a folder, given by name."""
 
 
 @dataclass(frozen=True)
 class ReadingRow:
-    """One way to read sound files."""
+    """Result of one reader of sound files."""
 
     name: str
     files_per_cpu_second: float
-    """Median over the rounds; time in the kernel counts."""
+    """Median over the rounds; includes time in the operating system."""
     ratio: float
-    """Median over the rounds of its speed by soundfile's in the same round."""
+    """Speed relative to soundfile in the same round; median over the rounds."""
 
 
 def bench_reading(
     wanted: AudioFormat, files: int = FILES, rounds: int = ROUNDS, seed: int = 0
 ) -> list[ReadingRow]:
-    """Write wav files to a temporary folder and read them in every way, in turn, on one core.
+    """Write wav files to a temporary folder and measure all readers, interleaved, on one core.
 
     Args:
-        wanted: Rate and length of the files: mono, 16 bits.
-        files: How many.
-        rounds: Every way is measured once in each.
-        seed: Of the noise in the files.
+        wanted: Rate and length of the files, which are mono with 16 bits.
+        files: Number of files.
+        rounds: Each round measures each reader once.
+        seed: Seed of the noise in the files.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    seconds: dict[str, list[float]] = {name: [] for name in READERS}
     with tempfile.TemporaryDirectory(prefix="overlap-bench-") as folder:
         names = _write(Path(folder), wanted, files, seed)
-        for read in WAYS.values():  # fills the page cache, and warms every path
+        for read in READERS.values():  # fills the page cache and warms up all readers
             read(folder, names, wanted)
         for _ in range(rounds):
-            for name, read in WAYS.items():
+            for name, read in READERS.items():
                 started = time.process_time()
                 read(folder, names, wanted)
                 seconds[name].append(time.process_time() - started)
@@ -70,7 +71,7 @@ def _write(folder: Path, wanted: AudioFormat, files: int, seed: int) -> list[str
     names = [f"clip_{index:06d}.wav" for index in range(files)]
     for name in names:
         noise = random.normal(scale=3000, size=wanted.samples).clip(-32768, 32767)
-        soundfile.write(folder / name, noise.astype(np.int16), wanted.rate_hz, subtype="PCM_16")
+        soundfile.write(folder / name, noise.astype(np.int16), wanted.sample_rate, subtype="PCM_16")
     return names
 
 
@@ -91,7 +92,7 @@ def _soundfile(folder: str, names: list[str], _wanted: AudioFormat) -> None:
 
 
 def _contents(folder: str, names: list[str]) -> Iterator[bytes]:
-    """Contents of the files, read in groups as the service reads them."""
+    """Yield the contents of the files, read in groups as in the service."""
     for start in range(0, len(names), LOCAL_AT_ONCE):
         for content in read_local(folder, names[start : start + LOCAL_AT_ONCE]):
             if isinstance(content, OSError):
@@ -100,9 +101,9 @@ def _contents(folder: str, names: list[str]) -> Iterator[bytes]:
 
 
 SOUNDFILE = "soundfile"
-WAYS: dict[str, Way] = {
+READERS: dict[str, Reader] = {
     "read and walk": _walk,
     "read and decode": _decode,
     SOUNDFILE: _soundfile,
 }
-"""Ways to read, by name."""
+"""The measured readers, by name."""

@@ -1,70 +1,74 @@
-"""The feature stage at any number of clips, without their sound: what its driver needs.
+"""Time and memory of a feature stage's driver for any number of clips, without sound.
 
-A synthetic catalogue is written a row group at a time, and the real stage runs over it with a
-block function that writes a block's done marker and nothing else. The largest memory of the
-driver is that of its process: `drive` is called in a fresh one.
+A synthetic catalogue is written one row group at a time. The real stage runs over it with a block
+function that writes only done markers and counts. The peak memory is that of the process, so
+`drive` must be called in a new process.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from overlap.catalog import stored_rows
-from overlap.catalog.rows import FILE, GROUP_ROWS, LABEL, OK, write_rows
-from overlap.config import FeatureConfig, Section, StoreConfig
+from overlap.catalog.rows import GROUP_ROWS, LABEL, OK, write_rows
+from overlap.config import FeatureConfig, StoreConfig
 from overlap.features import BlockDone, BlockJob, FeatureStore
 from overlap.features.statistics import CODES
 from overlap.features.store.layout import KEY_BYTES, SPLITS
 from overlap.io.location import Location
-from overlap.system.peak_memory import peak_memory_mb
+from overlap.io.workspace_paths import WorkspacePaths
+from overlap.system.memory import peak_memory_mb
 
 WORDS = ("bed", "bird", "cat", "dog", "down", "eight")
 TEST_SHARE = 11
-"""One clip of so many is a test clip, as in the task: 10,000 of 110,000."""
+"""One of this many clips is a test clip, as in the task: 10,000 of 110,000."""
 
 Stage = Callable[[Location, FeatureConfig, StoreConfig, Callable[[BlockJob], BlockDone]], object]
-"""The feature stage on some cluster; its last argument computes a block."""
+"""The feature stage on a cluster; its last argument computes a block."""
 
 
-class Phase(Section):
-    """One phase of the driver's life."""
+@dataclass(frozen=True)
+class Phase:
+    """Time and memory of one phase of the driver."""
 
     name: str
     seconds: float
     peak_mb: float
-    """Largest resident memory of the process up to the end of the phase, MB."""
+    """Peak resident memory of the process up to the end of the phase, MB."""
 
 
-class ScaleReport(Section):
-    """What the driver of a feature stage needed."""
+@dataclass(frozen=True)
+class ScaleReport:
+    """Time and memory of the driver of a feature stage."""
 
     clips: int
     blocks: int
     blocks_missing: int
-    """Blocks that are missing after the stage: 0, or something is wrong."""
+    """Blocks that are missing after the stage; 0 in a correct run."""
     catalogue_mb: float
     """Size of `catalog.parquet`, MB."""
     phases: tuple[Phase, ...]
 
     @property
     def peak_mb(self) -> float:
-        """Largest resident memory of the driver, MB."""
+        """Peak resident memory of the driver, MB."""
         return self.phases[-1].peak_mb
 
     @property
     def bytes_per_clip(self) -> float:
-        """Memory that came after the first phase, the start of the cluster, by the clips."""
+        """Memory added after the start of the cluster, per clip, bytes."""
         return (self.peak_mb - self.phases[0].peak_mb) * 1e6 / self.clips
 
 
-class Phases:
-    """Takes time and memory of one phase after the other.
+class PhaseRecorder:
+    """Records time and memory of consecutive phases.
 
     Attributes:
-        done: The phases that are over.
+        done: The finished phases.
     """
 
     def __init__(self) -> None:
@@ -72,7 +76,7 @@ class Phases:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measure what happens inside."""
+        """Measure the block as a phase."""
         started = time.perf_counter()
         yield
         seconds = time.perf_counter() - started
@@ -80,13 +84,13 @@ class Phases:
 
 
 def write_catalogue(workspace: Location, clips: int) -> None:
-    """Write a catalogue of clips that do not exist, a row group at a time."""
+    """Write a catalogue of clips without files, one row group at a time."""
     about = {"data": "/data", "rate_hz": "16000", "samples": "16000"}
-    write_rows(workspace / FILE, _frames(clips), about)
+    write_rows(WorkspacePaths(workspace).catalog, _frames(clips), about)
 
 
 def mark_block(job: BlockJob) -> BlockDone:
-    """Instead of computing a block: mark it as done, with the counts of a single value."""
+    """Mark a block as done without computing it; its counts contain two values."""
     started = time.perf_counter()
     store = FeatureStore.open(job.workspace, read_only=False)
     histogram = np.zeros((len(SPLITS), len(store.config.resolutions), CODES), np.uint32)
@@ -100,33 +104,33 @@ def mark_block(job: BlockJob) -> BlockDone:
 def drive(
     workspace: Location, open_stage: Callable[[], AbstractContextManager[Stage]]
 ) -> ScaleReport:
-    """Go through a feature stage over the catalogue of a workspace, and measure this process.
+    """Run a feature stage over the catalogue of a workspace, and measure this process.
 
     Args:
-        workspace: Holds a catalogue.
-        open_stage: Starts a cluster, and gives the feature stage on it.
+        workspace: A workspace with a catalogue.
+        open_stage: Starts a cluster and returns the feature stage on it.
     """
-    features, cut, phases = FeatureConfig(), StoreConfig(), Phases()
+    features, layout, phases = FeatureConfig(), StoreConfig(), PhaseRecorder()
     with ExitStack() as opened:
         with phases.phase("start a cluster"):
             stage = opened.enter_context(open_stage())
         rows = opened.enter_context(stored_rows(workspace))
-        with phases.phase("give every clip its row"):
-            store = FeatureStore.create(workspace, features, cut)
+        with phases.phase("write the rows of all clips"):
+            store = FeatureStore.create(workspace, features, layout)
             store.sync(rows)
         with phases.phase("find missing blocks"):
             blocks = len(store.missing(rows))
-        with phases.phase("the stage: every block"):
-            stage(workspace, features, cut, mark_block)
-        with phases.phase("the stage again: no block"):
-            stage(workspace, features, cut, mark_block)
+        with phases.phase("the stage: all blocks"):
+            stage(workspace, features, layout, mark_block)
+        with phases.phase("the stage again: no blocks"):
+            stage(workspace, features, layout, mark_block)
         with phases.phase("statistics of all blocks"):
             store.normalisation("joint", 80.0)
         return ScaleReport(
             clips=len(rows),
             blocks=blocks,
             blocks_missing=len(store.missing(rows)),
-            catalogue_mb=next(f.size for f in workspace.files() if f.name == FILE) / 1e6,
+            catalogue_mb=WorkspacePaths(workspace).catalog.size() / 1e6,
             phases=tuple(phases.done),
         )
 

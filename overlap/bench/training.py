@@ -1,8 +1,8 @@
-"""Training as the known solution does it, and as each preset does it: speed, waiting, memory.
+"""Benchmark of training: speed, waiting time and memory of plain Keras `fit` and of presets.
 
-Every way trains the same network on the same clips with the same backend, in a process of its
-own. All processes are made ready first (built, compiled, one epoch done) and then take turns, an
-epoch each, so that a machine that slows down slows all of them.
+Each variant trains the same network on the same clips with the same backend, in a separate process.
+All processes are prepared first (built, compiled, one epoch trained). They then alternate, one
+epoch each, so that a machine that slows down affects all variants equally.
 """
 
 import json
@@ -19,90 +19,93 @@ import numpy as np
 
 from overlap.config import RunConfig
 from overlap.errors import BenchError
-from overlap.system.peak_memory import peak_memory_mb
+from overlap.system.memory import peak_memory_mb
 from overlap.system.worker_process import child_reporter
 
 PLAIN = "plain fit, float32 arrays"
-SHARES = 4
+WORDS_PER_CLIP = 4
 """Words per clip of the labels, as in the task."""
 
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """One way to train."""
+    """Result of one variant."""
 
     name: str
     clips_per_second: float
     """Median over rounds."""
     ratio: float
-    """To the plain fit; median over rounds."""
+    """Speed relative to the plain fit; median over rounds."""
     host_wait_fraction: float
-    """Part of the time in which the next batch was waited for: an upper bound of what the device
-    was idle for. The plain fit cannot tell: 0."""
+    """Fraction of the time spent waiting for the next batch: an upper bound of the device's idle
+    time. Not measured for the plain fit: 0."""
     peak_bytes: int
-    """Largest memory of the process, and of the accelerator where there is one."""
+    """Peak memory of the process plus that of the accelerator, if any."""
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What every way is given."""
+    """Input of all variants."""
 
     clips: int
     words: int
     width: float
-    """Of the network."""
+    """Width of the network."""
     mode: str
-    """Where the presets keep the features: device, memory or stream."""
+    """Location of the features for the presets: device, memory or stream."""
 
 
 def bench_training(job: TrainingJob, presets: tuple[str, ...], rounds: int) -> list[TrainingRow]:
-    """Measure the plain fit and the presets in turns.
+    """Measure the plain fit and the presets, interleaved.
 
     Args:
         job: Clips and network.
-        presets: Names of the presets whose training is measured.
-        rounds: Epochs that are measured of each.
+        presets: Names of the measured presets.
+        rounds: Number of measured epochs per variant.
 
     Raises:
-        BenchError: a way failed.
+        BenchError: A variant failed.
     """
-    ways = (PLAIN, *presets)
+    variants = (PLAIN, *presets)
     with tempfile.TemporaryDirectory(prefix="overlap-bench-") as folder:
         place, started = Path(folder), dict[str, subprocess.Popen[str]]()
         try:
-            for way in ways:
-                started[way] = _start(way, job, place)
-                _said(way, started[way], place)  # one after the other: compiling takes all cores
-            rounds_of: dict[str, list[Mapping[str, float]]] = {way: [] for way in ways}
+            for variant in variants:
+                started[variant] = _start(variant, job, place)
+                _read_message(
+                    variant, started[variant], place
+                )  # sequentially, because compiling uses all cores
+            rounds_of: dict[str, list[Mapping[str, float]]] = {variant: [] for variant in variants}
             for _ in range(rounds):
-                for way in ways:
-                    rounds_of[way].append(_ask(way, started[way], place))
+                for variant in variants:
+                    rounds_of[variant].append(_run_epoch(variant, started[variant], place))
         finally:
             for process in started.values():
                 process.kill()
                 process.communicate()
     speeds = {
-        way: np.array([done["clips"] / done["seconds"] for done in rounds_of[way]]) for way in ways
+        variant: np.array([done["clips"] / done["seconds"] for done in rounds_of[variant]])
+        for variant in variants
     }
     return [
         TrainingRow(
-            name=way,
-            clips_per_second=float(np.median(speeds[way])),
-            ratio=float(np.median(speeds[way] / speeds[PLAIN])),
+            name=variant,
+            clips_per_second=float(np.median(speeds[variant])),
+            ratio=float(np.median(speeds[variant] / speeds[PLAIN])),
             host_wait_fraction=float(
-                np.median([done["waited"] / done["seconds"] for done in rounds_of[way]])
+                np.median([done["waited"] / done["seconds"] for done in rounds_of[variant]])
             ),
-            peak_bytes=int(max(done["peak_bytes"] for done in rounds_of[way])),
+            peak_bytes=int(max(done["peak_bytes"] for done in rounds_of[variant])),
         )
-        for way in ways
+        for variant in variants
     ]
 
 
-def _start(way: str, job: TrainingJob, folder: Path) -> subprocess.Popen[str]:
-    # What it prints goes to a file: a pipe that nobody reads fills up, and the process waits.
-    with _log(folder, way).open("w") as log:
+def _start(variant: str, job: TrainingJob, folder: Path) -> subprocess.Popen[str]:
+    # Output goes to a file: a pipe that is not read fills up and blocks the process.
+    with _log(folder, variant).open("w") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", __name__, way, json.dumps(asdict(job)), str(folder)],
+            [sys.executable, "-m", __name__, variant, json.dumps(asdict(job)), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -110,33 +113,38 @@ def _start(way: str, job: TrainingJob, folder: Path) -> subprocess.Popen[str]:
         )
 
 
-def _log(folder: Path, way: str) -> Path:
-    return folder / f"{way}.log"
+def _log(folder: Path, variant: str) -> Path:
+    return folder / f"{variant}.log"
 
 
-def _ask(way: str, process: subprocess.Popen[str], folder: Path) -> Mapping[str, float]:
+def _run_epoch(variant: str, process: subprocess.Popen[str], folder: Path) -> Mapping[str, float]:
     process.stdin.write("go\n")  # type: ignore[union-attr]  # it is a pipe
     process.stdin.flush()  # type: ignore[union-attr]
-    return _said(way, process, folder)
+    return _read_message(variant, process, folder)
 
 
-def _said(way: str, process: subprocess.Popen[str], folder: Path) -> Mapping[str, float]:
+def _read_message(
+    variant: str, process: subprocess.Popen[str], folder: Path
+) -> Mapping[str, float]:
     line = process.stdout.readline()  # type: ignore[union-attr]  # it is a pipe
     if not line:
-        raise BenchError(f"{way}: failed\n{_log(folder, way).read_text()[-2000:]}")
-    said: Mapping[str, float] = json.loads(line)
-    return said
+        log = _log(folder, variant).read_text()[-2000:]
+        raise BenchError(
+            f"{variant}: the process failed; its log ends with\n{log}", variant=variant
+        )
+    message: Mapping[str, float] = json.loads(line)
+    return message
 
 
-def _work(way: str, job: TrainingJob, folder: Path) -> None:
-    """Be a way: make ready, then train an epoch whenever told to."""
-    config = RunConfig(data="-", preset="baseline" if way == PLAIN else way)
-    known = RunConfig(data="-", preset="baseline").network
-    network = known.model_copy(
+def _work(variant: str, job: TrainingJob, folder: Path) -> None:
+    """Run as a variant: prepare, then train one epoch per line from the parent."""
+    config = RunConfig(data="-", preset="baseline" if variant == PLAIN else variant)
+    baseline = RunConfig(data="-", preset="baseline").network
+    network = baseline.model_copy(
         update={"width": job.width, "dropout": config.network.dropout, "head": config.network.head}
     )
     config = config.model_copy(update={"network": network})
-    epoch = _plain(config, job) if way == PLAIN else _ours(config, job, folder / way)
+    epoch = _plain(config, job) if variant == PLAIN else _member(config, job, folder / variant)
     with child_reporter() as emit:
         next(epoch)
         emit({})
@@ -150,26 +158,26 @@ def _peak_mb() -> float:
     return peak_memory_mb() + (device_peak_mb() or 0.0)
 
 
-def _made_up(config: RunConfig, job: TrainingJob) -> tuple[Any, Any]:
-    """Some clips' decibels like those of speech, and all clips' labels: k equal shares each."""
+def _synthetic_data(config: RunConfig, job: TrainingJob) -> tuple[Any, Any]:
+    """Generate decibels of up to 512 clips, and labels of all clips with equal probabilities."""
     random = np.random.default_rng(0)
     decibels = random.normal(-40, 15, (min(job.clips, 512), *config.features.shape))
     labels = np.zeros((job.clips, job.words))
-    chosen = np.argsort(random.random(labels.shape), axis=1)[:, :SHARES]
-    np.put_along_axis(labels, chosen, 1 / SHARES, axis=1)
+    chosen = np.argsort(random.random(labels.shape), axis=1)[:, :WORDS_PER_CLIP]
+    np.put_along_axis(labels, chosen, 1 / WORDS_PER_CLIP, axis=1)
     return decibels.astype(np.float16), labels
 
 
 def _plain(config: RunConfig, job: TrainingJob) -> Iterator[Mapping[str, float]]:
-    """The known solution: standardised float32 arrays, Keras's own `fit`, batches of 16."""
+    """Train with standardised float32 arrays and Keras `fit`."""
     import keras
 
     from overlap.features import Normalisation
     from overlap.training.network import build_network
 
-    decibels, labels = _made_up(config, job)
-    some = (np.maximum(decibels.astype(np.float32), -80) + 40) / 15
-    x = np.resize(some, (job.clips, *some.shape[1:]))
+    decibels, labels = _synthetic_data(config, job)
+    standardised = (np.maximum(decibels.astype(np.float32), -80) + 40) / 15
+    x = np.resize(standardised, (job.clips, *standardised.shape[1:]))
     y = labels.astype(np.float32)
     many = x.shape[-1]
     identity = Normalisation((-1e4,) * many, (0.0,) * many, (1.0,) * many)
@@ -183,15 +191,15 @@ def _plain(config: RunConfig, job: TrainingJob) -> Iterator[Mapping[str, float]]
         yield {"clips": len(x), "seconds": time.perf_counter() - started, "waited": 0.0}
 
 
-def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping[str, float]]:
-    """The member's own path, from a feature store on disk."""
+def _member(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping[str, float]]:
+    """Train like a member, from a feature store on disk."""
     from overlap.bench.scale import write_catalogue
     from overlap.catalog import Partition, stored_rows
     from overlap.features import FeatureStore
     from overlap.io.location import Location
     from overlap.training.device import make_deterministic, prepare_device
     from overlap.training.feed.memory_plan import MemoryPlan, window_chunks
-    from overlap.training.feed.sources import Prefetcher
+    from overlap.training.feed.passes import PassPrefetcher
     from overlap.training.member import assemble
     from overlap.training.spec import MemberSpec
 
@@ -202,7 +210,7 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
     write_catalogue(workspace, job.clips)
     with stored_rows(workspace) as catalogue:
         store.sync(catalogue)
-    decibels, labels = _made_up(config, job)
+    decibels, labels = _synthetic_data(config, job)
     for start in range(0, job.clips, chunk):
         store.write_rows(
             start, decibels[np.arange(start, min(start + chunk, job.clips)) % len(decibels)]
@@ -214,12 +222,12 @@ def _ours(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping
         seed=0, fold=0, features=config.features, network=config.network, training=training,
         validation=config.validation, floor_db=(-80.0,) * many, mean_db=(-40.0,) * many,
         std_db=(15.0,) * many, words=tuple(map(str, range(job.words))),
-        subset=SHARES if config.network.head != "softmax" else None,
+        subset=WORDS_PER_CLIP if config.network.head != "softmax" else None,
         chunk_clips=chunk, training_key="",
     )  # fmt: skip
     plan = MemoryPlan(job.mode, 0, window)  # type: ignore[arg-type]  # checked by the command
     data, learner = assemble(spec, 0, store, labels, Partition(rows, rows[:0]), plan)
-    ahead = Prefetcher(data.epoch, range(10**9))
+    ahead = PassPrefetcher(data.epoch, range(10**9))
     while True:
         started, waited = time.perf_counter(), ahead.waited
         learner.one_epoch(ahead.one_pass(), data.steps)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from overlap.catalog.inspection import DIGEST
 from overlap.catalog.listing import Split
 from overlap.catalog.rows import (
     COLUMNS,
-    FILE,
+    FORMAT,
     GROUP_ROWS,
     LABEL,
     OK,
@@ -25,8 +26,7 @@ from overlap.catalog.rows import (
 )
 from overlap.config import AudioFormat
 from overlap.io.location import Location
-
-QUARANTINE_FILE = "quarantine.parquet"
+from overlap.io.workspace_paths import WorkspacePaths
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +91,18 @@ class Catalog(ClipRows):
         """Write the catalogue, and a copy of its quarantined clips as a table for users."""
         metadata = {
             "data": self.data,
-            "rate_hz": str(self.wanted.rate_hz),
+            "rate_hz": str(self.wanted.sample_rate),
             "samples": str(self.wanted.samples),
             "digest": DIGEST,
+            "format": str(FORMAT),
+            "written_by": version("overlap"),
         }
         bad = self.clips.loc[
             self.clips["state"] == QUARANTINED, ["split", "clip_id", "file", "reason"]
         ]
-        write_rows(workspace / QUARANTINE_FILE, [bad], {})
-        write_rows(workspace / FILE, self._with_labels(), metadata)
+        paths = WorkspacePaths(workspace)
+        write_rows(paths.quarantine, [bad], {})
+        write_rows(paths.catalog, self._with_labels(), metadata)
 
     def _with_labels(self) -> Iterator[pd.DataFrame]:
         """Yield clips and labels by row groups; one without rows if there are no clips."""
@@ -133,7 +136,7 @@ class Catalog(ClipRows):
 
 def previous_catalog(workspace: Location) -> Catalog | None:
     """Return the catalogue of an earlier run, or None if there is none."""
-    return Catalog.load(workspace) if (workspace / FILE).exists() else None
+    return Catalog.load(workspace) if WorkspacePaths(workspace).catalog.exists() else None
 
 
 def natural_order(ids: Sequence[str]) -> NDArray[np.int64]:

@@ -1,10 +1,7 @@
 """Inspection of clips by decoding them: digest, repairs, or the reason why a clip is unusable."""
 
-import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -16,7 +13,9 @@ from overlap.audio.decode import Clip, decode, max_file_bytes
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from overlap.io.bulk_read import Read, TooLargeError
+from overlap.io.formatting import format_bytes
 from overlap.io.location import Location
+from overlap.system.prefetch import Prefetcher
 
 NOT_OPENED = "cannot be opened"
 """Prefix of the reason for a file that could not be read at all. Such a reason does not concern the
@@ -138,18 +137,11 @@ def read_ahead(data: Location, files: Sequence[str], wanted: AudioFormat) -> Gen
     """
     size, max_bytes = read_group(wanted, remote=data.local is None)
 
-    def read(group: Sequence[str]) -> tuple[list[Read], float]:
-        started = time.perf_counter()
-        return data.read_many(group, max_bytes), time.perf_counter() - started
-
     groups = [files[start : start + size] for start in range(0, len(files), size)]
-    ahead: Future[tuple[list[Read], float]] | None = None
-    with ThreadPoolExecutor(1, thread_name_prefix="overlap-read") as reader:
-        for group, following in zip_longest(groups, groups[1:]):
-            contents, seconds = ahead.result() if ahead else read(group)
-            slow = seconds > CACHED_SECONDS * len(group)
-            ahead = reader.submit(read, following) if slow and following else None
-            for file, content in zip(group, contents, strict=True):
+    contents = (data.read_many(group, max_bytes) for group in groups)
+    with Prefetcher(contents, worthwhile_seconds=CACHED_SECONDS * size) as prefetched:
+        for group, read in zip(groups, prefetched, strict=True):
+            for file, content in zip(group, read, strict=True):
                 if isinstance(content, TooLargeError):
                     yield from data.read_many([file], max_file_bytes(wanted))
                 else:
@@ -166,10 +158,10 @@ def decode_content(
             or cannot be decoded.
     """
     if isinstance(content, TooLargeError):
-        seconds, limit = wanted.samples / wanted.rate_hz, max_file_bytes(wanted)
+        seconds, limit = wanted.samples / wanted.sample_rate, max_file_bytes(wanted)
         raise AudioError(
             f"too large ({content.strerror}; the limit for a clip of {seconds:g} s is "
-            f"{limit / 1e6:.1f} MB)",
+            f"{format_bytes(limit)})",
             code="file-too-large",
             limit_bytes=limit,
         )

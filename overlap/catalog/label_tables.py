@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from overlap.catalog.problems import Problems
 from overlap.catalog.spreadsheet_formulas import is_formula
+from overlap.io.formatting import format_bytes
 from overlap.io.location import Location
 
 ROW_SUM_TOLERANCE = 1e-3
@@ -229,7 +230,7 @@ def _whole(location: Location) -> bytes:
 
 
 def _too_large(size: int) -> _TableError:
-    message = f"{size / 1e9:.1f} GB exceed the limit of {MAX_BYTES / 1e9:.1f} GB"
+    message = f"{format_bytes(size)} exceed the limit of {format_bytes(MAX_BYTES)}"
     return _TableError(message, "table-too-large")
 
 

@@ -20,8 +20,11 @@ from overlap.catalog.parquet_checksum import checksummed_writer, verify_footer
 from overlap.config import AudioFormat
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
+from overlap.io.records import check_format
+from overlap.io.workspace_paths import WorkspacePaths
 
-FILE = "catalog.parquet"
+FORMAT = 1
+"""Format version of the catalogue; a file without one has version 1."""
 LABEL = "label/"
 """Prefix of the name of a label column; the word follows."""
 GROUP_ROWS = 65_536
@@ -85,6 +88,9 @@ class StoredRows(ClipRows):
             self._file = pq.ParquetFile(file, page_checksum_verification=True)
         metadata = self._file.schema_arrow.metadata or {}
         fields = {k.decode(): v.decode() for k, v in metadata.items()}
+        with _corruption_errors(location):
+            found = int(fields.get("format", 1))
+        check_format(found, FORMAT, str(location), fields.get("written_by"))
         if not fields.keys() >= {"data", "rate_hz", "samples"}:
             raise _corrupt(location, "overlap did not write it", code="foreign-catalog")
         self.data = fields["data"]
@@ -135,7 +141,7 @@ def stored_rows(workspace: Location) -> Iterator[StoredRows]:
         CorruptError: the catalogue is damaged (`corrupt-catalog`), or overlap did not write it
             (`foreign-catalog`).
     """
-    location = workspace / FILE
+    location = WorkspacePaths(workspace).catalog
     if not location.exists():
         raise NotReadyError(
             f"{workspace}: contains no catalogue; if it is the intended workspace, create one with "

@@ -1,11 +1,11 @@
-"""The run configuration: what a field means, its unit and its bounds, said once.
+"""The run configuration: one model per section, with the unit and the bounds of every field.
 
-The command line, the form in the Prefect UI, the schedule and the documentation are made from
+The command line, the form in the Prefect UI, the schedule and the documentation are generated from
 these models. They are frozen and refuse unknown keys. A preset (`overlap.config.presets`) supplies
-what the caller leaves out.
+the values that the caller omits.
 """
 
-from overlap.config.base import Section, fingerprint
+from overlap.config.base import ConfigModel, fingerprint
 from overlap.config.cluster import AdaptiveConfig, ClusterConfig
 from overlap.config.ensemble import EnsembleConfig, Pooling
 from overlap.config.features import (
@@ -31,6 +31,7 @@ __all__ = [
     "AugmentConfig",
     "ChecksConfig",
     "ClusterConfig",
+    "ConfigModel",
     "EnsembleConfig",
     "FeatureConfig",
     "NetworkConfig",
@@ -38,7 +39,6 @@ __all__ = [
     "PromotionConfig",
     "Resolution",
     "RunConfig",
-    "Section",
     "Stage",
     "StoreConfig",
     "TrainingConfig",

@@ -1,20 +1,38 @@
-"""What every part of the configuration shares: strictness, and a name for its content."""
+"""The base class of all sections of the configuration, and fingerprints of content."""
 
 import hashlib
 import json
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
-from overlap.config.form import title, without_defaults
+from overlap.config.form import title
+from overlap.config.old_spellings import (
+    current_section,
+    section_from_file,
+    warn_of_old_spellings,
+)
+from overlap.io.records import STORED
 
 Address = Annotated[str, Field(json_schema_extra={"pattern": "^(?!.*://[^/@]*:[^/@]*@)"})]
-"""Of data, a workspace or a scheduler. A server refuses one with a password before it keeps it."""
+"""Address of data, of a workspace or of a scheduler. A server refuses an address that contains a
+password before it stores it."""
+
+FormHook = Callable[[type[BaseModel], Mapping[str, Any]], dict[str, Any]]
+"""Returns the JSON schema of a section as the form needs it."""
 
 
 def fingerprint(*parts: object) -> str:
-    """A short name for a content: 16 hexadecimal digits of SHA-256 over canonical JSON.
+    """Return a short name for some content: 16 hexadecimal digits of SHA-256 over canonical JSON.
 
     Args:
         *parts: Pydantic models, or anything that JSON can hold.
@@ -24,17 +42,51 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class Section(BaseModel):
-    """Base of every part of the configuration."""
+class ConfigModel(BaseModel):
+    """Base of every section of the configuration: frozen, and unknown keys are refused.
+
+    A section that is read from a file of a workspace (`from_stored`, or as a part of a `Record`)
+    ignores unknown keys, because a later release may have written them.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, field_title_generator=title
     )
 
+    section: ClassVar[str] = ""
+    """The section's key in `OLD_SPELLINGS`; empty where no setting of it was renamed."""
+    form_hook: ClassVar[FormHook | None] = None
+    """Set by `overlap.config.run`, which knows the presets' effect on every section."""
+
+    @classmethod
+    def from_stored(cls, content: object) -> Self:
+        """Return the section that a file of a workspace holds.
+
+        Args:
+            content: The section as JSON.
+
+        Raises:
+            pydantic.ValidationError: A known key has an invalid value.
+        """
+        return cls.model_validate(content, context=STORED)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, values: Any, info: ValidationInfo) -> Any:  # noqa: ANN401  any input
+        if not isinstance(values, Mapping):
+            return values
+        if info.context is STORED:
+            known = section_from_file(cls.section, values)
+            return {name: known[name] for name in known if name in cls.model_fields}
+        current, renamed = current_section(cls.section, values)
+        warn_of_old_spellings(renamed)
+        return current
+
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """What a form is made of; see `overlap.config.form`."""
+        """Return the schema that the form is made of; see `overlap.config.form`."""
         schema = handler.resolve_ref_schema(handler(core))
-        return without_defaults(cls, schema)
+        hook = ConfigModel.form_hook
+        return schema if hook is None else hook(cls, schema)

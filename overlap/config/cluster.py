@@ -1,25 +1,24 @@
-"""The configuration of the cluster: where the work is computed."""
+"""Configuration of the Dask cluster."""
 
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from overlap.config.base import Address, Section
+from overlap.config.base import Address, ConfigModel
 
 
-class AdaptiveConfig(Section):
-    """How many workers a cluster has, as there is work for them."""
+class AdaptiveConfig(ConfigModel):
+    """Bounds between which the number of workers follows the amount of work."""
 
-    minimum: int = Field(
-        0, ge=0, le=4096, description="Workers that stay when there is nothing to do."
-    )
-    maximum: int = Field(0, ge=0, le=4096, description="Workers at most; 0: their number is fixed.")
+    minimum: int = Field(0, ge=0, le=4096, description="Workers that remain when there is no work.")
+    maximum: int = Field(0, ge=0, le=4096, description="Most workers; 0: their number is fixed.")
     training_minimum: int = Field(
-        0, ge=0, le=4096, description="Workers of cluster.training that stay."
+        0,
+        ge=0,
+        le=4096,
+        description="Workers of cluster.training that remain without work.",
     )
-    training_maximum: int = Field(
-        1, ge=1, le=4096, description="Workers of cluster.training at most."
-    )
+    training_maximum: int = Field(1, ge=1, le=4096, description="Most workers of cluster.training.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -34,24 +33,25 @@ class AdaptiveConfig(Section):
         return self
 
 
-class ClusterConfig(Section):
-    """Where the work is computed."""
+class ClusterConfig(ConfigModel):
+    """The Dask cluster that computes the work."""
 
     address: Address | None = Field(
-        None, description="A running Dask scheduler, such as tcp://host:8786; none: start one."
+        None,
+        description="A running Dask scheduler, such as tcp://host:8786; none: start one.",
     )
     kind: str = Field(
         "local",
         description="`local`, or the import path of a cluster class, such as "
-        "dask_jobqueue.SLURMCluster; used when there is no address.",
+        "dask_jobqueue.SLURMCluster; used when no address is given.",
     )
     arguments: dict[str, Any] = Field(
         default_factory=dict, description="Arguments of the cluster class."
     )
     training: dict[str, Any] | None = Field(
         None,
-        description="What is different for workers that train, where the class starts one kind "
-        "only: options of a worker, or the arguments of its add_worker_group; none: all are alike.",
+        description="Differences of training workers, for a class that starts only one kind of "
+        "worker: options of a worker, or arguments of its add_worker_group; none: all are alike.",
     )
     cpu_workers: int | None = Field(
         None, ge=1, le=4096, description="CPU workers; none: one per core (local cluster)."
@@ -61,45 +61,46 @@ class ClusterConfig(Section):
     )
     adaptive: AdaptiveConfig = Field(
         default_factory=AdaptiveConfig,
-        description="Workers of a cluster class that are started and stopped as there is work.",
+        description="Bounds of the number of workers of a cluster class, which follows the work.",
     )
     members_per_gpu: int = Field(
         1,
         ge=1,
         le=16,
-        description="Members that train side by side on one accelerator of the local cluster, each "
-        "with its part of the memory. A worker of another cluster offers GPU=2, and two threads.",
+        description="Members that train concurrently on one accelerator of the local cluster, each "
+        "with its share of the memory. In other clusters, a worker with GPU=2 and two threads.",
     )
     features_on_gpu_workers: bool = Field(
         False,
-        description="Workers that offer GPU compute features too; otherwise they do so only where "
-        "there are no others.",
+        description="Whether workers with GPU also compute features; otherwise they do so only if "
+        "there are no other workers.",
     )
     timeout_s: float = Field(
         30.0,
         gt=0,
-        description="How long to wait for a scheduler, and for the workers that the work needs, "
-        "seconds; as long as a queue of jobs may be.",
+        description="Time to wait for a scheduler and for the workers that the work needs, "
+        "seconds; as long as a batch system may queue a job.",
     )
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
         if self.address is not None:
-            return self  # the rest says what would be started without one
+            return self  # the other settings describe a cluster to be started
         given = [name for name in ("arguments", "training") if getattr(self, name)]
         given += ["adaptive"] if self.bounds else []
         if self.kind == "local" and given:
             raise ValueError(
-                f"cluster.{given[0]} belongs to a cluster class: name it in cluster.kind"
+                f"cluster.{given[0]} is for a cluster class; name the class in cluster.kind"
             )
         counts = [n for n in ("cpu_workers", "training_workers") if getattr(self, n) is not None]
         if self.bounds and counts:
             raise ValueError(
-                f"cluster.{counts[0]} is a fixed number, cluster.adaptive is not: give one of them"
+                f"cluster.{counts[0]} fixes the number of workers and cluster.adaptive varies it; "
+                "give only one of them"
             )
         return self
 
     @property
     def bounds(self) -> AdaptiveConfig | None:
-        """Between which the number of workers moves; None where it is fixed."""
+        """Bounds of the number of workers, or None where it is fixed."""
         return self.adaptive if self.adaptive.maximum else None

@@ -1,32 +1,32 @@
-"""The configuration of the ensemble: how many members, and how they are combined."""
+"""Configuration of the ensemble: the number of members and the method of pooling."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from overlap.config.base import Section
+from overlap.config.base import ConfigModel
 
 Pooling = Literal["mean", "power", "greedy", "temperature", "auto"]
-"""How members are combined."""
+"""Method of combining the members' predictions."""
 
 
-class EnsembleConfig(Section):
-    """The ensemble."""
+class EnsembleConfig(ConfigModel):
+    """Members of the ensemble and their pooling."""
 
     members: int = Field(15, ge=1, le=1000, description="Networks to train and average.")
     min_members: int | None = Field(
         None,
         ge=1,
-        description="With how many members the ensemble goes on when others failed; none: all.",
+        description="Least members that suffice when others fail; none: all are required.",
     )
     pool: Pooling = Field(
         "mean",
-        description="How the members' predictions are combined. auto: the simplest way that "
-        "nested cross-validation on held-out clips cannot tell from the best.",
+        description="How the members' predictions are combined. auto: the simplest method that "
+        "nested cross-validation on held-out clips cannot distinguish from the best.",
     )
     stop_when_gain_below: float | None = Field(
         None,
         gt=0,
-        description="Train no more members once the next is expected to lower the held-out KL by "
+        description="Stop training members when the next is expected to lower the held-out KL by "
         "less than this, nats; none: train all.",
     )

@@ -1,31 +1,34 @@
-"""The configuration as a form: titles with units, and defaults as words instead of values.
+"""The configuration as a form: titles with units, and defaults as text instead of values.
 
-Prefect's form submits every default that a schema names, as if a person had chosen it; a preset
-would then supply nothing. So the schema of a section names no defaults: an empty field is not
-sent, and its description says what it stands for under each preset.
+Prefect's form submits every default that a schema contains, as if the user had chosen it, and a
+preset would then supply nothing. Therefore the schema of a section contains no defaults: an empty
+field is not sent, and its description states its default under each preset.
 """
 
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
-
-from overlap.config.presets import PRESETS
+from pydantic_core import to_jsonable_python
 
 UNITS: Final = MappingProxyType({"hz": "Hz", "gb": "GB", "s": "s", "db": "dB"})
+"""Units by the last part of a field's name."""
 NAMES: Final = MappingProxyType(
-    {"n_fft": "FFT length", "mels": "Mel bands", "fmin_hz": "Lowest frequency (Hz)",
-     "fmax_hz": "Highest frequency (Hz)", "win_length": "Window length",
-     "top_db": "Range below the peak (dB)", "members_per_gpu": "Members per GPU"}
+    {"n_fft": "FFT length", "n_mels": "Mel bands", "sample_rate": "Sampling rate (Hz)",
+     "fmin_hz": "Lowest frequency (Hz)", "fmax_hz": "Highest frequency (Hz)",
+     "win_length": "Window length", "top_db": "Range below the peak (dB)",
+     "members_per_gpu": "Members per GPU"}
 )  # fmt: skip
-"""Fields whose names are terms of the field, abbreviated."""
+"""Titles of fields whose names are abbreviated terms."""
+
+DefaultsBySection = Mapping[str, Mapping[str, Mapping[str, JsonValue]]]
+"""By class of section and by field: the value under each preset, as JSON."""
 
 
 def title(name: str, _field: FieldInfo | Any = None) -> str:  # noqa: ANN401  pydantic's signature
-    """What a person reads over a field.
+    """Return the title of a field in the form.
 
     Examples:
         >>> title("learning_rate"), title("memory_gb"), title("n_fft")
@@ -39,38 +42,46 @@ def title(name: str, _field: FieldInfo | Any = None) -> str:  # noqa: ANN401  py
     return name.replace("_", " ").capitalize()
 
 
-def without_defaults(model: type[BaseModel], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON schema of a section with its defaults moved into the descriptions.
+def without_defaults(
+    model: type[BaseModel], schema: Mapping[str, Any], defaults: DefaultsBySection
+) -> dict[str, Any]:
+    """Move the defaults in the JSON schema of a section into its descriptions.
 
-    What no preset can change, the top of the configuration, keeps them.
+    The top level of the configuration keeps its defaults, because no preset changes them.
+
+    Args:
+        model: The section.
+        schema: Its JSON schema.
+        defaults: The default of every field under each preset.
     """
-    known = defaults_by_preset().get(model.__name__)
+    known = defaults.get(model.__name__)
     if known is None:
         return dict(schema)
     properties = {}
     for name, field in schema.get("properties", {}).items():
         changed = {key: value for key, value in field.items() if key != "default"}
         if changed.get("type") == "boolean":
-            # A switch has no empty state and would be sent as off; a choice of two has.
+            # A switch has no empty state and would be sent as off; a choice of two values has one.
             del changed["type"]
             changed["enum"] = [True, False]
         if name in known and "description" in changed:
-            changed["description"] = f"{field['description']} {_in_words(known[name])}".rstrip()
+            changed["description"] = f"{field['description']} {_as_text(known[name])}".rstrip()
         properties[name] = changed
     return {**schema, "properties": properties} if properties else dict(schema)
 
 
-@cache
-def defaults_by_preset() -> dict[str, dict[str, dict[str, JsonValue]]]:
-    """By class of section and by field: the value under each preset, as JSON has it."""
-    from overlap.config.run import RunConfig  # it is made of sections, which ask for this
+def defaults_by_section(runs: Iterable[tuple[str, BaseModel]]) -> DefaultsBySection:
+    """Collect the default of every field of every section under each preset.
 
+    Args:
+        runs: Name of each preset, and a configuration in which it supplies every value.
+    """
     found: dict[str, dict[str, dict[str, JsonValue]]] = {}
-    for preset in PRESETS:
-        run = RunConfig.model_validate({"data": "DATA", "preset": preset})
+    for preset, run in runs:
         for section in _sections(run):
             fields = found.setdefault(type(section).__name__, {})
-            for name, value in section.model_dump(mode="json").items():
+            for name in type(section).model_fields:
+                value = to_jsonable_python(getattr(section, name))
                 fields.setdefault(name, {})[preset] = value
     return found
 
@@ -83,26 +94,26 @@ def _sections(model: BaseModel) -> Iterator[BaseModel]:
             yield from _sections(value)
 
 
-def _in_words(values: Mapping[str, JsonValue]) -> str:
-    """What an empty field stands for.
+def _as_text(values: Mapping[str, JsonValue]) -> str:
+    """Return the sentence that states the default of a field.
 
     Examples:
-        >>> _in_words({"demo": 8, "fast": 40}), _in_words({"demo": None, "fast": None})
+        >>> _as_text({"demo": 8, "fast": 40}), _as_text({"demo": None, "fast": None})
         ('Default: demo 8, fast 40.', '')
     """
     if all(value in (None, {}) for value in values.values()):
-        return ""  # the description says what none means
-    said = {preset: value_in_words(value) for preset, value in values.items()}
-    if len(set(said.values())) == 1:
-        return f"Default: {next(iter(said.values()))}."
-    return f"Default: {', '.join(f'{preset} {value}' for preset, value in said.items())}."
+        return ""  # the description states the meaning of none
+    texts = {preset: value_as_text(value) for preset, value in values.items()}
+    if len(set(texts.values())) == 1:
+        return f"Default: {next(iter(texts.values()))}."
+    return f"Default: {', '.join(f'{preset} {text}' for preset, text in texts.items())}."
 
 
-def value_in_words(value: JsonValue) -> str:
-    """A value of the configuration as a person reads it.
+def value_as_text(value: JsonValue) -> str:
+    """Return a value of the configuration as readable text.
 
     Examples:
-        >>> value_in_words(None), value_in_words(True), value_in_words([4, 4])
+        >>> value_as_text(None), value_as_text(True), value_as_text([4, 4])
         ('none', 'on', '4x4')
     """
     if value is None:
@@ -112,8 +123,8 @@ def value_in_words(value: JsonValue) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, dict):
-        return " ".join(value_in_words(part) for part in value.values())
+        return " ".join(value_as_text(part) for part in value.values())
     if isinstance(value, list):
         separator = "; " if value and isinstance(value[0], dict) else "x"
-        return separator.join(value_in_words(part) for part in value)
+        return separator.join(value_as_text(part) for part in value)
     return str(value)

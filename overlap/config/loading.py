@@ -1,4 +1,4 @@
-"""From a preset, a configuration file and `--set key=value` to a checked `RunConfig`."""
+"""Builds a validated `RunConfig` from a preset, a configuration file and `--set key=value`."""
 
 import difflib
 import json
@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from overlap.config import RunConfig
+from overlap.config.old_spellings import current_values, warn_of_old_spellings
 from overlap.config.presets import merged
 from overlap.errors import ConfigError
 
@@ -28,8 +29,8 @@ def configure(
         assignments: Texts such as `training.epochs=3`.
 
     Raises:
-        ConfigError: something is unknown, out of bounds or unreadable; the message names each
-            field.
+        ConfigError: A key is unknown, a value is invalid, or a source cannot be read; the message
+            names every key.
     """
     return checked(gathered(flags, file, assignments))
 
@@ -39,43 +40,67 @@ def gathered(
     file: Path | None = None,
     assignments: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The values that `configure` checks: what was given, without what a preset supplies.
+    """Merge the values that `configure` validates, without those that a preset supplies.
+
+    Settings under old names get their current names, source by source, so that a later source
+    wins whichever name it uses.
 
     Raises:
-        ConfigError: the file, or an assignment, cannot be read.
+        ConfigError: The file or an assignment cannot be read, or a source contains a setting under
+            both names.
     """
-    values: dict[str, Any] = _read(file) if file is not None else {}
+    assigned: dict[str, Any] = {}
     for assignment in assignments:
-        values = merged(values, _assignment(assignment))
-    return merged(values, flags or {})
+        assigned = merged(assigned, _assignment(assignment))
+    values, found = dict[str, Any](), []
+    for source in (_read(file) if file is not None else {}, assigned, flags or {}):
+        current, renamed = current_values(source)
+        values = merged(values, current)
+        found += renamed
+    warn_of_old_spellings(found)
+    return values
 
 
 def checked(values: Mapping[str, Any]) -> RunConfig:
-    """A configuration of values.
+    """Validate the values of a configuration.
 
     Raises:
-        ConfigError: something is unknown or out of bounds; the message names each field.
+        ConfigError: A key is unknown or a value is invalid; the message names every key. The field
+            `keys` of the error lists them, and its code is that of the first.
     """
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(explain(error)) from None
+        faults = error.errors(include_url=False)
+        keys = [".".join(str(part) for part in fault["loc"]) for fault in faults]
+        raise ConfigError(
+            explain(error), code=_code(faults[0]), key=keys[0], keys=tuple(keys)
+        ) from None
 
 
 def explain(error: ValidationError) -> str:
-    """One line per wrong field: where, what, and what was given."""
+    """Return one line per fault: the key, the fault, and the value that was given."""
     lines = []
     for fault in error.errors(include_url=False):
         where = ".".join(str(part) for part in fault["loc"]) or "configuration"
         if fault["type"] == "extra_forbidden":
-            lines.append(f"{where}: no such key{_suggestion(fault['loc'])}")
+            lines.append(f"{where}: unknown key{_suggestion(fault['loc'])}")
         elif fault["type"] == "missing":
-            lines.append(f"{where}: is missing")
+            lines.append(f"{where}: is required")
         else:
             given = "" if isinstance(fault["input"], Mapping) else f" (given: {fault['input']!r})"
             message = fault["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {message}{given}")
     return "\n".join(lines)
+
+
+def _code(fault: Mapping[str, Any]) -> str:
+    raised = fault.get("ctx", {}).get("error")
+    if isinstance(raised, ConfigError):
+        return raised.code
+    return {"extra_forbidden": "unknown-key", "missing": "missing-value"}.get(
+        fault["type"], "invalid-value"
+    )
 
 
 def _suggestion(location: tuple[int | str, ...]) -> str:
@@ -87,7 +112,7 @@ def _suggestion(location: tuple[int | str, ...]) -> str:
             return ""
         model = inner
     near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
-    known = f"; it has {', '.join(model.model_fields)}"
+    known = f"; known keys: {', '.join(model.model_fields)}"
     return f"; did you mean {near[0]}?" if near else known
 
 
@@ -101,22 +126,38 @@ def _read(file: Path) -> dict[str, Any]:
         else:
             content = yaml.safe_load(text) or {}
     except FileNotFoundError:
-        raise ConfigError(f"{file}: there is no such configuration file") from None
+        raise ConfigError(
+            f"{file}: no such configuration file", code="no-such-file", path=str(file)
+        ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file}: cannot be read as a configuration: {error}") from None
+        raise ConfigError(
+            f"{file}: cannot be read as a configuration: {error}",
+            code="unreadable-file",
+            path=str(file),
+        ) from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{file}: holds no sections such as `training:`")
+        raise ConfigError(
+            f"{file}: contains no sections such as `training:`",
+            code="unreadable-file",
+            path=str(file),
+        )
     return content
 
 
 def _assignment(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
-        raise ConfigError(f"{text!r} is not of the form section.key=value")
+        raise ConfigError(
+            f"{text!r} is not of the form section.key=value", code="malformed-assignment", text=text
+        )
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
-        raise ConfigError(f"{text!r}: the value after = cannot be read") from None
+        raise ConfigError(
+            f"{text!r}: the value after = is not valid YAML",
+            code="malformed-assignment",
+            text=text,
+        ) from None
     nested: Any = parsed
     for part in reversed(key.strip().split(".")):
         nested = {part: nested}

@@ -1,4 +1,4 @@
-"""Named sets of values: what a run uses where nothing else is said."""
+"""Named sets of values that fill in what a configuration omits."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,14 +7,14 @@ from typing import Any, Final
 DEFAULT_PRESET: Final = "demo"
 
 BASELINE: dict[str, Any] = {
-    # The known solution, exactly: every improvement is measured against it. The network,
+    # Reproduces the known solution exactly; improvements are measured against it. Network,
     # optimiser and features are the defaults of the configuration models.
     "training": {"normalisation": "joint"},
     "validation": {"holdout": 0.0},
 }
 
 DEMO: dict[str, Any] = {
-    # Minutes on a laptop without an accelerator: the same features, pooled 4x4 before a
+    # Takes minutes on a laptop without an accelerator: the same features, pooled 4x4 before a
     # network of four stages with three quarters of the filters.
     "network": {
         "stages": [
@@ -38,7 +38,7 @@ DEMO: dict[str, Any] = {
 }
 
 FAST: dict[str, Any] = {
-    # The best quality per pass over the clips that we can show: docs/experiments.md.
+    # The best measured quality per pass over the clips: docs/experiments.md.
     "network": {"dropout": 0.05, "head": "auto"},
     "training": {
         "epochs": 40,
@@ -58,7 +58,7 @@ PRESETS: Final = MappingProxyType({"demo": DEMO, "baseline": BASELINE, "fast": F
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two nested mappings as one; where both have a value, `above` wins.
+    """Merge two nested mappings; where both have a value, `above` wins.
 
     Examples:
         >>> merged({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})

@@ -1,32 +1,34 @@
-"""The configuration of the champion: when a new ensemble takes its place, and what is kept."""
+"""Configuration of the promotion of ensembles and of the retention of versions."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from overlap.config.base import Section
+from overlap.config.base import ConfigModel
 
 
-class PromotionConfig(Section):
-    """When a newly published ensemble becomes champion, and how many versions are kept."""
+class PromotionConfig(ConfigModel):
+    """Rule by which a new ensemble becomes champion, and number of versions to keep."""
 
     rule: Literal["better", "always", "never"] = Field(
         "better",
-        description="better: where it scores better than the champion on clips that neither has "
-        "seen, and the interval of the difference excludes zero; never: a person promotes.",
+        description="better: promote an ensemble that scores better than the champion on clips "
+        "unseen by both, if the interval of the difference excludes zero; never: promote by hand.",
     )
     confidence: float = Field(
-        0.95, ge=0.5, le=0.99, description="Of the bootstrap interval of the difference."
+        0.95, ge=0.5, le=0.99, description="Confidence of the bootstrap interval of the difference."
     )
     min_gain: float = Field(
-        0.0, ge=0, description="Least difference of the KL that is worth a promotion, nats."
+        0.0, ge=0, description="Least difference of the KL that justifies a promotion, nats."
     )
     min_clips: int = Field(
-        50, ge=2, description="Clips that neither has seen, below which nothing is promoted."
+        50,
+        ge=2,
+        description="Least clips unseen by both; with fewer, nothing is promoted.",
     )
     keep_versions: int | None = Field(
         None,
         ge=1,
-        description="A run ends with the removal of older versions: the champion, so many "
-        "champions before it and so many newest versions stay; none: a run removes nothing.",
+        description="A run finally removes older versions, except the champion, this many earlier "
+        "champions, and this many newest versions; none: a run removes nothing.",
     )

@@ -1,22 +1,26 @@
-"""The configuration of a whole run: its parts, and the preset below."""
+"""The configuration of a whole run: its sections, and the preset that fills what is not given."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, model_validator
 
-from overlap.config.base import Address, Section
+from overlap.config.base import Address, ConfigModel
 from overlap.config.cluster import ClusterConfig
 from overlap.config.ensemble import EnsembleConfig
 from overlap.config.features import ChecksConfig, FeatureConfig, StoreConfig
+from overlap.config.form import DefaultsBySection, defaults_by_section, without_defaults
+from overlap.config.old_spellings import current_values, warn_of_old_spellings
 from overlap.config.presets import DEFAULT_PRESET, PRESETS, merged
 from overlap.config.promotion import PromotionConfig
 from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
+from overlap.io.records import STORED
 from overlap.io.urls import name_of
 from overlap.redaction import secret_keys
 
 
-class RunConfig(Section):
+class RunConfig(ConfigModel):
     """Everything that a run depends on, apart from the code."""
 
     data: Address = Field(
@@ -42,28 +46,34 @@ class RunConfig(Section):
 
     @property
     def data_name(self) -> str:
-        """What a person calls the data set: the last part of its address."""
+        """Name of the data set: the last part of its address."""
         return name_of(self.data.rstrip("/")) or self.data
 
     @model_validator(mode="before")
     @classmethod
-    def _no_secrets(cls, values: Any) -> Any:  # noqa: ANN401  whatever the caller gave
+    def _no_secrets(cls, values: Any) -> Any:  # noqa: ANN401  any input
         if isinstance(values, Mapping) and (found := secret_keys(values)):
             raise ValueError(
-                f"{', '.join(found)}: a password or key, and a configuration is kept with every "
-                "run and shown; give it in the environment of the processes that need it instead"
+                f"{', '.join(found)}: this is a password or key, but the configuration is stored "
+                "with every run and displayed; set it in the environment of the processes that "
+                "need it instead"
             )
         return values
 
     @model_validator(mode="before")
     @classmethod
-    def _preset_below(cls, values: Any) -> Any:  # noqa: ANN401  whatever the caller gave
+    def _preset_below(cls, values: Any, info: ValidationInfo) -> Any:  # noqa: ANN401  any input
         if not isinstance(values, Mapping):
             return values
         given: dict[str, Any] = {
-            name: value.model_dump(exclude_unset=True) if isinstance(value, Section) else value
+            name: value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
             for name, value in values.items()
         }
+        if (
+            info.context is not STORED
+        ):  # otherwise a preset's current name would win over an old one
+            given, renamed = current_values(given)
+            warn_of_old_spellings(renamed)
         preset = given.get("preset", DEFAULT_PRESET)
         known = isinstance(preset, str) and preset in PRESETS
         return merged(PRESETS[preset], given) if known else given
@@ -103,9 +113,24 @@ class RunConfig(Section):
     def _something_is_held_out(self) -> Self:
         if self.validation.folds or self.validation.holdout:
             return self
-        missing = "which needs held-out clips; set validation.holdout or validation.folds"
+        missing = "needs held-out clips; set validation.holdout or validation.folds"
         if self.ensemble.pool not in ("mean", "auto"):
-            raise ValueError(f"ensemble.pool {self.ensemble.pool}: is fitted, {missing}")
+            raise ValueError(f"ensemble.pool {self.ensemble.pool} {missing}")
         if self.ensemble.stop_when_gain_below is not None:
-            raise ValueError(f"ensemble.stop_when_gain_below: is a held-out KL, {missing}")
+            raise ValueError(f"ensemble.stop_when_gain_below is a held-out KL and {missing}")
         return self
+
+
+@cache
+def defaults_by_preset() -> DefaultsBySection:
+    """Return, by class of section and by field, the value under each preset, as JSON."""
+    return defaults_by_section(
+        (preset, RunConfig.model_validate({"data": "DATA", "preset": preset})) for preset in PRESETS
+    )
+
+
+def _as_form(model: type[BaseModel], schema: Mapping[str, Any]) -> dict[str, Any]:
+    return without_defaults(model, schema, defaults_by_preset())
+
+
+ConfigModel.form_hook = staticmethod(_as_form)

@@ -1,21 +1,21 @@
-"""Configuration of one member: its network, how it is trained, and which clips it leaves out."""
+"""Configuration of a member: its network, its training and its held-out clips."""
 
 from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from overlap.config.base import Section
+from overlap.config.base import ConfigModel
 
 
-class Stage(Section):
+class Stage(ConfigModel):
     """One residual stage of the network; see `overlap.training.network`."""
 
     kind: Literal["plain", "bottleneck"] = Field(description="3x3, or 1x1-3x3-1x1 convolutions.")
     filters: int = Field(ge=1, description="Filters at width 1.")
 
 
-class NetworkConfig(Section):
-    """The network."""
+class NetworkConfig(ConfigModel):
+    """The network of a member."""
 
     stages: tuple[Stage, ...] = Field(
         (
@@ -36,19 +36,19 @@ class NetworkConfig(Section):
     dropout: float = Field(0.5, ge=0, lt=1, description="Rate after every stage and dense layer.")
     head: Literal["softmax", "subset", "auto"] = Field(
         "softmax",
-        description="What the scores mean. subset: those of a distribution over sets of exactly k "
-        "words, for labels of k equal shares; auto: subset where all labels are of that kind.",
+        description="Meaning of the scores. subset: a distribution over sets of exactly k words, "
+        "for labels of k equal shares; auto: subset if all labels are of that kind.",
     )
 
 
-class AugmentConfig(Section):
-    """What is changed at random in the clips of a training batch; on the device, in decibels."""
+class AugmentConfig(ConfigModel):
+    """Random changes of the clips of a training batch, on the device, in decibels."""
 
     shift_frames: int = Field(
-        0, ge=0, description="A clip moves by up to so many frames; silence comes in."
+        0, ge=0, description="Largest shift of a clip, frames; the gap is filled with silence."
     )
     masks: int = Field(
-        0, ge=0, le=8, description="Bands of mels, and of frames, that are blanked per clip."
+        0, ge=0, le=8, description="Bands of mel bands, and of frames, that are masked per clip."
     )
     mask_mels: int = Field(8, ge=0, description="Largest width of a mel mask, mel bands.")
     mask_frames: int = Field(12, ge=0, description="Largest width of a frame mask, frames.")
@@ -61,18 +61,18 @@ class AugmentConfig(Section):
     )
 
 
-class TrainingConfig(Section):
-    """How one member is trained."""
+class TrainingConfig(ConfigModel):
+    """The training of a member."""
 
     epochs: int = Field(187, ge=1, description="Passes over the training clips.")
     batch_size: int = Field(16, ge=1, description="Clips per step.")
     whole_batches: bool = Field(
         False,
-        description="Leave out an epoch's last batch where it is smaller: every step has one "
-        "shape, compiled once. Each epoch leaves out other clips.",
+        description="Omit an epoch's last batch if it is smaller, so that all steps have one shape "
+        "and are compiled once. Each epoch omits other clips.",
     )
     optimizer: Literal["nadam", "adamw"] = Field("nadam", description="Optimiser.")
-    learning_rate: float = Field(0.002, gt=0, description="Highest learning rate.")
+    learning_rate: float = Field(0.002, gt=0, description="Peak learning rate.")
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="Learning rate over the training; cosine decays to zero."
     )
@@ -88,19 +88,19 @@ class TrainingConfig(Section):
     )
     keep: Literal["last", "best"] = Field(
         "last",
-        description="Weights that are kept: of the last epoch, or of the one with the lowest "
-        "held-out KL (where clips are held out).",
+        description="Weights to keep: those of the last epoch, or of the epoch with the lowest "
+        "held-out KL (if clips are held out).",
     )
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Of the arithmetic; weights and the last layer stay float32."
+        "float32", description="Precision of the arithmetic; weights and last layer stay float32."
     )
     steps_per_call: int = Field(
-        1, ge=1, description="Steps that the device makes per call of the host."
+        1, ge=1, description="Steps that the device executes per call of the host."
     )
     normalisation: Literal["train", "joint"] = Field(
         "train",
-        description="Clips that give floor, mean and std: training clips only, or test as well.",
+        description="Clips that determine floor, mean and std: training clips, or also test clips.",
     )
     top_db: float = Field(
         80.0, gt=0, description="Decibels are clipped this far below their global peak."
@@ -109,36 +109,36 @@ class TrainingConfig(Section):
     shuffle_clips: int = Field(
         8192,
         ge=1,
-        description="An epoch visits windows of about so many clips, each of whole chunks of the "
-        "store in a new order, and shuffles the clips of a window among each other.",
+        description="Size of the shuffling window, clips: an epoch visits windows of whole chunks "
+        "of the store in a new order, and shuffles the clips within each window.",
     )
     memory_gb: float | None = Field(
         None,
         gt=0,
-        description="Memory for features in one training process, GB; what does not fit is "
-        "streamed from the store, two windows at a time. None: half of what the machine has free.",
+        description="Memory for features in one training process, GB; features that do not fit are "
+        "streamed from the store, two windows at a time. None: half of the machine's free memory.",
     )
     device_gb: float | None = Field(
         None,
         ge=0,
-        description="Memory for features on the accelerator, GB; where they fit, a step needs "
-        "only row numbers from the host. None: 0.3 of the accelerator's memory.",
+        description="Memory for features on the accelerator, GB; if they fit, a step needs only "
+        "row numbers from the host. None: 0.3 of the accelerator's memory.",
     )
 
 
-class ValidationConfig(Section):
-    """Which training clips are held out, to score on clips that a member has never seen."""
+class ValidationConfig(ConfigModel):
+    """Training clips that are held out, for scores on clips that a member has not seen."""
 
     holdout: float = Field(
-        0.1, ge=0, le=0.5, description="Fraction held out from every member; 0: none."
+        0.1, ge=0, le=0.5, description="Fraction of clips held out from all members; 0: none."
     )
     folds: int = Field(
-        0, ge=0, le=100, description="Folds instead of a hold-out; member i leaves out fold i."
+        0, ge=0, le=100, description="Folds instead of a hold-out; member i omits fold i."
     )
-    seed: int = Field(0, ge=0, description="Chooses the clips; equal seeds hold out equal clips.")
+    seed: int = Field(0, ge=0, description="Selects the clips; equal seeds hold out equal clips.")
 
     @model_validator(mode="after")
     def _folds_are_several(self) -> Self:
         if self.folds == 1:
-            raise ValueError("one fold would leave nothing to train on; use 0 or at least 2")
+            raise ValueError("one fold leaves no clips to train on; use 0 or at least 2")
         return self

@@ -104,7 +104,7 @@ def audio_of(catalog: Catalog, rows: NDArray[np.int64]) -> NDArray[np.bytes_]:
 
 def naming(catalog: Catalog) -> str:
     """What digests are made of: only those of one kind can be compared."""
-    return f"{DIGEST} of {catalog.wanted.samples} samples at {catalog.wanted.rate_hz} Hz"
+    return f"{DIGEST} of {catalog.wanted.samples} samples at {catalog.wanted.sample_rate} Hz"
 
 
 def _places(

@@ -12,8 +12,8 @@ from overlap.ensemble.stopping import Stop, find_stop
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import MemberPaths
 from overlap.training.spec import (
-    PREDICTIONS_FILE,
     REMEDY,
     MemberRecord,
     MemberSpec,
@@ -154,7 +154,7 @@ def _first_trained(
     count = trained.index(False) if False in trained else len(trained)
     parts = []
     for spec in specs[:count]:
-        location = spec.folder(workspace) / PREDICTIONS_FILE
+        location = MemberPaths(spec.folder(workspace)).predictions
         try:  # not by the record's digest: predictions are written before the record is
             saved = location.read_arrays()
         except (OSError, CorruptError) as error:

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from overlap.metrics.divergence import SMALLEST, kl
 
@@ -162,6 +161,8 @@ def fit_power(predictions: NDArray[np.float64], labels: NDArray[np.float64]) -> 
 
 
 def _lowest(function: Callable[[float], float], bounds: tuple[float, float]) -> float:
+    from scipy.optimize import minimize_scalar  # slow to import; only pooling needs it
+
     found = minimize_scalar(function, bounds=bounds, method="bounded",
                             options={"xatol": 1e-4})  # fmt: skip
     return float(found.x)

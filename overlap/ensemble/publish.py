@@ -18,10 +18,11 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.selection import select_pool
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.io.location import Location
+from overlap.io.workspace_paths import PREDICTIONS_FILE, SUBMISSION_FILE, WorkspacePaths
 from overlap.metrics.bootstrap import interval, resampled_means
 from overlap.metrics.divergence import kl_per_clip
 from overlap.system.provenance import git_revision, software
-from overlap.training.spec import PREDICTIONS_FILE, MemberRecord, read_predictions, test_key
+from overlap.training.spec import MemberRecord, read_predictions, test_key
 
 
 def ensemble_name(
@@ -67,7 +68,7 @@ def publish(
     existing = registry.published(workspace, name)
     if existing is not None and not registry.folder_of(workspace, existing).changed(existing.files):
         return existing
-    saved = [read_predictions(m.spec.folder(workspace), m) for m in members]
+    saved = [read_predictions(m.folder(workspace), m) for m in members]
     held_out = gather_held_out(
         catalog,
         config.validation,
@@ -80,13 +81,13 @@ def publish(
     growth = grow(held_out) if held_out else Growth(())
     created = existing.created if existing else registry.time_of_publication(workspace)
     version = existing.version if existing else registry.version_name(created, name)
-    folder = workspace / registry.ENSEMBLES / version
+    paths = WorkspacePaths(workspace).ensemble(version)
     imputed: list[str] = []
     pooled = selected.pool(np.stack([part["test"] for part in saved]))
     test_rows = catalog.rows("test")
     if len(listed):
         table, imputed = submission_table(listed, test_rows, pooled, catalog.words)
-        write_table(table, folder / registry.SUBMISSION_FILE)
+        write_table(table, paths.submission)
     arrays: dict[str, NDArray[Any]] = {"test_rows": test_rows, "test": pooled}
     arrays |= known_clips(catalog, config.validation).arrays(naming(catalog))
     ends = None
@@ -94,7 +95,7 @@ def publish(
         arrays |= {"held_out_rows": held_out.rows, "held_out": selected.held_out}
         clips = kl_per_clip(held_out.labels, selected.held_out)
         ends = interval(resampled_means(clips[None], held_out.groups)[:, 0])
-    (folder / registry.PREDICTIONS_FILE).write_arrays(arrays)
+    paths.predictions.write_arrays(arrays)
     record = EnsembleRecord(
         version=version,
         fingerprint=name,
@@ -113,8 +114,8 @@ def publish(
         test_key=test_key(catalog),
         files={
             file: digest
-            for file in (registry.SUBMISSION_FILE, registry.PREDICTIONS_FILE)
-            if (digest := (folder / file).digest()) is not None
+            for file in (SUBMISSION_FILE, PREDICTIONS_FILE)
+            if (digest := (paths.folder / file).digest()) is not None
         },
         imputed=tuple(imputed),
         config=config.model_dump(mode="json"),
@@ -128,5 +129,5 @@ def publish(
         kl_interval=ends,
         seconds=time.perf_counter() - started,
     )
-    (folder / registry.RECORD_FILE).write_record(record)
+    paths.record.write_record(record)
     return record

@@ -5,24 +5,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from overlap.config import Section
 from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
 from overlap.ensemble.pooling import Pool
 from overlap.ensemble.selection import PoolChoice
 from overlap.errors import CorruptError
 from overlap.io.location import Location
-from overlap.io.records import from_arrays
+from overlap.io.records import Record, from_arrays
+from overlap.io.workspace_paths import PREDICTIONS_FILE, EnsemblePaths, WorkspacePaths
 from overlap.metrics.divergence import gain_over
 
-ENSEMBLES = "ensembles"
-RECORD_FILE = "ensemble.json"
-SUBMISSION_FILE = "submission.csv"
-PREDICTIONS_FILE = "predictions.npz"
-REPORT_FILE = "report.html"
 AGAIN = "a run with its configuration publishes it again"
 
 
-class EnsembleRecord(Section):
+class EnsembleRecord(Record):
     """A published ensemble; written last, so that its presence says published."""
 
     version: str
@@ -100,7 +95,7 @@ def read_predictions(workspace: Location, record: EnsembleRecord) -> dict[str, N
     Raises:
         CorruptError: they are gone, or not what was written.
     """
-    location = folder_of(workspace, record) / PREDICTIONS_FILE
+    location = WorkspacePaths(workspace).ensemble(record.version).predictions
     return from_arrays(
         location.read_verified(record.files.get(PREDICTIONS_FILE, "")), str(location)
     )
@@ -121,23 +116,23 @@ def time_of_publication(workspace: Location) -> datetime:
 
 def folder_of(workspace: Location, record: EnsembleRecord) -> Location:
     """Where an ensemble's files are."""
-    return workspace / ENSEMBLES / record.version
+    return WorkspacePaths(workspace).ensemble(record.version).folder
 
 
 def submission_of(workspace: Location, record: EnsembleRecord) -> Location:
     """Where an ensemble's table of predictions is; not there when there were no test clips."""
-    return folder_of(workspace, record) / SUBMISSION_FILE
+    return WorkspacePaths(workspace).ensemble(record.version).submission
 
 
 def report_of(workspace: Location, record: EnsembleRecord) -> Location:
     """Where an ensemble's report is, if it was written."""
-    return folder_of(workspace, record) / REPORT_FILE
+    return WorkspacePaths(workspace).ensemble(record.version).report
 
 
 def list_ensembles(workspace: Location) -> list[EnsembleRecord]:
     """All published ensembles, oldest first."""
-    folder = workspace / ENSEMBLES
-    found = [folder / name / RECORD_FILE for name in folder.folders()]
+    paths = WorkspacePaths(workspace)
+    found = [paths.ensemble(version).record for version in paths.ensembles.folders()]
     return [load_ensemble(f) for f in found if f.exists()]
 
 
@@ -153,7 +148,9 @@ def load_ensemble(location: Location) -> EnsembleRecord:
     try:
         return location.read_record(EnsembleRecord)
     except CorruptError as error:
-        raise CorruptError(f"{error}; remove {location.parent}, and {AGAIN}") from None
+        raise CorruptError(
+            f"{error}; remove {EnsemblePaths.of_record(location).folder}, and {AGAIN}"
+        ) from None
 
 
 def published(workspace: Location, fingerprint: str) -> EnsembleRecord | None:

@@ -42,14 +42,16 @@ class Decibels(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no 
 
     def __init__(self, features: FeatureConfig | dict[str, Any], **kwargs: object) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.features = FeatureConfig.model_validate(features)
+        self.features = (
+            features if isinstance(features, FeatureConfig) else FeatureConfig.from_stored(features)
+        )
         self._filters: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
 
     def build(self, _input_shape: tuple[int | None, ...]) -> None:
         """Compute the filters."""
         self._filters = [
             (
-                fourier_filters(resolution, self.features.hop),
+                fourier_filters(resolution, self.features.hop_length),
                 np.ascontiguousarray(mel_filters(self.features, resolution).T),
             )
             for resolution in self.features.resolutions
@@ -74,9 +76,9 @@ class Decibels(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no 
         mel: NDArray[np.float32],
     ) -> Tensor:
         """Convert (clips, samples) to the power of mel bands, (clips, frame, mel) float32."""
-        hop, taps = self.features.hop, len(fourier)
+        hop, taps = self.features.hop_length, len(fourier)
         blocks = self.features.frames - 1 + taps
-        before = resolution.n_fft // 2 - (resolution.n_fft - resolution.win_length) // 2
+        before = resolution.samples_before_centre
         after = max(0, blocks * hop - before - self.features.clip_samples)
         padded = keras.ops.pad(samples, ((0, 0), (before, after)))[:, : blocks * hop]
         spectrum = keras.ops.conv(

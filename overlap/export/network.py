@@ -54,7 +54,7 @@ def network_metadata(network: keras.Model) -> dict[str, str]:
     return {
         "version": network.name.removeprefix(NAME),
         "words": json.dumps(network.get_layer("probabilities").words, ensure_ascii=False),
-        "rate_hz": str(features.rate_hz),
+        "rate_hz": str(features.sample_rate),
         "clip_samples": str(features.clip_samples),
     }
 
@@ -80,9 +80,9 @@ def comparison_signals(features: FeatureConfig) -> NDArray[np.float32]:
         (`COMPARISON_SIGNALS`, samples) float32.
     """
     random = np.random.default_rng(0)
-    seconds = np.arange(features.clip_samples) / features.rate_hz
+    seconds = np.arange(features.clip_samples) / features.sample_rate
     noise = random.normal(size=(3, features.clip_samples))
-    chirp = np.sin(2 * np.pi * features.rate_hz * seconds**2 / (5 * features.clip_seconds))
+    chirp = np.sin(2 * np.pi * features.sample_rate * seconds**2 / (5 * features.clip_seconds))
     clicks = np.zeros(features.clip_samples)
     clicks[:: max(1, features.clip_samples // 7)] = 0.9
     modulated = np.sin(2 * np.pi * 440 * seconds) * np.sin(2 * np.pi * 3 * seconds) ** 2

@@ -9,12 +9,11 @@ from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
-from overlap.ensemble.registry import RECORD_FILE, folder_of
 from overlap.errors import ChildError, MemberError, UserError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import find_ensemble
 from overlap.system.worker_process import run_child
-from overlap.training.spec import MEMBERS, MODEL_FILE
 
 Kind = Literal["keras", "onnx"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -100,7 +99,8 @@ def export_ensemble(workspace: Location, name: str, out: Location, kind: Kind) -
             "`.venv/bin/uv pip install --python .venv -e '.[onnx]'`, or export to .keras",
             code="onnx-not-installed",
         )
-    missing = [m for m in record.members if not (owner / MEMBERS / m / MODEL_FILE).exists()]
+    paths = WorkspacePaths(owner)
+    missing = [m for m in record.members if not paths.member(m).model.exists()]
     if missing:
         raise MemberError(
             f"{owner}: networks of ensemble {record.version} are missing: {', '.join(missing)}; "
@@ -110,11 +110,9 @@ def export_ensemble(workspace: Location, name: str, out: Location, kind: Kind) -
             members=tuple(missing),
         )
     report: dict[str, Any] = {}
-    folder = folder_of(owner, record)
+    stored = paths.ensemble(record.version).record
     try:
-        run_child(
-            "overlap.export.write", [str(folder / RECORD_FILE), kind, str(out)], report.update
-        )
+        run_child("overlap.export.write", [str(stored), kind, str(out)], report.update)
     except ChildError as error:
         raise MemberError(
             f"export of ensemble {record.version} failed: {error}",

@@ -21,6 +21,7 @@ from overlap.ensemble.registry import load_ensemble
 from overlap.errors import CorruptError
 from overlap.export.request import KINDS, Kind
 from overlap.io.location import Location
+from overlap.io.workspace_paths import EnsemblePaths
 from overlap.system.worker_process import child_main
 from overlap.training.spec import records_of
 
@@ -50,7 +51,7 @@ def write_export(location: Location, kind: Kind, out: Location) -> dict[str, flo
     from overlap.training.saved import load_networks
 
     record = load_ensemble(location)
-    owner = location.parent.parent.parent
+    owner = EnsemblePaths.of_record(location).workspace
     trained = records_of(owner, record.members)
     features = trained[0].spec.features
     members = load_networks(owner, trained)

@@ -1,4 +1,4 @@
-"""Log-mel features: the reference, the fast paths, the store and its exact statistics."""
+"""Log-mel features: the reference, the fast backends, the store and its exact statistics."""
 
 from overlap.features.extract import extract_block
 from overlap.features.jobs import BlockDone, BlockJob, block_job, block_jobs

@@ -1,8 +1,8 @@
-"""The batched float32 path: the reference's arithmetic on many frames at once.
+"""The batched float32 backend: the reference's arithmetic on many frames at once.
 
 Two things make it faster than a loop of librosa calls: the transform runs in float32 (librosa
-multiplies by a float64 window), and frames are worked on in groups whose buffers stay in the
-cache. Error against the reference within 80 dB of the peak: about 1e-3 dB.
+multiplies by a float64 window), and frames are processed in groups whose buffers stay in the
+cache. The error against the reference within 80 dB of the peak is about 1e-3 dB.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -19,24 +18,26 @@ from overlap.features.inputs import check_finite, check_shapes
 from overlap.features.reference import AMIN, mel_filters
 
 GROUP_BYTES = 1 << 20
-"""Bytes of windowed frames worked on at once: with its spectrum and power, about an L2 cache."""
+"""Bytes of windowed frames per group: with their spectrum and power, about one L2 cache."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
-    """What one resolution needs and every clip shares."""
+class _Constants:
+    """Constants of one resolution, shared by all clips."""
 
     window: NDArray[np.float32]
     """(win_length,) float32, periodic Hann."""
     filters: NDArray[np.float32]
-    """(bins, mels) float32: power spectrum times this is the mel spectrum."""
+    """(bins, mels) float32: power spectrum times filters is the mel spectrum."""
 
 
 @lru_cache(maxsize=64)
-def _plan(config: FeatureConfig, resolution: Resolution) -> _Plan:
+def _constants(config: FeatureConfig, resolution: Resolution) -> _Constants:
+    import scipy.signal  # slow to import, and only workers need it
+
     window = scipy.signal.get_window("hann", resolution.win_length, fftbins=True)
     filters = mel_filters(config, resolution)
-    return _Plan(window.astype(np.float32), np.ascontiguousarray(filters.T, np.float32))
+    return _Constants(window.astype(np.float32), np.ascontiguousarray(filters.T, np.float32))
 
 
 def batched_features(
@@ -44,19 +45,19 @@ def batched_features(
     config: FeatureConfig,
     out: NDArray[np.float16] | NDArray[np.float32] | None = None,
 ) -> NDArray[np.float16] | NDArray[np.float32]:
-    """Log-mel features of some clips.
+    """Compute the log-mel features of clips with NumPy and SciPy.
 
     Args:
         clips: (clips, samples) float32, full scale 1.0; finite.
         config: Resolutions, hop and mel bands.
-        out: (clips, mel, frame, resolution), float16 or float32; a new float16 array if not
-            given.
+        out: (clips, mel, frame, resolution), float16 or float32; None allocates a float16 array.
 
     Returns:
         `out`, filled with decibels relative to 1.0.
 
     Raises:
-        ValueError: the clips have another length, are not finite, or `out` another shape.
+        ValueError: The clips have the wrong length or are not finite, or `out` has the wrong
+            shape.
     """
     if out is None:
         out = np.empty((len(clips), *config.shape), np.float16)
@@ -75,23 +76,24 @@ def _one_resolution(
 ) -> None:
     """Fill (clips, mel, frame) of one resolution.
 
-    A frame is centred on its sample, and its window in the transform. Zeros around a shorter
-    window change only the phase of the spectrum, which the power forgets, so the window's own
-    samples stand at the start of the transform and scipy appends the zeros.
+    Each frame is centred on its sample, and the window is centred in the transform. The position
+    of the zeros around a shorter window affects only the phase of the spectrum, which the power
+    discards. The window's samples are therefore placed at the start of the transform, and scipy
+    appends the zeros.
     """
-    plan = _plan(config, resolution)
+    constants = _constants(config, resolution)
     frames, width = config.frames, resolution.win_length
     group = max(1, GROUP_BYTES // (4 * resolution.n_fft * frames))
-    before = resolution.n_fft // 2 - (resolution.n_fft - width) // 2
-    after = max(0, (frames - 1) * config.hop + width - before - config.clip_samples)
+    before = resolution.samples_before_centre
+    after = max(0, (frames - 1) * config.hop_length + width - before - config.clip_samples)
     for start in range(0, len(clips), group):
         part = slice(start, start + group)
         padded = np.pad(clips[part], ((0, 0), (before, after)))
-        framed = sliding_window_view(padded, width, axis=1)[:, :: config.hop][:, :frames]
-        spectrum = scipy.fft.rfft(framed * plan.window, n=resolution.n_fft, axis=-1)
+        framed = sliding_window_view(padded, width, axis=1)[:, :: config.hop_length][:, :frames]
+        spectrum = scipy.fft.rfft(framed * constants.window, n=resolution.n_fft, axis=-1)
         power = spectrum.real**2
         power += spectrum.imag**2
-        mel = power @ plan.filters
+        mel = power @ constants.filters
         np.maximum(mel, np.float32(AMIN), out=mel)
         np.log10(mel, out=mel)
         mel *= np.float32(10)

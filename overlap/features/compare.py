@@ -1,4 +1,4 @@
-"""Drift between the clips of feature stores: which are compared, and what must hold before."""
+"""Compare the clips of feature stores: preconditions and the drift between their splits."""
 
 from dataclasses import dataclass
 
@@ -10,104 +10,127 @@ from overlap.config import Resolution, RunConfig
 from overlap.errors import NotReadyError, UserError
 from overlap.features.drift import Drift, drift
 from overlap.features.store.layout import SPLITS
-from overlap.features.store.store import NAME, FeatureStore
+from overlap.features.store.store import FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import FEATURES_FOLDER, WorkspacePaths
 
 
 @dataclass(frozen=True, eq=False)
-class OtherSet:
-    """Another data set, as far as a comparison needs it."""
+class ComparisonSet:
+    """The decibels of another data set, for comparison."""
 
     address: str
-    """Its workspace."""
+    """URL of its workspace."""
     counts: NDArray[np.int64]
-    """(split, resolution, 65536) int64: how often each float16 code occurs."""
+    """(split, resolution, 65536) int64: counts of the float16 codes."""
 
 
 @dataclass(frozen=True)
 class DriftRow:
-    """How far the clips of one split are from other clips, at one resolution."""
+    """Drift of the clips of one split from other clips, at one resolution."""
 
     clips: str
     """Split of the clips: train or test."""
     reference: str
-    """Split that they are compared with."""
+    """Split of the reference."""
     other: str | None
-    """Workspace of the split that they are compared with; None: their own."""
+    """Workspace of the reference; None: the same workspace."""
     resolution: Resolution
-    """The spectrogram."""
+    """The resolution of the spectrogram."""
     drift: Drift
-    """How far they are."""
+    """Drift of the clips from the reference."""
 
 
-def find_other(config: RunConfig) -> FeatureStore | None:
-    """The store that a run is to be compared with; None: there is none to compare with.
+def comparison_store(config: RunConfig) -> FeatureStore | None:
+    """Open the store set in `checks.compare_with`, or return None if the setting is unset.
 
-    Cheap, so that a wrong address is said before a run does anything. A features.zarr that was
-    copied away from its workspace, and so from its catalogue, is taken as complete.
+    The check is cheap, so that a wrong address is reported before a run starts to work. A
+    features.zarr that was copied without its workspace has no catalogue and counts as complete.
 
     Raises:
-        NotReadyError: no features are there, or not all of them.
-        UserError: it is the run's own workspace, or its features are of another configuration.
+        NotReadyError: The features do not exist or are incomplete.
+        UserError: The address is the run's own workspace, or its features have another
+            configuration.
     """
     if config.checks.compare_with is None:
         return None
     place = Location.of(config.checks.compare_with)
-    workspace = place.parent if place.name == NAME else place
+    in_store = place.name == FEATURES_FOLDER
+    workspace = WorkspacePaths.of_features(place).root if in_store else place
     if workspace == Location.of(config.workspace):
-        raise UserError(f"{place}: cannot be compared with itself; name another workspace")
+        raise UserError(
+            f"{place}: a workspace cannot be compared with itself; set checks.compare_with to "
+            "another workspace",
+            code="compared-with-itself",
+            workspace=str(place),
+        )
     try:
         store = FeatureStore.open(workspace)
     except NotReadyError:
         raise NotReadyError(
-            f"{place}: no features there to compare with; name the workspace of another data set, "
-            "for which `overlap features` or `overlap run` has been run"
+            f"{place}: contains no features to compare with; set checks.compare_with to a "
+            "workspace in which `overlap features` or `overlap run` has finished",
+            code="no-features",
+            workspace=str(workspace),
         ) from None
     if store.config != config.features:
         raise UserError(
-            f"{place}: holds features of another configuration, which cannot be compared "
-            f"({store.config.difference(config.features)})"
+            f"{place}: its features have another configuration and cannot be compared "
+            f"({store.config.difference(config.features)})",
+            code="other-features",
+            workspace=str(workspace),
         )
     catalog = previous_catalog(workspace)
     missing = 0 if catalog is None else len(store.missing(catalog))
     if missing:
         raise NotReadyError(
-            f"{place}: {missing} blocks of features are missing there; `overlap features` with "
-            "its data and workspace computes them"
+            f"{place}: {missing} blocks of features are missing; run `overlap features` with its "
+            "data and workspace to compute them",
+            code="features-incomplete",
+            workspace=str(workspace),
+            missing=missing,
         )
     return store
 
 
-def read_other(config: RunConfig) -> OtherSet | None:
-    """Read what a run is to be compared with, before another run can change it.
+def read_comparison_set(config: RunConfig) -> ComparisonSet | None:
+    """Read the counts of the store set in `checks.compare_with`; None if the setting is unset.
+
+    Reading them once, at the start of a run, keeps later changes by other runs out of the result.
 
     Raises:
-        UserError: as `find_other`.
-        NotReadyError: as `find_other`, or it holds no clips.
+        UserError: See `comparison_store`.
+        NotReadyError: See `comparison_store`; or the store contains no clips.
     """
-    store = find_other(config)
+    store = comparison_store(config)
     if store is None:
         return None
-    workspace, counts = store.location.parent, store.histogram()
+    workspace, counts = WorkspacePaths.of_features(store.location).root, store.histogram()
     if not counts.any():
-        raise NotReadyError(f"{workspace}: the features there are of no clips")
-    return OtherSet(workspace.url, counts)
+        raise NotReadyError(
+            f"{workspace}: its feature store contains no clips; run `overlap features` first",
+            code="no-clips",
+            workspace=str(workspace),
+        )
+    return ComparisonSet(workspace.url, counts)
 
 
-def compare(store: FeatureStore, other: OtherSet | None, top_db: float) -> tuple[DriftRow, ...]:
-    """How far the test clips of a store are from its training clips, and both from another set.
+def compare(
+    store: FeatureStore, other: ComparisonSet | None, top_db: float
+) -> tuple[DriftRow, ...]:
+    """Compute the drift of test from training clips, and of both from another data set.
 
-    What others are compared with is always what a network learns from: training clips, or, in a
-    set that has none, its test clips.
+    The reference is the split from which a network learns: the training clips, or the test clips
+    of a set without training clips.
 
     Args:
         store: Complete features.
         other: Another data set with features of the same configuration.
-        top_db: The floor of what a network hears is this far below the peak of the reference.
+        top_db: A network's input is clipped this far below the peak of the reference.
 
     Returns:
-        Test against train first, then each split against the other set's; one per resolution.
-        Splits without clips are left out.
+        Test against train, then each split against the other set; one row per resolution.
+        Splits without clips are omitted.
     """
     counts = dict(zip(SPLITS, store.histogram(), strict=True))
     pairs: list[tuple[str, str, str | None, NDArray[np.int64]]] = [
@@ -115,13 +138,13 @@ def compare(store: FeatureStore, other: OtherSet | None, top_db: float) -> tuple
     ]
     if other is not None:
         theirs = dict(zip(SPLITS, other.counts, strict=True))
-        learned = "train" if theirs["train"].any() else "test"
-        pairs.extend((split, learned, other.address, theirs[learned]) for split in SPLITS)
+        reference = "train" if theirs["train"].any() else "test"
+        pairs.extend((split, reference, other.address, theirs[reference]) for split in SPLITS)
     return tuple(
-        DriftRow(clips, reference, where, resolution, found)
-        for clips, reference, where, there in pairs
-        if counts[clips].any() and there.any()
-        for resolution, found in zip(
-            store.config.resolutions, drift(counts[clips], there, top_db), strict=True
+        DriftRow(clips, reference, workspace, resolution, measured)
+        for clips, reference, workspace, reference_counts in pairs
+        if counts[clips].any() and reference_counts.any()
+        for resolution, measured in zip(
+            store.config.resolutions, drift(counts[clips], reference_counts, top_db), strict=True
         )
     )

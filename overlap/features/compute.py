@@ -1,4 +1,4 @@
-"""Features by the fastest backend that can compute them."""
+"""Compute features with the fastest backend that supports the configuration."""
 
 import logging
 import threading
@@ -13,29 +13,29 @@ from overlap.config import FeatureConfig
 from overlap.features.batched import batched_features
 from overlap.features.kernel.constants import unsupported
 from overlap.features.kernel.kernel import MelKernel
-from overlap.features.threads import ONE_BLAS_THREAD
+from overlap.system.thread_limits import ONE_BLAS_THREAD
 
 LOG = logging.getLogger(__name__)
 
 Backend = Literal["kernel", "batched"]
 
-_KERNELS = threading.local()
-KEPT = 4
-"""Kernels kept per thread; each has 2 to 4 MB of buffers."""
+_THREAD = threading.local()
+KERNELS_PER_THREAD = 4
+"""Kernels cached per thread; each has 2 to 4 MB of buffers."""
 
 
 def unsupported_reason(config: FeatureConfig) -> str | None:
-    """Why this configuration needs the batched backend; None: the kernel computes it."""
+    """Return why the kernel does not support a configuration, or None if it does."""
     reason = unsupported(config)
     if reason is None and numba.config.DISABLE_JIT:
-        reason = "numba's compiler is switched off (NUMBA_DISABLE_JIT)"
+        reason = "numba's compiler is disabled (NUMBA_DISABLE_JIT)"
     if reason is None:
         return None
-    return f"features go the batched way, some ten times slower than the kernel: {reason}"
+    return f"the batched backend computes the features, about ten times slower: {reason}"
 
 
-def backend(config: FeatureConfig) -> Backend:
-    """How features of this configuration are computed."""
+def select_backend(config: FeatureConfig) -> Backend:
+    """Return the backend that computes features of a configuration."""
     return "kernel" if unsupported_reason(config) is None else "batched"
 
 
@@ -45,7 +45,7 @@ def _log_once(reason: str) -> None:
 
 
 def warm_up(config: FeatureConfig) -> None:
-    """Load the compiled kernel, or compile it, so that the first block need not."""
+    """Load or compile the kernel in advance, so that the first block does not wait for it."""
     compute_features(np.zeros((1, config.clip_samples), np.float32), config)
 
 
@@ -54,19 +54,20 @@ def compute_features(
     config: FeatureConfig,
     out: NDArray[np.float16] | NDArray[np.float32] | None = None,
 ) -> NDArray[np.float16] | NDArray[np.float32]:
-    """Log-mel features of some clips.
+    """Compute the log-mel features of clips.
 
     Args:
         clips: (clips, samples) float32, full scale 1.0; finite.
         config: Resolutions, hop and mel bands.
-        out: (clips, mel, frame, resolution), float16 or float32, C-contiguous; a new float16
-            array if not given.
+        out: (clips, mel, frame, resolution), float16 or float32, C-contiguous; None
+            allocates a float16 array.
 
     Returns:
         `out`, filled with decibels relative to 1.0.
 
     Raises:
-        ValueError: the clips have another length, are not finite, or `out` another shape.
+        ValueError: The clips have the wrong length or are not finite, or `out` has the wrong
+            shape.
     """
     reason = unsupported_reason(config)
     if reason is not None:
@@ -80,11 +81,11 @@ def compute_features(
 
 
 def _kernel(config: FeatureConfig, dtype: np.dtype[np.generic]) -> MelKernel:
-    """This thread's kernel; the one used longest ago makes room for a new one."""
-    kept: dict[tuple[FeatureConfig, np.dtype[np.generic]], MelKernel]
-    kept = _KERNELS.__dict__.setdefault("kept", {})
-    kernel = kept.pop((config, dtype), None) or MelKernel(config, dtype)
-    kept[config, dtype] = kernel
-    if len(kept) > KEPT:
-        del kept[next(iter(kept))]
+    """Return this thread's kernel; the least recently used kernel is evicted."""
+    kernels: dict[tuple[FeatureConfig, np.dtype[np.generic]], MelKernel]
+    kernels = _THREAD.__dict__.setdefault("kernels", {})
+    kernel = kernels.pop((config, dtype), None) or MelKernel(config, dtype)
+    kernels[config, dtype] = kernel
+    if len(kernels) > KERNELS_PER_THREAD:
+        del kernels[next(iter(kernels))]
     return kernel

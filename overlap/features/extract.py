@@ -1,4 +1,4 @@
-"""One block of clips, from sound files to features in the store: what a worker does."""
+"""Compute one block on a worker: from sound files to features in the store."""
 
 import threading
 import time
@@ -22,20 +22,20 @@ from overlap.io.bulk_read import Read
 from overlap.system.energy import Readings, processor_joules
 
 GROUP = 32
-"""Clips decode_content and transformed at once: whole groups of lanes of every processor."""
+"""Clips decoded and transformed at once: a multiple of the lanes of every processor."""
 
 
 def extract_block(job: BlockJob) -> BlockDone:
     """Compute and write one block: its chunks, then its statistics, then its done marker.
 
-    Doing it twice, or in two places at once, writes the same bytes.
+    The operation is idempotent: repeated or concurrent calls write the same bytes.
 
     Raises:
-        DataError: a file changed since the catalogue was made.
+        DataError: A file changed since the catalogue was built.
     """
     started, energy = time.perf_counter(), processor_joules()
     store = FeatureStore.open(job.workspace, read_only=False)
-    named = xxhash.xxh3_128()
+    hasher = xxhash.xxh3_128()
     chunk = store.chunk_clips()
     buffers = _buffers(store.config, chunk)
     buffers.counts[:] = 0
@@ -45,16 +45,16 @@ def extract_block(job: BlockJob) -> BlockDone:
             rows = range(first, min(first + chunk, len(job.files)))
             values = buffers.values[: len(rows)]
             _compute(job, rows, contents, store.config, buffers.samples, values, buffers.counts)
-            named.update(values.data)
+            hasher.update(values.data)
             store.write_rows(job.block.start + first, values)
-    store.mark_done(job.block, buffers.counts, named.digest())
+    store.mark_done(job.block, buffers.counts, hasher.digest())
     clips = sum(split >= 0 for split in job.splits)
     seconds = time.perf_counter() - started
     return BlockDone(job.block.index, clips, seconds, Readings.since(energy))
 
 
 def compute_block(job: BlockJob, store: FeatureStore) -> tuple[NDArray[np.float16], bytes]:
-    """Values and digest of a block, written nowhere: what `overlap verify` compares with."""
+    """Compute the values and digest of a block without writing them, for `overlap verify`."""
     rows = range(len(job.files))
     values = np.empty((len(rows), *store.config.shape), np.float16)
     samples = np.empty((GROUP, job.wanted.samples), np.float32)
@@ -64,15 +64,15 @@ def compute_block(job: BlockJob, store: FeatureStore) -> tuple[NDArray[np.float1
 
 
 def block_digest(values: NDArray[np.float16]) -> bytes:
-    """Digest of a block's values as the store holds it."""
+    """Return the digest of a block's values, as the store holds it."""
     return xxhash.xxh3_128_digest(np.ascontiguousarray(values).data)
 
 
 @dataclass(frozen=True, eq=False)
 class _Buffers:
-    """Memory that a thread uses for one block after the other.
+    """Buffers that a thread reuses for consecutive blocks.
 
-    Fresh arrays cost 25 to 60 us a clip in page faults, and a heap that grows and shrinks.
+    New arrays would cost 25 to 60 us per clip in page faults, and a heap that grows and shrinks.
     """
 
     samples: NDArray[np.float32]
@@ -88,21 +88,25 @@ _THREAD = threading.local()
 
 def _buffers(config: FeatureConfig, chunk: int) -> _Buffers:
     shape = (chunk, *config.shape)
-    kept: _Buffers | None = getattr(_THREAD, "buffers", None)
-    if kept is None or (kept.values.shape, kept.samples.shape[1]) != (shape, config.clip_samples):
+    cached: _Buffers | None = getattr(_THREAD, "buffers", None)
+    if (
+        cached is None
+        or cached.values.shape != shape
+        or cached.samples.shape[1] != config.clip_samples
+    ):
         counts = np.zeros((len(SPLITS), len(config.resolutions), CODES), np.uint32)
-        kept = _THREAD.buffers = _Buffers(
+        cached = _THREAD.buffers = _Buffers(
             samples=np.empty((GROUP, config.clip_samples), np.float32),
             values=np.empty(shape, np.float16),
             counts=counts,
         )
-    return kept
+    return cached
 
 
 def _contents(job: BlockJob) -> Generator[Read]:
-    """Contents of the files of a block, read while earlier ones are computed."""
-    held = [file for file, split in zip(job.files, job.splits, strict=True) if split >= 0]
-    return read_ahead(job.data, held, job.wanted)
+    """Read the files of a block ahead of their computation."""
+    files = [file for file, split in zip(job.files, job.splits, strict=True) if split >= 0]
+    return read_ahead(job.data, files, job.wanted)
 
 
 def _compute(
@@ -114,43 +118,52 @@ def _compute(
     out: NDArray[np.float16],
     counts: NDArray[np.uint32] | None = None,
 ) -> None:
-    """Features of some rows of a block; rows without a clip are zero.
+    """Compute the features of rows of a block; rows without a clip are zero.
 
     Args:
         job: The block.
-        rows: Rows of it, counted from its first.
-        contents: Gives the content of each file among these rows next, in order.
+        rows: Rows relative to the first row of the block.
+        contents: The contents of the files of these rows, in order.
         config: The features.
-        samples: (`GROUP`, samples) float32, to be overwritten.
+        samples: (`GROUP`, samples) float32; overwritten.
         out: (rows, mel, frame, resolution) float16.
-        counts: (split, resolution, 65536): the codes are added to it while they lie in the cache.
+        counts: (split, resolution, 65536): the codes are added to it while they are cached.
     """
     splits = np.array(job.splits[rows.start : rows.stop], np.int64)
     present = np.flatnonzero(splits >= 0)
     if len(present) < len(rows):
         out[:] = 0
     for start in range(0, len(present), GROUP):
-        some = present[start : start + GROUP]
-        group = samples[: len(some)]
-        for row, clip in zip(some, group, strict=True):
+        selected = present[start : start + GROUP]
+        group = samples[: len(selected)]
+        for row, clip in zip(selected, group, strict=True):
             _decode(job, rows.start + row, next(contents), clip)
-        if some[-1] - some[0] + 1 == len(some):  # the common case: nothing is missing
-            values = out[some[0] : some[-1] + 1]
+        if selected[-1] - selected[0] + 1 == len(selected):  # common case: no row is missing
+            values = out[selected[0] : selected[-1] + 1]
             compute_features(group, config, values)
         else:
-            values = np.empty((len(some), *config.shape), np.float16)
+            values = np.empty((len(selected), *config.shape), np.float16)
             compute_features(group, config, values)
-            out[some] = values
+            out[selected] = values
         if counts is not None:
-            count_codes(values, splits[some], len(SPLITS), counts)
+            count_codes(values, splits[selected], len(SPLITS), counts)
 
 
 def _decode(job: BlockJob, row: int, content: Read, out: NDArray[np.float32]) -> None:
-    """Decode a clip, and refuse what is not what it was when the catalogue was made."""
+    """Decode a clip and check that it is the one in the catalogue."""
     file = job.data / job.files[row]
     try:
         clip = decode_content(content, job.wanted, out)
     except AudioError as error:
-        raise DataError(f"{file}: {error}, though it could be read before") from None
+        raise DataError(
+            f"{file}: {error}, although it was readable when the catalogue was built; "
+            "start the run again",
+            code="clip-unreadable",
+            file=str(file),
+        ) from None
     if digest(clip) != job.digests[row]:
-        raise DataError(f"{file}: changed while the run was reading it; start the run again")
+        raise DataError(
+            f"{file}: changed during the run; start the run again",
+            code="clip-changed",
+            file=str(file),
+        )

@@ -1,4 +1,4 @@
-"""What every way to compute features asks of its arrays."""
+"""Checks of the arrays that every backend takes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,12 +7,12 @@ from overlap.config import FeatureConfig
 from overlap.system.jit import compiled
 
 NOT_FINITE = np.uint32(0x7F800000)
-"""Bits of float32 infinity; those of NaN are larger, when the sign is left out."""
+"""Bits of float32 infinity; without the sign bit, those of NaN are larger."""
 
 
 @compiled
 def largest_bits(bits: NDArray[np.uint32]) -> np.uint32:
-    """The largest of some float32 codes without their sign; they are ordered like the values."""
+    """Return the largest float32 code without its sign; codes are ordered like values."""
     largest = np.uint32(0)
     for code in bits:
         largest = max(largest, code & np.uint32(0x7FFFFFFF))
@@ -20,16 +20,16 @@ def largest_bits(bits: NDArray[np.uint32]) -> np.uint32:
 
 
 def check_finite(clips: NDArray[np.float32]) -> None:
-    """Refuse NaN and infinity.
+    """Check that all samples are finite.
 
     Args:
         clips: Any shape, C-contiguous.
 
     Raises:
-        ValueError: a sample is not finite.
+        ValueError: A sample is NaN or infinite.
     """
     if largest_bits(clips.view(np.uint32).ravel()) >= NOT_FINITE:
-        raise ValueError("clips hold samples that are not finite")
+        raise ValueError("clips contain samples that are not finite")
 
 
 def check_shapes(
@@ -37,7 +37,7 @@ def check_shapes(
     config: FeatureConfig,
     out: NDArray[np.float16] | NDArray[np.float32],
 ) -> None:
-    """Refuse arrays that do not fit each other and the configuration.
+    """Check that the arrays match each other and the configuration.
 
     Args:
         clips: (clips, samples) float32.
@@ -45,12 +45,12 @@ def check_shapes(
         out: (clips, mel, frame, resolution).
 
     Raises:
-        ValueError: the clips have another length or type, or `out` another shape.
+        ValueError: The clips have the wrong length or dtype, or `out` has the wrong shape.
     """
     shape = (len(clips), *config.shape)
     if clips.shape != (len(clips), config.clip_samples):
-        raise ValueError(f"clips have shape {clips.shape}, not (clips, {config.clip_samples})")
+        raise ValueError(f"clips have shape {clips.shape}, expected (n, {config.clip_samples})")
     if clips.dtype != np.float32:
-        raise ValueError(f"clips are {clips.dtype}, not float32")
+        raise ValueError(f"clips have dtype {clips.dtype}, expected float32")
     if out.shape != shape:
-        raise ValueError(f"out has shape {out.shape}, not {shape}")
+        raise ValueError(f"out has shape {out.shape}, expected {shape}")

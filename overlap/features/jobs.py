@@ -1,4 +1,4 @@
-"""What travels between the driver and a worker: the job of a block, and word that it is done."""
+"""Messages between driver and workers: the job of a block and its completion."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from overlap.system.energy import Readings
 
 @dataclass(frozen=True)
 class BlockJob:
-    """Everything that a worker needs to compute one block."""
+    """The input of a worker that computes one block."""
 
     workspace: Location
-    """The workspace whose store it writes."""
+    """The workspace of the store."""
     data: Location
     """The folder of the clips."""
     wanted: AudioFormat
@@ -26,29 +26,29 @@ class BlockJob:
     block: Block
     """The rows."""
     files: tuple[str, ...]
-    """File of each row, below `data`."""
+    """File of each row, relative to `data`."""
     digests: tuple[str, ...]
-    """Digest of each row's clip; empty where the row holds none."""
+    """Digest of each row's clip; empty for rows without a clip."""
     splits: tuple[int, ...]
-    """Index of each row's split; -1 where the row holds no clip."""
+    """Index of each row's split; -1 for rows without a clip."""
 
 
 @dataclass(frozen=True)
 class BlockDone:
-    """What a finished block tells the driver."""
+    """The completion of a block, reported to the driver."""
 
     index: int
     """Number of the block."""
     clips: int
-    """Clips computed."""
+    """Number of computed clips."""
     seconds: float
-    """Wall time of the block."""
+    """Wall time of the block, seconds."""
     energy: Readings | None = None
-    """Of the machine that computed it."""
+    """Energy readings of the machine that computed it; None if not measured."""
 
 
 def block_job(workspace: Location, rows: ClipRows, block: Block) -> BlockJob:
-    """The job of one block."""
+    """Create the job of one block."""
     part = rows.part(block.start, block.stop)
     usable = (part["state"] == OK).to_numpy(np.bool_)
     splits = np.where(usable, [SPLITS.index(split) for split in part["split"]], -1)
@@ -64,5 +64,5 @@ def block_job(workspace: Location, rows: ClipRows, block: Block) -> BlockJob:
 
 
 def block_jobs(workspace: Location, rows: ClipRows, blocks: Iterable[Block]) -> Iterator[BlockJob]:
-    """The jobs of some blocks, each made when it is asked for."""
+    """Create the jobs of blocks lazily."""
     return (block_job(workspace, rows, block) for block in blocks)

@@ -1,22 +1,19 @@
-"""How much memory computing features takes."""
-
-import numpy as np
+"""Memory requirements of computing features."""
 
 from overlap.config import FeatureConfig, StoreConfig
 
 PROCESS_BYTES = 420_000_000
-"""A worker's process with Dask, NumPy, Numba, Zarr and the kernel, before its first block."""
+"""A worker process with Dask, NumPy, Numba, Zarr and the kernel, before its first block."""
 COPIES = 2
-"""A thread computes a chunk into one buffer, and Zarr writes it from another."""
+"""Buffers per chunk: a thread computes into one, and Zarr writes from another."""
 
 
-def feature_worker_bytes(features: FeatureConfig, cut: StoreConfig, threads: int) -> int:
-    """Largest memory of a worker that computes features.
+def feature_worker_bytes(features: FeatureConfig, store: StoreConfig, threads: int) -> int:
+    """Return the peak memory of a worker that computes features, bytes.
 
     Args:
         features: The features.
-        cut: How the store is cut.
-        threads: Blocks that the worker computes side by side.
+        store: Chunking of the store.
+        threads: Blocks that the worker computes concurrently.
     """
-    per_clip = 2 * int(np.prod(features.shape))
-    return PROCESS_BYTES + threads * COPIES * cut.chunk_clips * per_clip
+    return PROCESS_BYTES + threads * COPIES * store.chunk_clips * features.clip_bytes

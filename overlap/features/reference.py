@@ -1,9 +1,9 @@
-"""The reference of the features: librosa, one clip at a time.
+"""The reference implementation of the features: librosa, one clip at a time.
 
-Every faster path is measured and tested against this one. What it computes, per resolution:
+Every faster backend is measured and tested against it. For each resolution it computes
 `librosa.feature.melspectrogram` (centred frames, zero padding, periodic Hann window, Slaney
-mel filters with Slaney normalisation, power 2), then decibels relative to 1.0,
-10*log10(max(S, 1e-10)), not clipped.
+mel filters with Slaney normalisation, power 2) and converts it to decibels relative to 1.0,
+10*log10(max(S, 1e-10)), without clipping to a dynamic range.
 """
 
 import librosa
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from overlap.config import FeatureConfig, Resolution
 
 AMIN = 1e-10
-"""Smallest power: everything below is -100 dB."""
+"""Smallest power: lower values become -100 dB."""
 
 
 def mel_filters(config: FeatureConfig, resolution: Resolution) -> NDArray[np.float32]:
-    """(mels, bins) float32: librosa's Slaney filters of one resolution."""
+    """Return librosa's Slaney filters of one resolution, (mels, bins) float32."""
     filters: NDArray[np.float32] = librosa.filters.mel(
-        sr=config.rate_hz,
+        sr=config.sample_rate,
         n_fft=resolution.n_fft,
-        n_mels=config.mels,
+        n_mels=config.n_mels,
         fmin=config.fmin_hz,
         fmax=config.fmax_hz,
     )
@@ -29,7 +29,7 @@ def mel_filters(config: FeatureConfig, resolution: Resolution) -> NDArray[np.flo
 
 
 def reference_features(clips: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
-    """Log-mel features of some clips, by librosa.
+    """Compute the log-mel features of clips with librosa.
 
     Args:
         clips: (clips, samples) float32, full scale 1.0.
@@ -43,11 +43,11 @@ def reference_features(clips: NDArray[np.float32], config: FeatureConfig) -> NDA
         for index, resolution in enumerate(config.resolutions):
             power = librosa.feature.melspectrogram(
                 y=clip,
-                sr=config.rate_hz,
+                sr=config.sample_rate,
                 n_fft=resolution.n_fft,
                 win_length=resolution.win_length,
-                hop_length=config.hop,
-                n_mels=config.mels,
+                hop_length=config.hop_length,
+                n_mels=config.n_mels,
                 fmin=config.fmin_hz,
                 fmax=config.fmax_hz,
             )

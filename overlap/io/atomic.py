@@ -1,22 +1,29 @@
-"""A local file replaced as a whole: who reads it sees the old content or the new one."""
+"""Local files and folders that appear as a whole, never in part."""
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from overlap.errors import UserError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to fill that takes the place of another when all of it is on the disk.
+    """Replace a file as a whole: a reader sees the old content or the new one.
 
     Args:
-        path: The file; folders above it are made.
+        path: The file; its parent folders are created.
+
+    Yields:
+        A file to fill. It takes the place of `path` once it is on the disk, and is removed if the
+        block fails.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
             yield file
@@ -25,3 +32,45 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Create a folder that appears under its name only when it is complete.
+
+    Args:
+        path: Its name; must not exist yet, or be an empty folder.
+
+    Yields:
+        The folder to fill; it is removed if the block fails.
+
+    Raises:
+        UserError: `path` is the current folder (`current-folder`) or is not empty
+            (`folder-not-empty`).
+    """
+    path = path.absolute()
+    if path.resolve() == Path.cwd():  # the shell would stay in a folder that no longer exists
+        raise UserError(
+            "--out is the current folder; name a folder in it",
+            code="current-folder",
+            path=str(path),
+        )
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(
+            f"{path}: exists and is not empty; choose another --out, or remove it",
+            code="folder-not-empty",
+            path=str(path),
+        )
+    part = _temporary(path)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        if path.exists():
+            path.rmdir()
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")

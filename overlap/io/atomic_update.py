@@ -1,73 +1,80 @@
-"""One small file that several processes change: read, changed and written as one step.
+"""Read-modify-write of one small file that several processes change.
 
-A reader needs none of this: `Location.write_bytes` replaces a file as a whole. But of two writers
-that read the same content the second would undo what the first wrote. On a local disk they wait
-for each other by a lock; on S3 a write names the content that it replaces, and is made anew where
-that is no longer there. Other stores have no such guard: there, one command at a time.
+Readers need no guard: `Location.write_bytes` replaces a file as a whole. But of two writers that
+read the same content the second would undo the change of the first. On a local disk a lock keeps
+writers apart. On S3 a write is conditional on the content that it replaces, and is repeated if
+that has changed. Other stores offer neither: only one process at a time may update a file there.
 """
 
-import errno
-import fcntl
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import fsspec
-from pydantic import BaseModel
 
 from overlap.errors import CorruptError
 from overlap.io.location import Location
-from overlap.io.records import record_bytes
+from overlap.io.locks import exclusive
+from overlap.io.records import Record, record_bytes
 from overlap.io.storage_errors import storage_errors
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=Record)
 Result = TypeVar("Result")
 
-TRIES = 20
-"""How often a write on S3 is made anew before it is given up."""
-REFUSED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
-"""What S3 answers where another writer was faster."""
-UNKNOWN = ("NotImplemented", "501")
-"""What a store answers that speaks S3 but knows no conditional writes."""
+TRIES: Final = 20
+"""Attempts of a conditional write on S3."""
+CONFLICT: Final = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+"""Error codes of S3 when another writer was faster."""
+UNSUPPORTED: Final = ("NotImplemented", "501")
+"""Error codes of S3-compatible stores without conditional writes."""
 
 
 def update(
     location: Location, kind: type[Model], change: Callable[[Model], tuple[Model, Result]]
 ) -> Result:
-    """Change the content of a file.
+    """Change the content of a file, and return what `change` returns with it.
 
     Args:
-        location: The file; where nothing is there yet, its content is `kind()`.
-        kind: What it holds.
-        change: Gives the new content for the old one, and the answer of the whole. It may be
-            called several times. What it raises ends the whole, and nothing is written.
+        location: The file; if it does not exist, its content is `kind()`.
+        kind: Model of the content.
+        change: Returns the new content for the old one, and the result. It may be called several
+            times. An exception ends the update, and nothing is written.
 
     Raises:
-        CorruptError: the file is damaged, or others change it again and again.
+        CorruptError: the file is damaged (`corrupt`), or other writers changed it at every
+            attempt (`contended`).
+        StorageError: a local disk cannot be written.
     """
     location.check_writable()
     if location.local is not None:
-        with storage_errors(location), _locked(location.local):
-            return _changed(location, kind, change, location.write_bytes)
+        path = location.local
+        with storage_errors(location):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with exclusive(path.with_name(f".{path.name}.lock")):
+                return _changed(location, kind, change, location.write_bytes)
     filesystem, path = fsspec.core.url_to_fs(location.url)
     if "s3" not in filesystem.protocol:
         return _changed(location, kind, change, location.write_bytes)
     for attempt in range(TRIES):
-        write = partial(filesystem.pipe_file, path, **_as_it_is(filesystem, path))
+        write = partial(filesystem.pipe_file, path, **_unchanged(filesystem, path))
         try:
             return _changed(location, kind, change, write)
         except OSError as error:
-            if _code(error) in UNKNOWN:
+            if _code(error) in UNSUPPORTED:
                 break
-            if _code(error) not in REFUSED:
+            if _code(error) not in CONFLICT:
                 raise
-        time.sleep(random.uniform(0, 0.05 * (attempt + 1)))  # noqa: S311  only to step aside
+        time.sleep(random.uniform(0, 0.05 * (attempt + 1)))  # noqa: S311  jitter, no secret
     else:
-        raise CorruptError(f"{location}: others change it again and again; try once more")
+        raise CorruptError(
+            f"{location}: other processes changed it during all {TRIES} attempts to update it; "
+            "repeat the command",
+            code="contended",
+            path=str(location),
+            attempts=TRIES,
+        )
     return _changed(location, kind, change, location.write_bytes)
 
 
@@ -84,8 +91,8 @@ def _changed(
     return result
 
 
-def _as_it_is(filesystem: Any, path: str) -> dict[str, str]:  # noqa: ANN401  fsspec has no types
-    """The condition that the file is still what it is now; asked before its content is read."""
+def _unchanged(filesystem: Any, path: str) -> dict[str, str]:  # noqa: ANN401  fsspec has no types
+    """Return the condition that the file has not changed; to be called before it is read."""
     filesystem.invalidate_cache()
     try:
         return {"IfMatch": filesystem.info(path)["ETag"]}
@@ -94,19 +101,6 @@ def _as_it_is(filesystem: Any, path: str) -> dict[str, str]:  # noqa: ANN401  fs
 
 
 def _code(error: OSError) -> str:
-    """What S3 said, below the error that s3fs makes of it."""
-    said = getattr(error.__cause__, "response", {})
-    return str(said.get("Error", {}).get("Code", ""))
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Alone, among all processes that see this disk; a network disk may have no locks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                raise
-        yield
+    """Return S3's error code, from below the error that s3fs makes of it."""
+    response = getattr(error.__cause__, "response", {})
+    return str(response.get("Error", {}).get("Code", ""))

@@ -1,36 +1,39 @@
-"""Reading many files at once; one that cannot be read is an error in its place, not an end."""
+"""Reads of many files at once; an unreadable file yields an error in its place."""
 
 import os
 from collections.abc import Sequence
 from errno import EFBIG
 from typing import Any
 
+from overlap.io.formatting import format_bytes
+
 Read = bytes | OSError
-"""The content of a file, or why there is none."""
+"""Content of a file, or the error of reading it."""
 
 AT_ONCE = 1 << 16
-"""Bytes asked of a local disk first: more than a clip of one second holds."""
+"""Bytes of the first read of a local file: more than a clip of one second has."""
 
 
 class TooLargeError(OSError):
-    """A file holds more than was asked for; its content was not kept."""
+    """A file is larger than the limit; its content was not kept."""
 
     def __init__(self, size: int, *, at_least: bool = False) -> None:
-        super().__init__(EFBIG, f"{'more than ' * at_least}{size / 1e6:,.1f} MB")
+        super().__init__(EFBIG, f"{'more than ' * at_least}{format_bytes(size)}")
 
 
 def read_local(folder: str, names: Sequence[str], most: int | None = None) -> list[Read]:
-    """Files of a local folder, one after the other.
+    """Read files of a local folder one after the other.
 
-    No `pathlib`, no file objects: from the page cache they would take longer than the reading.
+    `pathlib` and file objects are avoided: with files in the page cache they would take longer than
+    the reads.
 
     Args:
-        folder: Its path.
-        names: Files below it.
-        most: Bytes of a file, at most; a larger one is a `TooLargeError`. None: any number.
+        folder: Path of the folder.
+        names: Paths of the files below it.
+        most: Largest size of a file, bytes; a larger one yields a `TooLargeError`. None: no limit.
 
     Returns:
-        In the order of `names`.
+        Contents or errors, in the order of `names`.
     """
     found: list[Read] = []
     for name in names:
@@ -46,25 +49,25 @@ def read_remote(
     paths: Sequence[str],
     most: int | None = None,
 ) -> list[Read]:
-    """Files of any fsspec file system.
+    """Read files of any fsspec file system.
 
-    Asynchronous ones (object stores, HTTP) read all files at once, as far as their pool of
-    connections goes; others one after the other, because fsspec does not promise that their
-    instances may be used by several threads.
+    Asynchronous file systems (object stores, HTTP) read all files concurrently, within their
+    connection pool. Others read one file after the other, because fsspec does not guarantee that
+    their instances are thread-safe.
 
     Args:
         filesystem: An instance that is used synchronously.
-        paths: Of any files, taken literally: a name may hold `*` or `[`.
-        most: Bytes of a file, at most; a larger one is a `TooLargeError`, and no more than this of
-            it is fetched. None: any number.
+        paths: Paths of files, taken literally: a name may contain `*` or `[`.
+        most: Largest size of a file, bytes; a larger one yields a `TooLargeError`, and at most
+            this much of it and one byte are fetched. None: no limit.
 
     Returns:
-        In the order of `paths`.
+        Contents or errors, in the order of `paths`.
     """
-    # A range from 0 is one request per file; asked for a whole file, s3fs asks its size first.
+    # A range from 0 is one request per file; for a whole file s3fs requests the size first.
     end = None if most is None else most + 1
     found = filesystem.cat_ranges([*paths], [0] * len(paths), [end] * len(paths))
-    # An empty file has no byte 0: stores answer that such a range does not exist.
+    # An empty file has no byte 0, so stores reject the range.
     again = [index for index, content in enumerate(found) if isinstance(content, Exception)]
     if again:
         none = [None] * len(again)
@@ -81,7 +84,7 @@ def _within(content: Read, most: int | None) -> Read:
 
 
 def as_read(content: object) -> Read:
-    """What fsspec returned for one file; its own kinds of errors become `OSError`."""
+    """Return what fsspec returned for one file; errors of other kinds become `OSError`."""
     if isinstance(content, OSError):
         return content
     if isinstance(content, Exception):
@@ -105,7 +108,7 @@ def _read(path: str, most: int | None) -> bytes:
         while part := os.read(file, max(AT_ONCE, size)):
             parts.append(part)
             held += len(part)
-            if most is not None and held > most:  # it grows, or tells no size
+            if most is not None and held > most:  # it grows, or has no known size
                 raise TooLargeError(most, at_least=True)
         return b"".join(parts)
     finally:

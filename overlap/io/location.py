@@ -1,8 +1,8 @@
-"""Files and folders of a data set or workspace: on a local disk, any fsspec URL, or in a zip.
+"""Files and folders of data sets and workspaces: on a local disk, at an fsspec URL, in a zip file.
 
-Everything that a run writes outside Zarr goes through `Location.writing`, which is
-atomic: a reader sees the old content or the new one, never a part. On a local disk that is a
-temporary file and a rename; on an object store one upload.
+Everything that a run writes outside Zarr goes through `Location.writing`, which is atomic: a reader
+sees the old content or the new one, never a part. On a local disk it writes a temporary file and
+renames it; on an object store it is one upload.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ from overlap.io.zip_archive import open_archive
 
 @dataclass(frozen=True)
 class Location(Documents):
-    """An address on a local disk or on any file system that fsspec knows.
+    """An address on a local disk or on any file system that fsspec supports.
 
-    A zip archive is a folder that can only be read: `zip://folder::/path/data.zip`.
+    A zip archive is a read-only folder: `zip://folder::/path/data.zip`.
 
     Attributes:
         url: An absolute path, or a URL such as `s3://bucket/folder`, without a final slash.
@@ -50,21 +50,29 @@ class Location(Documents):
 
     @classmethod
     def of(cls, address: "str | os.PathLike[str] | Location") -> "Location":
-        """Make a location of a path or URL; a relative path is resolved here and now.
+        """Create a location from a path or URL; a relative path is resolved immediately.
 
-        A local file whose name ends in .zip is taken for the folder that it holds.
+        A local file whose name ends in .zip is treated as the folder that it contains.
 
         Raises:
-            UserError: fsspec does not know the URL's protocol, or lacks a package for it.
+            UserError: the address is empty (`empty-address`), names no archive
+                (`no-archive-named`), contains a password (`secret-in-address`), or has a protocol
+                that fsspec does not know or lacks a package for (`unknown-protocol`).
         """
         if isinstance(address, Location):
             return address
         text = os.fspath(address)
         if not text.strip():
-            raise UserError("an empty path was given: name a folder, for instance ./data")
+            raise UserError(
+                "the address is empty; name a folder, for instance ./data", code="empty-address"
+            )
         if (member := urls.in_archive(text)) is not None:
             if not member[1].strip():
-                raise UserError(f"{text}: names no archive; write zip://folder::/path/data.zip")
+                raise UserError(
+                    f"{text}: names no archive; write zip://folder::/path/data.zip",
+                    code="no-archive-named",
+                    address=text,
+                )
             return cls(f"zip://{member[0]}::{urls.resolved(member[1])}")
         url = urls.resolved(text)
         if url.startswith("/") and url.lower().endswith(".zip") and Path(url).is_file():
@@ -79,17 +87,17 @@ class Location(Documents):
 
     @property
     def name(self) -> str:
-        """The last part of the address."""
+        """Last part of the address."""
         return urls.name_of(self.url)
 
     @property
     def parent(self) -> "Location":
-        """The folder that holds this."""
+        """The parent folder."""
         return Location(urls.parent_of(self.url))
 
     @cached_property
     def local(self) -> Path | None:
-        """The path when this is on a local disk, else None."""
+        """The path if this is on a local disk, else None."""
         if self._member is not None:
             return None
         return Path(self._path) if isinstance(self._filesystem, LocalFileSystem) else None
@@ -100,7 +108,7 @@ class Location(Documents):
 
     @cached_property
     def _plain(self) -> tuple[Any, str]:
-        if self.url.startswith("/"):  # a path is never parsed: a name may hold `::`
+        if self.url.startswith("/"):  # a path is never parsed: a name may contain `::`
             return LocalFileSystem(), self.url
         return fsspec.core.url_to_fs(self.url)  # type: ignore[no-any-return]
 
@@ -119,14 +127,14 @@ class Location(Documents):
         return self._target[1]
 
     def __getstate__(self) -> dict[str, str]:
-        return {"url": self.url}  # a file system may hold connections: never ship it
+        return {"url": self.url}  # a file system may hold connections, which cannot be pickled
 
     def exists(self) -> bool:
-        """Whether a file or folder is there now."""
+        """Return whether a file or folder exists now."""
         return self.local.exists() if self.local is not None else self._answers("exists")
 
     def is_folder(self) -> bool:
-        """Whether a folder is there (on an object store: whether anything is below it)."""
+        """Return whether this is a folder (on an object store: whether it contains anything)."""
         return self.local.is_dir() if self.local is not None else self._answers("isdir")
 
     def _answers(self, question: str) -> bool:
@@ -134,19 +142,19 @@ class Location(Documents):
             with storage_errors(self):
                 self._filesystem.invalidate_cache()
                 return bool(getattr(self._filesystem, question)(self._path))
-        except FileNotFoundError:  # not even the archive
+        except FileNotFoundError:  # the archive itself is absent
             return False
 
     def is_file(self) -> bool:
-        """Whether a file is there that can be read to its end: no folder, pipe or device."""
+        """Return whether this is a regular file: no folder, pipe or device."""
         return self.local.is_file() if self.local is not None else self._answers("isfile")
 
     def size(self) -> int:
-        """Bytes of the file, as its file system tells; 0 where that does not know."""
+        """Return the size of the file according to its file system, bytes; 0 if unknown."""
         return int(self._filesystem.info(self._path)["size"] or 0)
 
     def files(self, others: list[str] | None = None) -> Iterator[Entry]:
-        """Every file directly in this folder; `others` receives names of what is no file there."""
+        """Yield every file directly in this folder; `others` receives the names of all else."""
         if self.local is not None:
             yield from local_entries(self.local, others)
             return
@@ -155,7 +163,7 @@ class Location(Documents):
                 yield Entry.of_info(info)
 
     def folders(self) -> list[str]:
-        """Names of the folders directly in this one, sorted; empty when this is not there."""
+        """Return the sorted names of the folders directly in this one; empty if it is absent."""
         if not self.is_folder():
             return []
         if self.local is not None:
@@ -169,10 +177,11 @@ class Location(Documents):
             return list(self._filesystem.ls(self._path, detail=True))
 
     def read_bytes(self) -> bytes:
-        """The whole file.
+        """Read the whole file.
 
         Raises:
-            FileNotFoundError: nothing is there.
+            FileNotFoundError: the file does not exist.
+            StorageError: the file cannot be read.
         """
         if self._member is None:
             with storage_errors(self):
@@ -185,32 +194,37 @@ class Location(Documents):
         return content
 
     def read_verified(self, digest: str) -> bytes:
-        """The whole file, as it was written.
+        """Read the whole file and compare it with its digest.
 
         Args:
-            digest: What `digest` gave then.
+            digest: The result of `digest` when the file was written.
 
         Raises:
-            CorruptError: it is gone, or has another content.
+            CorruptError: the file does not exist (`missing-file`), or its content differs
+                (`wrong-digest`).
         """
         try:
             data = self.read_bytes()
         except FileNotFoundError:
-            raise CorruptError(f"{self}: is gone") from None
+            raise CorruptError(f"{self}: is gone", code="missing-file", path=str(self)) from None
         if hashlib.sha256(data).hexdigest() != digest:
-            raise CorruptError(f"{self}: is damaged: its SHA-256 is not the one that was noted")
+            raise CorruptError(
+                f"{self}: is damaged: its SHA-256 differs from the recorded one",
+                code="wrong-digest",
+                path=str(self),
+            )
         return data
 
     def read_many(self, names: Sequence[str], most: int | None = None) -> list[Read]:
-        """Files of this folder; on object stores and in archives on them, all at once.
+        """Read files of this folder; on object stores, and in archives there, all at once.
 
         Args:
-            names: Files below it.
-            most: Bytes of a file, at most: a larger one is a `TooLargeError`, not read whole. None:
-                any number.
+            names: Paths of the files below it.
+            most: Largest size of a file, bytes; a larger one yields a `TooLargeError` and is not
+                read completely. None: no limit.
 
         Returns:
-            The content of each, in the order of `names`; an `OSError` in the place of what
+            The contents in the order of `names`, with an `OSError` in the place of each file that
             cannot be read.
         """
         if self.local is not None:
@@ -222,38 +236,42 @@ class Location(Documents):
             folder = f"{self._member[0]}/" if self._member[0] else ""
             members = [folder + name for name in names]
             return open_archive(self._member[1]).read_many(members, most)
-        except OSError as error:  # not even the archive
+        except OSError as error:  # the archive itself is absent
             return [error] * len(names)
 
     def check_writable(self) -> None:
-        """Refuse what can only be read.
+        """Raise an error if this is read-only.
 
         Raises:
-            UserError: this is in a zip archive.
+            UserError: this is in a zip archive (`read-only-archive`).
         """
         if self._member is not None:
             raise UserError(
-                f"{self}: is in a zip archive, which can only be read; results need a folder"
+                f"{self}: is in a zip archive, which is read-only; results need a folder",
+                code="read-only-archive",
+                path=str(self),
             )
 
     def reading(self) -> IO[bytes]:
-        """The file, open: of an object store only what is asked for is fetched."""
+        """Open the file for reading; from an object store only the requested ranges are fetched."""
         if self.local is not None:
             return self.local.open("rb")
         return self._filesystem.open(self._path, "rb")  # type: ignore[no-any-return]
 
     def write_bytes(self, data: bytes) -> None:
-        """Replace the file as a whole, as `writing` does."""
+        """Replace the file as a whole, like `writing`."""
         with self.writing() as file:
             file.write(data)
 
     @contextmanager
     def writing(self) -> Iterator[IO[bytes]]:
-        """A file to fill, which replaces this one as a whole; folders above it are made.
+        """Yield a file to fill, which then replaces this one as a whole.
+
+        Parent folders are created. If the block fails, the old content stays.
 
         Raises:
-            UserError: this is in a zip archive, which can only be read.
-            StorageError: it cannot be written.
+            UserError: this is in a zip archive (`read-only-archive`).
+            StorageError: the file cannot be written.
         """
         self.check_writable()
         with storage_errors(self):
@@ -266,26 +284,26 @@ class Location(Documents):
             self._filesystem.pipe_file(self._path, buffer.getvalue())
 
     def digest(self) -> str | None:
-        """SHA-256 of the file's content, in hexadecimal; None where there is no file."""
+        """Return the SHA-256 of the file in hexadecimal, or None if it does not exist."""
         return hashlib.sha256(self.read_bytes()).hexdigest() if self.exists() else None
 
     def changed(self, files: Mapping[str, str]) -> str:
-        """Names of files in this folder that are gone or have another content.
+        """Return the names of files in this folder that are gone or have changed.
 
         Args:
-            files: What `digest` gave when each was written.
+            files: Per name, the result of `digest` when the file was written.
         """
         return " and ".join(n for n, known in files.items() if (self / n).digest() != known)
 
     def remove(self) -> None:
-        """Remove a file or a whole folder; nothing happens when nothing is there."""
+        """Remove a file or a whole folder, if it exists."""
         self.check_writable()
         if self.exists():
             with storage_errors(self):
                 self._filesystem.rm(self._path, recursive=True)
 
     def zarr_store(self, *, read_only: bool = False) -> Store:
-        """This folder as a Zarr store."""
+        """Return this folder as a Zarr store."""
         self.check_writable()
         if self.local is not None:
             return zarr.storage.LocalStore(self.local, read_only=read_only)

@@ -1,9 +1,9 @@
-"""One run at a time on a workspace, told by a lock that ends with the process that has it.
+"""File locks between processes: the workspace's run lock, and exclusive locks on single files.
 
-Two runs that write one workspace at once would do the same work twice, and one could read what the
-other is replacing. The lock is one of the file system, held by the process of the flow: `kill -9`
-gives it back, and no clock is asked. An object store has no such locks: there, runs that a Prefect
-server starts take turns by its limits, and others are the user's to order.
+All locks are `flock` locks: the kernel releases them when their process ends, even by `kill -9`,
+and no clock is involved. A file system without locks grants every lock at once, and object stores
+have none: there, a Prefect server's concurrency limits keep scheduled runs apart, and the user
+must keep other runs apart.
 """
 
 import errno
@@ -16,73 +16,105 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 from overlap.errors import WorkspaceLockedError
-from overlap.io.location import Location
 from overlap.io.storage_errors import storage_errors
+from overlap.io.workspace_paths import WorkspacePaths
 
-LOCK_FILE = ".run.lock"
+if TYPE_CHECKING:  # it imports Zarr, which a process that only compiles does not need
+    from overlap.io.location import Location
+
 RETRY_SECONDS = 1.0
-"""How often a run that waits tries again."""
+"""Time between attempts to acquire the run lock."""
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+"""Errors of a file system that has no locks."""
 
-_mine: set[Path] = set()
-"""What this process has."""
+_held: set[Path] = set()
+"""Run locks that this process holds."""
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file; wait while another process or thread holds it.
+
+    Args:
+        path: The lock's file, which is created and stays; its folder exists.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with path.open("ab") as file:
+        _lock(file, wait=True)
+        yield
 
 
 @contextmanager
 def run_lock(
-    workspace: Location, *, wait: bool = False, on_wait: Callable[[str], None] = lambda _who: None
+    workspace: "Location", *, wait: bool = False, on_wait: Callable[[str], None] = lambda _: None
 ) -> Iterator[None]:
-    """Be the only run on a workspace meanwhile; a stage of a run that has it is part of that.
+    """Hold the workspace's run lock; reentrant within a process.
+
+    Two runs that write one workspace at the same time would do the same work twice, and one could
+    read what the other is replacing.
 
     Args:
-        workspace: The workspace; its folder is made.
-        wait: Whether to wait for another run.
-        on_wait: Told once who has it, before the wait.
+        workspace: The workspace; its folder is created.
+        wait: Whether to wait while another run holds the lock.
+        on_wait: Called once with a message that names the holder, before waiting.
 
     Raises:
-        WorkspaceLockedError: another run works on it, and `wait` is false.
+        WorkspaceLockedError: another run holds the lock, and `wait` is false.
         StorageError: the workspace cannot be written.
     """
-    path = workspace.local / LOCK_FILE if workspace.local is not None else None
-    if path is None or path in _mine:
+    path = WorkspacePaths(workspace).run_lock
+    if path is None or path in _held:
         yield
         return
     with ExitStack() as held:
-        told = False
-        while (file := _taken(path)) is None:
-            who = _holder(path)
+        announced = False
+        while (file := _acquired(path)) is None:
+            about = _holder(path)
+            who = " (process {process} on {host}, since {since})".format(**about) if about else ""
             if not wait:
                 raise WorkspaceLockedError(
-                    f"{workspace}: another run works on it{who}; start again when it has ended, "
-                    "or name another workspace"
+                    f"{workspace}: another run works on it{who}; wait until it has ended, or use "
+                    "another workspace",
+                    workspace=str(workspace),
+                    **about,
                 )
-            if not told:
+            if not announced:
                 on_wait(f"waits for the run that works on {workspace}{who}")
-                told = True
+                announced = True
             time.sleep(RETRY_SECONDS)
         held.callback(file.close)
-        # Removed while it is held: who opened it before finds that it is another file now.
+        # Removed while locked: a process that has opened it already finds another inode.
         held.callback(path.unlink, missing_ok=True)
-        held.callback(_mine.discard, path)
-        _mine.add(path)
+        held.callback(_held.discard, path)
+        _held.add(path)
         yield
 
 
-def _taken(path: Path) -> IO[bytes] | None:
-    """The lock's file, locked by this process; None where another has it."""
+def _lock(file: IO[bytes], *, wait: bool) -> bool:
+    """Lock an open file and return True; return False if it is locked and `wait` is false."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+    return True
+
+
+def _acquired(path: Path) -> IO[bytes] | None:
+    """Return the lock's file, locked by this process, or None if another process holds it."""
     while True:
         with storage_errors(path.parent), ExitStack() as undo:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = undo.enter_context(path.open("a+b"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _lock(file, wait=False):
                 return None
-            except OSError as error:
-                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                    raise  # else a disk without locks: runs are the user's to order
             with suppress(FileNotFoundError):
                 if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                     about = {
@@ -97,10 +129,10 @@ def _taken(path: Path) -> IO[bytes] | None:
                     return file
 
 
-def _holder(path: Path) -> str:
-    """Who has the lock, in words; nothing where it is not known."""
+def _holder(path: Path) -> dict[str, Any]:
+    """Return process, host and start of the lock's holder; empty if they are unknown."""
     try:
         about = json.loads(path.read_bytes())
-        return f" (process {about['process']} on {about['host']}, since {about['since']})"
+        return {name: about[name] for name in ("process", "host", "since")}
     except (OSError, ValueError, LookupError, TypeError):
-        return ""
+        return {}

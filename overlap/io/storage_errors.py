@@ -1,4 +1,4 @@
-"""What a disk or an object store fails with, in words for a person."""
+"""Errors of disks and object stores, converted to `StorageError`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,20 +6,20 @@ from contextlib import contextmanager
 from overlap.errors import RESUME_HINT, OverlapError, StorageError
 
 ELSEWHERE = ("botocore.", "aiobotocore.", "aiohttp.", "s3fs.", "gcsfs.", "adlfs.")
-"""Modules whose errors need not be `OSError`: those of object stores."""
+"""Modules of object stores, whose errors are not always `OSError`."""
 
 
 @contextmanager
 def storage_errors(what: object) -> Iterator[None]:
-    """Around reading or writing: what fails there is the storage, not overlap.
+    """Convert errors of the storage within the block to `StorageError`.
 
-    That nothing is there is an answer, not a failure: `FileNotFoundError` passes.
+    `FileNotFoundError` passes, because an absent file is an answer and not a failure.
 
     Args:
-        what: What is read or written: an address.
+        what: Address that is read or written.
 
     Raises:
-        StorageError: it cannot be read or written.
+        StorageError: the address cannot be read or written; field `path`.
     """
     try:
         yield
@@ -28,16 +28,16 @@ def storage_errors(what: object) -> Iterator[None]:
     except Exception as error:
         if not is_of_storage(error):
             raise
-        raise StorageError(f"{what}: {describe(error)}; {RESUME_HINT}") from error
+        raise StorageError(f"{what}: {describe(error)}; {RESUME_HINT}", path=str(what)) from error
 
 
 def is_of_storage(error: BaseException) -> bool:
-    """Whether an error is one of a disk or an object store."""
+    """Return whether an error comes from a disk or an object store."""
     return isinstance(error, OSError) or type(error).__module__.startswith(ELSEWHERE)
 
 
 def describe(error: BaseException) -> str:
-    """What an error of a disk or an object store says, without the address that is known."""
+    """Return the message of a storage error, without the address that it repeats."""
     if isinstance(error, OSError) and error.strerror:
         return str(error.strerror)
     return str(error) or type(error).__name__

@@ -1,7 +1,7 @@
 """Addresses as fsspec chains them: `zip://folder::s3://bucket/data.zip` and plain ones.
 
-A chain is links joined by `::`; each says how to read what the links behind it give. The path of
-a chain stands in its first link that has one.
+A chain consists of links joined by `::`. Each link opens what the links after it provide. The path
+of a chain is in its first link that has one.
 """
 
 from pathlib import Path, PurePosixPath
@@ -14,31 +14,35 @@ from overlap.redaction import in_address, masked
 
 ZIP = "zip"
 NO_PASSWORDS = (
-    "holds a password or key, and addresses are kept with every run and shown; give it in the "
+    "contains a password or key, but addresses are stored with every run and shown; set it in the "
     "environment instead, for s3:// as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
 
 
 def resolved(text: str) -> str:
-    """A path made absolute, or a URL without its final slash.
+    """Return an absolute path, or a URL without its final slash.
 
     Raises:
-        UserError: fsspec does not know the URL's protocol, or lacks a package for it; or the URL
-            holds a password.
+        UserError: the URL contains a password (`secret-in-address`), or fsspec does not know its
+            protocol or lacks a package for it (`unknown-protocol`).
     """
     if in_address(text):
-        raise UserError(f"{masked(text)}: {NO_PASSWORDS}")
+        raise UserError(f"{masked(text)}: {NO_PASSWORDS}", code="secret-in-address")
     try:
         filesystem, path = fsspec.core.url_to_fs(text)
     except (ValueError, ImportError, OSError) as error:
-        raise UserError(f"{text}: this kind of address cannot be opened here ({error})") from error
+        raise UserError(
+            f"{text}: this kind of address cannot be opened here ({error})",
+            code="unknown-protocol",
+            address=text,
+        ) from error
     if isinstance(filesystem, LocalFileSystem):
         return str(Path(path).absolute())
     return text.rstrip("/")
 
 
 def joined(url: str, name: str) -> str:
-    """The address of something in a folder.
+    """Return the address of a file or folder in a folder.
 
     Examples:
         >>> joined("zip://train::/data.zip", "a.wav")
@@ -55,13 +59,13 @@ def joined(url: str, name: str) -> str:
 
 
 def name_of(url: str) -> str:
-    """The last part of an address; of a whole archive its file name."""
+    """Return the last part of an address, or the file name of a whole archive."""
     _, path, rest = _parts(url)
     return PurePosixPath(path).name if path or rest is None else name_of(rest)
 
 
 def parent_of(url: str) -> str:
-    """The address of the folder that holds this; of a whole archive the folder it lies in."""
+    """Return the address of the parent folder; for a whole archive, the folder of its file."""
     scheme, path, rest = _parts(url)
     if rest is None:
         return url.rpartition("/")[0]
@@ -71,7 +75,7 @@ def parent_of(url: str) -> str:
 
 
 def in_archive(url: str) -> tuple[str, str] | None:
-    """Path in a zip archive and the archive's own address; None for any other address.
+    """Return the path in a zip archive and the archive's own address, or None without one.
 
     Examples:
         >>> in_archive("zip://train/::s3://bucket/data.zip")
@@ -86,7 +90,7 @@ def in_archive(url: str) -> tuple[str, str] | None:
 
 
 def _parts(url: str) -> tuple[str, str, str | None]:
-    """Scheme and path of the first link, and the other links; None where there are none."""
+    """Return scheme and path of the first link, and the other links or None."""
     first, chain, rest = url.partition("::")
     if url.startswith("/") or not chain:  # the name of a local file may hold `::`
         return "", url, None

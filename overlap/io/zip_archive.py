@@ -1,9 +1,9 @@
-"""Zip archives as folders: opened once per process, read by ranges of the archive's bytes.
+"""Zip archives as folders: opened once per process, and read as byte ranges of the archive.
 
-Members are not read through Python's `zipfile`, which has one file position and a lock around
-it, but as ranges of the archive: on an object store a block's clips come at once, and on a local
-disk threads do not wait for each other. Members are never written anywhere, so a name with `..`
-leads nowhere, and none is unpacked beyond the size that the archive's directory says.
+Python's `zipfile` reads members through one file position with a lock. Byte ranges instead let an
+object store return a block's clips concurrently, and threads on a local disk need not wait for each
+other. Members are never written to disk, so a name with `..` has no effect, and none is unpacked
+beyond the size that the archive's directory states.
 """
 
 import bz2
@@ -25,27 +25,27 @@ from overlap.io.bulk_read import Read, TooLargeError, as_read
 from overlap.io.listing import Entry, tag_of
 
 KEPT_OPEN = 4
-"""Archives that a process keeps open; their directories are held in memory."""
+"""Archives that a process keeps open, with their directories in memory."""
 ENCRYPTED = 0x01 | 0x40
 PATCHED = 0x20
-"""Flags of members that are not read."""
+"""Flag bits of members that cannot be read."""
 HEADER = struct.Struct("<4s22xHH")
-"""A member's own header: signature, and the lengths of the name and extra field behind it."""
+"""A member's local header: signature, and the lengths of the name and extra field after it."""
 LONGEST_HEADER = 30 + 2 * 0xFFFF
 UNPACK: dict[int, Callable[[bytes, int], bytes]] = {
-    # From packed bytes to at most so many.
+    # (compressed bytes, limit) to at most `limit` bytes.
     ZIP_STORED: lambda data, most: data[:most],
     ZIP_DEFLATED: lambda data, most: zlib.decompressobj(-15).decompress(data, most),
     ZIP_BZIP2: lambda data, most: bz2.BZ2Decompressor().decompress(data, most),
 }
-"""Methods of packing that are read."""
+"""Supported compression methods."""
 
 
 class Archive:
     """An open zip archive.
 
     Attributes:
-        filesystem: Its folders and files, as fsspec lists them.
+        filesystem: fsspec's view of its folders and files.
     """
 
     def __init__(self, container: Any, path: str) -> None:  # noqa: ANN401  fsspec
@@ -63,10 +63,10 @@ class Archive:
         self._starts = sorted([*starts, self.filesystem.zip.start_dir])
 
     def read_many(self, names: Sequence[str], most: int | None = None) -> list[Read]:
-        """Members by their paths in the archive, in the order of `names`.
+        """Read members by their paths in the archive, in the order of `names`.
 
-        What cannot be read, or is not what the archive's directory says, is an error in its
-        place.
+        A member that cannot be read, or differs from the archive's directory, yields an error in
+        its place.
         """
         found: list[Read] = [FileNotFoundError(2, "no such file in the archive")] * len(names)
         ranged = []
@@ -88,10 +88,10 @@ class Archive:
         return found
 
     def _range(self, member: ZipInfo) -> tuple[int, int]:
-        """From a member's header to the next one: the header's own length is not known yet."""
+        """Return the range from a member's header to the next; its own length is unknown yet."""
         start = member.header_offset
         following = bisect_right(self._starts, start)
-        # A damaged directory may say that it begins behind the last one: then it is empty.
+        # In a damaged directory a member may start after the last one: its range is empty.
         end = self._starts[following] if following < len(self._starts) else start
         return start, min(end, start + LONGEST_HEADER + member.compress_size)
 
@@ -108,19 +108,19 @@ class Archive:
 
 
 def _refusal(member: ZipInfo) -> str | None:
-    """Why a member is not read; None if it is."""
+    """Return why a member cannot be read, or None."""
     if member.flag_bits & ENCRYPTED:
         return "is encrypted"
     if member.flag_bits & PATCHED or member.compress_type not in UNPACK:
-        return f"is packed by a method that is not read ({member.compress_type}); deflate is"
-    # No method makes what cannot be packed much larger.
+        return f"has the unsupported compression method {member.compress_type}; use deflate"
+    # No method expands incompressible data by much.
     if member.compress_size > member.file_size + member.file_size // 8 + 1024:
-        return "is damaged in the archive: it is larger packed than unpacked"
+        return "is damaged in the archive: its compressed size exceeds its size"
     return None
 
 
 def _unpacked(member: ZipInfo, data: bytes) -> Read:
-    """The content of a member, from its bytes in the archive with the header."""
+    """Return the content of a member, from its bytes in the archive including the header."""
     broken = OSError(f"{member.filename}: is damaged in the archive")
     if len(data) < 30 or data[:4] != b"PK\3\4":
         return broken
@@ -140,26 +140,26 @@ _lock = threading.Lock()
 
 
 def open_archive(address: str) -> Archive:
-    """The archive of this address as it is now.
+    """Return the archive at an address in its current state.
 
-    It is looked at every time: an archive that was replaced is opened anew, also in a worker
-    that lives for weeks.
+    The file's version is checked at every call, so that even a worker that runs for weeks opens an
+    archive again after it was replaced.
 
     Args:
         address: Path or URL of the zip file itself.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        UserError: it is no zip archive.
+        FileNotFoundError: the file does not exist.
+        UserError: the file is not a zip archive (`not-an-archive`).
     """
     if address.startswith("/"):
         container, path = LocalFileSystem(), address
-        version = Entry.of_stat("", os.stat(path)).version  # noqa: PTH116  asked at every reading
+        version = Entry.of_stat("", os.stat(path)).version  # noqa: PTH116  called at every read
     else:
         container, path = fsspec.core.url_to_fs(address)
         container.invalidate_cache()
         info = container.info(path)
-        # Without a tag the size has to do: what is read is compared with the members' CRC.
+        # Without a tag the size must do: contents are compared with the members' CRC.
         version = f"{info['size']}-{tag_of(info)}"
     key = (os.getpid(), address)  # a forked process must not share the file's position
     with _lock:
@@ -176,6 +176,10 @@ def open_archive(address: str) -> Archive:
 def _opened(container: Any, path: str, address: str) -> Archive:  # noqa: ANN401  fsspec
     try:
         return Archive(container, path)
-    # NotImplementedError: zipfile's word for an archive of a later version of the format.
+    # NotImplementedError: the archive has a later version of the format.
     except (BadZipFile, NotImplementedError, IsADirectoryError, ValueError) as error:
-        raise UserError(f"{address}: is no zip archive, or a damaged one ({error})") from None
+        raise UserError(
+            f"{address}: is not a zip archive, or is damaged ({error})",
+            code="not-an-archive",
+            path=address,
+        ) from None

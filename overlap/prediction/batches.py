@@ -1,11 +1,9 @@
 """From sound files to batches of decibels in memory: read, decode, repair, kernel."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +21,6 @@ BATCH_CLIPS = 256
 BATCH_BYTES = 64e6
 """Decibels per batch, at most: longer clips make smaller batches. Two are held at once."""
 
-Item = TypeVar("Item")
 Decode = Callable[[NDArray[np.float32]], Clip]
 """Puts the samples of a clip into (samples,) float32; raises `AudioError` where it cannot."""
 OnDecoded = Callable[[int, Clip | AudioError], None]
@@ -43,7 +40,7 @@ class Batch:
 
 def batch_clips(features: FeatureConfig, files: int) -> int:
     """Clips of a batch."""
-    most = int(BATCH_BYTES / (2 * np.prod(features.shape)))
+    most = int(BATCH_BYTES / features.clip_bytes)
     return max(1, min(BATCH_CLIPS, most, files))
 
 
@@ -96,14 +93,3 @@ def clip_batches(
     if places:
         compute()
         yield Batch(np.array(places), decibels)
-
-
-def one_ahead(items: Iterable[Item]) -> Generator[Item]:
-    """The same items, each made in a thread while the one before it is used."""
-    source = iter(items)
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="overlap-ahead") as maker:
-        upcoming = maker.submit(next, source, end)
-        while (item := upcoming.result()) is not end:
-            upcoming = maker.submit(next, source, end)
-            yield item  # type: ignore[misc]  # it is not the end

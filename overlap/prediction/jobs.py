@@ -15,21 +15,22 @@ from numpy.typing import NDArray
 
 from overlap.catalog import Listing, clips_to_predict
 from overlap.catalog.inspection import NOT_OPENED
-from overlap.config import FeatureConfig, Section, fingerprint
+from overlap.config import FeatureConfig, fingerprint
 from overlap.ensemble.pooling import Pool
-from overlap.ensemble.registry import RECORD_FILE, EnsembleRecord, folder_of
+from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import CorruptError, DataError, MemberError
 from overlap.io.location import Location
+from overlap.io.records import Record
+from overlap.io.workspace_paths import MODEL_FILE, WorkspacePaths
 from overlap.metrics.disagreement import spread_column
-from overlap.training.spec import MODEL_FILE, MemberRecord, records_of
+from overlap.training.spec import MemberRecord, records_of
 
-PREDICTIONS = "predictions"
 JOB_CLIPS = 4096
 """Clips per job: starting a process and loading the networks takes seconds; more clips would only
 be lost together when a worker dies."""
 
 
-class PredictionJob(Section):
+class PredictionJob(Record):
     """Some clips of a folder, to be predicted by one process."""
 
     ensemble: str
@@ -147,10 +148,12 @@ def jobs_for(
         clips: file and version of each clip.
     """
     networks = [member.files[MODEL_FILE] for member in members]
-    folder = workspace / PREDICTIONS / fingerprint(data, ensemble.fingerprint, networks)
+    folder = WorkspacePaths(workspace).predictions / fingerprint(
+        data, ensemble.fingerprint, networks
+    )
     names = tuple(member.fingerprint for member in members)
     shared: dict[str, Any] = {
-        "ensemble": str(folder_of(owner, ensemble) / RECORD_FILE),
+        "ensemble": str(WorkspacePaths(owner).ensemble(ensemble.version).record),
         "members": names,
         "pool": ensemble.fitted.of([ensemble.members.index(name) for name in names]),
         "features": members[0].spec.features,

@@ -17,9 +17,11 @@ from overlap.audio.decode import Clip
 from overlap.ensemble.registry import load_ensemble
 from overlap.errors import AudioError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import EnsemblePaths
 from overlap.metrics.disagreement import disagreement
-from overlap.prediction.batches import Batch, OnDecoded, batches, one_ahead
+from overlap.prediction.batches import Batch, OnDecoded, batches
 from overlap.prediction.jobs import PredictionChunk, PredictionJob
+from overlap.system.prefetch import Prefetcher
 from overlap.system.worker_process import child_main
 from overlap.training.device import prepare_device
 from overlap.training.fit import Emit
@@ -77,11 +79,12 @@ def predict_batches(
         else:
             repairs[place], clipped[place] = " ".join(clip.repairs), clip.clipped
 
-    for batch in one_ahead(made(heard)):
-        members = _members_shares(networks, batch)
-        pooled = pool(members)
-        shares[batch.places], apart[batch.places] = pooled, disagreement(members, pooled)
-        emit({"event": "clips", "done": int(batch.places[-1]) + 1})
+    with Prefetcher(made(heard)) as prefetched:
+        for batch in prefetched:
+            members = _members_shares(networks, batch)
+            pooled = pool(members)
+            shares[batch.places], apart[batch.places] = pooled, disagreement(members, pooled)
+            emit({"event": "clips", "done": int(batch.places[-1]) + 1})
     emit({"event": "clips", "done": count})
     return PredictionChunk(shares, apart, np.array(reasons), np.array(repairs), clipped)
 
@@ -95,7 +98,7 @@ def _members_shares(networks: Sequence[keras.Model], batch: Batch) -> NDArray[np
 def apply_ensemble(job: PredictionJob, emit: Emit) -> None:
     """Do a job: what it finds is written last, as a whole."""
     location = Location(job.ensemble)
-    record, owner = load_ensemble(location), location.parent.parent.parent
+    record, owner = load_ensemble(location), EnsemblePaths.of_record(location).workspace
     members = records_of(owner, job.members)
     networks = load_networks(owner, members)
     found = predict_files(job, networks, job.pool, len(record.words), emit)

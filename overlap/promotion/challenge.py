@@ -85,10 +85,20 @@ class ComparisonPlan:
 
 
 def plan_comparison(
-    workspace: Location, champion: EnsembleRecord, challenger: EnsembleRecord
+    workspace: Location,
+    champion: EnsembleRecord,
+    challenger: EnsembleRecord,
+    catalog: Catalog | None = None,
 ) -> ComparisonPlan:
-    """What a duel is about, and what the champion has to predict for it."""
-    catalog = Catalog.load(workspace)
+    """What a duel is about, and what the champion has to predict for it.
+
+    Args:
+        workspace: The workspace.
+        champion: The champion.
+        challenger: The new ensemble.
+        catalog: The catalogue of the workspace; None: it is read.
+    """
+    catalog = Catalog.load(workspace) if catalog is None else catalog
     try:
         one, other = (read_contender(workspace, r, catalog) for r in (champion, challenger))
     except NotReadyError as error:

@@ -10,28 +10,22 @@ from typing import Literal
 
 from pydantic import Field
 
-from overlap.config import PromotionConfig, Section
-from overlap.ensemble.registry import (
-    ENSEMBLES,
-    RECORD_FILE,
-    EnsembleRecord,
-    list_ensembles,
-    load_ensemble,
-    now,
-)
+from overlap.config import PromotionConfig
+from overlap.ensemble.registry import EnsembleRecord, list_ensembles, load_ensemble, now
 from overlap.errors import NotReadyError, UserError
 from overlap.io.atomic_update import update
 from overlap.io.location import Location
+from overlap.io.records import Record
+from overlap.io.workspace_paths import EnsemblePaths, WorkspacePaths
 from overlap.promotion.challenge import ComparisonPlan
 from overlap.promotion.comparison import Comparison
 from overlap.promotion.policy import Verdict, in_hand, judge_duel
 
-CHAMPION_FILE = "champion.json"
 HISTORY = 100
 """Decisions that are kept, the newest."""
 
 
-class Promotion(Section):
+class Promotion(Record):
     """What became of a version, and why."""
 
     version: str
@@ -60,7 +54,7 @@ class Promotion(Section):
         return f"gain {self.duel.gain:+.4f} ({ends}), {self.duel.clips} clips"
 
 
-class Aliases(Section):
+class Aliases(Record):
     """What `champion.json` holds."""
 
     version: str | None = None
@@ -115,7 +109,7 @@ class Aliases(Section):
 
 def read_aliases(workspace: Location) -> Aliases:
     """What `champion.json` says now."""
-    location = workspace / CHAMPION_FILE
+    location = WorkspacePaths(workspace).champion
     return location.read_record(Aliases) if location.exists() else Aliases()
 
 
@@ -137,12 +131,11 @@ def find_ensemble(workspace: Location, name: str) -> tuple[Location, EnsembleRec
     if version is None:
         raise NotReadyError(f"{workspace}: no champion there yet; `overlap run` makes one")
     if "/" in version:
-        folder = Location.of(version)
-        record = folder / RECORD_FILE
-        if record.exists():
-            return folder.parent.parent, load_ensemble(record)
-        raise NotReadyError(f"{folder}: no {RECORD_FILE} there, so no ensemble")
-    record = workspace / ENSEMBLES / version / RECORD_FILE
+        paths = EnsemblePaths(Location.of(version))
+        if paths.record.exists():
+            return paths.workspace, load_ensemble(paths.record)
+        raise NotReadyError(f"{paths.folder}: no {paths.record.name} there, so no ensemble")
+    record = WorkspacePaths(workspace).ensemble(version).record
     if not record.exists():
         known = ", ".join(r.version for r in list_ensembles(workspace)) or "none"
         raise NotReadyError(f"{workspace}: no ensemble {version}; there are: {known}")
@@ -169,7 +162,7 @@ def promote(workspace: Location, version: str) -> Promotion:
             return aliases, decision
         return aliases.with_champion(record.version).noted(decision), decision
 
-    return update(workspace / CHAMPION_FILE, Aliases, change)
+    return update(WorkspacePaths(workspace).champion, Aliases, change)
 
 
 def rollback(workspace: Location) -> Promotion:
@@ -197,7 +190,7 @@ def rollback(workspace: Location) -> Promotion:
         moved = {"version": version, "earlier": aliases.earlier[: left[-1]]}
         return aliases.model_copy(update=moved).noted(decision), decision
 
-    return update(workspace / CHAMPION_FILE, Aliases, change)
+    return update(WorkspacePaths(workspace).champion, Aliases, change)
 
 
 def current_champion(workspace: Location, challenger: EnsembleRecord) -> EnsembleRecord | None:
@@ -252,7 +245,7 @@ def consider(
         considered = (*aliases.considered, challenger.version)
         return after.model_copy(update={"considered": considered}).noted(decision), decision
 
-    return update(workspace / CHAMPION_FILE, Aliases, change)
+    return update(WorkspacePaths(workspace).champion, Aliases, change)
 
 
 def _without_duel(aliases: Aliases, version: str, there: set[str], rule: str) -> Verdict | None:

@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, are_grouped
-from overlap.config import Section
 from overlap.ensemble.exposure import UNKNOWN, TrainingExposure, audio_of, naming
 from overlap.ensemble.registry import EnsembleRecord, read_predictions
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
+from overlap.io.records import Record
 from overlap.metrics.bootstrap import MIN_GROUPS, interval, resampled_means
 
 DRAWS = 2000
 """Resamples: an end of the widest interval, of 99 %, then lies on the tenth from its side."""
 
 
-class Comparison(Section):
+class Comparison(Record):
     """What came of it."""
 
     champion: str

@@ -14,20 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from overlap.catalog import Catalog
-from overlap.config import Section
-from overlap.ensemble.registry import ENSEMBLES, RECORD_FILE, EnsembleRecord, list_ensembles
-from overlap.errors import CorruptError
+from overlap.ensemble.registry import EnsembleRecord, list_ensembles
+from overlap.errors import CorruptError, NewerFormatError
 from overlap.io.atomic_update import update
 from overlap.io.location import Location
-from overlap.promotion.champion import CHAMPION_FILE, Aliases, read_aliases
-from overlap.training.spec import MEMBERS, load_record, load_spec, training_key
-from overlap.training.spec import RECORD_FILE as MEMBER_FILE
-
-LEFT_FILE = "removed.json"
-"""In the folder of a version that is no longer published: which members it named."""
+from overlap.io.records import Record
+from overlap.io.workspace_paths import WorkspacePaths
+from overlap.promotion.champion import Aliases, read_aliases
+from overlap.training.spec import keep_newer_member, load_record, load_spec, training_key
 
 
-class RemovalMarker(Section):
+class RemovalMarker(Record):
     """What is left of a version."""
 
     members: tuple[str, ...]
@@ -57,19 +54,25 @@ def kept_versions(records: Sequence[EnsembleRecord], aliases: Aliases, keep: int
     return {v for v in there if v == aliases.version} | {*before[:keep], *there[-keep:]}
 
 
-def prune(workspace: Location, keep: int, *, dry_run: bool = False) -> Pruned:
+def prune(
+    workspace: Location, keep: int, *, dry_run: bool = False, catalog: Catalog | None = None
+) -> Pruned:
     """Remove what need not stay.
 
     Args:
         workspace: The workspace; it has a catalogue.
         keep: See `kept_versions`.
         dry_run: Only tell what would be removed.
+        catalog: The catalogue of the workspace; None: it is read.
 
     Raises:
         NotReadyError: there is no catalogue.
-        CorruptError: a record cannot be read: nobody knows what it needs.
+        CorruptError: a record cannot be read, so that its members are unknown.
+        NewerFormatError: a later release wrote a record of an ensemble; nothing is removed.
     """
-    key, records = training_key(Catalog.load(workspace)), list_ensembles(workspace)
+    catalog = Catalog.load(workspace) if catalog is None else catalog
+    key, records = training_key(catalog), list_ensembles(workspace)
+    interrupted = _left_over(workspace)
 
     def change(aliases: Aliases) -> tuple[Aliases, set[str]]:
         kept = kept_versions(records, aliases, keep)
@@ -80,15 +83,16 @@ def prune(workspace: Location, keep: int, *, dry_run: bool = False) -> Pruned:
     if dry_run:
         _, kept = change(read_aliases(workspace))
     else:
-        kept = update(workspace / CHAMPION_FILE, Aliases, change)
-    left = _left_over(workspace) | {
+        kept = update(WorkspacePaths(workspace).champion, Aliases, change)
+    left = interrupted | {
         record.version: RemovalMarker(members=record.members)
         for record in records
         if record.version not in kept
     }
     needed = {name for record in records if record.version in kept for name in record.members}
     named = {name for one in left.values() for name in one.members}
-    members = [name for name in sorted(named - needed) if _goes(workspace / MEMBERS / name, key)]
+    paths = WorkspacePaths(workspace)
+    members = [name for name in sorted(named - needed) if _goes(paths.member(name).folder, key)]
     if not dry_run:
         _remove(workspace, left, members)
     return Pruned(
@@ -98,11 +102,12 @@ def prune(workspace: Location, keep: int, *, dry_run: bool = False) -> Pruned:
 
 def _left_over(workspace: Location) -> dict[str, RemovalMarker]:
     """Versions whose removal was interrupted."""
-    folders = [workspace / ENSEMBLES / name for name in (workspace / ENSEMBLES).folders()]
+    paths = WorkspacePaths(workspace)
+    markers = {version: paths.ensemble(version).removed for version in paths.ensembles.folders()}
     return {
-        f.name: (f / LEFT_FILE).read_record(RemovalMarker)
-        for f in folders
-        if (f / LEFT_FILE).exists()
+        version: marker.read_record(RemovalMarker)
+        for version, marker in markers.items()
+        if marker.exists()
     }
 
 
@@ -111,30 +116,32 @@ def _goes(folder: Location, key: str) -> bool:
     if not folder.is_folder():
         return False
     try:
+        keep_newer_member(folder)
         record = load_record(folder)
         spec = record.spec if record else load_spec(folder)
-    except CorruptError:
-        return False  # `overlap verify` tells
+    except (CorruptError, NewerFormatError):
+        return False  # `overlap verify` reports it
     return spec is None or spec.training_key != key  # without one: half of it is removed already
 
 
 def _remove(workspace: Location, left: Mapping[str, RemovalMarker], members: Sequence[str]) -> None:
+    paths = WorkspacePaths(workspace)
     for version, what in left.items():
-        folder = workspace / ENSEMBLES / version
-        (folder / LEFT_FILE).write_record(what)
-        (folder / RECORD_FILE).remove()
+        paths.ensemble(version).removed.write_record(what)
+        paths.ensemble(version).record.remove()
     for name in members:
-        (workspace / MEMBERS / name / MEMBER_FILE).remove()
-        (workspace / MEMBERS / name).remove()
+        paths.member(name).record.remove()
+        paths.member(name).folder.remove()
     for version in left:
-        folder = workspace / ENSEMBLES / version
-        for file in [entry.name for entry in folder.files() if entry.name != LEFT_FILE]:
-            (folder / file).remove()
-        folder.remove()
-    there = {*(workspace / ENSEMBLES).folders()}
+        ensemble = paths.ensemble(version)
+        others = [e.name for e in ensemble.folder.files() if e.name != ensemble.removed.name]
+        for file in others:
+            (ensemble.folder / file).remove()
+        ensemble.folder.remove()
+    there = {*paths.ensembles.folders()}
 
     def change(aliases: Aliases) -> tuple[Aliases, None]:
         leaving = tuple(version for version in aliases.leaving if version in there)
         return aliases.model_copy(update={"leaving": leaving}), None
 
-    update(workspace / CHAMPION_FILE, Aliases, change)
+    update(WorkspacePaths(workspace).champion, Aliases, change)

@@ -1,4 +1,4 @@
-"""All that is shown of one clip: its samples and features, what an ensemble says, what is true."""
+"""Inspect one clip: its samples, features, label and prediction."""
 
 import tempfile
 from collections.abc import Mapping
@@ -27,104 +27,111 @@ from overlap.training.spec import MemberRecord
 
 @dataclass(frozen=True)
 class Prediction:
-    """What an ensemble says of a clip."""
+    """The prediction of an ensemble for a clip."""
 
     version: str
-    """The ensemble."""
-    shares: Mapping[str, float]
-    """Predicted share of each word."""
+    """Version of the ensemble."""
+    probabilities: Mapping[str, float]
+    """Predicted probability of each word."""
     spread: float
-    """How far the members are apart, nats; see `overlap.metrics.disagreement`."""
+    """Disagreement of the members, nats; see `overlap.metrics.disagreement`."""
 
 
 @dataclass(frozen=True, eq=False)
-class ShownClip:
-    """One clip, ready to be drawn."""
+class InspectedClip:
+    """One clip with its features, label and prediction."""
 
     name: str
     """Its id."""
     file: str
     """Address of its file."""
     split: str | None
-    """train or test; None: it is not in the data set."""
+    """train or test; None if the clip is not in the data set."""
     config: FeatureConfig
-    """Its features."""
+    """Configuration of its features."""
     samples: NDArray[np.float32]
-    """(samples,) float32, full scale 1.0: as the features hear it."""
+    """(samples,) float32, full scale 1.0: the input of the features."""
     repairs: tuple[str, ...]
-    """What was done to it."""
+    """Repairs applied to the clip."""
     decibels: NDArray[np.float32]
     """(mel, frame, resolution) float32, relative to 1.0."""
     labels: Mapping[str, float] | None
-    """True share of each word; None: not known."""
-    said: Prediction | None
-    """None where there is no ensemble."""
+    """Label: the true probability of each word; None if unknown."""
+    prediction: Prediction | None
+    """None without an ensemble."""
     no_prediction_reason: str
-    """Why there is none; else empty."""
+    """Why there is no prediction; empty if there is one."""
 
     @property
     def kl(self) -> float | None:
-        """KL(label || prediction), nats; None where either is not known."""
-        if self.said is None or self.labels is None or {*self.said.shares} != {*self.labels}:
+        """KL(label || prediction), nats; None if either is unknown."""
+        if self.prediction is None or self.labels is None:
             return None
-        predicted = [self.said.shares[word] for word in self.labels]
+        probabilities = self.prediction.probabilities
+        if {*probabilities} != {*self.labels}:
+            return None
+        predicted = [probabilities[word] for word in self.labels]
         return kl(np.array([[*self.labels.values()]]), np.array([predicted]))
 
 
 @dataclass(frozen=True)
 class _LoadedEnsemble:
-    """An ensemble with the workspace that holds it."""
+    """An ensemble with its members and its workspace."""
 
     owner: Location
     record: EnsembleRecord
     members: list[MemberRecord]
 
 
-def inspect_clip(name: str, workspace: Location, model: str | None = None) -> ShownClip:
-    """Gather what is shown of a clip.
+def inspect_clip(name: str, workspace: Location, model: str | None = None) -> InspectedClip:
+    """Load a clip, compute its features, and predict it if an ensemble exists.
 
     Args:
-        name: Path or URL of a sound file, or an id of the workspace's catalogue.
-        workspace: Knows ids, labels and the champion; need not be there for a path.
-        model: `champion`, a version, or an ensemble's folder; None: the champion, if there is one.
+        name: Path or URL of a sound file, or an id in the workspace's catalogue.
+        workspace: Provides ids, labels and the champion; may be missing if `name` is a path.
+        model: `champion`, a version, or an ensemble's folder; None uses the champion if it exists.
 
     Raises:
-        UserError: there is no such clip, or no such `model`.
-        DataError: the clip cannot be used.
-        MemberError: the ensemble cannot be applied.
+        UserError: The clip or `model` does not exist.
+        DataError: The clip is unusable.
+        MemberError: The ensemble cannot be applied.
     """
     catalog = previous_catalog(workspace)
-    meant = find_clip(name, workspace, catalog)
-    voice, why = _voice(workspace, model)
-    config = voice.members[0].spec.features if voice else _features(workspace)
+    resolved = find_clip(name, workspace, catalog)
+    ensemble, reason = _load_ensemble(workspace, model)
+    config = ensemble.members[0].spec.features if ensemble else _feature_config(workspace)
     try:
-        clip = load_clip(meant.file.parent, meant.file.name, config.clip_format)
+        clip = load_clip(resolved.file.parent, resolved.file.name, config.clip_format)
     except AudioError as error:
-        raise DataError(f"{printable(str(meant.file))}: {error}") from None
-    row = meant.row
+        file = printable(str(resolved.file))
+        raise DataError(
+            f"{file}: {error}", code="unusable-clip", file=file, reason=str(error)
+        ) from None
+    row = resolved.row
     if row is None and catalog is not None and catalog.wanted == config.clip_format:
         row = row_of_sound(clip, catalog)
-    return ShownClip(
-        name=_name(meant, catalog),
-        file=str(meant.file),
+    return InspectedClip(
+        name=_clip_id(resolved, catalog),
+        file=str(resolved.file),
         split=None if row is None or catalog is None else str(catalog.clips["split"].iloc[row]),
         config=config,
         samples=clip.samples,
         repairs=clip.repairs,
         decibels=compute_features(clip.samples[None], config)[0].astype(np.float32),
         labels=None if row is None or catalog is None else _labels(catalog, row),
-        said=_said(voice, meant.file) if voice else None,
-        no_prediction_reason=why,
+        prediction=_predict(ensemble, resolved.file) if ensemble else None,
+        no_prediction_reason=reason,
     )
 
 
-def _name(meant: ResolvedClip, catalog: Catalog | None) -> str:
-    if meant.row is not None and catalog is not None:
-        return printable(str(catalog.clips["clip_id"].iloc[meant.row]))
-    return printable(meant.file.name.rpartition(".")[0] or meant.file.name)
+def _clip_id(clip: ResolvedClip, catalog: Catalog | None) -> str:
+    if clip.row is not None and catalog is not None:
+        return printable(str(catalog.clips["clip_id"].iloc[clip.row]))
+    return printable(clip.file.name.rpartition(".")[0] or clip.file.name)
 
 
-def _voice(workspace: Location, model: str | None) -> tuple[_LoadedEnsemble | None, str]:
+def _load_ensemble(workspace: Location, model: str | None) -> tuple[_LoadedEnsemble | None, str]:
+    """Return the ensemble, or None and the reason why there is none."""
     try:
         owner, record = find_ensemble(workspace, model or "champion")
     except NotReadyError as error:
@@ -134,8 +141,8 @@ def _voice(workspace: Location, model: str | None) -> tuple[_LoadedEnsemble | No
     return _LoadedEnsemble(owner, record, members_of(owner, record)), ""
 
 
-def _features(workspace: Location) -> FeatureConfig:
-    """Those of the workspace's store, else the defaults."""
+def _feature_config(workspace: Location) -> FeatureConfig:
+    """Return the configuration of the workspace's store, or the defaults without a store."""
     try:
         return FeatureStore.open(workspace).config
     except NotReadyError:
@@ -149,20 +156,29 @@ def _labels(catalog: Catalog, row: int) -> Mapping[str, float] | None:
     return dict(zip(catalog.words, label.tolist(), strict=True))
 
 
-def _said(voice: _LoadedEnsemble, file: Location) -> Prediction:
-    """The prediction of one file, by the process that predicts many: it gives its memory back."""
-    record, clips = voice.record, pd.DataFrame({"file": [file.name], "version": [""]})
-    with tempfile.TemporaryDirectory() as near:
-        folder = Location.of(near)
-        (job,) = jobs_for(folder, voice.owner, record, voice.members, str(file.parent), clips)
+def _predict(ensemble: _LoadedEnsemble, file: Location) -> Prediction:
+    """Predict one file in a worker process, which releases its memory at its end."""
+    record, clips = ensemble.record, pd.DataFrame({"file": [file.name], "version": [""]})
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Location.of(temporary)
+        (job,) = jobs_for(folder, ensemble.owner, record, ensemble.members, str(file.parent), clips)
         (folder / "job.json").write_record(job)
         try:
             run_child("overlap.prediction.worker", [str(folder / "job.json")], lambda _: None)
         except ChildError as error:
-            raise MemberError(f"ensemble {record.version} cannot be applied: {error}") from None
+            raise MemberError(
+                f"ensemble {record.version} cannot be applied: {error}",
+                code="ensemble-unusable",
+                version=record.version,
+            ) from None
         found = read_found(job)
     if found is None or found.reason[0]:
-        why = "nothing was found" if found is None else found.reason[0]
-        raise MemberError(f"{file}: was not predicted: {why}")
-    shares = dict(zip(record.words, found.shares[0].astype(float).tolist(), strict=True))
-    return Prediction(record.version, shares, float(found.spread[0]))
+        reason = "the worker wrote no prediction" if found is None else str(found.reason[0])
+        raise MemberError(
+            f"{file}: not predicted: {reason}",
+            code="clip-not-predicted",
+            file=str(file),
+            reason=reason,
+        )
+    probabilities = dict(zip(record.words, found.shares[0].astype(float).tolist(), strict=True))
+    return Prediction(record.version, probabilities, float(found.spread[0]))

@@ -1,4 +1,4 @@
-"""Which clip is meant: a path of a sound file, or an id of a workspace."""
+"""Resolve the name of a clip: the path of a sound file, or an id in a workspace."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,30 +13,30 @@ from overlap.catalog.rows import REMOVED
 from overlap.errors import UserError
 from overlap.io.location import Location
 
-NAMES = ("clip_id", "table_id", "file")
-"""Columns of the catalogue by which a clip can be named; the surest comes last."""
+NAME_COLUMNS = ("clip_id", "table_id", "file")
+"""Columns of the catalogue that name a clip; later ones take precedence."""
 
 
 @dataclass(frozen=True)
 class ResolvedClip:
-    """A sound file, and what the catalogue of a workspace has of it."""
+    """A sound file and its row in the catalogue of a workspace."""
 
     file: Location
     row: int | None
-    """Its row in the catalogue; None: it was named by its path."""
+    """Row in the catalogue; None if the clip was given as a path."""
 
 
 def find_clip(name: str, workspace: Location, catalog: Catalog | None) -> ResolvedClip:
-    """The file that a person means.
+    """Resolve a name to a sound file.
 
     Args:
-        name: A path or URL; else an id of the catalogue, as the data or its tables write it, or
-            the file below the data folder.
-        workspace: For the messages.
-        catalog: Of the workspace, if it has one.
+        name: A path or URL; otherwise an id of the catalogue, as in the data or its tables, or a
+            file relative to the data folder.
+        workspace: The workspace, for error messages.
+        catalog: Catalogue of the workspace, if it exists.
 
     Raises:
-        UserError: there is no such file or id, or several.
+        UserError: The name matches no clip, several clips, or a folder.
     """
     place = Location.of(name)
     if place.is_file():
@@ -48,17 +48,31 @@ def find_clip(name: str, workspace: Location, catalog: Catalog | None) -> Resolv
         )
     if catalog is not None and rows:
         files = ", ".join(catalog.clips["file"].iloc[rows])
-        raise UserError(f"{name}: is the id of several clips; name one of {files}")
+        raise UserError(
+            f"{name}: several clips have this id; give one of the files {files}",
+            code="ambiguous-clip",
+            name=name,
+            clips=len(rows),
+        )
     if place.is_folder():
-        raise UserError(f"{name}: is a folder; name a file in it, or the id of a clip")
-    where = "has no catalogue to look for an id" if catalog is None else "has no clip of that id"
+        raise UserError(
+            f"{name}: is a folder; give a file in it or the id of a clip",
+            code="clip-is-folder",
+            name=name,
+        )
+    where = "has no catalogue" if catalog is None else "has no clip with this id"
+    similar = _similar(name, catalog)
+    hint = "" if similar is None else f"; did you mean {similar}?"
     raise UserError(
-        f"{name}: there is no such sound file, and {workspace} {where}{_hint(name, catalog)}"
+        f"{name}: no such sound file, and {workspace} {where}{hint}",
+        code="no-such-clip",
+        name=name,
+        similar=similar,
     )
 
 
 def row_of_sound(clip: Clip, catalog: Catalog) -> int | None:
-    """The row that holds the same sound, whatever it is called there; one with a label first."""
+    """Return the row with the same sound under any name, preferring labelled rows; or None."""
     same = catalog.clips["digest"] == digest(clip)
     rows = np.flatnonzero((same & (catalog.clips["state"] != REMOVED)).to_numpy())
     labelled = [row for row in rows if not np.isnan(catalog.labels[row]).any()]
@@ -66,15 +80,16 @@ def row_of_sound(clip: Clip, catalog: Catalog) -> int | None:
 
 
 def _rows_of(name: str, catalog: Catalog) -> list[int]:
-    there = catalog.clips["state"] != REMOVED
-    for column in reversed(NAMES):
-        rows = np.flatnonzero((there & (catalog.clips[column] == name)).to_numpy())
+    exists = catalog.clips["state"] != REMOVED
+    for column in reversed(NAME_COLUMNS):
+        rows = np.flatnonzero((exists & (catalog.clips[column] == name)).to_numpy())
         if len(rows):
             return [int(row) for row in rows]
     return []
 
 
-def _hint(name: str, catalog: Catalog | None) -> str:
+def _similar(name: str, catalog: Catalog | None) -> str | None:
+    """Return the id most similar to a name, if any is close."""
     known = [] if catalog is None else [*catalog.clips["clip_id"]]
     close = get_close_matches(name, known, n=1)
-    return f"; did you mean {printable(close[0])}?" if close else ""
+    return printable(close[0]) if close else None

@@ -1,4 +1,4 @@
-"""Single clips of a report: their spectrograms, what was said of them, and their sound."""
+"""Single clips of a report: their spectrograms, predictions and sound."""
 
 import io
 from dataclasses import dataclass
@@ -15,61 +15,65 @@ from overlap.io.location import Location
 from overlap.reporting.figures import data_address
 from overlap.reporting.report_data import HeldOutClips
 
-MOST_SAID = 6
-"""Words shown of a prediction."""
+WORDS_SHOWN = 6
+"""Most probable words shown of a prediction."""
 RANGE_DB = 80.0
-"""From the loudest value of a spectrogram down to its darkest colour."""
+"""Dynamic range of a spectrogram's colours, below its loudest value."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One clip for a person to look at and to listen to."""
+class ClipCard:
+    """One clip of the report, with picture and sound."""
 
     name: str
-    """Its id."""
+    """Id of the clip."""
     words: tuple[str, ...]
-    """What it holds."""
-    said: tuple[tuple[str, float, bool], ...]
-    """Word, predicted share, and whether it is there; the likeliest first."""
+    """Words in the clip."""
+    predicted: tuple[tuple[str, float, bool], ...]
+    """Word, predicted probability, and whether the clip contains it; most probable first."""
     kl: float
-    """Nats."""
+    """KL of the clip, nats."""
     disagreement: float
-    """How far the members are apart, nats."""
+    """Disagreement of the members, nats."""
     spectrograms: tuple[tuple[str, str], ...]
-    """Name and PNG, as a data address, of each resolution; empty without features."""
+    """Name and PNG (a data URL) of each resolution; empty without features."""
     sound: str | None
-    """WAV as a data address; None where the file cannot be read now."""
+    """WAV as a data URL; None if the file is not readable."""
 
 
-def worst(clips: HeldOutClips, count: int) -> list[int]:
-    """Places of the clips with the highest KL."""
+def highest_kl(clips: HeldOutClips, count: int) -> list[int]:
+    """Return the indices of the clips with the highest KL."""
     return _highest(clips.kl, count)
 
 
-def most_apart(clips: HeldOutClips, count: int) -> list[int]:
-    """Places of the clips that the members disagree most on."""
+def highest_disagreement(clips: HeldOutClips, count: int) -> list[int]:
+    """Return the indices of the clips with the highest disagreement of the members."""
     return _highest(clips.disagreement, count)
 
 
-def show(clips: HeldOutClips, place: int, catalog: Catalog, store: FeatureStore | None) -> Shown:
-    """Everything about one held-out clip."""
-    row, shares, label = int(clips.rows[place]), clips.pooled[place], clips.labels[place]
-    order = np.argsort(-shares, kind="stable")[:MOST_SAID]
-    about = catalog.clips.iloc[row]
-    return Shown(
-        name=str(about["clip_id"]),
+def clip_card(
+    clips: HeldOutClips, index: int, catalog: Catalog, store: FeatureStore | None
+) -> ClipCard:
+    """Create the card of one held-out clip."""
+    row, probabilities, label = int(clips.rows[index]), clips.pooled[index], clips.labels[index]
+    order = np.argsort(-probabilities, kind="stable")[:WORDS_SHOWN]
+    entry = catalog.clips.iloc[row]
+    return ClipCard(
+        name=str(entry["clip_id"]),
         words=tuple(catalog.words[n] for n in np.flatnonzero(label > 0)),
-        said=tuple((catalog.words[n], float(shares[n]), bool(label[n] > 0)) for n in order),
-        kl=float(clips.kl[place]),
-        disagreement=float(clips.disagreement[place]),
+        predicted=tuple(
+            (catalog.words[n], float(probabilities[n]), bool(label[n] > 0)) for n in order
+        ),
+        kl=float(clips.kl[index]),
+        disagreement=float(clips.disagreement[index]),
         spectrograms=_spectrograms(store, row) if store else (),
-        sound=_sound(Location.of(catalog.data) / str(about["file"]), catalog),
+        sound=_sound(Location.of(catalog.data) / str(entry["file"]), catalog),
     )
 
 
 def _highest(values: NDArray[np.float64], count: int) -> list[int]:
-    found: list[int] = np.argsort(-values, kind="stable")[:count].tolist()
-    return found
+    indices: list[int] = np.argsort(-values, kind="stable")[:count].tolist()
+    return indices
 
 
 def _spectrograms(store: FeatureStore, row: int) -> tuple[tuple[str, str], ...]:
@@ -92,11 +96,11 @@ def _png(decibels: NDArray[np.float32]) -> bytes:
 
 
 def _sound(file: Location, catalog: Catalog) -> str | None:
-    """The clip as the features heard it."""
+    """Encode the decoded clip, which is the input of the features, as WAV."""
     try:
         samples = decode(file.read_bytes(), catalog.wanted).samples
     except (OSError, AudioError):
         return None
     target = io.BytesIO()
-    soundfile.write(target, samples, catalog.wanted.rate_hz, format="WAV", subtype="PCM_16")
+    soundfile.write(target, samples, catalog.wanted.sample_rate, format="WAV", subtype="PCM_16")
     return data_address("audio/wav", target.getvalue())

@@ -1,5 +1,6 @@
-"""What an ensemble cost: time and energy of its stages and members."""
+"""The cost section of a report: time and energy of an ensemble's stages and members."""
 
+from overlap.io.formatting import format_bytes, format_duration
 from overlap.reporting.html import Rows, Tile
 from overlap.reporting.report_data import ReportData
 from overlap.system.energy import watt_hours
@@ -8,9 +9,9 @@ from overlap.workspace.costs import StageCost
 STAGES = {"check": "checking the clips", "features": "features"}
 
 
-def cost_tiles(facts: ReportData) -> list[Tile]:
-    """What the members took together."""
-    members = facts.members
+def cost_tiles(data: ReportData) -> list[Tile]:
+    """Return the total cost of the members."""
+    members = data.members
     if not members:
         return []
     seconds = sum(member.seconds for member in members)
@@ -18,46 +19,33 @@ def cost_tiles(facts: ReportData) -> list[Tile]:
     energy = [m.energy_joules for m in members if m.energy_joules is not None]
     waited = sum(m.host_wait_fraction * m.seconds for m in members) / max(seconds, 1e-9)
     tiles = [
-        Tile("Training", _duration(seconds), f"{len(members)} members, {rate:,.0f} clips/s"),
-        Tile("Waited for data", f"{waited:.1%}", "of the training time"),
-        Tile("Largest memory", f"{max(m.peak_memory_mb for m in members) / 1000:.1f} GB"),
+        Tile("Training", format_duration(seconds), f"{len(members)} members, {rate:,.0f} clips/s"),
+        Tile("Waiting for data", f"{waited:.1%}", "of the training time"),
+        Tile("Peak memory", format_bytes(1e6 * max(m.peak_memory_mb for m in members))),
     ]
     if energy:
-        tiles.append(Tile("Energy", f"{sum(energy) / 3.6e6:.3f} kWh", "as the devices tell"))
+        tiles.append(Tile("Energy", f"{sum(energy) / 3.6e6:.3f} kWh", "measured by the devices"))
     return tiles
 
 
-def _duration(seconds: float) -> str:
-    """Seconds as a person says them.
+def stages_table(data: ReportData) -> Rows:
+    """Return clips, seconds and energy of each stage with a known cost.
 
-    Examples:
-        >>> _duration(5.84), _duration(1000), _duration(1e6)
-        ('5.8 s', '16.7 min', '277.8 h')
+    The costs of checking and features are the sum over all runs of the workspace, because all its
+    ensembles use them; the cost of training is that of this ensemble's members.
     """
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:,.1f} {unit}"
-    return f"{seconds:.1f} s"
-
-
-def stages_table(facts: ReportData) -> Rows:
-    """Clips, seconds and energy of each stage; a row for each of which something is known.
-
-    Checking and features are what all runs of the workspace took together, because all its
-    ensembles stand on them; the training is that of this ensemble's members.
-    """
-    paid = {name: facts.costs[stage] for stage, name in STAGES.items() if stage in facts.costs}
-    members = facts.members
+    costs = {name: data.costs[stage] for stage, name in STAGES.items() if stage in data.costs}
+    members = data.members
     if members:
         joules = [member.energy_joules for member in members]
-        paid[f"training {len(members)} members"] = StageCost(
+        costs[f"training {len(members)} members"] = StageCost(
             clips=sum(member.clips * len(member.history) for member in members),
             seconds=sum(member.seconds for member in members),
             joules=sum(j for j in joules if j is not None) if None not in joules else None,
         )
-    if facts.record.seconds is not None:
-        paid["pooling and scoring"] = StageCost(clips=0, seconds=facts.record.seconds)
-    return [_row(name, cost) for name, cost in paid.items()]
+    if data.record.seconds is not None:
+        costs["pooling and scoring"] = StageCost(clips=0, seconds=data.record.seconds)
+    return [_row(name, cost) for name, cost in costs.items()]
 
 
 def _row(name: str, cost: StageCost) -> dict[str, str]:
@@ -67,5 +55,5 @@ def _row(name: str, cost: StageCost) -> dict[str, str]:
         "clips": f"{cost.clips:,}" if cost.clips else "",
         "seconds": f"{cost.seconds:,.1f}",
         "clips/s": "" if rate is None else f"{rate:,.0f}",
-        "energy": "not told" if cost.joules is None else watt_hours(cost.joules),
+        "energy": "not measured" if cost.joules is None else watt_hours(cost.joules),
     }

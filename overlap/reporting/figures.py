@@ -1,6 +1,6 @@
-"""Pictures of a run: members' training curves, and the score as members are added.
+"""Figures of a run: the members' training curves, and the KL as members are added.
 
-They are drawn once; `png` makes a picture of a drawing for Prefect, the report one of its own.
+`png` renders a figure for Prefect's artifacts; the report renders the same figures as SVG.
 """
 
 import base64
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 INCHES: Final = (7.2, 3.6)
 DOTS_PER_INCH: Final = 110
 MEMBER, ENSEMBLE, TRIVIAL = "#8a8f98", "#0072b2", "#d55e00"
-"""Grey, blue and vermilion of Okabe and Ito, told apart by colour-blind people too."""
+"""Grey, blue and vermilion of Okabe and Ito, distinguishable with colour blindness."""
 
 
 def draw_training(members: Sequence[MemberRecord]) -> "Figure":
-    """Held-out KL per epoch of each member, or the loss where nothing is held out."""
+    """Draw the held-out KL per epoch of each member, or the loss without held-out clips."""
     figure, axes = drawing(counted=True)
     key, curves = learning_curves(members)
     for member, values in zip(members, curves, strict=True):
         axes.plot(np.arange(1, len(values) + 1), values, color=MEMBER, linewidth=1, alpha=0.8)
         kept = member.kept_epoch or len(values)
         axes.plot(kept, values[kept - 1], "o", color=ENSEMBLE, markersize=4)
-    axes.set_xlabel("epoch (the dot is the one that was kept)")
+    axes.set_xlabel("epoch (dot: selected epoch)")
     axes.set_ylabel("held-out KL, nats" if key == "held_out_kl" else "training loss")
     return figure
 
 
 def draw_growth(record: EnsembleRecord) -> "Figure | None":
-    """KL of the ensemble as members are added, of each member, and of the trivial prediction.
+    """Draw the KL of the growing ensemble, of each member, and of the trivial prediction.
 
     Returns:
-        None where nothing was held out.
+        The figure; None without held-out clips.
     """
     if not record.curve or record.trivial_kl is None:
         return None
@@ -67,7 +67,7 @@ def draw_growth(record: EnsembleRecord) -> "Figure | None":
 
 
 def learning_curves(members: Sequence[MemberRecord]) -> tuple[str, list[list[float]]]:
-    """What is shown of each epoch, `held_out_kl` or `loss`, and its values for each member."""
+    """Return the plotted metric, `held_out_kl` or `loss`, and its values per member and epoch."""
     key = "held_out_kl" if all("held_out_kl" in m.history[-1] for m in members) else "loss"
     return key, [[epoch.get(key, np.nan) for epoch in member.history] for member in members]
 
@@ -75,13 +75,13 @@ def learning_curves(members: Sequence[MemberRecord]) -> tuple[str, list[list[flo
 def drawing(
     inches: tuple[float, float] = INCHES, *, counted: bool = False
 ) -> "tuple[Figure, Axes]":
-    """An empty drawing in the style of all of them.
+    """Create an empty figure in the common style.
 
     Args:
-        inches: Its width and height.
-        counted: Whether the horizontal axis counts something, such as epochs or members.
+        inches: Width and height.
+        counted: Whether the horizontal axis shows integers, such as epochs or members.
     """
-    # Figure itself, without pyplot: no global state, no window, safe in a flow's threads.
+    # Figure without pyplot has no global state and no window, and is safe in a flow's threads.
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -95,17 +95,17 @@ def drawing(
 
 
 def png(figure: "Figure") -> bytes:
-    """A drawing as PNG."""
+    """Render a figure as PNG."""
     target = io.BytesIO()
     figure.savefig(target, format="png", metadata={"Software": None})
     return target.getvalue()
 
 
 def data_address(kind: str, content: bytes) -> str:
-    """A file as an address that holds all of it, for a page that asks no host.
+    """Encode a file as a data URL, for a page that loads nothing from other hosts.
 
     Args:
         kind: Media type, such as image/png.
-        content: The file.
+        content: Content of the file.
     """
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

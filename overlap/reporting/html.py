@@ -1,15 +1,15 @@
-"""What a page is made of."""
+"""Elements of a report page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 Rows = Sequence[dict[str, str]]
-"""A table: cells by column."""
+"""A table: rows with cells by column."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure of the headline."""
+    """One key figure."""
 
     name: str
     value: str
@@ -18,9 +18,9 @@ class Tile:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with what it says in words, and its figures as a table."""
+    """A chart with a caption, and its values as a table."""
 
     title: str
-    says: str
+    caption: str
     svg: str
     rows: Rows = ()

@@ -1,4 +1,4 @@
-"""The page: all sections of a report put together, and written beside the ensemble."""
+"""Assemble the sections of a report and write it next to its ensemble."""
 
 import json
 import math
@@ -14,88 +14,86 @@ from overlap.reporting import charts, clip_section
 from overlap.reporting.cost_section import cost_tiles, stages_table
 from overlap.reporting.figures import draw_growth, draw_training, learning_curves
 from overlap.reporting.html import Chart, Rows, Tile
-from overlap.reporting.per_word import find_mistakes, per_word_metrics
-from overlap.reporting.report_data import HeldOutClips, ReportData, gather_facts
+from overlap.reporting.per_word import count_confusions, per_word_metrics
+from overlap.reporting.report_data import HeldOutClips, ReportData, load_report_data
 from overlap.reporting.tables import (
     DRIFT_LEGEND,
-    beside_trivial,
     comparison_table,
     drift_table,
     kl_table,
     members_table,
+    relative_to_trivial,
 )
 
 CLIPS_SHOWN = 8
-"""Clips shown of each kind."""
+"""Clips shown in each list."""
 PAIRS_SHOWN = 12
-"""Pairs of words listed of each kind."""
+"""Pairs of words in each table."""
 REASONS_SHOWN = 20
-"""Reasons listed of clips that cannot be used."""
+"""Reasons listed for unusable clips."""
 
 
 def write_report(workspace: Location, record: EnsembleRecord) -> Location:
-    """Write the report of a published ensemble, from the files of its workspace.
+    """Write the report of a published ensemble from the files of its workspace.
 
     Args:
         workspace: The workspace.
-        record: The ensemble.
+        record: Record of the ensemble.
 
     Returns:
-        The file.
+        The written file.
 
     Raises:
-        NotReadyError: the workspace has no catalogue.
-        CorruptError: a file of it cannot be read.
+        NotReadyError: The workspace has no catalogue.
+        CorruptError: A file of the workspace is damaged.
     """
     target = report_of(workspace, record)
-    target.write_bytes(render(gather_facts(workspace, record)).encode())
+    target.write_bytes(render(load_report_data(workspace, record)).encode())
     return target
 
 
-def render(facts: ReportData) -> str:
-    """The report as HTML."""
+def render(data: ReportData) -> str:
+    """Render the report as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     pages = Environment(
         loader=PackageLoader("overlap.reporting", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    record = facts.record
-    told: dict[str, Any] = {
+    record = data.record
+    context: dict[str, Any] = {
         "record": record,
-        "state": _state(facts),
-        "headline": _tiles(facts),
+        "state": _state(data),
+        "headline": _tiles(data),
         "growth": _growth(record),
-        "training": _training(facts),
-        "missing": facts.missing,
-        "duel": comparison_table(facts.promotion)
-        if facts.promotion and facts.promotion.duel
-        else (),
-        "members": members_table(facts.members),
-        "cost": cost_tiles(facts),
-        "stages": stages_table(facts),
-        "quality": _quality(facts),
-        "drift": _drift(facts),
+        "training": _training(data),
+        "missing": data.missing,
+        "duel": comparison_table(data.promotion) if data.promotion and data.promotion.duel else (),
+        "members": members_table(data.members),
+        "cost": cost_tiles(data),
+        "stages": stages_table(data),
+        "quality": _quality(data),
+        "drift": _drift(data),
         "drift_legend": DRIFT_LEGEND,
-        "champion_drift": _champion_drift(facts),
+        "champion_drift": _champion_drift(data),
         "config": json.dumps(record.config, indent=2, ensure_ascii=False),
         "software": [{"package": name, "version": v} for name, v in record.software.items()],
         "held_out": None,
     }
-    if facts.held_out is not None and len(facts.held_out.rows):
-        told["held_out"] = _held_out(facts, facts.held_out)
-    return pages.get_template("page.html").render(told)
+    if data.held_out is not None and len(data.held_out.rows):
+        context["held_out"] = _held_out(data, data.held_out)
+    return pages.get_template("page.html").render(context)
 
 
-def _state(facts: ReportData) -> str:
-    """Whether it is the champion, in a sentence."""
-    own = "" if facts.record.version == facts.champion else "not "
-    said = f": {facts.promotion.reason}" if facts.promotion else ""
-    return f"It was {own}the champion when this report was written{said}."
+def _state(data: ReportData) -> str:
+    """Return a sentence that states whether the ensemble is the champion."""
+    negation = "" if data.record.version == data.champion else "not "
+    reason = f" ({data.promotion.reason})" if data.promotion else ""
+    return f"This ensemble was {negation}the champion when the report was written{reason}."
 
 
-def _tiles(facts: ReportData) -> list[Tile]:
-    record, tiles = facts.record, []
+def _tiles(data: ReportData) -> list[Tile]:
+    record, tiles = data.record, []
     if record.kl is not None:
         ends = "95 % {:.4f} to {:.4f}".format(*record.kl_interval) if record.kl_interval else ""
         tiles.append(Tile("KL of the ensemble", f"{record.kl:.4f}", ends))
@@ -104,16 +102,16 @@ def _tiles(facts: ReportData) -> list[Tile]:
         mean = sum(single) / len(single)
         ends = f"{min(single):.4f} to {max(single):.4f}"
         tiles.append(Tile("KL of a member", f"{mean:.4f}", f"{len(single)} members, {ends}"))
-    duel = facts.promotion.duel if facts.promotion else None
+    duel = data.promotion.duel if data.promotion else None
     if duel:
-        against = f"this one {duel.challenger_kl:.4f} on the same {duel.clips} clips"
-        tiles.append(Tile("KL of the champion before", f"{duel.champion_kl:.4f}", against))
+        note = f"this ensemble: {duel.challenger_kl:.4f} on the same {duel.clips} clips"
+        tiles.append(Tile("KL of the previous champion", f"{duel.champion_kl:.4f}", note))
     if record.gain is not None:
-        beside = f"the ensemble is {beside_trivial(record.gain)}"
-        tiles.append(Tile("KL of the trivial prediction", f"{record.trivial_kl:.4f}", beside))
-    if facts.held_out is not None:
-        error = f"{calibration_error(facts.held_out.labels, facts.held_out.pooled):.4f}"
-        tiles.append(Tile("Calibration error", error, "mean distance of predicted and true share"))
+        note = f"the ensemble is {relative_to_trivial(record.gain)}"
+        tiles.append(Tile("KL of the trivial prediction", f"{record.trivial_kl:.4f}", note))
+    if data.held_out is not None:
+        error = f"{calibration_error(data.held_out.labels, data.held_out.pooled):.4f}"
+        tiles.append(Tile("Calibration error", error, "mean distance between prediction and label"))
     return tiles
 
 
@@ -122,28 +120,31 @@ def _growth(record: EnsembleRecord) -> Chart | None:
     if drawn is None:
         return None
     last = record.curve[-1]
-    says = f"KL falls from {record.curve[0].kl:.4f} of one to {last.kl:.4f} of all."
+    caption = (
+        f"The KL is {record.curve[0].kl:.4f} for the smallest ensemble and {last.kl:.4f} for the "
+        "largest."
+    )
     if record.more:
         more = record.more
-        says += (
-            f" {more.members} more members are expected to lower it by {more.gain:.4f} "
+        caption += (
+            f" Adding {more.members} members is expected to reduce it by {more.gain:.4f} "
             f"({more.low:.4f} to {more.high:.4f})."
         )
     rows = kl_table(record)
-    return Chart("KL as members are added", says, charts.svg(drawn, "growth"), rows)
+    return Chart("KL as members are added", caption, charts.svg(drawn, "growth"), rows)
 
 
-def _training(facts: ReportData) -> Chart | None:
-    if not facts.members:
+def _training(data: ReportData) -> Chart | None:
+    if not data.members:
         return None
-    says = "A line for each member; the dot is the epoch whose weights were kept."
-    drawn = charts.svg(draw_training(facts.members), "training")
-    return Chart("Training curves", says, drawn, _epochs(facts))
+    caption = "Each line is a member; the dot marks the epoch whose weights were selected."
+    drawn = charts.svg(draw_training(data.members), "training")
+    return Chart("Training curves", caption, drawn, _epochs(data))
 
 
-def _epochs(facts: ReportData) -> Rows:
-    """The figures of the curves: a row per epoch, a column per member."""
-    _, curves = learning_curves(facts.members)
+def _epochs(data: ReportData) -> Rows:
+    """Return the values of the curves: a row per epoch, a column per member."""
+    _, curves = learning_curves(data.members)
     return [
         {"epoch": str(n + 1)}
         | {
@@ -154,55 +155,58 @@ def _epochs(facts: ReportData) -> Rows:
     ]
 
 
-def _held_out(facts: ReportData, held_out: HeldOutClips) -> dict[str, Any]:
-    labels, pooled, words = held_out.labels, held_out.pooled, facts.record.words
-    figure, rows = charts.calibration(labels, pooled)
+def _held_out(data: ReportData, held_out: HeldOutClips) -> dict[str, Any]:
+    labels, pooled, words = held_out.labels, held_out.pooled, data.record.words
+    figure, rows = charts.calibration_curve(labels, pooled)
     calibration = Chart(
-        "Calibration", "Points on the dashed line are shares that are as large as predicted.",
+        "Calibration", "Predictions on the dashed line equal the labels on average.",
         charts.svg(figure, "calibration"), rows,
     )  # fmt: skip
-    figure, rows = charts.predictions(labels, pooled)
-    shares = Chart(
-        "Predicted shares", "The further apart the two lines are, the surer the ensemble is.",
-        charts.svg(figure, "shares"), rows,
+    figure, rows = charts.probability_histogram(labels, pooled)
+    probabilities = Chart(
+        "Predicted probabilities", "A larger distance between the lines means better separation.",
+        charts.svg(figure, "probabilities"), rows,
     )  # fmt: skip
-    figure, rows = charts.scores(held_out.kl)
+    figure, rows = charts.kl_histogram(held_out.kl)
     scores = Chart("KL of single clips", "", charts.svg(figure, "scores"), rows)
-    found = find_mistakes(labels, pooled)
+    confusions = count_confusions(labels, pooled)
     pairs = Chart(
-        "Words said where others were missed",
-        "The darker a cell, the more often its column's word was said where its row's was missed.",
-        charts.svg(charts.mistakes(words, found), "mistakes"),
+        "Confusions",
+        "Darker cells: the word of the column was predicted more often where that of the row was "
+        "missed.",
+        charts.svg(charts.confusion_matrix(words, confusions), "confusions"),
         [
-            {"missed": words[a], "said instead": words[b], "times": f"{times:.1f}"}
-            for a, b, times in found.often_instead(PAIRS_SHOWN)
+            {"missed": words[a], "predicted instead": words[b], "count": f"{count:.1f}"}
+            for a, b, count in confusions.most_confused(PAIRS_SHOWN)
         ],
     )
 
-    def shown(places: list[int]) -> list[clip_section.Shown]:
-        return [clip_section.show(held_out, place, facts.catalog, facts.store) for place in places]
+    def cards(indices: list[int]) -> list[clip_section.ClipCard]:
+        return [
+            clip_section.clip_card(held_out, index, data.catalog, data.store) for index in indices
+        ]
 
     return {
         "clips": len(held_out.rows),
-        "charts": [calibration, shares, scores],
+        "charts": [calibration, probabilities, scores],
         "pairs": pairs,
         "together": [
             {"word": words[a], "and": words[b], "clips": f"{count:.0f}"}
-            for a, b, count in found.often_together(PAIRS_SHOWN)
+            for a, b, count in confusions.most_missed_together(PAIRS_SHOWN)
         ],
         "words": [
             {
                 "word": one.word,
-                "part of the KL": f"{one.kl:.4f}",
+                "contribution to the KL": f"{one.kl:.4f}",
                 "clips": f"{one.clips:,}",
-                "found": _percent(one.found),
-                "share where it is": _number(one.named),
-                "share where it is not": _number(one.imagined),
+                "recall": _percent(one.recall),
+                "mean probability if present": _number(one.mean_present),
+                "mean probability if absent": _number(one.mean_absent),
             }
             for one in per_word_metrics(words, labels, pooled)
         ],
-        "worst": shown(clip_section.worst(held_out, CLIPS_SHOWN)),
-        "apart": shown(clip_section.most_apart(held_out, CLIPS_SHOWN)),
+        "worst": cards(clip_section.highest_kl(held_out, CLIPS_SHOWN)),
+        "disagreement": cards(clip_section.highest_disagreement(held_out, CLIPS_SHOWN)),
     }
 
 
@@ -214,23 +218,23 @@ def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4f}"
 
 
-def _quality(facts: ReportData) -> dict[str, Rows]:
-    """What was found out about the sound files, as they are now."""
-    frame = facts.catalog.clips
+def _quality(data: ReportData) -> dict[str, Rows]:
+    """Return the current state of the sound files."""
+    frame = data.catalog.clips
     usable = frame[frame["state"] == OK]
     split = {name: usable[usable["split"] == name] for name in ("train", "test")}
-    repairs = Counter(repair for said in usable["repairs"] for repair in said.split())
+    repairs = Counter(repair for repairs in usable["repairs"] for repair in repairs.split())
     same = usable["digest"].duplicated(keep=False)
     across = usable[same].groupby("digest")["split"].nunique()
     counts = [
         ("training clips", len(split["train"])),
         ("test clips", len(split["test"])),
-        ("cannot be used", int((frame["state"] == QUARANTINED).sum())),
-        ("no longer there", int((frame["state"] == REMOVED).sum())),
+        ("unusable", int((frame["state"] == QUARANTINED).sum())),
+        ("removed", int((frame["state"] == REMOVED).sum())),
         *((f"repaired: {name}", count) for name, count in sorted(repairs.items())),
         ("clipped", int(usable["clipped"].astype(bool).sum())),
-        ("same sound under several ids", int(same.sum())),
-        ("sounds in train and in test", int((across > 1).sum())),
+        ("identical sound under several ids", int(same.sum())),
+        ("identical sound in train and test", int((across > 1).sum())),
     ]
     bad = frame[frame["state"] == QUARANTINED]
     reasons = bad["reason"].value_counts().head(REASONS_SHOWN)
@@ -238,24 +242,24 @@ def _quality(facts: ReportData) -> dict[str, Rows]:
         "counts": [{"what": name, "clips": f"{count:,}"} for name, count in counts],
         "reasons": [
             {"reason": str(reason), "clips": f"{count:,}",
-             "for example": str(bad.loc[bad["reason"] == reason, "file"].iloc[0])}
+             "example": str(bad.loc[bad["reason"] == reason, "file"].iloc[0])}
             for reason, count in reasons.items()
         ],
     }  # fmt: skip
 
 
-def _drift(facts: ReportData) -> Rows:
-    if facts.store is None:
+def _drift(data: ReportData) -> Rows:
+    if data.store is None:
         return ()
-    top_db = float(facts.record.config["training"]["top_db"])
-    return drift_table(compare(facts.store, None, top_db))
+    top_db = float(data.record.config["training"]["top_db"])
+    return drift_table(compare(data.store, None, top_db))
 
 
-def _champion_drift(facts: ReportData) -> Rows:
-    """How the clips that this ensemble learned from differ from the champion's."""
-    if facts.champion_member is None or not facts.members:
+def _champion_drift(data: ReportData) -> Rows:
+    """Return the differences between the training clips of this ensemble and the champion."""
+    if data.champion_member is None or not data.members:
         return ()
-    own, other = facts.members[0].spec, facts.champion_member.spec
+    own, other = data.members[0].spec, data.champion_member.spec
     if own.features != other.features:
         return ()
     return [

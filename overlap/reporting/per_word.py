@@ -1,4 +1,4 @@
-"""Which words are found, which are missed, and what is said instead of them."""
+"""Metrics per word: detection rates, confusions and shares of the KL."""
 
 from dataclasses import dataclass
 
@@ -9,50 +9,55 @@ from overlap.metrics.divergence import kl_per_cell
 
 
 @dataclass(frozen=True)
-class WordFacts:
-    """How well one word is predicted."""
+class WordMetrics:
+    """Metrics of the predictions of one word."""
 
     word: str
     clips: int
-    """Clips that hold it."""
+    """Clips that contain the word."""
     kl: float
-    """Its part of the KL, nats; the parts of all words add up to it."""
-    found: float
-    """In what part of its clips it is among the likeliest words; NaN without such clips."""
-    named: float
-    """Mean predicted share where it is there; NaN without such clips."""
-    imagined: float
-    """Mean predicted share where it is not there; NaN where it always is."""
+    """Contribution to the KL, nats; the contributions of all words sum to the KL."""
+    recall: float
+    """Fraction of its clips in which it is among the predicted words; NaN without such clips."""
+    mean_present: float
+    """Mean predicted probability in clips with the word; NaN without such clips."""
+    mean_absent: float
+    """Mean predicted probability in clips without the word; NaN without such clips."""
 
 
 @dataclass(frozen=True, eq=False)
-class Mistakes:
-    """Which words are taken for which.
+class Confusions:
+    """Confusions between words.
 
-    The predicted words of a clip are as many of the likeliest as it really holds; so there are
-    as many words missed as words said that are not there.
+    The predicted words of a clip are its k most probable words, where k is the number of words
+    that it contains. A clip therefore has as many missed words as wrongly predicted ones.
     """
 
-    instead: NDArray[np.float64]
-    """(words, words): how often the column's word was said where the row's was missed. A miss is
-    shared out where a clip has several, so that a row sums to the misses of its word."""
-    together: NDArray[np.int64]
+    substitutions: NDArray[np.float64]
+    """(words, words): how often the column's word was predicted where the row's was missed. A miss
+    is divided evenly among the wrong words of its clip, so that a row sums to its word's misses."""
+    missed_together: NDArray[np.int64]
     """(words, words): clips in which both words were missed; symmetric, 0 on the diagonal."""
 
-    def often_instead(self, count: int) -> list[tuple[int, int, float]]:
-        """The most frequent (missed, said, how often), most frequent first."""
-        return _largest(self.instead, count)
+    def most_confused(self, count: int) -> list[tuple[int, int, float]]:
+        """Return the most frequent (missed word, predicted word, count), in descending order."""
+        return _largest(self.substitutions, count)
 
-    def often_together(self, count: int) -> list[tuple[int, int, float]]:
-        """The pairs most often missed together (first, second, clips)."""
-        return _largest(np.triu(self.together).astype(np.float64), count)
+    def most_missed_together(self, count: int) -> list[tuple[int, int, float]]:
+        """Return the pairs most often missed together (first, second, clips)."""
+        return _largest(np.triu(self.missed_together).astype(np.float64), count)
 
 
-def likeliest(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(clips, words): the words with the highest predictions, as many as each clip holds.
+def predicted_words(
+    labels: NDArray[np.float64], predictions: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Select the k most probable words of each clip, where k is its number of words.
+
+    Returns:
+        (clips, words) bool.
 
     Examples:
-        >>> likeliest(np.array([[0.5, 0.5, 0.0]]), np.array([[0.2, 0.3, 0.5]])).tolist()
+        >>> predicted_words(np.array([[0.5, 0.5, 0.0]]), np.array([[0.2, 0.3, 0.5]])).tolist()
         [[False, True, True]]
     """
     order = np.argsort(-predictions, axis=1, kind="stable")
@@ -62,40 +67,40 @@ def likeliest(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> 
     return chosen
 
 
-def find_mistakes(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> Mistakes:
-    """Count what is missed and what is said instead.
+def count_confusions(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> Confusions:
+    """Count missed words and the words predicted in their place.
 
     Args:
-        labels: (clips, words); a word is there where its share is above 0.
-        predictions: (clips, words); each row a distribution.
+        labels: (clips, words); a clip contains the words with a label above 0.
+        predictions: (clips, words); each row is a distribution.
     """
-    there, said = labels > 0, likeliest(labels, predictions)
-    missed = (there & ~said).astype(np.float64)
-    wrong = (said & ~there).astype(np.float64)
-    instead = missed.T @ (wrong / np.maximum(wrong.sum(axis=1, keepdims=True), 1))
-    together = (missed.T @ missed).astype(np.int64)
-    np.fill_diagonal(together, 0)
-    return Mistakes(instead, together)
+    present, predicted = labels > 0, predicted_words(labels, predictions)
+    missed = (present & ~predicted).astype(np.float64)
+    wrong = (predicted & ~present).astype(np.float64)
+    substitutions = missed.T @ (wrong / np.maximum(wrong.sum(axis=1, keepdims=True), 1))
+    missed_together = (missed.T @ missed).astype(np.int64)
+    np.fill_diagonal(missed_together, 0)
+    return Confusions(substitutions, missed_together)
 
 
 def per_word_metrics(
     words: tuple[str, ...], labels: NDArray[np.float64], predictions: NDArray[np.float64]
-) -> list[WordFacts]:
-    """How well each word is predicted, the costliest first."""
-    there, said = labels > 0, likeliest(labels, predictions)
+) -> list[WordMetrics]:
+    """Compute the metrics of each word, in descending order of its contribution to the KL."""
+    present, predicted = labels > 0, predicted_words(labels, predictions)
     parts = kl_per_cell(labels, predictions).mean(axis=0)
-    found = [
-        WordFacts(
+    metrics = [
+        WordMetrics(
             word=word,
-            clips=int(there[:, n].sum()),
+            clips=int(present[:, n].sum()),
             kl=float(parts[n]),
-            found=_mean(said[there[:, n], n]),
-            named=_mean(predictions[there[:, n], n]),
-            imagined=_mean(predictions[~there[:, n], n]),
+            recall=_mean(predicted[present[:, n], n]),
+            mean_present=_mean(predictions[present[:, n], n]),
+            mean_absent=_mean(predictions[~present[:, n], n]),
         )
         for n, word in enumerate(words)
     ]
-    return sorted(found, key=lambda one: -one.kl)
+    return sorted(metrics, key=lambda one: -one.kl)
 
 
 def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:

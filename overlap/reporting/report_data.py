@@ -1,4 +1,4 @@
-"""What a report tells, read from the files of a workspace."""
+"""The data of a report, read from the files of a workspace."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,27 +15,29 @@ from overlap.ensemble.registry import read_predictions as read_ensemble
 from overlap.errors import NotReadyError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.metrics.disagreement import disagreement
 from overlap.metrics.divergence import kl_per_clip
-from overlap.promotion.champion import Promotion, read_aliases
-from overlap.training.spec import MEMBERS, MemberRecord, load_record
+from overlap.promotion.champion import Promotion
+from overlap.training.spec import MemberRecord, load_record
 from overlap.training.spec import read_predictions as read_member
 from overlap.workspace.costs import StageCost, read_costs
+from overlap.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOutClips:
-    """The held-out clips of an ensemble, and what it says of them."""
+    """The held-out clips of an ensemble and its predictions for them."""
 
     rows: NDArray[np.int64]
     """(clips,) rows of the catalogue."""
     labels: NDArray[np.float64]
     """(clips, words) float64."""
     pooled: NDArray[np.float64]
-    """(clips, words) float64: the ensemble's prediction, by cross-validation where the pool is
-    fitted to these clips."""
+    """(clips, words) float64: the ensemble's predictions; cross-validated if the pool is fitted
+    to these clips."""
     disagreement: NDArray[np.float64]
-    """(clips,) float64: of the members, nats; see `overlap.metrics.disagreement`."""
+    """(clips,) float64: disagreement of the members, nats; see `overlap.metrics.disagreement`."""
 
     @cached_property
     def kl(self) -> NDArray[np.float64]:
@@ -45,50 +47,51 @@ class HeldOutClips:
 
 @dataclass(frozen=True, eq=False)
 class ReportData:
-    """All that is known of a published ensemble."""
+    """The data of the report of a published ensemble."""
 
     record: EnsembleRecord
     members: tuple[MemberRecord, ...]
-    """Those of its members that are still there."""
+    """Its members that still exist."""
     champion: str | None
     """Version of the champion."""
     promotion: Promotion | None
-    """What became of this version; None where nothing was decided."""
+    """The promotion decision for this version; None if there is none."""
     champion_member: MemberRecord | None
-    """A member of the champion, or of the one whose place this version took."""
+    """A member of the champion, or of the champion that this version replaced."""
     catalog: Catalog
-    """The clips as they are now."""
+    """The current catalogue."""
     store: FeatureStore | None
-    """Their features, where they are complete."""
+    """The feature store; None if it is incomplete."""
     costs: dict[str, StageCost]
-    """What the stages before the training took, as far as it is known."""
+    """Known costs of the stages before training."""
     held_out: HeldOutClips | None
-    """None where nothing was held out, or where the clips are others now."""
+    """None without held-out clips, or if the clips or members changed since."""
 
     @property
     def missing(self) -> str:
-        """Why there is nothing about single clips; empty where there is."""
+        """Why the report has no sections about single clips; empty if it has."""
         if self.held_out is not None:
             return ""
         if self.record.held_out_key is None:
-            return "No clips were held out, so nothing can be said of single clips."
+            return "No clips were held out, so there are no results for single clips."
         return (
-            "The data or the members changed since this ensemble was made, so nothing is said "
-            "of single clips."
+            "The data or the members changed after this ensemble was created, so there are no "
+            "results for single clips."
         )
 
 
-def gather_facts(workspace: Location, record: EnsembleRecord) -> ReportData:
-    """Read all that is known of an ensemble.
+def load_report_data(workspace: Location, record: EnsembleRecord) -> ReportData:
+    """Read the data of an ensemble's report.
 
     Raises:
-        NotReadyError: the workspace has no catalogue.
-        CorruptError: a file of it cannot be read.
+        NotReadyError: The workspace has no catalogue.
+        CorruptError: A file of the workspace is damaged.
     """
-    catalog, aliases = Catalog.load(workspace), read_aliases(workspace)
+    opened = Workspace.of(workspace)
+    catalog, aliases = opened.catalog, opened.aliases()
     members = _members(workspace, record)
     promotion = aliases.decision(record.version)
-    before = (promotion.instead_of or _dueled(promotion)) if promotion else None
+    before = (promotion.instead_of or _compared_champion(promotion)) if promotion else None
     return ReportData(
         record=record,
         members=members,
@@ -96,25 +99,26 @@ def gather_facts(workspace: Location, record: EnsembleRecord) -> ReportData:
         promotion=promotion,
         champion_member=_first_member(workspace, before or aliases.version, record),
         catalog=catalog,
-        store=_store(workspace, catalog),
+        store=_store(opened),
         costs=_costs(workspace, record),
         held_out=_held_out(workspace, record, catalog, members),
     )
 
 
-def _dueled(promotion: Promotion) -> str | None:
+def _compared_champion(promotion: Promotion) -> str | None:
     return promotion.duel.champion if promotion.duel else None
 
 
 def _members(workspace: Location, record: EnsembleRecord) -> tuple[MemberRecord, ...]:
-    found = (load_record(workspace / MEMBERS / name) for name in record.members)
+    paths = WorkspacePaths(workspace)
+    found = (load_record(paths.member(name).folder) for name in record.members)
     return tuple(member for member in found if member is not None)
 
 
 def _first_member(
     workspace: Location, version: str | None, record: EnsembleRecord
 ) -> MemberRecord | None:
-    """The first member of another version that is still there."""
+    """Return the first existing member of another version, or None."""
     if version in (None, record.version):
         return None
     others = [other for other in list_ensembles(workspace) if other.version == version]
@@ -122,15 +126,15 @@ def _first_member(
 
 
 def _costs(workspace: Location, record: EnsembleRecord) -> dict[str, StageCost]:
-    return read_costs(workspace, FeatureConfig.model_validate(record.config["features"]))
+    return read_costs(workspace, FeatureConfig.from_stored(record.config["features"]))
 
 
-def _store(workspace: Location, catalog: Catalog) -> FeatureStore | None:
+def _store(workspace: Workspace) -> FeatureStore | None:
     try:
-        store = FeatureStore.open(workspace)
+        store = workspace.store
     except NotReadyError:
         return None
-    return None if store.missing(catalog) else store
+    return None if store.missing(workspace.catalog) else store
 
 
 def _held_out(
@@ -145,11 +149,11 @@ def _held_out(
         return None
     if catalog.key(rows, labels=True) != record.held_out_key:
         return None
-    parts = []
+    parts, paths = [], WorkspacePaths(workspace)
     for member in members:
-        saved = read_member(workspace / MEMBERS / member.fingerprint, member)
+        saved = read_member(paths.member(member.fingerprint).folder, member)
         parts.append((member.spec.fold, saved["held_out_rows"], saved["held_out"]))
-    validation = ValidationConfig.model_validate(record.config["validation"])
+    validation = ValidationConfig.from_stored(record.config["validation"])
     together = gather_held_out(catalog, validation, parts)
     if together is None or not np.array_equal(together.rows, rows):
         return None

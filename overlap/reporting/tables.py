@@ -1,4 +1,4 @@
-"""Tables that the terminal, Prefect's artifacts and the report share."""
+"""Tables shared by the terminal, Prefect's artifacts and the report."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from overlap.training.spec import MemberRecord
 
 DRIFT_LEGEND = (
     "W1 and KS: Wasserstein (dB) and Kolmogorov-Smirnov distance. mean, std, peak: differences in "
-    "dB, positive is louder. shift: W1 of what a network trained on the latter would be given, in "
-    "standard deviations."
+    "dB; positive means louder. shift: W1 between the inputs of a network trained on the "
+    "reference, in standard deviations."
 )
-"""What the columns of `drift_table` mean."""
+"""Explanation of the columns of `drift_table`."""
 
 
 def kl_table(record: EnsembleRecord) -> list[dict[str, str]]:
-    """KL of each member, of the ensemble as it grows, of the ways to pool, and of the trivial."""
+    """Return the KL of members, growing ensemble, pooling methods and trivial prediction."""
     rows = [
         _row(f"member {number}", "" if kl is None else f"{kl:.4f}")
         for number, kl in enumerate(record.member_kl, 1)
@@ -50,19 +50,19 @@ def _row(what: str, kl: str, interval: str = "") -> dict[str, str]:
     return {"what": what, "KL": kl, "95 %": interval}
 
 
-def beside_trivial(gain: float) -> str:
-    """Where a KL is, seen from that of the trivial prediction.
+def relative_to_trivial(gain: float) -> str:
+    """Format the relative difference of a KL to that of the trivial prediction.
 
     Examples:
-        >>> beside_trivial(0.6), beside_trivial(-1)
+        >>> relative_to_trivial(0.6), relative_to_trivial(-1)
         ('60.0% below', '100.0% above')
     """
     return f"{gain:.1%} below" if gain >= 0 else f"{-gain:.1%} above"
 
 
 def members_table(members: Sequence[MemberRecord]) -> list[dict[str, str]]:
-    """What each member reached, and what it took; energy only where a device tells of it."""
-    told = any(member.energy_joules is not None for member in members)
+    """Return score and cost of each member; energy only if a device measured it."""
+    measured = any(member.energy_joules is not None for member in members)
     return [
         {
             "seed": str(member.spec.seed if member.seed is None else member.seed),
@@ -71,7 +71,7 @@ def members_table(members: Sequence[MemberRecord]) -> list[dict[str, str]]:
             "epoch kept": f"{member.kept_epoch or len(member.history)} of {len(member.history)}",
             "clips/s": f"{member.clips_per_second:,.0f}",
             "seconds": f"{member.seconds:,.0f}",
-            **({"energy": _energy(member.energy_joules)} if told else {}),
+            **({"energy": _energy(member.energy_joules)} if measured else {}),
             "device": member.device,
         }
         for member in members
@@ -83,14 +83,14 @@ def _energy(joules: float | None) -> str:
 
 
 def comparison_table(promotion: Promotion) -> list[dict[str, str]]:
-    """A new ensemble against the champion, and what came of it."""
+    """Return the comparison of a new ensemble with the champion, and the decision."""
     rows = []
     if duel := promotion.duel:
         ends = f"{duel.low:.4f} to {duel.high:.4f}"
         rows = [
-            ("champion of before", f"{duel.champion}: KL {duel.champion_kl:.4f}"),
+            ("previous champion", f"{duel.champion}: KL {duel.champion_kl:.4f}"),
             ("new ensemble", f"{promotion.version}: KL {duel.challenger_kl:.4f}"),
-            ("clips that neither has seen", f"{duel.clips}, {duel.newer} newer than the champion"),
+            ("clips unseen by both", f"{duel.clips}, {duel.newer} newer than the champion"),
             (
                 "gain",
                 f"{duel.gain:.4f}, {100 * duel.confidence:g} % interval {ends}, over {duel.drawn}",
@@ -101,7 +101,7 @@ def comparison_table(promotion: Promotion) -> list[dict[str, str]]:
 
 
 def drift_table(rows: Sequence[DriftRow]) -> list[dict[str, str]]:
-    """How far clips are from others, a row per pair and resolution."""
+    """Return the drift, one row per pair of splits and resolution."""
     return [
         {
             "compared": f"{row.clips} / {'other' if row.other else row.reference}",

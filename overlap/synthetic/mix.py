@@ -10,13 +10,11 @@ gives the same bytes with any number of processes.
 import io
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Final
@@ -30,10 +28,11 @@ from overlap.catalog.inspection import load_clip
 from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE, Split
 from overlap.config import AudioFormat
 from overlap.errors import AudioError, UserError
-from overlap.io.atomic_folder import new_folder
+from overlap.io.atomic import new_folder
 from overlap.io.location import Location
 from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
 from overlap.system.signals import block_sigint
+from overlap.system.submission_window import SubmissionWindow
 
 ANSWERS = "test_answer.csv"
 WORD_RMS = 0.05
@@ -122,14 +121,21 @@ def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
         yield from map(write_clips, jobs)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _exit_with_parent) as pool:
-        # Few jobs are submitted at a time, so that none has to be cancelled if this ends early: a
+        # The pool has few jobs at a time, so that none has to be cancelled if this ends early: a
         # pool whose processes were killed fails on cancelled jobs.
-        remaining = iter(jobs)
+        window = SubmissionWindow[tuple[int, MixJob], Future[Mixture]](
+            lambda numbered: pool.submit(write_clips, numbered[1])
+        )
+        waiting, written = enumerate(jobs), dict[int, Mixture]()
         with block_sigint():
-            written = deque(pool.submit(write_clips, job) for job in islice(remaining, 2 * workers))
-        while written:
-            yield written.popleft().result()
-            written.extend(pool.submit(write_clips, job) for job in islice(remaining, 1))
+            window.fill(waiting, 2 * workers)
+        for number in range(len(jobs)):
+            while number not in written:
+                if (ended := window.next()) is not None:
+                    future, (index, _) = ended
+                    written[index] = future.result()
+                    window.fill(waiting, 2 * workers)
+            yield written.pop(number)
 
 
 def _exit_with_parent() -> None:
@@ -157,7 +163,7 @@ def write_clips(job: MixJob) -> Mixture:
         pool = job.pools[index % len(job.pools)]
         words[row], samples = _draw_clip(pool, config, wanted, random)
         content = io.BytesIO()
-        soundfile.write(content, samples, wanted.rate_hz, format="WAV", subtype="PCM_16")
+        soundfile.write(content, samples, wanted.sample_rate, format="WAV", subtype="PCM_16")
         (job.out / split / f"{clip_name(split, index)}.wav").write_bytes(content.getvalue())
         names.append(pool.name)
     return Mixture(words, tuple(names))
@@ -173,7 +179,7 @@ def _draw_clip(
 ) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
     words, files = _draw_recordings(pool, config, random)
     mixed = np.zeros(wanted.samples)
-    reach = round(config.offset_seconds * wanted.rate_hz)
+    reach = round(config.offset_seconds * wanted.sample_rate)
     for file in files:
         recording = _load_recording(file, wanted)
         gain = 10 ** (random.uniform(-config.gain_db, config.gain_db) / 20)

@@ -8,14 +8,14 @@ import numpy as np
 
 from overlap.audio.decode import is_audio
 from overlap.catalog.listing import Split
-from overlap.config import Section
 from overlap.errors import UserError
 
 Speakers = dict[str, list[str]]
 """Files by speaker."""
 
 
-class MixConfig(Section):
+@dataclass(frozen=True)
+class MixConfig:
     """Parameters of the mixtures."""
 
     train: int

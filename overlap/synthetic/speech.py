@@ -8,6 +8,7 @@ second.
 import ctypes
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,9 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
-from pydantic import field_validator
 
-from overlap.config import Section
 from overlap.errors import UserError
-from overlap.io.atomic_folder import new_folder
+from overlap.io.atomic import new_folder
 
 DEFAULT_WORDS = (
     *("bed", "bird", "cat", "dog", "down", "eight", "five", "four", "go", "happy"),
@@ -42,7 +41,8 @@ _CALLBACK = ctypes.CFUNCTYPE(
 )
 
 
-class SynthConfig(Section):
+@dataclass(frozen=True)
+class SynthConfig:
     """Parameters of the synthesis."""
 
     words: tuple[str, ...] = DEFAULT_WORDS
@@ -53,17 +53,18 @@ class SynthConfig(Section):
     seed: int = 0
     rate_hz: int = 16000
 
-    @field_validator("words")
-    @classmethod
-    def _are_folder_names(cls, words: tuple[str, ...]) -> tuple[str, ...]:
-        if not words:
-            raise ValueError("the list of words is empty")
-        wrong = [word for word in words if not _FOLDER_NAME.fullmatch(word)]
+    def __post_init__(self) -> None:
+        if not self.words:
+            raise UserError("the list of words is empty", code="no-words")
+        wrong = [word for word in self.words if not _FOLDER_NAME.fullmatch(word)]
         if wrong:
-            raise ValueError(f"words that cannot be folder names: {', '.join(map(repr, wrong))}")
-        if len(set(words)) < len(words):
-            raise ValueError("a word is listed more than once")
-        return words
+            raise UserError(
+                f"words that cannot be folder names: {', '.join(map(repr, wrong))}",
+                code="word-unfit",
+                words=tuple(wrong),
+            )
+        if len(set(self.words)) < len(self.words):
+            raise UserError("a word is listed more than once", code="word-repeated")
 
 
 class EspeakSynthesiser:

@@ -1,4 +1,4 @@
-"""Accelerators of this machine, and how members share one; loads no training framework."""
+"""Accelerators of this machine and their memory, without loading a training framework."""
 
 import os
 import subprocess
@@ -7,16 +7,16 @@ from contextlib import suppress
 from typing import Any
 
 SHARE = "OVERLAP_ACCELERATOR_SHARE"
-"""Environment variable: the fraction of an accelerator's memory that a process may use."""
+"""Environment variable with the fraction of an accelerator's memory that a process may use."""
 USABLE = 0.92
-"""Of an accelerator's memory; the rest is the driver's and the libraries'."""
+"""Usable fraction of an accelerator's memory; the driver and the libraries need the rest."""
 
 
 def shared_by(members: int) -> Mapping[str, str]:
-    """Environment of a process that trains a member beside others.
+    """Return the environment of a process that shares an accelerator.
 
     Args:
-        members: Processes that use one accelerator.
+        members: Processes that use the accelerator.
 
     Examples:
         >>> shared_by(2)["OVERLAP_ACCELERATOR_SHARE"]
@@ -29,9 +29,9 @@ def shared_by(members: int) -> Mapping[str, str]:
 
 
 def visible_accelerators() -> list[str]:
-    """Indexes of the NVIDIA accelerators that this process may use.
+    """Return the indexes of the NVIDIA accelerators that this process may use.
 
-    Asks the driver's own tool, because a training framework would claim their memory.
+    They come from `nvidia-smi`, because a training framework would allocate their memory.
     """
     chosen = _chosen()
     if chosen is not None:
@@ -47,10 +47,10 @@ def visible_accelerators() -> list[str]:
 
 
 def asked_of_nvml(question: Callable[[Any, list[Any]], float]) -> float | None:
-    """What the accelerators' driver says; None where there is none, or it does not tell.
+    """Return an answer of the driver, or None without an accelerator or an answer.
 
     Args:
-        question: Given NVML and its handles of the accelerators that this process sees.
+        question: Called with the NVML module and the handles of the visible accelerators.
     """
     with suppress(ImportError):
         import pynvml
@@ -63,17 +63,17 @@ def asked_of_nvml(question: Callable[[Any, list[Any]], float]) -> float | None:
 
 
 def accelerator_bytes() -> int:
-    """Memory of the accelerator that this process sees, bytes; 0: there is none, or unknown."""
+    """Return the memory of the visible accelerator, bytes; 0 if there is none or it is unknown."""
     return int(asked_of_nvml(lambda nvml, seen: nvml.nvmlDeviceGetMemoryInfo(seen[0]).total) or 0)
 
 
 def usable_bytes() -> int:
-    """Memory of the accelerator that this process may use, bytes; 0: none."""
+    """Return the accelerator memory that this process may use, bytes; 0 if there is none."""
     return int(accelerator_bytes() * float(os.environ.get(SHARE, USABLE)))
 
 
 def nvml_handles(nvml: Any) -> list[Any]:  # noqa: ANN401  a module
-    """NVML's handles of the accelerators that CUDA_VISIBLE_DEVICES leaves to this process."""
+    """Return NVML's handles of the accelerators that CUDA_VISIBLE_DEVICES makes visible."""
     chosen = _chosen()
     if chosen is None:
         return [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
@@ -86,7 +86,7 @@ def nvml_handles(nvml: Any) -> list[Any]:  # noqa: ANN401  a module
 
 
 def _chosen() -> list[str] | None:
-    """The accelerators that CUDA_VISIBLE_DEVICES names; None where it is not set: all."""
+    """Return the accelerators that CUDA_VISIBLE_DEVICES names, or None (all) if it is unset."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is None:
         return None

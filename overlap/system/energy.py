@@ -1,4 +1,4 @@
-"""Energy that devices and machines have used, where they tell."""
+"""Energy used by devices and machines that have counters for it."""
 
 import socket
 from collections import defaultdict
@@ -10,14 +10,14 @@ from pathlib import Path
 from overlap.system.accelerators import asked_of_nvml
 
 RAPL = Path("/sys/class/powercap")
-"""Where Linux shows the energy counters of processors; mostly readable by root alone."""
+"""Folder of Linux's energy counters of processors; usually readable by root only."""
 
 
 def energy_joules() -> float | None:
-    """A counter of the energy used by the device, joules; None where none can be read.
+    """Return the device's energy counter, joules, or None if it has none that can be read.
 
-    The accelerators' counter (NVML) if there is one, else the processors'. It counts all that
-    the device does, for whomever; only differences mean something.
+    The counter is that of the accelerators (NVML) if there are any, else that of the processors.
+    It includes the work of all processes, and only differences are meaningful.
     """
     accelerators = _nvml_joules()
     return accelerators if accelerators is not None else processor_joules()
@@ -30,7 +30,7 @@ def _nvml_joules() -> float | None:
 
 
 def processor_joules() -> float | None:
-    """A counter of the energy used by this machine's processors, joules; None without one."""
+    """Return the energy counter of this machine's processors, joules, or None without one."""
     packages = sorted(RAPL.glob("intel-rapl:[0-9]")) if RAPL.is_dir() else []
     with suppress(OSError, ValueError):
         counters = [int((package / "energy_uj").read_text()) for package in packages]
@@ -44,25 +44,25 @@ class Readings:
 
     host: str
     before: float | None
-    """Joules; None where the machine does not tell."""
+    """Joules; None if the machine has no counter."""
     after: float | None
 
     @classmethod
     def since(cls, before: float | None) -> "Readings":
-        """With what the counter of this machine says now."""
+        """Complete a reading with this machine's counter as it is now."""
         return cls(socket.gethostname(), before, processor_joules())
 
 
 def joules_of(readings: Iterable[Readings | None]) -> float | None:
-    """Energy from the first to the last of some work that was done side by side.
+    """Return the energy of work that ran in parallel, from its first reading to its last.
 
     Args:
-        readings: Of every part of the work, on any number of machines, in any order; None for a
-            part of which nothing is known.
+        readings: Readings of all parts of the work, on any number of machines, in any order; None
+            for a part without a reading.
 
     Returns:
-        Joules of all machines, whatever else they did; None where one does not tell, or its
-        counter began anew meanwhile.
+        Joules of all machines, including their other work; None if a machine has no counter or its
+        counter was reset.
 
     Examples:
         >>> joules_of([Readings("a", 5, 9), Readings("a", 6, 8), Readings("b", 1, 2)])
@@ -77,7 +77,7 @@ def joules_of(readings: Iterable[Readings | None]) -> float | None:
 
 
 def watt_hours(joules: float) -> str:
-    """Energy as a person reads it.
+    """Format an amount of energy.
 
     Examples:
         >>> watt_hours(7200)

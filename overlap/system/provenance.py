@@ -1,4 +1,4 @@
-"""Which software made something: written beside every result."""
+"""Software versions, which are stored with every result."""
 
 import platform
 import subprocess
@@ -14,7 +14,7 @@ PACKAGES = (
 
 @lru_cache(maxsize=1)
 def software() -> dict[str, str]:
-    """Versions of Python and of the packages that shape a result."""
+    """Return the versions of Python and of the packages that influence results."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -26,7 +26,7 @@ def software() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def git_revision() -> str | None:
-    """Commit of the clone that this code runs from, with `+` where it was changed since."""
+    """Return the commit of the clone that this code runs from, with `+` if it has changes."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM where and when they do no harm.
+"""Protection of processes and critical sections from SIGINT and SIGTERM.
 
-Ctrl-C belongs to the process that a person started, not to those that it started itself. A
-terminal sends it to all of them: each would end in the middle of something, and say so with a
-traceback. They are ended by the one that started them.
+A terminal sends Ctrl-C to all processes of a command. Only the first one may act on it, and it
+ends the processes that it started; each of them would otherwise stop in the middle of its work with
+a traceback.
 """
 
 import signal
@@ -14,14 +14,15 @@ from multiprocessing import resource_tracker
 from typing import Final
 
 TRACKER_QUIET: Final = "ignore:resource_tracker:UserWarning"
-"""An option of Python, as after `-W`."""
+"""Python option, as after `-W`, that silences the resource tracker."""
 
 
 @contextmanager
 def block_sigint() -> Iterator[None]:
-    """Threads and processes that are started meanwhile never receive SIGINT.
+    """Block SIGINT in the threads and processes that are started within the block.
 
-    This thread does, afterwards. A thread hands this on to what it starts, for as long as it lives.
+    This thread receives it again after the block. A thread that is started within it passes the
+    block on to everything that it starts, for as long as it lives.
     """
     _start_tracker()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -32,10 +33,10 @@ def block_sigint() -> Iterator[None]:
 
 
 def _start_tracker() -> None:
-    """Start the process that removes what killed ones leave behind, with its warnings off.
+    """Start the process that cleans up after killed processes, with its warnings off.
 
-    It would come with the first spawned process, and unblock the signal where it is started. That
-    it removed something it says when its parent is gone, after the last word to the person.
+    It would start with the first spawned process, and starting it unblocks the signal. It would
+    print its warnings after the end of its parent, below the command's last line.
     """
     sys.warnoptions.append(TRACKER_QUIET)
     try:
@@ -46,17 +47,17 @@ def _start_tracker() -> None:
 
 @contextmanager
 def defer_signals() -> Iterator[None]:
-    """What is begun is completed: SIGINT and SIGTERM that come meanwhile come when it is left.
+    """Complete the block before SIGINT and SIGTERM take effect; the first one is raised after it.
 
-    For some seconds in which processes are started; one whose parent goes away in the middle of
-    that says so with a traceback. In any other thread than the main one this does nothing.
+    For the seconds in which processes are started: a process whose parent disappears then ends
+    with a traceback. Outside the main thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, _frame: came.append(number))
+        number: signal.signal(number, lambda number, _frame: received.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
@@ -64,5 +65,5 @@ def defer_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    if came:
-        signal.raise_signal(came[0])
+    if received:
+        signal.raise_signal(received[0])

@@ -1,10 +1,10 @@
-"""The two ends of a child process: the parent that starts and watches, the child that reports.
+"""Worker processes: the parent starts and watches a child, the child reports to it.
 
-The child writes JSON lines to the standard output it was given; whatever else is printed goes to
-standard error. It ends when its parent does: the parent holds the other end of its standard
-input, and when that closes, even by `kill -9`, the child leaves at once. So a task that a
-cluster runs again never trains beside its own leftover. It is also killed when the parent is told
-that nobody waits for it any more.
+The child writes its reports to standard output as JSON lines; everything else that is printed goes
+to standard error. The child ends with its parent: the parent holds the other end of the child's
+standard input, and when that closes, even by `kill -9`, the child exits at once. So a task that a
+cluster repeats never trains at the same time as the process of an earlier attempt. The parent also
+kills the child when nobody waits for its work any more.
 """
 
 import json
@@ -21,16 +21,20 @@ from typing import Any
 from overlap.errors import ChildError, OverlapError
 from overlap.io.location import Location
 from overlap.redaction import masked
+from overlap.system.allocator import with_retained_heap
+from overlap.system.thread_limits import THREAD_VARIABLES
 
 CHILD_ENV = "OVERLAP_CHILD"
+"""Environment variable that marks a child of `run_child`."""
 TAIL_LINES = 30
+"""Lines of the child's output in an error message."""
 WANTED_CHECK_SECONDS = 1.0
-THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Time between calls of `wanted`."""
 
 
 @contextmanager
 def child_reporter() -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Be the child: yields the function that reports; prints go to standard error meanwhile."""
+    """Set up the child's end; yield the function that reports, and redirect prints to stderr."""
     if os.environ.get(CHILD_ENV):
         threading.Thread(target=_leave_with_parent, daemon=True).start()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as report:
@@ -44,10 +48,10 @@ def child_reporter() -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
 
 def child_main(work: Callable[[Callable[[Mapping[str, Any]], None]], None]) -> int:
-    """Be a child that does one thing; the exit code. What it failed with is its last output.
+    """Run the child's work and return its exit code; an expected error is its last output.
 
     Args:
-        work: Given the function that reports.
+        work: Called with the function that reports.
     """
     with child_reporter() as emit:
         try:
@@ -72,20 +76,26 @@ def run_child(
     log: Location | None = None,
     extra: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Be the parent: run a module with this interpreter until it ends.
+    """Run a module with this interpreter as a child process until it ends.
+
+    The child does not inherit limits on threads, and it keeps the memory that it frees (see
+    `overlap.system.allocator`).
 
     Args:
         module: Import path; its `main` uses `child_reporter`.
-        arguments: Its arguments.
+        arguments: Command-line arguments of the module.
         on_event: Receives every report.
-        wanted: Asked once a second; the child is killed when it says no.
-        log: Where the child's standard error is kept, whatever happens; without secrets.
-        extra: Added to its environment.
+        wanted: Called once a second; the child is killed when it returns False.
+        log: File for the child's standard error, written in any case; secrets are masked.
+        extra: Variables that are added to the child's environment.
 
     Raises:
-        ChildError: it ended with an error; the message holds the end of its output.
+        ChildError: the child ended with an error; the message contains the end of its output.
+            Code `worker-process-failed`, fields `module` and `exit_code` (negative: the signal).
     """
-    environment = {k: v for k, v in os.environ.items() if k not in THREAD_LIMITS}
+    environment = with_retained_heap(
+        {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+    )
     environment |= {CHILD_ENV: "1", "PYTHONUNBUFFERED": "1", **extra}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines: list[str] = []
@@ -115,7 +125,7 @@ def run_child(
     if code:
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         end = "".join(deque(lines, TAIL_LINES)).strip()
-        raise ChildError(f"{module} ended with {reason}:\n{end}")
+        raise ChildError(f"{module} ended with {reason}:\n{end}", module=module, exit_code=code)
 
 
 def _kill_unwanted(

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from overlap.errors import CorruptError, DivergedError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import MemberPaths
 from overlap.metrics.divergence import kl
 from overlap.system.energy import energy_joules
 from overlap.training.feed.batches import Batch, TrainingData
 from overlap.training.feed.keras_input import keras_input
-from overlap.training.feed.sources import Prefetcher, Source
+from overlap.training.feed.passes import PassPrefetcher
+from overlap.training.feed.sources import Source
 from overlap.training.learner import Learner
-from overlap.training.spec import CHECKPOINT_FILE
 
 Emit = Callable[[Mapping[str, Any]], None]
 PREDICT_BATCH = 256
@@ -71,15 +72,15 @@ def train(
         DivergedError: weights are no longer finite, or nothing is learned.
     """
     training = data.training
-    progress, kept = _restore(learner, folder / CHECKPOINT_FILE, emit)
-    ahead = Prefetcher(data.epoch, range(len(progress.history), training.epochs))
+    progress, kept = _restore(learner, MemberPaths(folder).checkpoint, emit)
+    ahead = PassPrefetcher(data.epoch, range(len(progress.history), training.epochs))
     try:
         for epoch in range(len(progress.history), training.epochs):
             some: list[Batch] = []
+            waited = ahead.waited
             wanted = -(-STATISTICS_CLIPS // training.batch_size) if learner.averaging else 0
             entry = _epoch(learner, data, _kept(ahead.one_pass(), some, wanted), progress)
-            progress.waited += ahead.waited
-            ahead.waited = 0.0
+            progress.waited += ahead.waited - waited
             _check(learner, entry["loss"], epoch, data, trivial_loss)
             learner.refresh_batchnorm(some)
             held_out = data.partition.held_out
@@ -90,7 +91,7 @@ def train(
                 progress.kept_epoch = epoch + 1
                 kept = learner.network.get_weights()
             progress.history.append(entry)
-            _save(learner, progress, kept, folder / CHECKPOINT_FILE)
+            _save(learner, progress, kept, MemberPaths(folder).checkpoint)
             emit(_event(progress, data))
     finally:
         ahead.close()

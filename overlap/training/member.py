@@ -21,9 +21,10 @@ from overlap.catalog import Catalog, Partition, partition
 from overlap.errors import DivergedError, MemberError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import MODEL_FILE, PREDICTIONS_FILE, MemberPaths, WorkspacePaths
 from overlap.metrics.divergence import kl, trivial_prediction
 from overlap.system.accelerators import usable_bytes
-from overlap.system.peak_memory import peak_memory_mb
+from overlap.system.memory import peak_memory_mb
 from overlap.system.provenance import software
 from overlap.system.worker_process import child_main
 from overlap.training.device import (
@@ -42,20 +43,7 @@ from overlap.training.learner import Learner, build_learner
 from overlap.training.network import build_network, precision
 from overlap.training.placement import placement_here
 from overlap.training.saved import load_network, save_network
-from overlap.training.spec import (
-    CHECKPOINT_FILE,
-    FAILURES_FILE,
-    MEMBERS,
-    MODEL_FILE,
-    PREDICTIONS_FILE,
-    RECORD_FILE,
-    SPEC_FILE,
-    MemberRecord,
-    MemberSpec,
-    load_record,
-    test_key,
-    training_key,
-)
+from overlap.training.spec import MemberRecord, MemberSpec, load_record, test_key, training_key
 
 
 def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecord:
@@ -93,9 +81,10 @@ def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecor
         "files": {n: str((folder / n).digest()) for n in (MODEL_FILE, PREDICTIONS_FILE)},
     }
     record = MemberRecord(**{**about, **predicted})
-    (folder / RECORD_FILE).write_record(record)
-    for name in (CHECKPOINT_FILE, FAILURES_FILE):
-        (folder / name).remove()
+    paths = MemberPaths(folder)
+    paths.record.write_record(record)
+    for left in (paths.checkpoint, paths.failures):
+        left.remove()
     return record
 
 
@@ -126,19 +115,20 @@ def train_member(
         MemberError: it diverged every time.
     """
     failures: list[str] = []
-    if (folder / FAILURES_FILE).exists():
-        failures = json.loads((folder / FAILURES_FILE).read_bytes())
+    paths = MemberPaths(folder)
+    if paths.failures.exists():
+        failures = json.loads(paths.failures.read_bytes())
     while True:
         seed = spec.seed + len(failures) * OTHER_SEED
         try:
             return _attempt(spec, seed, catalog, store, folder, emit, tuple(failures))
         except DivergedError as error:
             failures.append(f"seed {seed} {error}")
-            (folder / CHECKPOINT_FILE).remove()
+            paths.checkpoint.remove()
         if len(failures) > RETRIES:
-            (folder / FAILURES_FILE).remove()
+            paths.failures.remove()
             raise MemberError("; ".join(failures) + "; lower training.learning_rate")
-        (folder / FAILURES_FILE).write_json(failures)
+        paths.failures.write_json(failures)
         emit({"event": "diverged", "reason": failures[-1]})
         keras.backend.clear_session()
 
@@ -157,7 +147,9 @@ def _attempt(
     rows, training = partition(catalog, spec.validation, spec.fold), spec.training
     clips = len(rows.train) + len(rows.held_out)
     device = usable_bytes() if on_accelerator() else 0
-    plan = plan_memory(store.config.shape, spec.chunk_clips, clips, training, device_bytes=device)
+    plan = plan_memory(
+        store.config.clip_bytes, spec.chunk_clips, clips, training, device_bytes=device
+    )
     emit({"event": "plan", "mode": plan.mode, "bytes": plan.bytes, "device": device_name()})
     data, learner = assemble(spec, seed, store, catalog.labels, rows, plan)
     progress = train(learner, data, folder, emit, _trivial_loss(catalog.labels[rows.train], spec))
@@ -243,7 +235,7 @@ def _write_predictions(
     test = catalog.rows("test")
     held_out = partition(catalog, spec.validation, spec.fold).held_out
     predictions = predict(network, source, held_out)
-    (folder / PREDICTIONS_FILE).write_arrays(
+    MemberPaths(folder).predictions.write_arrays(
         {
             "test_rows": test,
             "test": predict(network, source, test),
@@ -261,7 +253,7 @@ def main() -> int:
     parser.add_argument("fingerprint")
     arguments = parser.parse_args()
     workspace = Location.of(arguments.workspace)
-    stored = workspace / MEMBERS / arguments.fingerprint / SPEC_FILE
+    stored = WorkspacePaths(workspace).member(arguments.fingerprint).spec
 
     def work(emit: Emit) -> None:
         run_member(workspace, stored.read_record(MemberSpec), emit)

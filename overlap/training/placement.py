@@ -5,16 +5,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from overlap.config import Section
 from overlap.io.location import Location
+from overlap.io.records import Record
+from overlap.io.workspace_paths import MemberPaths
 
-PLACEMENTS = "placements"
-"""Folder of a member, with a file per worker that had it and per attempt."""
 GIVEN = "OVERLAP_PLACEMENT"
 """Environment variable: tells the process that trains where it is."""
 
 
-class Placement(Section):
+class Placement(Record):
     """A worker, and the time in which it had a member."""
 
     worker: str
@@ -43,7 +42,7 @@ class Placement(Section):
 def record_placement(folder: Location, placement: Placement) -> Iterator[None]:
     """Keep a record of the worker beside the member while it has it, and of the end."""
     begun = f"{placement.started:%Y%m%dT%H%M%S%f}"
-    file = folder / PLACEMENTS / f"{begun}-{placement.process}.json"
+    file = MemberPaths(folder).placements / f"{begun}-{placement.process}.json"
     file.write_record(placement)
     fault = None
     try:
@@ -64,10 +63,15 @@ def placement_here() -> Placement | None:
     return Placement.model_validate_json(given).model_copy(update={"ended": datetime.now(UTC)})
 
 
-def placements(folder: Location) -> list[Placement]:
-    """Every worker that had a member, in the order of their beginnings."""
-    kept = folder / PLACEMENTS
+def placement_files(folder: Location) -> list[Location]:
+    """Return the records of the workers that had a member, in the order of their start."""
+    kept = MemberPaths(folder).placements
     if not kept.is_folder():
         return []
     names = sorted(entry.name for entry in kept.files() if entry.name.endswith(".json"))
-    return [(kept / name).read_record(Placement) for name in names]
+    return [kept / name for name in names]
+
+
+def placements(folder: Location) -> list[Placement]:
+    """Return every worker that had a member, in the order of their start."""
+    return [file.read_record(Placement) for file in placement_files(folder)]

@@ -12,7 +12,8 @@ import keras
 
 import overlap.training.network  # noqa: F401  registers the layers that a saved network names
 from overlap.io.location import Location
-from overlap.training.spec import MEMBERS, MODEL_FILE, MemberRecord, read_kept
+from overlap.io.workspace_paths import MODEL_FILE, MemberPaths, WorkspacePaths
+from overlap.training.spec import MemberRecord, read_kept
 from overlap.training.trusted import check_trusted
 
 
@@ -21,7 +22,7 @@ def save_network(network: keras.Model, folder: Location) -> None:
     with tempfile.TemporaryDirectory() as near:
         path = Path(near) / MODEL_FILE
         network.save(path)
-        (folder / MODEL_FILE).write_bytes(path.read_bytes())
+        MemberPaths(folder).model.write_bytes(path.read_bytes())
 
 
 def load_network(folder: Location, record: MemberRecord) -> keras.Model:
@@ -31,7 +32,7 @@ def load_network(folder: Location, record: MemberRecord) -> keras.Model:
         CorruptError: it is not what was written, or names what overlap builds no network of.
     """
     data = read_kept(folder, record, MODEL_FILE)
-    check_trusted(data, f"{folder / MODEL_FILE}")
+    check_trusted(data, str(MemberPaths(folder).model))
     with tempfile.TemporaryDirectory() as near:
         path = Path(near) / MODEL_FILE
         path.write_bytes(data)
@@ -44,4 +45,5 @@ def load_networks(workspace: Location, records: Iterable[MemberRecord]) -> list[
     Raises:
         CorruptError: one is not what was written, or names what overlap builds no network of.
     """
-    return [load_network(workspace / MEMBERS / one.fingerprint, one) for one in records]
+    paths = WorkspacePaths(workspace)
+    return [load_network(paths.member(one.fingerprint).folder, one) for one in records]

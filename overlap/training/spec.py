@@ -10,7 +10,6 @@ from overlap.config import (
     FeatureConfig,
     NetworkConfig,
     RunConfig,
-    Section,
     TrainingConfig,
     ValidationConfig,
     fingerprint,
@@ -18,21 +17,14 @@ from overlap.config import (
 from overlap.errors import ConfigError, CorruptError, MemberError
 from overlap.features import FeatureStore, Normalisation
 from overlap.io.location import Location
-from overlap.io.records import from_arrays
-from overlap.training.placement import Placement
+from overlap.io.records import Record, from_arrays
+from overlap.io.workspace_paths import MemberPaths, WorkspacePaths
+from overlap.training.placement import Placement, placement_files
 
-MEMBERS = "members"
-SPEC_FILE = "spec.json"
-RECORD_FILE = "member.json"
-MODEL_FILE = "model.keras"
-PREDICTIONS_FILE = "predictions.npz"
-CHECKPOINT_FILE = "checkpoint.npz"
-FAILURES_FILE = "failures.json"
-LOG_FILE = "log.txt"
 REMEDY = "`overlap verify --repair` lets the next run make the member again"
 
 
-class MemberSpec(Section):
+class MemberSpec(Record):
     """One member, before it is trained. Equal specifications give equal members."""
 
     seed: int
@@ -69,10 +61,10 @@ class MemberSpec(Section):
 
     def folder(self, workspace: Location) -> Location:
         """Where the member is kept."""
-        return workspace / MEMBERS / self.fingerprint
+        return WorkspacePaths(workspace).member(self.fingerprint).folder
 
 
-class MemberRecord(Section):
+class MemberRecord(Record):
     """What is known of a complete member; written last, so that its presence says complete."""
 
     fingerprint: str
@@ -113,6 +105,13 @@ class MemberRecord(Section):
     software: dict[str, str]
     files: dict[str, str]
     """SHA-256 of each of its files."""
+
+    def folder(self, workspace: Location) -> Location:
+        """Return the member's folder; its name is the stored fingerprint.
+
+        The fingerprint of `spec` differs where a later release wrote fields that this one ignores.
+        """
+        return WorkspacePaths(workspace).member(self.fingerprint).folder
 
 
 def training_key(catalog: Catalog) -> str:
@@ -169,23 +168,41 @@ def load_spec(folder: Location) -> MemberSpec | None:
     Raises:
         CorruptError: there is one, but it cannot be read.
     """
-    location = folder / SPEC_FILE
+    location = MemberPaths(folder).spec
     return location.read_record(MemberSpec) if location.exists() else None
 
 
 def load_record(folder: Location) -> MemberRecord | None:
-    """The record of a member, or None while it is not complete.
+    """Return the record of a member, or None while it is not complete.
 
     Raises:
-        CorruptError: there is one, but it cannot be read.
+        CorruptError: There is one, but it cannot be read.
+        NewerFormatError: A later release wrote the record, or the specification of a member
+            that is not complete: the member must be neither trained nor removed.
     """
-    location = folder / RECORD_FILE
+    location = MemberPaths(folder).record
     if not location.exists():
+        MemberPaths(folder).spec.keep_newer(MemberSpec)
         return None
     try:
         return location.read_record(MemberRecord)
     except CorruptError as error:
+        MemberPaths(folder).spec.keep_newer(MemberSpec)
         raise CorruptError(f"{error}; {REMEDY}") from None
+
+
+def keep_newer_member(folder: Location) -> None:
+    """Refuse to go on where a later release wrote a record of a member.
+
+    Call this before the folder is removed.
+
+    Raises:
+        NewerFormatError: There is such a record.
+    """
+    MemberPaths(folder).spec.keep_newer(MemberSpec)
+    MemberPaths(folder).record.keep_newer(MemberRecord)
+    for file in placement_files(folder):
+        file.keep_newer(Placement)
 
 
 def records_of(workspace: Location, names: Sequence[str]) -> list[MemberRecord]:
@@ -195,7 +212,8 @@ def records_of(workspace: Location, names: Sequence[str]) -> list[MemberRecord]:
         MemberError: some are not there.
         CorruptError: one cannot be read.
     """
-    records = [load_record(workspace / MEMBERS / name) for name in names]
+    paths = WorkspacePaths(workspace)
+    records = [load_record(paths.member(name).folder) for name in names]
     found = [record for record in records if record is not None]
     if len(found) < len(records):
         raise MemberError(f"{workspace}: {len(records) - len(found)} members are no longer there")
@@ -220,4 +238,5 @@ def read_predictions(folder: Location, record: MemberRecord) -> dict[str, NDArra
     Raises:
         CorruptError: they are gone, or not what was written.
     """
-    return from_arrays(read_kept(folder, record, PREDICTIONS_FILE), f"{folder / PREDICTIONS_FILE}")
+    location = MemberPaths(folder).predictions
+    return from_arrays(read_kept(folder, record, location.name), str(location))

@@ -1,1 +1,1 @@
-"""A workspace: its state, what a run has to do, what it costs, and verification."""
+"""A workspace: the shared object, its status, pending work, plans, costs and verification."""

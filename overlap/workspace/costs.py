@@ -1,29 +1,31 @@
-"""What the stages before the training took: kept in the workspace, for the report.
+"""Costs of the stages before the training, kept in the workspace for the report.
 
-A member has a record of its own with what it took; features belong to all of them.
+The costs of a training are in the member's record; those of the features belong to all members.
 """
+
+from contextlib import suppress
 
 from pydantic import Field
 
-from overlap.config import FeatureConfig, Section, fingerprint
-from overlap.errors import CorruptError
+from overlap.config import FeatureConfig, fingerprint
+from overlap.errors import CorruptError, NewerFormatError
 from overlap.io.location import Location
+from overlap.io.records import Record
+from overlap.io.workspace_paths import WorkspacePaths
 
-COSTS_FILE = "costs.json"
 
-
-class StageCost(Section):
-    """What a stage took, in all runs that had something to do in it."""
+class StageCost(Record):
+    """Cost of a stage, summed over all runs that had work in it."""
 
     clips: int
-    """Clips that it worked on."""
+    """Clips that it processed."""
     seconds: float
-    """Wall time."""
+    """Wall time, seconds."""
     joules: float | None = None
-    """Energy of the machines' processors, whatever else they did; None where one does not tell."""
+    """Energy of the machines' processors, other processes included; None if any is not measured."""
 
     def plus(self, other: "StageCost") -> "StageCost":
-        """Both together."""
+        """Return the sum of both."""
         known = self.joules is not None and other.joules is not None
         return StageCost(
             clips=self.clips + other.clips,
@@ -32,28 +34,29 @@ class StageCost(Section):
         )
 
 
-class Costs(Section):
-    """What `costs.json` holds."""
+class Costs(Record):
+    """Content of `costs.json`."""
 
     features: str = ""
-    """Fingerprint of the feature configuration that it was for."""
+    """Fingerprint of the feature configuration that the costs belong to."""
     stages: dict[str, StageCost] = Field(default_factory=dict)
-    """By name of the stage."""
+    """Costs by stage."""
 
 
 def read_costs(workspace: Location, features: FeatureConfig) -> dict[str, StageCost]:
-    """What was paid for these features, by stage; nothing where it is not known."""
-    location = workspace / COSTS_FILE
+    """Read the costs of these features by stage; empty where they are not known."""
+    location = WorkspacePaths(workspace).costs
     try:
         costs = location.read_record(Costs) if location.exists() else Costs()
-    except CorruptError:  # nothing is computed from it
+    except (CorruptError, NewerFormatError):  # costs are informative only
         return {}
     return dict(costs.stages) if costs.features == fingerprint(features) else {}
 
 
 def add_cost(workspace: Location, features: FeatureConfig, stage: str, cost: StageCost) -> None:
-    """Note what a stage took now."""
+    """Add the cost of a stage to the stored costs; a record in a newer format is kept as it is."""
     before = read_costs(workspace, features)
     total = before[stage].plus(cost) if stage in before else cost
     costs = Costs(features=fingerprint(features), stages={**before, stage: total})
-    (workspace / COSTS_FILE).write_record(costs)
+    with suppress(NewerFormatError):
+        WorkspacePaths(workspace).costs.write_record(costs)

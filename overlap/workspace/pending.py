@@ -1,11 +1,11 @@
-"""What a run still has to do, told from its files."""
+"""The work that a run still has to do, determined from the workspace's files."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.catalog import Catalog, Listing, build_catalog, previous_catalog
+from overlap.catalog import Catalog, Listing, build_catalog
 from overlap.catalog.build import matched_clips
 from overlap.catalog.rows import REMOVED
 from overlap.config import RunConfig
@@ -13,37 +13,36 @@ from overlap.ensemble.members import look_at_members
 from overlap.ensemble.publish import ensemble_name
 from overlap.ensemble.registry import published as find_published
 from overlap.errors import UserError
-from overlap.features import FeatureStore
-from overlap.io.location import Location
 from overlap.promotion.champion import is_settled
+from overlap.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Pending:
-    """Work that is left."""
+    """Pending work of a run."""
 
     clips: int
-    """Clips that are new or changed since the catalogue was made."""
+    """Clips that are new or changed since the catalogue was written."""
     blocks: int
-    """Blocks of features to compute; fewer where changed files hold the same sound."""
+    """Blocks of features to compute; an upper bound, as changed files may hold the same sound."""
     blocks_in_all: int
-    """Blocks of the finished store."""
+    """Blocks of the complete store."""
     block_rows: int
-    """Rows of the blocks to compute."""
+    """Rows in the blocks to compute."""
     members: int
-    """Members to train, or to apply to new test clips; fewer where they gain too little."""
+    """Members to train, or to apply to new test clips; early stopping may reduce them."""
     published: str | None = None
-    """Version of the ensemble that the run would publish; None where it is not there yet, or has
-    not been considered as champion yet."""
+    """Version of the ensemble that the run would publish; None if it is not published yet, or if
+    the champion has not been decided since."""
 
     @property
     def features(self) -> bool:
-        """Whether features have to be computed."""
+        """Whether features must be computed."""
         return bool(self.clips or self.blocks)
 
     @property
     def anything(self) -> bool:
-        """Whether a run would compute anything; if not, it needs no cluster."""
+        """Whether a run would compute anything; otherwise it needs no cluster."""
         return bool(self.features or self.members)
 
 
@@ -51,16 +50,21 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     """Compare data, configuration and workspace.
 
     Raises:
-        DataError: something is wrong with the tables, as far as it shows without decoding.
-        UserError: the workspace is no folder, cannot be written, or holds features of another
+        DataError: the tables are invalid, as far as this is visible without decoding.
+        UserError: the workspace is not a folder, is read-only, or contains features of another
             configuration.
     """
-    workspace = Location.of(config.workspace)
-    workspace.check_writable()
-    if workspace.exists() and not workspace.is_folder():
-        raise UserError(f"{workspace}: is a file; a workspace is a folder, name another")
-    before, wanted = previous_catalog(workspace), config.features.clip_format
-    store = FeatureStore.find(workspace, config.features)
+    workspace = Workspace.of(config.workspace)
+    place = workspace.location
+    place.check_writable()
+    if place.exists() and not place.is_folder():
+        raise UserError(
+            f"{place}: is a file; name a folder as the workspace",
+            code="workspace-is-file",
+            workspace=str(place),
+        )
+    before, wanted = workspace.find_catalog(), config.features.clip_format
+    store = workspace.find_store(config.features)
     clips, members = len(listing.files), config.ensemble.members
     block_clips = store.block_clips if store else config.store.block_clips
     blocks = -(-clips // block_clips)
@@ -77,7 +81,7 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
             unfinished = [block.index for block in store.missing(before)]
             touched = np.union1d(touched, unfinished).astype(np.int64)
         return Pending(change.clips, len(touched), blocks, int(block_rows[touched].sum()), members)
-    # No file changed, so hardly any is decoded; labels and template may have changed.
+    # No file changed, so few are decoded; labels and template may have changed.
     catalog = build_catalog(listing, wanted, config.checks, before).catalog
     if store is None:
         return Pending(0, blocks, blocks, clips, members)
@@ -85,24 +89,24 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     if missing:
         rows = sum(block.stop - block.start for block in missing)
         return Pending(0, len(missing), blocks, rows, members)
-    found = look_at_members(workspace, config, catalog, store)
+    found = look_at_members(place, config, catalog, store)
     published = None
     if found.enough:
-        there = find_published(workspace, ensemble_name(config, catalog, found, found.complete))
-        published = there.version if there and is_settled(workspace, there.version) else None
+        there = find_published(place, ensemble_name(config, catalog, found, found.complete))
+        published = there.version if there and is_settled(place, there.version) else None
     return Pending(0, 0, blocks, 0, len(found.wanted), published)
 
 
 @dataclass(frozen=True, eq=False)
 class _Change:
-    """What became of the clips of a catalogue."""
+    """Difference between a catalogue and the current data."""
 
     clips: int
-    """Clips that are new, changed or gone."""
+    """Clips that are new, changed or removed."""
     rows: int
-    """Rows of the catalogue that will be made: none is given up."""
+    """Rows of the next catalogue; no row is ever dropped."""
     touched: NDArray[np.int64]
-    """Rows that will hold something else."""
+    """Rows whose content will change."""
 
 
 def _change(listing: Listing, before: Catalog) -> _Change:

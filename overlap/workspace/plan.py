@@ -1,4 +1,4 @@
-"""What a run would do: how much work, memory, disk and time; the workspace is not touched."""
+"""The plan of a run: its work, memory, disk and time. The workspace is not modified."""
 
 from dataclasses import dataclass
 
@@ -7,61 +7,62 @@ import numpy as np
 from overlap.catalog import list_data
 from overlap.catalog.build import check_tables
 from overlap.config import RunConfig
-from overlap.features.compute import Backend, backend
+from overlap.features.compute import Backend, select_backend
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.system.accelerators import usable_bytes
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
-from overlap.training.spec import MEMBERS, load_record
+from overlap.training.spec import load_record
 from overlap.workspace.pending import pending_work
 from overlap.workspace.throughput import calibrate
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The work of a run that was started now."""
+    """The work of a run that would start now."""
 
     train_clips: int
     test_clips: int
     clips_to_check: int
-    """Clips that are new or changed since the catalogue was made."""
+    """Clips that are new or changed since the catalogue was written."""
     blocks: int
     blocks_to_compute: int
     way: Backend
-    """What computes the features: the kernel, or the batched way for what that cannot do."""
+    """Implementation that computes the features: the kernel, or `batched` if unsupported."""
     feature_bytes: int
-    """Size of the finished store."""
+    """Size of the complete store, bytes."""
     bytes_to_write: int
-    """Part of it that is still to be computed."""
+    """Part of it that is still to be written, bytes."""
     clips_per_core_second: float
-    """Clips from file to store per second on one core, measured now on some of the clips."""
+    """Clips from file to store per second on one core, measured on a sample of the clips."""
     feature_seconds: float
-    """Time until all features are there, from the first job on: the workers' own start, checking
-    new clips, and computing what is missing. Prefect and the cluster start before that."""
+    """Seconds from the first job until all features are complete: start of the workers, checks of
+    new clips, and missing blocks. The start of Prefect and the cluster is not included."""
     worker_bytes: int
-    """Largest memory of a process that computes features, measured now."""
+    """Peak memory of a process that computes features, bytes, measured."""
     members: int
     members_to_train: int
     feed: MemoryPlan
-    """How the features reach the network."""
+    """How features reach the network in training."""
     member_seconds: float | None
-    """Time per member, from an earlier member of the same shape; None: not known yet."""
+    """Seconds per member, from earlier members of the same shape; None if there are none."""
 
 
 def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
-    """Look at data and workspace, and measure the feature stage for two seconds.
+    """Compare data and workspace, and measure the feature stage for two seconds.
 
     Args:
         config: The run.
-        cpu_workers: CPU workers that will compute features.
+        cpu_workers: Number of CPU workers that will compute features.
 
     Raises:
-        DataError: there is no data, or its names and tables are wrong.
+        DataError: there is no data, or its names or tables are invalid.
     """
     listing = list_data(config.data)
     check_tables(listing)
     pending, rows = pending_work(config, listing), len(listing.files)
     measured = calibrate(listing, config.features, config.store)
-    raw = 2 * int(np.prod(config.features.shape))
+    raw = config.features.clip_bytes
     per_clip = raw if config.store.compression == "none" else measured.stored_bytes
     work = pending.clips * measured.check_seconds + pending.block_rows * measured.compute_seconds
     train = int((listing.files["split"] == "train").sum())
@@ -71,7 +72,7 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
         clips_to_check=pending.clips,
         blocks=pending.blocks_in_all,
         blocks_to_compute=pending.blocks,
-        way=backend(config.features),
+        way=select_backend(config.features),
         feature_bytes=round(rows * per_clip),
         bytes_to_write=round(pending.block_rows * per_clip),
         clips_per_core_second=1 / measured.compute_seconds,
@@ -80,7 +81,7 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
         members=config.ensemble.members,
         members_to_train=pending.members,
         feed=plan_memory(
-            config.features.shape,
+            config.features.clip_bytes,
             config.store.chunk_clips,
             train,
             config.training,
@@ -91,9 +92,9 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
 
 
 def _member_seconds(config: RunConfig, train: int) -> float | None:
-    """Epochs times clips by the speed of earlier members with this network and batch."""
-    members = Location.of(config.workspace) / MEMBERS
-    known = [load_record(members / name) for name in members.folders()]
+    """Estimate from the speed of earlier members with this network and batch size."""
+    paths = WorkspacePaths(Location.of(config.workspace))
+    known = [load_record(paths.member(name).folder) for name in paths.members.folders()]
     speeds = [
         record.clips_per_second
         for record in known

@@ -1,4 +1,4 @@
-"""What a workspace holds, read from its files."""
+"""The status of a workspace, read from its files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +6,22 @@ from typing import Any, Literal
 
 from overlap.catalog import ClipRows, stored_rows
 from overlap.ensemble.registry import list_ensembles
-from overlap.errors import CorruptError, NotReadyError
+from overlap.errors import CorruptError, NewerFormatError, NotReadyError
 from overlap.features import Block, FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import champion
-from overlap.training.spec import MEMBERS, load_record, load_spec
+from overlap.training.spec import load_record, load_spec
 
 
 @dataclass(frozen=True)
 class MemberStatus:
-    """One member's folder."""
+    """Status of one member's folder."""
 
     fingerprint: str
-    state: Literal["complete", "begun", "damaged"]
+    state: Literal["complete", "begun", "damaged", "newer"]
     seed: int | None
-    """None where it cannot be read."""
+    """None if it cannot be read."""
     fold: int | None
     held_out_kl: float | None
     clips_per_second: float | None
@@ -28,7 +29,7 @@ class MemberStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """What a workspace holds."""
+    """Status of a workspace."""
 
     workspace: str
     data: str
@@ -39,9 +40,9 @@ class Status:
     """Blocks of the feature store."""
     blocks_done: int
     blocks_missing: tuple[tuple[int, int], ...]
-    """First and last number of each run of blocks that are missing."""
+    """First and last number of each run of missing blocks."""
     clips_missing: int
-    """Clips of the missing blocks."""
+    """Clips in the missing blocks."""
     members: tuple[MemberStatus, ...]
     ensembles: tuple[dict[str, Any], ...]
     """Version, members, KL and trivial KL of each published ensemble."""
@@ -49,10 +50,10 @@ class Status:
 
 
 def read_status(workspace: Location) -> Status:
-    """Look at a workspace; nothing is changed.
+    """Read the status of a workspace; nothing is modified.
 
     Raises:
-        NotReadyError: there is no catalogue in it.
+        NotReadyError: the workspace has no catalogue.
     """
     with stored_rows(workspace) as rows:
         blocks, missing = _blocks(workspace, rows)
@@ -81,7 +82,7 @@ def read_status(workspace: Location) -> Status:
 
 
 def runs(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """First and last of each run of consecutive numbers.
+    """Return the first and last of each run of consecutive numbers.
 
     Examples:
         >>> runs([3, 4, 5, 12])
@@ -97,7 +98,7 @@ def runs(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 
 def _blocks(workspace: Location, rows: ClipRows) -> tuple[int, list[Block]]:
-    """How many blocks there are, and those that are missing; none without a store."""
+    """Return the number of blocks, and the missing ones; none without a store."""
     try:
         store = FeatureStore.open(workspace)
     except NotReadyError:
@@ -106,7 +107,8 @@ def _blocks(workspace: Location, rows: ClipRows) -> tuple[int, list[Block]]:
 
 
 def _members(workspace: Location) -> list[MemberStatus]:
-    found = [_member(workspace / MEMBERS / name) for name in (workspace / MEMBERS).folders()]
+    paths = WorkspacePaths(workspace)
+    found = [_member(paths.member(name).folder) for name in paths.members.folders()]
     return sorted(found, key=lambda m: (m.seed or 0, m.fold or 0, m.fingerprint))
 
 
@@ -114,6 +116,8 @@ def _member(folder: Location) -> MemberStatus:
     try:
         record = load_record(folder)
         spec = record.spec if record else load_spec(folder)
+    except NewerFormatError:
+        return MemberStatus(folder.name, "newer", None, None, None, None)
     except CorruptError:
         return MemberStatus(folder.name, "damaged", None, None, None, None)
     return MemberStatus(

@@ -1,7 +1,7 @@
-"""What the feature stage costs on this machine, measured in a process like a worker's.
+"""Throughput of the feature stage on this machine, measured in a process like a worker's.
 
-The process computes blocks of some of the real clips into a store of its own in the folder for
-temporary files, as a worker does: reading, decoding, digests, the kernel, statistics, writing.
+The process computes blocks of a sample of the clips into a temporary store, with the same steps
+as a worker: reading, decoding, digests, the kernel, statistics, writing.
 """
 
 import json
@@ -21,47 +21,46 @@ from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.errors import DataError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.compute import warm_up
-from overlap.features.store.store import NAME
 from overlap.io.location import Location
-from overlap.system.peak_memory import peak_memory_mb
+from overlap.system.memory import peak_memory_mb
 from overlap.system.worker_process import child_reporter, run_child
 
 SECONDS = 2.0
-"""Length of the measurement."""
+"""Length of the measurement, seconds."""
 CLIPS = 512
-"""Clips it is made with, at most."""
+"""Size of the sample, at most."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Costs of the feature stage."""
+    """Measured costs of the feature stage."""
 
     start_seconds: float
-    """From the start of a process until its first block: imports, and the compiled kernel."""
+    """Seconds from the start of a process to its first block: imports, and the compiled kernel."""
     check_seconds: float
-    """Per clip: to read, decode and name it, which makes the catalogue."""
+    """Seconds per clip to read, decode and digest it for the catalogue."""
     compute_seconds: float
-    """Per clip: from its file to the store."""
+    """Seconds per clip from its file to the store."""
     stored_bytes: float
-    """Per clip, in the store."""
+    """Bytes per clip in the store."""
     worker_bytes: int
-    """Largest memory of the process."""
+    """Peak memory of the process, bytes."""
 
 
 def calibrate(
     listing: Listing, features: FeatureConfig, store: StoreConfig, seconds: float | None = None
 ) -> Calibration:
-    """Measure the feature stage on some clips of a data set.
+    """Measure the feature stage on a sample of a data set.
 
     Args:
-        listing: The data; an even choice of its clips is computed, again and again.
+        listing: The data; evenly spaced clips are computed repeatedly.
         features: The features.
-        store: How the store is cut and written.
-        seconds: Length of the measurement; `SECONDS` if not given.
+        store: Chunks, blocks and compression of the store.
+        seconds: Length of the measurement; None: `SECONDS`.
 
     Raises:
-        DataError: none of the clips can be used.
-        ChildError: the process that measures failed.
+        DataError: no clip of the sample is usable.
+        ChildError: the measuring process failed.
     """
     files = listing.files.reset_index(drop=True)
     chosen = files.iloc[np.unique(np.linspace(0, len(files) - 1, CLIPS).astype(int))]
@@ -75,16 +74,17 @@ def calibrate(
             "seconds": SECONDS if seconds is None else seconds,
         }
         (Location(folder) / "job.json").write_json(job)
-        started = time.monotonic()  # of the machine, not of a process
+        started = time.monotonic()  # comparable between processes of one machine
         run_child(__name__, [folder, str(started)], reports.append)
     if "error" in reports[0]:
-        raise DataError(reports[0]["error"])
+        raise DataError(reports[0]["error"], code=reports[0]["code"])
     return Calibration(**reports[0])
 
 
 def _measure(folder: Path, started: float) -> Calibration:
     job = json.loads((folder / "job.json").read_bytes())
-    features, cut = FeatureConfig(**job["features"]), StoreConfig(**job["store"])
+    features = FeatureConfig.from_stored(job["features"])
+    cut = StoreConfig.from_stored(job["store"])
     warm_up(features)
     start_seconds = time.monotonic() - started
     listing = Listing(Location(job["data"]), pd.DataFrame(job["files"]), None, None, None)
@@ -102,9 +102,13 @@ def _measure(folder: Path, started: float) -> Calibration:
         return sum(extract_block(job).clips for job in jobs)
 
     if not compute_all():
-        raise DataError(f"{job['data']}: none of {len(catalog)} clips that were tried can be used")
+        raise DataError(
+            f"{job['data']}: none of the {len(catalog)} sampled clips is usable",
+            code="no-usable-clip",
+            clips=len(catalog),
+        )
     clips, taken = _repeat(compute_all, job["seconds"])
-    written = (file.stat().st_size for file in (folder / "workspace" / NAME).rglob("*")
+    written = (file.stat().st_size for file in Path(store.location.url).rglob("*")
                if file.is_file())  # fmt: skip
     return Calibration(
         start_seconds=start_seconds,
@@ -116,7 +120,7 @@ def _measure(folder: Path, started: float) -> Calibration:
 
 
 def _repeat(work: Callable[[], int], seconds: float) -> tuple[int, float]:
-    """How much was done in about so many seconds, and in how many."""
+    """Repeat the work for about so many seconds; return the amount done and the time taken."""
     done, started = 0, time.perf_counter()
     while (taken := time.perf_counter() - started) < seconds or not taken:
         done += work()
@@ -128,4 +132,4 @@ if __name__ == "__main__":
         try:
             emit(asdict(_measure(Path(sys.argv[1]), float(sys.argv[2]))))
         except UserError as error:
-            emit({"error": str(error)})
+            emit({"error": str(error), "code": error.code})

@@ -1,4 +1,4 @@
-"""Whether what a workspace holds is what was written there."""
+"""Verification of a workspace: stored files are compared with their digests."""
 
 from dataclasses import dataclass
 
@@ -6,59 +6,63 @@ import numpy as np
 
 from overlap.catalog import Catalog
 from overlap.ensemble import registry
-from overlap.errors import CorruptError, OverlapError
+from overlap.errors import CorruptError, NewerFormatError, OverlapError
 from overlap.features import Block, FeatureStore, block_job
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
 from overlap.features.store.layout import SPLITS
 from overlap.io.location import Location
+from overlap.io.workspace_paths import PREDICTIONS_FILE, WorkspacePaths
 from overlap.promotion.champion import champion
-from overlap.training.spec import MEMBERS, PREDICTIONS_FILE, MemberRecord, load_record, test_key
+from overlap.training.spec import MemberRecord, keep_newer_member, load_record, test_key
+from overlap.workspace.costs import Costs
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is not what was written.
+    """A difference between the workspace and what was written.
 
-    What the fields after the first name is made again by the next run, once `repair` has marked
-    it; an ensemble is published again by the next run as it is.
+    The fields after the first name what `repair` marks as missing, so that the next run makes it
+    again. An ensemble needs no mark: the next run publishes it again.
     """
 
     what: str
-    """What is wrong, and what to do about it."""
+    """Description, with the remedy."""
     block: int | None = None
-    """The block that must be computed again."""
+    """Block to compute again."""
     clips_of_block: int | None = None
-    """The block whose clips must be looked at again."""
+    """Block whose clips must be inspected again."""
     columns: bool = False
-    """Whether the store's columns must be written again."""
+    """Whether to write the store's columns again."""
     member: str | None = None
-    """The member that must be trained again."""
+    """Fingerprint of the member to train again."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was looked at and what is wrong."""
+    """The result of a verification."""
 
     blocks: int
-    """Blocks whose stored values were compared with their digest."""
+    """Blocks whose stored values were compared with their digests."""
     blocks_recomputed: int
-    """Blocks that were computed again from the sound files."""
+    """Blocks that were recomputed from the sound files."""
     members: int
     ensembles: int
     faults: tuple[Fault, ...]
+    newer: tuple[str, ...] = ()
+    """Records that a later release wrote, a sentence each: neither compared nor repaired."""
 
 
 def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int = 0) -> Verification:
-    """Compare what is stored with its digests, and some blocks with their sound files.
+    """Compare stored files with their digests, and some blocks with their sound files.
 
     Args:
         workspace: The workspace.
-        recompute: Blocks to compute again, drawn by `seed`; None: all.
-        seed: Draws the blocks.
+        recompute: Number of blocks to recompute; None: all.
+        seed: Seed of the choice of blocks.
 
     Raises:
-        NotReadyError: there is no catalogue or no store.
+        NotReadyError: the workspace has no catalogue or no store.
     """
     catalog, store = Catalog.load(workspace), FeatureStore.open(workspace)
     missing = {block.index for block in store.missing(catalog)}
@@ -68,36 +72,76 @@ def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int =
     chosen = {done[index].index for index in drawn}
     faults = []
     if missing:
-        faults.append(Fault(f"features: {len(missing)} blocks are missing; `overlap features`"))
+        faults.append(Fault(f"features: {len(missing)} blocks are missing; run `overlap features`"))
     if not store.matches_catalog(catalog):
-        faults.append(Fault("features: the columns are not those of the catalogue", columns=True))
+        faults.append(Fault("features: the columns differ from the catalogue", columns=True))
     for block in done:
         faults += _block_faults(workspace, catalog, store, block, again=block.index in chosen)
     members: dict[str, MemberRecord] = {}
     tests = test_key(catalog)
-    for name in (workspace / MEMBERS).folders():
-        try:
-            record = load_record(workspace / MEMBERS / name)
-        except CorruptError as error:
-            faults.append(Fault(str(error), member=name))
-            continue
-        if record is not None:
-            members[name] = record
-            faults += _member_faults(workspace, record, tests)
-    ensembles = (workspace / registry.ENSEMBLES).folders()
+    newer, unread = _Newer(), set[str]()
+    paths = WorkspacePaths(workspace)
+    for name in paths.members.folders():
+        folder = paths.member(name).folder
+        before = len(newer.found)
+        with newer:
+            keep_newer_member(folder)
+            try:
+                record = load_record(folder)
+            except CorruptError as error:
+                faults.append(Fault(str(error), member=name))
+                continue
+            if record is not None:
+                members[name] = record
+                faults += _member_faults(workspace, record, tests)
+        if len(newer.found) > before:
+            unread.add(name)
+    ensembles = paths.ensembles.folders()
     for version in ensembles:
-        faults += _ensemble_faults(workspace, version, members)
-    current = champion(workspace)
-    if current is not None and current not in ensembles:
-        faults.append(Fault(f"champion {current} is not there; promote another"))
-    return Verification(len(done), len(chosen), len(members), len(ensembles), tuple(faults))
+        with newer:
+            faults += _ensemble_faults(workspace, version, members, unread)
+    with newer:
+        paths.costs.keep_newer(Costs)
+    with newer:
+        current = champion(workspace)
+        if current is not None and current not in ensembles:
+            faults.append(Fault(f"champion {current} no longer exists; promote another version"))
+    return Verification(
+        blocks=len(done),
+        blocks_recomputed=len(chosen),
+        members=len(members),
+        ensembles=len(ensembles),
+        faults=tuple(faults),
+        newer=tuple(newer.found),
+    )
+
+
+class _Newer:
+    """Collects records in a newer format, which end a `with` block early.
+
+    Attributes:
+        found: A sentence for each.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def __enter__(self) -> None:
+        """Begin a block."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """Note a newer format; every other error is raised."""
+        if not isinstance(error, NewerFormatError):
+            return False
+        self.found.append(str(error))
+        return True
 
 
 def repair(workspace: Location, faults: tuple[Fault, ...]) -> int:
-    """Mark what is damaged as missing, so that the next run makes it again.
+    """Mark damaged parts as missing, so that the next run makes them again.
 
     Returns:
-        How many faults were dealt with.
+        Number of faults that were marked.
     """
     catalog, store = Catalog.load(workspace), FeatureStore.open(workspace, read_only=False)
     blocks = store.blocks(catalog)
@@ -114,7 +158,9 @@ def repair(workspace: Location, faults: tuple[Fault, ...]) -> int:
             store.sync(catalog)
             marked += 1
         if fault.member is not None:
-            (workspace / MEMBERS / fault.member).remove()
+            folder = WorkspacePaths(workspace).member(fault.member).folder
+            keep_newer_member(folder)
+            folder.remove()
             marked += 1
     return marked
 
@@ -130,56 +176,54 @@ def _block_faults(
     except CorruptError as error:
         return [Fault(f"{where}: {error}", block=block.index)]
     if block_digest(stored) != digest:
-        return [Fault(f"{where}: is not what was written", block=block.index)]
+        return [Fault(f"{where}: differs from what was written", block=block.index)]
     job = block_job(workspace, catalog, block)
     counts = count_codes(stored, np.array(job.splits), len(SPLITS))
     if not np.array_equal(counts, counted):
-        return [Fault(f"{where}: its counts are not those of its values", block=block.index)]
+        return [Fault(f"{where}: its histogram does not match its values", block=block.index)]
     if again:
         try:
             _, computed = compute_block(job, store)
         except OverlapError as error:
             return [Fault(f"{where}: {error}", clips_of_block=block.index)]
         if computed != digest:
-            what = f"{where}: its sound files give other features on this machine"
+            what = f"{where}: its sound files give different features on this machine"
             return [Fault(what, block=block.index)]
     return []
 
 
 def _member_faults(workspace: Location, member: MemberRecord, tests: str) -> list[Fault]:
-    folder, files = workspace / MEMBERS / member.fingerprint, {**member.files}
-    if member.test_key != tests:  # it predicts anew, and writes the record last
+    folder, files = WorkspacePaths(workspace).member(member.fingerprint).folder, {**member.files}
+    if member.test_key != tests:  # it is predicting again, and writes the record last
         del files[PREDICTIONS_FILE]
     wrong = folder.changed(files)
-    what = f"member {member.fingerprint}: {wrong} is not what was written"
+    what = f"member {member.fingerprint}: {wrong} differs from what was written"
     return [Fault(what, member=member.fingerprint)] if wrong else []
 
 
 def _ensemble_faults(
-    workspace: Location, version: str, members: dict[str, MemberRecord]
+    workspace: Location, version: str, members: dict[str, MemberRecord], unread: set[str]
 ) -> list[Fault]:
-    folder, where = workspace / registry.ENSEMBLES / version, f"ensemble {version}"
-    stored = folder / registry.RECORD_FILE
-    if not stored.exists():
-        return []  # it was never published
+    paths, where = WorkspacePaths(workspace), f"ensemble {version}"
+    stored = paths.ensemble(version)
+    if not stored.record.exists():
+        return []  # not published
     try:
-        ensemble = registry.load_ensemble(stored)
+        ensemble = registry.load_ensemble(stored.record)
     except CorruptError as error:
         return [Fault(str(error))]
-    wrong = folder.changed(ensemble.files)
+    wrong = stored.folder.changed(ensemble.files)
     if wrong:
-        return [Fault(f"{where}: {wrong} is not what was written; {registry.AGAIN}")]
-    if not set(ensemble.members) <= set(members):
-        return [Fault(f"{where}: some of its members are no longer there; it cannot predict")]
-    parts = [members[name].files[PREDICTIONS_FILE] for name in ensemble.members]
-    if parts == [*ensemble.pooled]:  # else they were trained, or applied to other clips, since
-        tests = [
-            (workspace / MEMBERS / name / PREDICTIONS_FILE).read_arrays()["test"]
-            for name in ensemble.members
-        ]
-        saved = (folder / registry.PREDICTIONS_FILE).read_arrays()["test"]
-        # Logarithms may differ in the last bit between kinds of processor.
+        return [Fault(f"{where}: {wrong} differs from what was written; {registry.AGAIN}")]
+    if not set(ensemble.members) <= {*members, *unread}:
+        return [Fault(f"{where}: some of its members no longer exist, so that it cannot predict")]
+    known = [members[name] for name in ensemble.members if name in members]
+    # Otherwise a later release wrote some of the members, or they were trained or applied again.
+    if [member.files[PREDICTIONS_FILE] for member in known] == [*ensemble.pooled]:
+        tests = [paths.member(name).predictions.read_arrays()["test"] for name in ensemble.members]
+        saved = stored.predictions.read_arrays()["test"]
+        # Logarithms may differ in the last bit between processors.
         if not np.allclose(ensemble.fitted(np.stack(tests)), saved, rtol=0, atol=1e-12):
-            what = f"{where}: is not what its members give; remove it, and {registry.AGAIN}"
-            return [Fault(what)]
+            differs = f"{where}: differs from the pooled predictions of its members"
+            return [Fault(f"{differs}; remove it, and {registry.AGAIN}")]
     return []

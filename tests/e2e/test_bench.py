@@ -1,4 +1,4 @@
-"""The benchmark of the whole feature path, with real worker processes."""
+"""The benchmarks of the whole feature path and of training, with real worker processes."""
 
 import json
 import subprocess
@@ -11,9 +11,11 @@ from overlap.bench.features import speech_like
 from overlap.config import FeatureConfig, StoreConfig
 from support.processes import OVERLAP
 
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+
 
 @pytest.mark.slow
-def test_the_bench_goes_from_files_to_the_store() -> None:
+def test_the_bench_measures_the_path_from_files_to_the_store() -> None:
     config, store = FeatureConfig(), StoreConfig(chunk_clips=8, block_clips=16)
     sound = speech_like(5, config)
     one, two = bench_end_to_end(sound, config, store, files=64, rounds=1)
@@ -24,9 +26,8 @@ def test_the_bench_goes_from_files_to_the_store() -> None:
     assert min(one.ratio, two.ratio, one.clips_per_second, two.clips_per_cpu_second) > 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["memory", "device"])
-def test_the_training_bench_measures_every_way(mode: str) -> None:
+def test_the_training_bench_measures_every_variant(mode: str) -> None:
     command = [OVERLAP, "bench", "training", "--clips", "64", "--rounds", "1", "--width", "0.1"]
     done = subprocess.run(
         [*command, "--mode", mode, "--json"], capture_output=True, text=True, check=False

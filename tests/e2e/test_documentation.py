@@ -17,13 +17,13 @@ from overlap.ensemble import registry
 from overlap.io.location import Location
 from support.markdown_blocks import ROOT, Block, block, blocks
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]  # with others, in `make test-e2e`
+pytestmark = pytest.mark.slow
 
 README = {
-    "Two commands": "run; `make test` is what runs this",
-    "Your data": "a list of files, which the demo's data set has",
-    "Three ways to run it": "run",
-    "On real speech": "run in tests/e2e/test_demo.py, where real speech is at hand",
+    "Quick start": "run; `make test` is what runs this",
+    "Data layout": "a list of files, which the demo's data set has",
+    "Usage": "run",
+    "Results on real speech": "run in tests/e2e/test_demo.py, where real speech is at hand",
 }
 """What becomes of the blocks under a heading of the README."""
 CONTAINERS = "docker compose"
@@ -116,13 +116,13 @@ def without_numbers(text: str) -> str:
 
 def test_the_first_block_of_the_readme(tutorial: str, clone: Path) -> None:
     """The demo is there after the tutorial, so that this finds nothing to do."""
-    run, test = block("README.md", "Two commands").text.splitlines()
+    run, test = block("README.md", "Quick start").text.splitlines()
     assert "below the trivial prediction" in typed(clone, run)
     assert "pytest" in typed(clone, test.replace("make", "make --dry-run"))
 
 
 def test_the_files_of_a_data_set_are_those_of_the_readme(tutorial: str, clone: Path) -> None:
-    folder, *files = block("README.md", "Your data").text.splitlines()
+    folder, *files = block("README.md", "Data layout").text.splitlines()
     assert folder == "DATA/"
     names = {file.split()[0] for file in files}
     assert len(names) == 5
@@ -131,7 +131,7 @@ def test_the_files_of_a_data_set_are_those_of_the_readme(tutorial: str, clone: P
 
 
 def test_the_commands_of_the_readme(clone: Path, data: Path) -> None:
-    commands, _ = (b for b in blocks("README.md") if b.heading == "Three ways to run it")
+    commands, _ = (b for b in blocks("README.md") if b.heading == "Usage")
     for name in ("folder", "DATA"):
         (clone / name).symlink_to(data)
     (clone / "CLIPS").symlink_to(data / "test")

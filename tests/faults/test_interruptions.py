@@ -86,7 +86,7 @@ def test_a_command_that_is_still_loading_says_the_same(
 
 HANGING = """
 import subprocess, sys, time
-from flows import interruptions
+from flows.cli import interruptions
 interruptions.GRACE_SECONDS = 1.0
 interruptions.listen()
 {setup}
@@ -133,7 +133,7 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(
     """Python prints what a destructor raises, and goes on."""
     program = (
         "import time\n"
-        "from flows import interruptions\n"
+        "from flows.cli import interruptions\n"
         "interruptions.listen()\n"
         "class Slow:\n"
         "    def __del__(self):\n"
@@ -165,7 +165,7 @@ def test_nor_is_one_that_prefect_handles(environment: dict[str, str]) -> None:
     """Its handler raises at once, before the thread that watches has read of it."""
     program = (
         "import os, signal, time\n"
-        "from flows import interruptions\n"
+        "from flows.cli import interruptions\n"
         "from prefect.utilities.engine import capture_sigterm\n"
         "interruptions.listen()\n"
         "class Killed:\n"
@@ -192,7 +192,7 @@ def test_a_signal_that_comes_again_at_the_end_changes_nothing(
 ) -> None:
     program = (
         "import atexit, os, signal, time\n"
-        "from flows import interruptions\n"
+        "from flows.cli import interruptions\n"
         "interruptions.listen()\n"
         "class Last:\n"
         "    def __del__(self):\n"
@@ -215,7 +215,7 @@ def test_a_signal_of_a_child_is_its_own(environment: dict[str, str]) -> None:
     """A forked child that is ended tells its parent nothing."""
     program = (
         "import multiprocessing, time\n"
-        "from flows import interruptions\n"
+        "from flows.cli import interruptions\n"
         "interruptions.GRACE_SECONDS = 0.5\n"
         "interruptions.listen()\n"
         "child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,))\n"

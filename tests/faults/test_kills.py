@@ -19,6 +19,7 @@ import psutil
 import pytest
 import yaml
 
+from overlap.errors import RESUME_HINT
 from overlap.features import FeatureStore
 from overlap.io.location import Location
 from support.fault_tables import write_table
@@ -42,8 +43,8 @@ STAGES = {
     "training": ("flow", "server", "database", "scheduler", "nanny", "worker", "member"),
     "pooling": ("flow", "server", "database", "scheduler"),
 }
-RESUME_HINT = ("a new run goes on from there", "a new run trains only what is missing", "run again")
-"""One of these a run says that has to be started again."""
+RESUME = (RESUME_HINT, "a new run trains only the missing ones", "run again")
+"""A run that must be started again says one of these."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Trial:
         if code and kind != "flow":
             said = self.place.said
             assert "Traceback" not in said, f"{kind} in {where}\n{said}"
-            assert any(words in said for words in RESUME_HINT), f"{kind} in {where}\n{said}"
+            assert any(words in said for words in RESUME), f"{kind} in {where}\n{said}"
         return code == 0, where
 
     def _strike(self, run: subprocess.Popen[bytes], kind: str) -> str | None:
@@ -213,7 +214,7 @@ def options(data: Path, tmp_path: Path) -> tuple[object, ...]:
     """A run with many blocks, so that there is time to be killed in, and many epochs."""
     file = tmp_path / "config.yaml"
     config = TINY | {
-        "features": {"hop": 40},
+        "features": {"hop_length": 40},
         "store": {"chunk_clips": 4, "block_clips": 4},
         "training": {"epochs": 12, "batch_size": 16},
         "ensemble": {"members": MEMBERS},

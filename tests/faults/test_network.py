@@ -68,7 +68,7 @@ def disturbed(
     return what, time.monotonic() - began
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_plug_that_is_pulled_for_a_while(
     finished: Finished, data: Path, tiny: Path, tmp_path: Path
 ) -> None:

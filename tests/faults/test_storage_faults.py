@@ -40,7 +40,7 @@ def largest_file(size: int) -> Iterator[None]:
 def test_a_write_that_fails_half_way_leaves_what_was_there(tmp_path: Path) -> None:
     place = Location.of(tmp_path / "record")
     place.write_bytes(b"of before")
-    with largest_file(10_000), pytest.raises(StorageError, match="record: File too large; what"):
+    with largest_file(10_000), pytest.raises(StorageError, match="record: File too large"):
         place.write_bytes(bytes(20_000))
     assert place.read_bytes() == b"of before"
     assert [file.name for file in tmp_path.iterdir()] == ["record"]
@@ -112,9 +112,7 @@ def test_a_full_disk(overlap, finished: Finished, data: Path, tiny: Path, disk: 
     remount(disk, "size=20m")
     overlap("run", *options)
     assert submission(disk / "w") == finished.submission
-    assert (
-        "all is as it was written" in overlap("verify", "--workspace", disk / "w", "--all").stdout
-    )
+    assert "OK" in overlap("verify", "--workspace", disk / "w", "--all").stdout
     assert list((disk / "w").rglob("*.part")) == []
 
 
@@ -135,7 +133,7 @@ def test_a_read_only_disk(overlap, finished: Finished, data: Path, tiny: Path, d
     assert "Traceback" not in said
     assert "Read-only file system" in said
     assert "8 of 8" in overlap("status", "--workspace", disk / "w").stdout
-    assert "all is as it was written" in overlap("verify", "--workspace", disk / "w").stdout
+    assert "OK" in overlap("verify", "--workspace", disk / "w").stdout
     remount(disk, "rw")
     overlap("run", *options)
     assert submission(disk / "w") == finished.submission

@@ -45,7 +45,7 @@ def test_a_process_that_tells_all_it_knows(tmp_path: Path, monkeypatch: pytest.M
     assert OTHER not in kept + str(raised.value)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_no_secret_of_a_run_is_seen_anywhere(data: Path, tiny: Path, tmp_path: Path) -> None:
     """In an environment full of them: a run that ends well, and some that do not."""
     home = tmp_path / "server"
@@ -95,7 +95,7 @@ def test_no_secret_of_a_run_is_seen_anywhere(data: Path, tiny: Path, tmp_path: P
     assert [secret for secret in PLANTED if secret.encode() in everything] == []
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_run_listens_on_the_loopback_only(
     data: Path, tiny: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:

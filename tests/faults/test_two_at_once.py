@@ -1,6 +1,7 @@
 """Two runs on one workspace, and a run on a workspace that others read."""
 
 import json
+import platform
 import subprocess
 import sys
 import threading
@@ -13,8 +14,9 @@ import pytest
 
 from overlap.errors import WorkspaceLockedError
 from overlap.io.location import Location
-from overlap.io.locks import LOCK_FILE, run_lock
-from support.errors import printed_code
+from overlap.io.locks import run_lock
+from overlap.io.workspace_paths import LOCK_FILE
+from support.errors import printed_code, raises
 from support.process_fixtures import submission
 from support.processes import OVERLAP
 from support.run_steps import Finished
@@ -46,8 +48,12 @@ def another_run(workspace: Location) -> Iterator[subprocess.Popen[str]]:
 
 def test_the_second_says_who_is_there_and_leaves(workspace: Location) -> None:
     with another_run(workspace) as other:
-        with pytest.raises(
-            WorkspaceLockedError, match=f"another run works on it .process {other.pid} on "
+        with raises(
+            WorkspaceLockedError,
+            "workspace-locked",
+            workspace=str(workspace),
+            process=other.pid,
+            host=platform.node(),
         ):
             run_lock(workspace).__enter__()
         other.kill()
@@ -76,7 +82,8 @@ def test_the_second_waits_where_it_is_told_to(workspace: Location) -> None:
                     [sys.executable, "-c", HOLD, str(workspace)], check=True, capture_output=True
                 )
     (who,) = told
-    assert who.startswith(f"waits for the run that works on {workspace} (process {other.pid} on ")
+    assert str(workspace) in who
+    assert f"process {other.pid} on {platform.node()}" in who
 
 
 def test_many_take_turns_and_never_two_at_once(workspace: Location, tmp_path: Path) -> None:
@@ -137,9 +144,9 @@ def test_two_runs_at_once(
         for run in runs:
             run.kill()
     assert sorted(codes) == [0, 2]
-    said = (tmp_path / ("one" if codes[0] == 2 else "other")).read_text()
-    assert "another run works on it (process " in said
-    assert "Traceback" not in said
+    log = (tmp_path / ("one" if codes[0] == 2 else "other")).read_text()
+    assert printed_code(log) == "workspace-locked"
+    assert "Traceback" not in log
     assert submission(workspace) == finished.submission
     wrong = [
         (command, code, text) for command, code, text in reads

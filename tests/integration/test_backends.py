@@ -16,11 +16,12 @@ from overlap.catalog import Catalog
 from overlap.config import NetworkConfig, RunConfig, Stage
 from overlap.features import FeatureStore, Normalisation
 from overlap.io.location import Location
+from overlap.io.workspace_paths import SPEC_FILE
 from overlap.system.worker_process import run_child
 from overlap.training.network import build_network
-from overlap.training.spec import SPEC_FILE, load_record, plan_members
+from overlap.training.spec import load_record, plan_members
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 OTHERS = [name for name in ("jax", "torch") if importlib.util.find_spec(name)]
 PREDICT = """
 import sys

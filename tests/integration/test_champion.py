@@ -8,7 +8,7 @@ import pytest
 
 from overlap.synthetic import MixConfig, mix
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 def grown(words: Path, data: Path, train: int, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_three_runs_over_growing_data(
     assert f"champion: {second['version']} (by hand: back from {third['version']})" in back
     nothing = overlap("models", "rollback", *models, code=2).stderr
     assert f"to go back to; no longer there: {first['version']}" in nothing
-    assert "all is as it was written" in overlap("verify", *models).stdout
+    assert "OK" in overlap("verify", *models).stdout
 
     # A champion that cannot be opened is compared on what it said before.
     (workspace / "members" / second["members"][0] / "model.keras").write_bytes(b"damaged")

@@ -14,10 +14,11 @@ import psutil
 import pytest
 
 from overlap.catalog import Catalog
+from overlap.config import RunConfig
 from overlap.features import FeatureStore
 from overlap.io.location import Location
 from support.processes import OVERLAP
-from support.run_steps import Finished
+from support.run_steps import Finished, computed
 
 pytestmark = pytest.mark.slow
 
@@ -47,11 +48,15 @@ def test_killed_in_the_features(
 ) -> None:
     """The same features bit for bit, and no finished block computed again."""
     fine = tmp_path / "fine.json"  # many frames and many blocks: time to be killed in
-    features = {"hop": 40}
+    features = {"hop_length": 80}
     store = {"chunk_clips": 4, "block_clips": 4}
     fine.write_text(json.dumps({"features": features, "store": store}))
     options = ("--data", data, "--config", fine)
-    overlap("features", *options, "--workspace", tmp_path / "undisturbed")
+    # One process gives what the workers of an undisturbed run give: tests/integration/test_run.py.
+    alone = RunConfig(
+        data=str(data), workspace=str(tmp_path / "alone"), features=features, store=store
+    )
+    _, expected = computed(alone)
     killed = tmp_path / "killed"
     marks = killed / "features.zarr" / "blocks" / "key" / "c"
 
@@ -66,7 +71,6 @@ def test_killed_in_the_features(
 
     said = overlap("features", *options, "--workspace", killed).stdout
     assert f"{len(missing)} of 30 blocks computed" in said
-    expected = FeatureStore.open(Location.of(tmp_path / "undisturbed"))
     assert there.missing(catalog) == []
     found = there.read_rows(0, 120)
     assert np.array_equal(found.view(np.uint16), expected.read_rows(0, 120).view(np.uint16))
@@ -74,7 +78,7 @@ def test_killed_in_the_features(
     assert {f: f.stat().st_mtime_ns for f in done} == done
 
 
-@pytest.mark.long  # three runs; the quick part kills in the features
+@pytest.mark.nightly
 def test_killed_in_the_training(
     overlap, environment: dict[str, str], data: Path, tiny: Path, tmp_path: Path, finished: Finished
 ) -> None:

@@ -1,5 +1,9 @@
-"""A user's mistake: exit code 2, one clear message, no traceback."""
+"""Mistakes of a user end a command with exit code 2 and one message, without a traceback.
 
+The tests check the code and the facts of a message. Its wording may change.
+"""
+
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +20,11 @@ pytestmark = pytest.mark.slow
 
 
 def refused(overlap, *arguments: object) -> str:
-    said = overlap(*arguments, code=2).stderr
-    assert "Traceback" not in said
-    assert "error: " in said or "Error" in said
-    return said
+    """Run a command that overlap refuses; return its message, which ends with a code."""
+    message = overlap(*arguments, code=2).stderr
+    assert "Traceback" not in message
+    assert printed_code(message), message
+    return message
 
 
 @pytest.fixture
@@ -42,27 +47,26 @@ def test_folders(overlap, tmp_path: Path) -> None:
         message = refused(overlap, *arguments)
         assert printed_code(message) == code
         assert str(arguments[-1]) in message
-    assert "cannot be opened here" in refused(overlap, "run", "--data", "nonsense://x")
+    assert "nonsense://" in refused(overlap, "run", "--data", "nonsense://x")
 
 
 def test_an_archive_is_data_but_no_workspace(overlap, data: Path, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "data"), "zip", data)
     said = refused(overlap, "run", "--data", archive, "--workspace", archive)
-    assert "is in a zip archive, which can only be read" in said
+    assert "[read-only-archive]" in said
     overlap("plan", "--data", archive, "--workspace", tmp_path / "w")
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"half a download")
-    assert "is no zip archive, or a damaged one" in refused(overlap, "run", "--data", broken)
+    assert "[not-an-archive]" in refused(overlap, "run", "--data", broken)
 
 
 def test_configuration(overlap, data: Path, tmp_path: Path) -> None:
     run = ("run", "--data", data, "--workspace", tmp_path / "w")
-    assert "Input should be 'demo', 'baseline' or 'fast'" in refused(
-        overlap, *run, "--preset", "quick"
-    )
-    assert "did you mean epochs?" in refused(overlap, *run, "--set", "training.epoch=3")
-    assert "greater than or equal to 1" in refused(overlap, *run, "--members", 0)
-    assert "no such configuration file" in refused(overlap, *run, "--config", "none.toml")
+    message = refused(overlap, *run, "--preset", "quick")
+    assert all(preset in message for preset in ("demo", "baseline", "fast"))
+    assert "epochs" in refused(overlap, *run, "--set", "training.epoch=3")
+    assert "ensemble.members" in refused(overlap, *run, "--members", 0)
+    assert "none.toml" in refused(overlap, *run, "--config", "none.toml")
     assert not (tmp_path / "w").exists()
     overlap("run", code=2)  # no --data
     overlap("fly", code=2)
@@ -80,8 +84,10 @@ def test_every_problem_of_the_data_in_one_message(overlap, copy: Path, tmp_path:
     said = refused(overlap, "run", "--data", copy, "--workspace", tmp_path / "w")
     assert printed_code(said) == "invalid-data"
     assert "3 problems" in said
-    for case in (": up, upp", ": train_000003", ": train_999999", "train/train_000005.wav ("):
-        assert case in said
+    assert re.search(r"train_answer.csv.*submission.csv.*\bup\b.*\bupp\b", said)
+    assert re.search(r"train_answer.csv.*train_000003", said)
+    assert re.search(r"train_answer.csv.*train_999999", said)
+    assert "train/train_000005.wav" in said
     assert not list((tmp_path / "w").glob("*.zarr"))
 
 
@@ -92,29 +98,30 @@ def test_a_stage_on_its_own_is_about_the_data_and_features_that_it_is_told(
     for stage in ("train", "pool"):
         said = refused(overlap, stage, "--data", copy, *options)
         assert "120 clips are new or changed" in said
-        said = refused(overlap, stage, "--data", copy, *options, "--set", "features.hop=80")
-        assert "hop 160 there, 80 asked" in said
-    assert "hop 160 there" in refused(
-        overlap, "features", "--data", copy, *options, "--set", "features.hop=80"
-    )
+        said = refused(overlap, stage, "--data", copy, *options, "--set", "features.hop_length=80")
+        assert printed_code(said) == "other-features"
+    said = refused(overlap, "features", "--data", copy, *options, "--set", "features.hop_length=80")
+    assert printed_code(said) == "other-features"
     assert "8 of 8" in overlap("status", "--workspace", finished.workspace).stdout
 
 
-def test_what_data_cannot_be_compared_with(
+def test_stores_that_cannot_be_compared(
     overlap, finished, data: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    """Said before anything is computed, whichever command is given."""
+    """Every command reports the fault before it computes anything."""
     options = ("--data", data, "--workspace", tmp_path / "w", "--config", tiny)
     missing = tmp_path / "missing"
     for command in ("features", "run", "plan"):
         said = refused(overlap, command, *options, "--compare", missing)
-        assert f"{missing}: no features there to compare with" in said
-    assert "no features there" in refused(overlap, "features", *options, "--compare", data)
-    other = (*options, "--compare", finished.workspace, "--set", "features.hop=80")
-    assert "hop 160 there, 80 asked" in refused(overlap, "features", *other)
+        assert printed_code(said) == "no-features"
+        assert str(missing) in said
+    said = refused(overlap, "features", *options, "--compare", data)
+    assert printed_code(said) == "no-features"
+    other = (*options, "--compare", finished.workspace, "--set", "features.hop_length=80")
+    assert printed_code(refused(overlap, "features", *other)) == "other-features"
     itself = ("--data", data, "--workspace", finished.workspace, "--config", tiny)
     said = refused(overlap, "features", *itself, "--compare", finished.workspace)
-    assert "cannot be compared with itself" in said
+    assert printed_code(said) == "compared-with-itself"
     assert not (tmp_path / "w").exists()
 
 
@@ -122,38 +129,38 @@ def test_places_to_write_to(overlap, finished, data: Path, tmp_path: Path) -> No
     file, folder = tmp_path / "file", tmp_path / "folder"
     file.write_text("mine")
     folder.mkdir()
-    assert "file: is a file" in refused(overlap, "run", "--data", data, "--workspace", file)
+    said = refused(overlap, "run", "--data", data, "--workspace", file)
+    assert printed_code(said) == "workspace-is-file"
     place = ("--workspace", finished.workspace)
     said = refused(overlap, "predict", data / "test", *place, "--out", folder)
-    assert "folder: is a folder; name a file in it" in said
+    assert str(folder) in said
     (folder / "a.wav").write_bytes(b"no sound")
     said = refused(overlap, "predict", folder, *place, "--out", tmp_path / "p.csv")
-    assert "no clip there can be used: unreadable" in said
+    assert "unreadable" in said
     assert not (tmp_path / "p.csv").exists()
 
 
 def test_predictions_and_models(overlap, finished, data: Path, tmp_path: Path) -> None:
     place = ("--workspace", finished.workspace)
     out = ("--out", tmp_path / "p.csv")
-    assert "no ensemble v9" in refused(
-        overlap, "predict", data / "test", *place, *out, "--model", "v9"
-    )
-    assert f"give {data}/train" in refused(overlap, "predict", data, *place, *out)
-    assert "no champion there yet" in refused(
+    assert "v9" in refused(overlap, "predict", data / "test", *place, *out, "--model", "v9")
+    assert f"{data}/train" in refused(overlap, "predict", data, *place, *out)
+    assert str(tmp_path) in refused(
         overlap, "predict", data / "test", "--workspace", tmp_path, *out
     )
     export = ("models", "export", "champion", *place)
-    assert "ends in .keras or .onnx" in refused(overlap, *export, "--out", tmp_path / "m.h5")
-    assert "no ensemble v9" in refused(overlap, "models", "promote", "v9", *place)
-    assert "no earlier champion" in refused(overlap, "models", "rollback", *place)
+    said = refused(overlap, *export, "--out", tmp_path / "m.h5")
+    assert ".keras" in said
+    assert ".onnx" in said
+    assert "v9" in refused(overlap, "models", "promote", "v9", *place)
+    assert str(finished.workspace) in refused(overlap, "models", "rollback", *place)
     assert not (tmp_path / "p.csv").exists()
 
 
 def test_scores(overlap, data: Path, tmp_path: Path) -> None:
     answers = data / "test_answer.csv"
-    assert "there is no such file" in refused(overlap, "score", "--labels", answers, "none.csv")
-    said = refused(overlap, "score", "--labels", answers, data / "train_answer.csv")
-    assert "the tables have different ids" in said
+    assert "none.csv" in refused(overlap, "score", "--labels", answers, "none.csv")
+    refused(overlap, "score", "--labels", answers, data / "train_answer.csv")  # other ids
 
 
 def test_words(overlap, words: Path, data: Path, tmp_path: Path) -> None:
@@ -163,7 +170,8 @@ def test_words(overlap, words: Path, data: Path, tmp_path: Path) -> None:
     assert printed_code(message) == "too-few-words"
     full = ("mix", words, "--out", data, "--train", 5, "--test", 5)
     assert "exists and is not empty" in refused(overlap, *full)
-    assert "names no words" in refused(overlap, "synth", "--out", tmp_path / "s", "--words", ",")
+    said = refused(overlap, "synth", "--out", tmp_path / "s", "--words", ",")
+    assert printed_code(said) == "no-words"
 
 
 # --- clusters ----------------------------------------------------------------------------------
@@ -183,7 +191,8 @@ def test_a_cluster_that_does_not_answer(overlap, data: Path, tmp_path: Path) -> 
         overlap, "run", "--data", data, "--workspace", tmp_path / "w", "--cluster", address,
         "--set", "cluster.timeout_s=2",
     )  # fmt: skip
-    assert f"the Dask scheduler at {address} does not answer within 2 s" in said
+    assert printed_code(said) == "scheduler-unreachable"
+    assert address in said
 
 
 def test_a_cluster_kind_that_is_not_there(overlap, data: Path, tmp_path: Path) -> None:
@@ -191,7 +200,8 @@ def test_a_cluster_kind_that_is_not_there(overlap, data: Path, tmp_path: Path) -
         overlap, "run", "--data", data, "--workspace", tmp_path / "w",
         "--set", "cluster.kind=dask_nowhere.SomeCluster",
     )  # fmt: skip
-    assert "cluster.kind dask_nowhere.SomeCluster: cannot be imported" in said
+    assert printed_code(said) == "unknown-cluster-kind"
+    assert "cluster.kind dask_nowhere.SomeCluster" in said
 
 
 def test_a_cluster_without_gpu_then_with_one(
@@ -205,17 +215,19 @@ def test_a_cluster_without_gpu_then_with_one(
         "--cluster", dask,
     )  # fmt: skip
     said = refused(overlap, *run, "--set", "cluster.timeout_s=1")
-    assert "none of the 1 workers offers GPU, which training needs" in said
+    assert printed_code(said) == "cluster-unfit"
     assert f'dask worker {dask} --resources "GPU=1"' in said
     assert not (workspace / "features.zarr").exists()
     with worker(dask, tmp_path, "gpu", *GPU):
         done = overlap(*run, "--set", "cluster.timeout_s=120")
     assert "ensemble of 1" in done.stdout
-    assert "clips were resampled: test/test_000000.wav" in done.stderr
+    assert "test/test_000000.wav" in done.stderr
 
 
 def test_deployments(overlap, data: Path) -> None:
     options = ("deploy", "--data", data)
     no_server = overlap(*options, code=2, PREFECT_API_URL="http://127.0.0.1:1/api").stderr
-    assert no_server == "error: the Prefect server at http://127.0.0.1:1/api does not answer\n"
-    assert "Invalid cron" in overlap(*options, "--cron", "at night", code=2).stderr
+    assert printed_code(no_server) == "server-unreachable"
+    assert "http://127.0.0.1:1/api" in no_server
+    wrong_time = overlap(*options, "--cron", "at night", code=2).stderr
+    assert printed_code(wrong_time) == "invalid-schedule"

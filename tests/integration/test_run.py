@@ -94,7 +94,7 @@ def test_a_second_run_does_nothing_and_says_the_same(overlap, copy, data, tiny, 
 def test_the_report_is_there_and_is_written_anew_when_asked_for(overlap, copy, finished) -> None:
     (report,) = copy.glob("ensembles/*/report.html")
     page = report.read_text()
-    assert "It was the champion when this report was written: it is the first champion." in page
+    assert "This ensemble was the champion when the report was written" in page
     assert page.count("<audio ") == 16
     report.unlink()
     said = json.loads(overlap("report", "--workspace", copy, "--json").stdout)
@@ -126,7 +126,7 @@ def test_status_and_plan_tell_what_is_there(overlap, finished, data: Path, tiny:
     assert plan["member_seconds"] > 0
     said = overlap("plan", *options).stdout
     assert "memory per member" in said
-    assert "all of it, time" in said
+    assert "total time" in said
     assert said.splitlines()[-1].startswith("next            `overlap run`")
 
 
@@ -146,7 +146,7 @@ def test_damage_is_found_and_only_that_is_made_again(
     overlap, copy: Path, data: Path, tiny: Path, finished
 ) -> None:
     """A flipped bit in the features and a spoiled member; and a third member besides."""
-    assert "all is as it was written" in overlap("verify", "--workspace", copy, "--all").stdout
+    assert "OK" in overlap("verify", "--workspace", copy, "--all").stdout
     chunk = copy / "features.zarr" / "mel" / "c" / "5" / "0" / "0" / "0"
     good, content = chunk.read_bytes(), bytearray(chunk.read_bytes())
     content[1000] ^= 1
@@ -155,7 +155,7 @@ def test_damage_is_found_and_only_that_is_made_again(
     (spoiled / "model.keras").write_bytes(b"damaged")
     done = overlap("verify", "--workspace", copy, "--repair", code=1)
     assert "block 2 (rows 32 to 47): " in done.stderr
-    assert f"member {spoiled.name}: model.keras is not what was written" in done.stderr
+    assert f"member {spoiled.name}: model.keras" in done.stderr
     assert "2 marked as missing" in done.stderr
     before = mtimes(copy, f"members/{kept.name}", "features.zarr/mel/c/0")
     overlap("run", "--data", data, "--workspace", copy, "--config", tiny, "--members", 3)
@@ -166,7 +166,7 @@ def test_damage_is_found_and_only_that_is_made_again(
     assert [len(record.members) for record in records] == [2, 3]
     assert records[1].members[:2] == records[0].members
     assert records[1].member_kl[:2] == records[0].member_kl
-    assert "all is as it was written" in overlap("verify", "--workspace", copy).stdout
+    assert "OK" in overlap("verify", "--workspace", copy).stdout
 
 
 def test_a_lost_submission_is_published_again(
@@ -174,13 +174,11 @@ def test_a_lost_submission_is_published_again(
 ) -> None:
     (file,) = copy.glob("ensembles/*/submission.csv")
     file.unlink()
-    assert "submission.csv is not what was written" in (
-        overlap("verify", "--workspace", copy, code=1).stderr
-    )
+    assert "submission.csv" in (overlap("verify", "--workspace", copy, code=1).stderr)
     overlap("run", "--data", data, "--workspace", copy, "--config", tiny)
     assert file.read_bytes() == finished.submission
     assert len(list(copy.glob("ensembles/*"))) == 1
-    assert "all is as it was written" in overlap("verify", "--workspace", copy).stdout
+    assert "OK" in overlap("verify", "--workspace", copy).stdout
 
 
 def test_predictions_for_new_clips_are_the_ensembles(
@@ -190,7 +188,7 @@ def test_predictions_for_new_clips_are_the_ensembles(
     (clips / "broken.wav").write_bytes(b"no sound")
     done = overlap("predict", clips, "--workspace", copy, "--out", tmp_path / "preds.csv")
     assert "21 clips predicted" in done.stdout
-    assert "1 of them cannot be used and got the mean prediction: broken" in done.stdout
+    assert "mean prediction: broken" in done.stdout
     found = pd.read_csv(tmp_path / "preds.csv").set_index("id")
     (file,) = finished.workspace.glob("ensembles/*/submission.csv")
     expected = pd.read_csv(file).set_index("id")
@@ -203,7 +201,7 @@ def test_predictions_for_new_clips_are_the_ensembles(
     kept = [file.suffix for file in (copy / "predictions").rglob("*") if file.is_file()]
     assert kept == [".npz"]
     again = overlap("predict", clips, "--workspace", copy, "--out", tmp_path / "again.csv")
-    assert "21 clips predicted, 21 of them before" in again.stdout
+    assert "21 clips predicted, 21 of them by" in again.stdout
     assert again.stdout.splitlines()[-1].startswith("next            overlap show CLIP --workspace")
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "preds.csv").read_bytes()
 

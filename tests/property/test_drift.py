@@ -1,4 +1,4 @@
-"""Drift from counts is drift of the values, whatever the values are."""
+"""Drift computed from counts equals the drift of the values, for arbitrary values."""
 
 import numpy as np
 from hypothesis import assume, given
@@ -11,7 +11,7 @@ from overlap.features.statistics import count_codes
 
 values = hnp.arrays(np.float16, st.integers(1, 40), elements=st.floats(-100, 60, width=16))
 spread = values.filter(lambda some: np.ptp(np.maximum(some, some.max() - 1)) > 0.01)
-"""Values that have a standard deviation above any floor."""
+"""Values whose standard deviation is positive for every floor."""
 
 
 def counts(some: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def close(found: float, expected: float) -> bool:
 
 
 @given(mine=values, theirs=spread, top_db=st.floats(1, 120))
-def test_figures_are_those_of_the_values(
+def test_measures_equal_those_of_the_values(
     mine: np.ndarray, theirs: np.ndarray, top_db: float
 ) -> None:
     (found,) = drift(counts(mine), counts(theirs), top_db)
@@ -52,7 +52,7 @@ def test_distances_are_symmetric_and_differences_change_sign(
 
 
 @given(mine=values, theirs=spread, times=st.integers(1, 10**6), of_theirs=st.integers(1, 10**6))
-def test_how_many_clips_were_counted_does_not_matter(
+def test_measures_do_not_depend_on_the_number_of_clips(
     mine: np.ndarray, theirs: np.ndarray, times: int, of_theirs: int
 ) -> None:
     (once,) = drift(counts(mine), counts(theirs), 80)
@@ -64,7 +64,7 @@ def test_how_many_clips_were_counted_does_not_matter(
 
 
 @given(some=spread, seed=st.integers(0, 99), times=st.integers(1, 1000))
-def test_equal_sets_are_not_apart(some: np.ndarray, seed: int, times: int) -> None:
+def test_equal_sets_have_no_drift(some: np.ndarray, seed: int, times: int) -> None:
     shuffled = np.random.default_rng(seed).permutation(some)
     (found,) = drift(counts(shuffled) * times, counts(some), 80)
     assert found.wasserstein_db == found.ks == found.peak_db == found.network_shift == 0
@@ -73,7 +73,7 @@ def test_equal_sets_are_not_apart(some: np.ndarray, seed: int, times: int) -> No
 
 
 @given(some=spread, gain=st.integers(1, 30))
-def test_a_gain_is_its_own_distance(some: np.ndarray, gain: int) -> None:
+def test_the_distance_of_a_gain_is_the_gain(some: np.ndarray, gain: int) -> None:
     whole = np.round(some).astype(np.float16)  # integers below 2048 are exact in float16
     assume(np.ptp(whole) > 0)
     (found,) = drift(counts(whole + np.float16(gain)), counts(whole), 1000)

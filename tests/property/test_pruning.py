@@ -13,11 +13,11 @@ from overlap.config import PromotionConfig
 from overlap.ensemble import registry
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import MEMBERS_FOLDER, MODEL_FILE
 from overlap.promotion import champion
 from overlap.promotion.challenge import plan_comparison
 from overlap.promotion.champion import read_aliases
 from overlap.promotion.retention import prune
-from overlap.training.spec import MEMBERS, MODEL_FILE
 from support.comparison_data import catalog_of
 from support.run_steps import publish_record, published
 
@@ -51,7 +51,7 @@ class Workspace(RuleBasedStateMachine):
         self.count += 1
         members = tuple(f"m{n}" for n in (self.count, self.count - 1))
         for name in members:
-            (self.place / MEMBERS / name / MODEL_FILE).write_bytes(b"network")
+            (self.place / MEMBERS_FOLDER / name / MODEL_FILE).write_bytes(b"network")
         record = published(f"v{self.count:03}", members=members)
         publish_record(self.place, record)
         current = champion.current_champion(self.place, record)
@@ -103,7 +103,7 @@ class Workspace(RuleBasedStateMachine):
             assert champion.find_ensemble(self.place, "champion")[1].version == self.expected
         for record in registry.list_ensembles(self.place):
             for name in record.members:
-                assert (self.place / MEMBERS / name / MODEL_FILE).exists()
+                assert (self.place / MEMBERS_FOLDER / name / MODEL_FILE).exists()
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overlap.catalog import Catalog, stored_rows
-from overlap.catalog.rows import COLUMNS, FILE, OK, QUARANTINED, REMOVED, write_rows
+from overlap.catalog.rows import COLUMNS, OK, QUARANTINED, REMOVED, write_rows
 from overlap.config import AudioFormat, FeatureConfig
 from overlap.features.store.blocks import split_blocks
 from overlap.io.location import Location
+from overlap.io.workspace_paths import CATALOG_FILE
 
 ABOUT = {"data": "/data", "rate_hz": "16000", "samples": "16000"}
 
@@ -37,7 +38,7 @@ def saved(folder: Path, frame: pd.DataFrame, groups: list[int]) -> Location:
         size = groups[len(pieces) % len(groups)]
         pieces.append(frame.iloc[start : start + size])
         start += size
-    write_rows(Location.of(folder) / FILE, pieces, ABOUT)
+    write_rows(Location.of(folder) / CATALOG_FILE, pieces, ABOUT)
     return Location.of(folder)
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from support.running_service import Service, serving
 
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+
 
 def test_a_silent_run_is_marked_crashed_and_a_new_one_finishes_the_work(
     service: Service, data: Path, tiny: Path
@@ -23,7 +25,7 @@ def test_a_silent_run_is_marked_crashed_and_a_new_one_finishes_the_work(
     service.until(lambda: service.run_state(run)[0] != "RUNNING", 180, "the run to be ended")
     state, message = service.run_state(run)
     assert state == "CRASHED"
-    assert message.startswith("The process of this run sends no heartbeat any more")
+    assert "heartbeat" in message
 
     service.worker()
     state, message = service.ended(service.start_run("retrain/retrain"), 300)

@@ -5,7 +5,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from support.running_service import Service
+
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 FLOW = Path(__file__).with_name("load_flow.py")
 QUERY_SECONDS = 1.0

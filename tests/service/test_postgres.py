@@ -14,6 +14,8 @@ import s3fs
 from support.processes import free_port, object_store, stop
 from support.running_service import Service, missing, serving
 
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+
 MEMBERS = 15
 SECRET = "planted-secret-8f2c1d"
 """Key of the object store; nothing that a person or a server sees may hold it."""

@@ -5,8 +5,11 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from support.running_service import Service
+
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 EVERY_15_SECONDS = "* * * * * */15"
 

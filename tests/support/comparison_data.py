@@ -11,8 +11,9 @@ from overlap.catalog import Catalog
 from overlap.catalog.rows import OK
 from overlap.config import AudioFormat
 from overlap.ensemble.exposure import TrainingExposure, naming
-from overlap.ensemble.registry import PREDICTIONS_FILE, EnsembleRecord, folder_of, read_predictions
+from overlap.ensemble.registry import EnsembleRecord, folder_of, read_predictions
 from overlap.io.location import Location
+from overlap.io.workspace_paths import PREDICTIONS_FILE
 from overlap.metrics.divergence import kl
 from support.pooled_predictions import softened, tempered
 from support.run_steps import publish_record, published

@@ -1,4 +1,4 @@
-"""How far features are from the reference."""
+"""Errors of features against the reference."""
 
 import warnings
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from overlap.config import FeatureConfig
 from overlap.features.reference import reference_features
 
 FLOAT32_DB, FLOAT16_DB = 2e-3, 0.04
-"""Largest errors within 80 dB of the peak; between 64 and 128 dB float16 values are 0.0625 apart,
-so rounding alone may err by 0.031."""
+"""Largest errors within 80 dB of the peak. Between 64 and 128, float16 values are 0.0625 apart, so
+rounding alone causes errors of up to 0.031 dB."""
 FLOAT32_AMPLITUDE = 1e-7
-"""What any float32 transform may err by in single bins, as a part of the loudest bin: those that
-the last steps pair with it are differences of numbers as large as it. 80 dB below a pure tone
-that is 0.009 dB; scipy's float32 transform does the same. Of 1,700 random configurations one
-needed 1.1e-7, so a test that draws new ones each time allows twice as much."""
+"""Error of a float32 transform in single bins, relative to the loudest bin. The last steps compute
+some bins as differences of numbers as large as the loudest one. 80 dB below a pure tone the error
+is 0.009 dB; scipy's float32 transform has the same error. One of 1,700 random configurations
+reached 1.1e-7, so tests that draw new configurations allow twice as much."""
 
 Compute = Callable[[np.ndarray, FeatureConfig, np.ndarray], object]
 
@@ -23,9 +23,12 @@ Compute = Callable[[np.ndarray, FeatureConfig, np.ndarray], object]
 def errors(
     compute: Compute, clips: np.ndarray, config: FeatureConfig, dtype: type = np.float32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Differences within 80 dB of the peak of each clip and resolution, and how far below it."""
+    """Return absolute errors within 80 dB of the peak, and the depth below the peak, dB.
+
+    The peak is that of each clip and resolution.
+    """
     with warnings.catch_warnings():
-        # Short clips, and filters that fall between two bins, are part of the tests.
+        # The tests include short clips and mel filters that fall between two bins.
         warnings.filterwarnings("ignore", "n_fft=.* is too large", UserWarning)
         warnings.filterwarnings("ignore", "Empty filters detected", UserWarning)
         reference = reference_features(clips, config)
@@ -33,14 +36,14 @@ def errors(
         compute(clips, config, out)
     assert np.isfinite(out).all()
     depth = reference.max(axis=(1, 2), keepdims=True) - reference
-    heard = depth <= 80
-    return np.abs(out.astype(np.float64) - reference)[heard], depth[heard]
+    audible = depth <= 80
+    return np.abs(out.astype(np.float64) - reference)[audible], depth[audible]
 
 
 def error_db(
     compute: Compute, clips: np.ndarray, config: FeatureConfig, dtype: type = np.float32
 ) -> float:
-    """The largest difference, dB."""
+    """Return the largest error, dB."""
     return float(errors(compute, clips, config, dtype)[0].max())
 
 
@@ -50,7 +53,7 @@ def tonal_error_db(
     config: FeatureConfig,
     amplitude: float = FLOAT32_AMPLITUDE,
 ) -> float:
-    """The largest difference in float32 beyond what `amplitude` explains, dB."""
+    """Return the largest float32 error beyond what `amplitude` explains, dB."""
     error, depth = errors(compute, clips, config)
     explained = 20 / np.log(10) * amplitude * 10 ** (depth / 20)
     return float((error - explained).max())

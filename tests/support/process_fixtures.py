@@ -5,14 +5,27 @@ import os
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from support.processes import OVERLAP, prefect_server
+from support.processes import OVERLAP, start_prefect_server
 from support.run_steps import Finished
+from support.session_files import once_per_session, read_facts, write_facts
+from support.warm_commands import WarmCommands, can_run
+
+PREFECT = "prefect"
+PAGE = 200
+"""Most objects that Prefect puts into one answer."""
+TIMEOUT = 280
+"""Seconds that a command may take."""
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @dataclass(frozen=True)
@@ -21,23 +34,50 @@ class Api:
 
     url: str
 
-    def ask(self, what: str, content: dict[str, Any] | None = None) -> Any:
-        """Answer to a filter request."""
+    def ask(self, what: str, content: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return everything that passes a filter; the server answers in pages."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._page(what, {**(content or {}), "limit": PAGE, "offset": len(found)})
+            found += page
+            if len(page) < PAGE:
+                return found
+
+    def _page(self, what: str, content: dict[str, Any]) -> list[dict[str, Any]]:
         request = urllib.request.Request(
             f"{self.url}/{what}/filter",
-            json.dumps(content or {}).encode(),
+            json.dumps(content).encode(),
             {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read())
+            return list(json.loads(answer.read()))
+
+
+SERVERS: list[subprocess.Popen[bytes]] = []
+"""Servers that this process has started; they outlive its tests, see `end_servers`."""
 
 
 @pytest.fixture(scope="session")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """One Prefect server for all tests of this session."""
-    home = tmp_path_factory.mktemp("prefect")
-    with prefect_server(home, os.environ | {"PREFECT_HOME": str(home)}, "--no-ui") as url:
-        yield Api(f"{url}/api")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Api:
+    """One Prefect server for all tests and all workers of this session."""
+
+    def start(home: Path) -> None:
+        server, url = start_prefect_server(home, os.environ | {"PREFECT_HOME": str(home)})
+        SERVERS.append(server)
+        write_facts(home, url=url, process=server.pid)
+
+    folder = once_per_session(tmp_path_factory, PREFECT, start)
+    return Api(f"{read_facts(folder)['url']}/api")
+
+
+def end_servers(common: Path) -> None:
+    """End the Prefect server of a session; the process that controls the workers calls this."""
+    facts = common / f"shared-{PREFECT}" / "facts.json"
+    if facts.exists():
+        with suppress(psutil.Error):
+            server = psutil.Process(int(read_facts(facts.parent)["process"]))
+            server.terminate()
+            server.wait(20)
 
 
 @pytest.fixture(scope="session")
@@ -52,22 +92,32 @@ def environment(api: Api, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     }
 
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+@pytest.fixture(scope="session")
+def warm_commands(environment: dict[str, str]) -> Iterator[WarmCommands]:
+    """A process that runs commands in forks of itself."""
+    server = WarmCommands(environment)
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")
-def overlap(environment: dict[str, str]) -> Command:
-    """Runs the command line; the test fails unless it ends with the code (None: with any)."""
+def overlap(environment: dict[str, str], warm_commands: WarmCommands) -> Command:
+    """Run the command line in a process of its own; check the exit code (None: accept any)."""
 
     def run(
         *arguments: object, code: int | None = 0, **extra: str
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [OVERLAP, *map(str, arguments)],
-            env=environment | extra, capture_output=True, text=True, timeout=280, check=False,
-        )  # fmt: skip
-        said = f"{done.args}\n{done.stdout}\n{done.stderr}"
-        assert code is None or done.returncode == code, said
+        command = [OVERLAP, *map(str, arguments)]
+        if can_run(command[1:], extra):
+            done = warm_commands.run(command, extra, TIMEOUT)
+        else:
+            done = subprocess.run(
+                command,
+                env=environment | extra, capture_output=True, text=True, timeout=TIMEOUT,
+                check=False,
+            )  # fmt: skip
+        output = f"{done.args}\n{done.stdout}\n{done.stderr}"
+        assert code is None or done.returncode == code, output
         return done
 
     return run
@@ -85,6 +135,12 @@ def finished(
     overlap: Command, data: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
     """`overlap run`, once for all tests that look at its result; not to be changed."""
-    workspace = tmp_path_factory.mktemp("finished") / "workspace"
-    done = overlap("run", "--data", data, "--workspace", workspace, "--config", tiny)
-    return Finished(workspace, submission(workspace), done.stdout)
+
+    def run(folder: Path) -> None:
+        workspace = folder / "workspace"
+        done = overlap("run", "--data", data, "--workspace", workspace, "--config", tiny)
+        write_facts(folder, output=done.stdout)
+
+    folder = once_per_session(tmp_path_factory, "finished", run)
+    workspace = folder / "workspace"
+    return Finished(workspace, submission(workspace), str(read_facts(folder)["output"]))

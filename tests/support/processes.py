@@ -44,9 +44,14 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-@contextmanager
-def prefect_server(folder: Path, environment: Mapping[str, str], *options: str) -> Iterator[str]:
-    """The address of a Prefect server on a free port; its output is server.log in a folder."""
+def start_prefect_server(
+    folder: Path, environment: Mapping[str, str], *options: str
+) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a Prefect server on a free port; its output is server.log in a folder.
+
+    Returns:
+        The process, which answers already, and its address.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     settings = {
@@ -61,11 +66,22 @@ def prefect_server(folder: Path, environment: Mapping[str, str], *options: str) 
             [*command, "--port", str(port), *options],
             env={**environment, **settings}, stdout=log, stderr=log,
         )  # fmt: skip
-        try:
-            wait_for(f"{url}/api/health", server, 180)
-            yield url
-        finally:
-            stop(server)
+    try:
+        wait_for(f"{url}/api/health", server, 180)
+    except BaseException:
+        stop(server)
+        raise
+    return server, url
+
+
+@contextmanager
+def prefect_server(folder: Path, environment: Mapping[str, str], *options: str) -> Iterator[str]:
+    """Yield the address of a Prefect server; end the server afterwards."""
+    server, url = start_prefect_server(folder, environment, *options)
+    try:
+        yield url
+    finally:
+        stop(server)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from overlap.ensemble import registry
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.io.location import Location
+from overlap.io.workspace_paths import ENSEMBLE_FILE
 
 TINY = {
     # A network and a training that take seconds, for tests of everything around them.
@@ -64,6 +65,6 @@ def published(version: str, words: str = "abcd", members: tuple[str, ...] = ()) 
 
 def publish_record(workspace: Location, record: EnsembleRecord) -> Location:
     """Write a record where a published ensemble's stands."""
-    place = registry.folder_of(workspace, record) / registry.RECORD_FILE
+    place = registry.folder_of(workspace, record) / ENSEMBLE_FILE
     place.write_record(record)
     return place

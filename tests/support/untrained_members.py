@@ -11,15 +11,10 @@ from overlap.ensemble.publish import publish
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import MEMBER_FILE, PREDICTIONS_FILE
 from overlap.metrics.divergence import kl
 from overlap.promotion.champion import consider
-from overlap.training.spec import (
-    PREDICTIONS_FILE,
-    RECORD_FILE,
-    MemberRecord,
-    MemberSpec,
-    plan_members,
-)
+from overlap.training.spec import MemberRecord, MemberSpec, plan_members
 from overlap.training.spec import test_key as key_of_tests
 from support.pooled_predictions import noisy
 
@@ -59,7 +54,7 @@ def complete(config: RunConfig, ready: Ready, numbers: Iterable[int], *, tests: 
             clips=1, seconds=1, clips_per_second=1, device="", peak_memory_mb=1, software={},
             files={PREDICTIONS_FILE: str((folder / PREDICTIONS_FILE).digest())},
         )  # fmt: skip
-        (folder / RECORD_FILE).write_record(record)
+        (folder / MEMBER_FILE).write_record(record)
 
 
 def published(config: RunConfig, ready: Ready) -> EnsembleRecord:

@@ -1,3 +1,5 @@
+"""Accelerators: shares of memory, and which ones are visible."""
+
 from types import SimpleNamespace
 
 import pytest

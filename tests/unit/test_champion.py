@@ -10,9 +10,10 @@ from overlap.ensemble import registry
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import NotReadyError, UserError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import CHAMPION_FILE, ENSEMBLES_FOLDER
 from overlap.promotion import champion
 from overlap.promotion.challenge import plan_comparison
-from overlap.promotion.champion import CHAMPION_FILE, HISTORY, Promotion, read_aliases
+from overlap.promotion.champion import HISTORY, Promotion, read_aliases
 from support.comparison_data import catalog_of, knowing, publish_knowing, says
 from support.run_steps import publish_record, published
 
@@ -102,7 +103,7 @@ def test_never_promotes_not_even_the_first(workspace: Location) -> None:
 def test_a_champion_that_is_gone_is_replaced(workspace: Location) -> None:
     _, second = contender(workspace, "v1", 0.1), contender(workspace, "v2", 0.5)
     champion.promote(workspace, "v1")
-    (workspace / registry.ENSEMBLES / "v1").remove()
+    (workspace / ENSEMBLES_FOLDER / "v1").remove()
     outcome = consider(workspace, second)
     assert outcome.promoted
     assert "champion v1 is no longer there" in outcome.reason
@@ -156,7 +157,7 @@ def test_an_ensemble_of_another_workspace_is_not_promoted(
     other = Location.of(tmp_path / "other")
     publish(other, "v1")
     with pytest.raises(UserError, match=r"v1: is an ensemble of .*other, not of"):
-        champion.promote(workspace, str(other / registry.ENSEMBLES / "v1"))
+        champion.promote(workspace, str(other / ENSEMBLES_FOLDER / "v1"))
     assert champion.champion(workspace) is None
 
 
@@ -184,13 +185,13 @@ def test_a_rollback_passes_over_what_is_gone_and_says_so(workspace: Location) ->
     publish(workspace, "v1", "v2", "v3")
     for version in ("v1", "v2", "v3"):
         champion.promote(workspace, version)
-    (workspace / registry.ENSEMBLES / "v2").remove()
+    (workspace / ENSEMBLES_FOLDER / "v2").remove()
     outcome = champion.rollback(workspace)
     assert (outcome.version, outcome.reason) == (
         "v1", "by hand: back from v3; no longer there: v2",
     )  # fmt: skip
     champion.promote(workspace, "v3")
-    (workspace / registry.ENSEMBLES / "v1").remove()
+    (workspace / ENSEMBLES_FOLDER / "v1").remove()
     with pytest.raises(NotReadyError, match=r"to go back to; no longer there: v1"):
         champion.rollback(workspace)
     assert champion.champion(workspace) == "v3"
@@ -210,7 +211,7 @@ def test_an_ensemble_is_found_by_every_name(workspace: Location) -> None:
         champion.find_ensemble(workspace, "champion")
     publish(workspace, "v1")
     champion.promote(workspace, "v1")
-    folder = str(workspace / registry.ENSEMBLES / "v1")
+    folder = str(workspace / ENSEMBLES_FOLDER / "v1")
     for name in ("champion", "v1", folder):
         owner, found = champion.find_ensemble(workspace, name)
         assert (owner, found.version) == (workspace, "v1")

@@ -32,7 +32,7 @@ def test_an_end_of_file_in_the_work_is_no_wish_of_a_person() -> None:
     def ends() -> None:
         raise EOFError
 
-    with pytest.raises(RuntimeError, match="the other end is gone"):
+    with pytest.raises(RuntimeError, match="ended unexpectedly"):
         app(["ends"])
 
 

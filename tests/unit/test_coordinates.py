@@ -1,4 +1,4 @@
-"""Coordinates of a store: what xarray shows, earlier stores without them, and damage to them."""
+"""Coordinates of a store: values in xarray, older stores without them, and damage."""
 
 import json
 import shutil
@@ -19,10 +19,11 @@ from overlap.features.reference import mel_filters, reference_features
 from overlap.features.store.coordinates import frame_times_s, mel_centres_hz
 from overlap.io.location import Location
 from overlap.workspace.verify import repair, verify_workspace
+from support.errors import raises
 from support.run_steps import computed
 
 Ready = tuple[Catalog, FeatureStore]
-OTHER = FeatureConfig(mels=40, hop=200, fmin_hz=300, fmax_hz=4000)
+OTHER = FeatureConfig(n_mels=40, hop_length=200, fmin_hz=300, fmax_hz=4000)
 EARLIER = ["clip", "mel", "frame", "resolution"]
 NAMES = ("frequency", "time", "n_fft", "win_length", "word")
 
@@ -37,27 +38,27 @@ def files_of(workspace: str) -> dict[Path, tuple[int, bytes]]:
 
 
 @pytest.mark.parametrize("config", [FeatureConfig(), OTHER], ids=["default", "other"])
-def test_centres_are_where_the_filters_peak(config: FeatureConfig) -> None:
+def test_centres_are_at_the_peaks_of_the_filters(config: FeatureConfig) -> None:
     fine = config.resolutions[-1]
-    peaks = mel_filters(config, fine).argmax(axis=1) * config.rate_hz / fine.n_fft
-    step = config.rate_hz / fine.n_fft
+    peaks = mel_filters(config, fine).argmax(axis=1) * config.sample_rate / fine.n_fft
+    step = config.sample_rate / fine.n_fft
     assert np.abs(mel_centres_hz(config) - peaks).max() <= step / 2 + 1e-9
-    assert mel_centres_hz(config).shape == (config.mels,)
+    assert mel_centres_hz(config).shape == (config.n_mels,)
 
 
-def test_a_click_is_loudest_in_the_frame_of_its_time() -> None:
+def test_a_click_is_loudest_in_the_frame_at_its_time() -> None:
     clip = np.zeros((1, OTHER.clip_samples), np.float32)
     clip[0, 7000] = 1.0
     loudness = reference_features(clip, OTHER)[0, :, :, 0].sum(axis=0)
     times = frame_times_s(OTHER)
     assert times.shape == (OTHER.frames,)
     assert times[loudness.argmax()] == 7000 / 16000
-    assert np.array_equal(times, librosa.times_like(loudness, sr=16000, hop_length=OTHER.hop))
+    assert np.array_equal(
+        times, librosa.times_like(loudness, sr=16000, hop_length=OTHER.hop_length)
+    )
 
 
-def test_xarray_shows_frequencies_times_windows_words_and_clips(
-    ready: Ready, config: RunConfig
-) -> None:
+def test_xarray_finds_all_coordinates(ready: Ready, config: RunConfig) -> None:
     catalog, store = ready
     found = opened(config)
     assert {*found.coords} == {*NAMES, "clip_id", "split", "valid"}
@@ -73,9 +74,9 @@ def test_xarray_shows_frequencies_times_windows_words_and_clips(
     units = {name: found[name].attrs.get("units") for name in NAMES}
     assert units == {"frequency": "Hz", "time": "s", "n_fft": "samples", "win_length": "samples",
                      "word": None}  # fmt: skip
-    # A value by its frequency and time is the one that stands there.
-    by = found["mel"].set_xindex("clip_id").sel(clip_id="train_000007")
-    one = by.sel(frequency=1000, time=0.504, method="nearest")
+    # Selection by frequency and time returns the stored value.
+    clip = found["mel"].set_xindex("clip_id").sel(clip_id="train_000007")
+    one = clip.sel(frequency=1000, time=0.504, method="nearest")
     band = np.abs(mel_centres_hz(store.config) - 1000).argmin()
     assert np.array_equal(one.values, store.read_rows(7, 8)[0, band, 50])
 
@@ -90,7 +91,7 @@ def test_every_array_names_its_axes(ready: Ready, config: RunConfig) -> None:
 
 
 def make_earlier(config: RunConfig) -> None:
-    """Make a store what it was before there were coordinates."""
+    """Turn a store into one written before coordinates existed."""
     folder = Path(config.workspace, "features.zarr")
     group = zarr.open_group(folder, mode="r+")
     del group.attrs["coordinates"]
@@ -101,7 +102,7 @@ def make_earlier(config: RunConfig) -> None:
     (folder / "mel" / "zarr.json").write_text(json.dumps(about))
 
 
-def test_an_earlier_store_is_read_and_completed_by_the_next_sync(
+def test_an_older_store_is_readable_and_the_next_sync_adds_coordinates(
     ready: Ready, config: RunConfig
 ) -> None:
     catalog, store = ready
@@ -150,7 +151,7 @@ def test_damage_is_found_and_repaired(
     assert np.array_equal(opened(config)[name].values, values)
 
 
-def test_other_words_take_the_place_of_the_words(ready: Ready, config: RunConfig) -> None:
+def test_changed_words_replace_the_stored_ones(ready: Ready, config: RunConfig) -> None:
     catalog, store = ready
     fewer = replace(catalog, words=catalog.words[:4])
     store = FeatureStore.open(Location.of(config.workspace), read_only=False)
@@ -158,8 +159,9 @@ def test_other_words_take_the_place_of_the_words(ready: Ready, config: RunConfig
     assert tuple(opened(config)["word"].values) == catalog.words[:4]
 
 
-def test_damaged_features_are_named(ready: Ready, config: RunConfig) -> None:
+def test_damaged_metadata_of_the_features_is_reported(ready: Ready, config: RunConfig) -> None:
     catalog, _ = ready
     Path(config.workspace, "features.zarr", "mel", "zarr.json").write_text("{")
-    with pytest.raises(CorruptError, match="mel: damaged"):
+    item = f"{config.workspace}/features.zarr/mel"
+    with raises(CorruptError, "corrupt-features", item=item):
         FeatureStore.open(Location.of(config.workspace)).matches_catalog(catalog)

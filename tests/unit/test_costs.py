@@ -1,4 +1,4 @@
-"""What stages cost: kept with the workspace, and told by the report."""
+"""Costs of stages: stored in the workspace and shown in the report."""
 
 from dataclasses import replace
 
@@ -6,10 +6,11 @@ import pytest
 
 from overlap.config import FeatureConfig, RunConfig
 from overlap.io.location import Location
+from overlap.io.workspace_paths import COSTS_FILE
 from overlap.reporting.cost_section import stages_table
-from overlap.reporting.report_data import gather_facts
+from overlap.reporting.report_data import load_report_data
 from overlap.system.energy import Readings, joules_of, processor_joules
-from overlap.workspace.costs import COSTS_FILE, StageCost, add_cost, read_costs
+from overlap.workspace.costs import StageCost, add_cost, read_costs
 from support.untrained_members import Ready, champion_of
 
 FEATURES = FeatureConfig()
@@ -28,9 +29,9 @@ def test_costs_add_up(workspace: Location) -> None:
     assert read_costs(workspace, FEATURES)["features"].joules is None
 
 
-def test_costs_of_other_features_are_forgotten(workspace: Location) -> None:
+def test_costs_of_other_features_are_discarded(workspace: Location) -> None:
     add_cost(workspace, FEATURES, "features", StageCost(clips=5, seconds=1.0))
-    other = FEATURES.model_copy(update={"hop": 80})
+    other = FEATURES.model_copy(update={"hop_length": 80})
     assert read_costs(workspace, other) == {}
     add_cost(workspace, other, "check", StageCost(clips=1, seconds=1.0))
     assert set(read_costs(workspace, other)) == {"check"}
@@ -56,11 +57,11 @@ def test_damaged_costs_are_unknown_costs(workspace: Location) -> None:
         ([("a", 9.0, 1.0)], None),
     ],
 )
-def test_energy_of_work_side_by_side(readings: list, joules: float | None) -> None:
+def test_energy_of_concurrent_work(readings: list, joules: float | None) -> None:
     assert joules_of(Readings(*one) for one in readings) == joules
 
 
-def test_the_counter_only_grows() -> None:
+def test_the_energy_counter_is_monotonic() -> None:
     before = processor_joules()
     after = Readings.since(before).after
     assert (before is None) == (after is None)
@@ -73,15 +74,15 @@ def test_the_report_has_a_row_per_stage(config: RunConfig, ready: Ready) -> None
     add_cost(
         workspace, config.features, "features", StageCost(clips=50, seconds=4.0, joules=7200.0)
     )
-    facts = gather_facts(workspace, record)
-    found = {row.pop("stage"): row for row in stages_table(facts)}
+    data = load_report_data(workspace, record)
+    found = {row.pop("stage"): row for row in stages_table(data)}
     assert found["checking the clips"] == {
-        "clips": "50", "seconds": "2.0", "clips/s": "25", "energy": "not told",
+        "clips": "50", "seconds": "2.0", "clips/s": "25", "energy": "not measured",
     }  # fmt: skip
     assert found["features"]["energy"] == "2.0 Wh"
     assert found["training 4 members"]["seconds"] == "4.0"
     assert float(found["pooling and scoring"]["seconds"]) >= 0
     nothing = replace(
-        facts, costs={}, members=(), record=record.model_copy(update={"seconds": None})
+        data, costs={}, members=(), record=record.model_copy(update={"seconds": None})
     )
     assert stages_table(nothing) == []

@@ -16,6 +16,7 @@ from overlap.ensemble.publish import publish
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.io.workspace_paths import MEMBER_FILE, MODEL_FILE, PREDICTIONS_FILE
 from overlap.metrics.divergence import kl
 from overlap.prediction.worker import apply_ensemble
 from overlap.promotion import champion
@@ -26,14 +27,7 @@ from overlap.training.feed.sources import ChunkedSource
 from overlap.training.fit import predict
 from overlap.training.network import SCORES, build_network
 from overlap.training.saved import save_network
-from overlap.training.spec import (
-    MODEL_FILE,
-    PREDICTIONS_FILE,
-    RECORD_FILE,
-    MemberRecord,
-    MemberSpec,
-    plan_members,
-)
+from overlap.training.spec import MemberRecord, MemberSpec, plan_members
 from overlap.training.spec import test_key as key_of_tests
 from support.comparison_data import (
     WORDS,
@@ -246,7 +240,7 @@ def complete_with(
         clips_per_second=1, device="", peak_memory_mb=1, software={},
         files={n: str((folder / n).digest()) for n in (MODEL_FILE, PREDICTIONS_FILE)},
     )  # fmt: skip
-    (folder / RECORD_FILE).write_record(record)
+    (folder / MEMBER_FILE).write_record(record)
 
 
 def settle(workspace: Location, challenger: EnsembleRecord) -> tuple[ComparisonPlan, Promotion]:
@@ -264,7 +258,7 @@ def settle(workspace: Location, challenger: EnsembleRecord) -> tuple[ComparisonP
     return plan, champion.consider(workspace, challenger, PromotionConfig(min_clips=20), plan)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("validation", [{"holdout": 0.2}, {"holdout": 0, "folds": 2}])
 def test_the_champion_predicts_clips_that_came_after_it(
     growing: Path, words: Path, tmp_path: Path, validation: dict

@@ -29,7 +29,7 @@ from support.run_steps import publish_record, published
 
 DEFAULT = FeatureConfig()
 OTHER = FeatureConfig(
-    rate_hz=8000, clip_seconds=0.53, hop=70, mels=11, fmin_hz=50, fmax_hz=3500,
+    sample_rate=8000, clip_seconds=0.53, hop_length=70, n_mels=11, fmin_hz=50, fmax_hz=3500,
     resolutions=(
         Resolution(n_fft=256, win_length=201), Resolution(n_fft=512, win_length=512),
         Resolution(n_fft=64, win_length=33),
@@ -107,7 +107,7 @@ def test_the_default_pool_is_the_mean() -> None:
 
 def test_an_exported_network_equals_the_pipeline(tmp_path: Path) -> None:
     """After saving and loading, it gives the same probabilities and its metadata."""
-    features = FeatureConfig(clip_seconds=0.2, mels=16, resolutions=DEFAULT.resolutions[:2])
+    features = FeatureConfig(clip_seconds=0.2, n_mels=16, resolutions=DEFAULT.resolutions[:2])
     network = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
     constants = Normalisation((-80.0, -80.0), (-50.0, -50.0), (15.0, 15.0))
     members = [build_network(network, features.shape, 4, constants) for _ in range(2)]
@@ -159,3 +159,11 @@ def test_the_documented_import_registers_every_layer() -> None:
         "assert all(keras.saving.get_registered_object('overlap>' + name) for name in names)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_saved_layer_keeps_the_keys_of_the_first_release() -> None:
+    layer = Decibels(OTHER)
+    content = layer.get_config()
+    assert {"rate_hz", "hop", "mels"} <= content["features"].keys()
+    content["features"] = content["features"] | {"added_later": 1}
+    assert Decibels.from_config(content).features == OTHER

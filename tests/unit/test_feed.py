@@ -1,7 +1,3 @@
-import threading
-import time
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -12,7 +8,7 @@ from overlap.features import FeatureStore
 from overlap.training.feed.batches import TrainingData
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.feed.order import epoch_order
-from overlap.training.feed.sources import ChunkedSource, MemorySource, Prefetcher, open_source
+from overlap.training.feed.sources import ChunkedSource, MemorySource, open_source
 
 Ready = tuple[Catalog, FeatureStore]
 SHAPE = (64, 101, 4)
@@ -40,33 +36,33 @@ def test_the_plan_chooses_the_source(ready: Ready) -> None:
 def test_what_fits_is_held_in_memory() -> None:
     free = 2 * 1000 * CLIP
     expected = MemoryPlan("memory", 1000 * CLIP)
-    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), free_bytes=free) == expected
+    assert plan_memory(CLIP, 128, 1000, TrainingConfig(), free_bytes=free) == expected
     some = TrainingConfig(memory_gb=0.06)
-    assert plan_memory(SHAPE, 128, 1000, some, free_bytes=0).mode == "memory"
+    assert plan_memory(CLIP, 128, 1000, some, free_bytes=0).mode == "memory"
 
 
 def test_what_fits_the_accelerator_is_held_there() -> None:
     expected = MemoryPlan("device", 1000 * CLIP)
-    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), 0, 4 * 1000 * CLIP) == expected
-    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), 10**9, 1000 * CLIP).mode == "memory"
+    assert plan_memory(CLIP, 128, 1000, TrainingConfig(), 0, 4 * 1000 * CLIP) == expected
+    assert plan_memory(CLIP, 128, 1000, TrainingConfig(), 10**9, 1000 * CLIP).mode == "memory"
     never = TrainingConfig(device_gb=0)
-    assert plan_memory(SHAPE, 128, 1000, never, 10**9, 10**12).mode == "memory"
+    assert plan_memory(CLIP, 128, 1000, never, 10**9, 10**12).mode == "memory"
 
 
 def test_what_does_not_fit_is_streamed_within_the_limit() -> None:
     limited = TrainingConfig(memory_gb=1.0, shuffle_clips=5000)
-    plan = plan_memory(SHAPE, 128, 100_000, limited)
+    plan = plan_memory(CLIP, 128, 100_000, limited)
     assert plan == MemoryPlan("stream", 2 * 39 * 128 * CLIP, 39 * 128)
     assert plan.bytes <= 1e9
     one_chunk = TrainingConfig(memory_gb=0.1, shuffle_clips=1)
-    assert plan_memory(SHAPE, 128, 100_000, one_chunk).window_clips == 128
+    assert plan_memory(CLIP, 128, 100_000, one_chunk).window_clips == 128
 
 
 def test_memory_that_is_too_little_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"take 0.85 GB, but training.memory_gb is 0.5 GB; lower"):
-        plan_memory(SHAPE, 128, 100_000, TrainingConfig(memory_gb=0.5))
-    with pytest.raises(ConfigError, match=r"half of the free memory is 0.5 GB"):
-        plan_memory(SHAPE, 128, 100_000, TrainingConfig(), free_bytes=10**9)
+    with pytest.raises(ConfigError, match=r"take 847 MB, but training.memory_gb is 500 MB; lower"):
+        plan_memory(CLIP, 128, 100_000, TrainingConfig(memory_gb=0.5))
+    with pytest.raises(ConfigError, match=r"half of the free memory is 500 MB"):
+        plan_memory(CLIP, 128, 100_000, TrainingConfig(), free_bytes=10**9)
 
 
 def data_of(ready: Ready, rows: np.ndarray, **training: object) -> TrainingData:
@@ -147,79 +143,3 @@ def test_few_rows_of_each_chunk_are_not_all_read_at_once(ready: Ready) -> None:
     batches = ChunkedSource(store, 16).batches(np.arange(0, 120, 8), 1)
     for visited, _ in enumerate(batches, 1):
         assert len(held) - visited <= 2 + 1
-
-
-def test_items_are_made_ahead_pass_after_pass() -> None:
-    made: list[tuple[int, int]] = []
-
-    def make(number: int) -> Iterator[tuple[int, int]]:
-        for index in range(3):
-            made.append((number, index))
-            yield number, index
-
-    ahead = Prefetcher(make, range(4, 7), depth=2)
-    for number in range(4, 7):
-        assert list(ahead.one_pass()) == [(number, index) for index in range(3)]
-    ahead.close()
-    assert len(made) == 9
-
-
-def test_a_pass_that_is_asked_for_too_much_leaves_the_next_alone() -> None:
-    ahead = Prefetcher(lambda number: iter([number, number]), range(2))
-    first = ahead.one_pass()
-    assert [next(first), next(first)] == [0, 0]
-    assert list(ahead.one_pass()) == [1, 1]
-    assert list(first) == []
-    ahead.close()
-
-
-def test_a_failure_is_raised_where_it_is_waited_for() -> None:
-    def make(_: int) -> Iterator[int]:
-        yield 1
-        yield 2
-        raise OSError("the disk is gone")
-
-    ahead = Prefetcher(make, range(1))
-    with pytest.raises(OSError, match="the disk is gone"):
-        list(ahead.one_pass())
-    ahead.close()
-
-
-def test_closing_ends_whoever_waits() -> None:
-    stop = threading.Event()
-
-    def never(_: int) -> Iterator[int]:
-        yield 1
-        stop.wait(30)
-        yield 2
-
-    ahead = Prefetcher(never, range(1))
-    ended: list[str] = []
-
-    def consume() -> None:
-        try:
-            list(ahead.one_pass())
-        except RuntimeError as error:
-            ended.append(str(error))
-
-    consumer = threading.Thread(target=consume)
-    consumer.start()
-    time.sleep(0.1)
-    threading.Timer(0.2, stop.set).start()
-    ahead.close()
-    consumer.join(timeout=10)
-    assert not consumer.is_alive()
-
-
-def test_waiting_is_counted_and_the_thread_ends() -> None:
-    def slow(_: int) -> Iterator[int]:
-        for index in range(3):
-            time.sleep(0.05)
-            yield index
-
-    before = threading.active_count()
-    ahead = Prefetcher(slow, range(100))
-    list(ahead.one_pass())
-    assert ahead.waited > 0.1
-    ahead.close()
-    assert threading.active_count() == before

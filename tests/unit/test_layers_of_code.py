@@ -1,10 +1,12 @@
-"""Imports point downward only, without cycles, and modules stay short."""
+"""Imports point downward only and have no cycles; modules stay short; the drawing is current."""
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from support.layer_drawing import DOCUMENT, current
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS: tuple[tuple[str, ...], ...] = (
@@ -29,15 +31,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("docs.site",),
 )
 """The packages from the lowest layer to the highest; a module imports from its own package and from
-lower layers. `overlap` is the package's own `__init__`. docs/architecture.md draws this table."""
+lower layers. `overlap` is the package's own `__init__`. docs/architecture.md contains a drawing of
+this table, which `make reference` generates."""
 LEVELS = {package: level for level, layer in enumerate(LAYERS) for package in layer}
 ORCHESTRATION = {"prefect", "dask", "distributed"}
-"""What `overlap` never imports."""
+"""Packages that `overlap` never imports."""
 LONGEST = 320
 
 
 def module_files() -> dict[str, Path]:
-    """Every module of the project by its name."""
+    """Return every module of the project by its name."""
     files = [
         f for top in ("overlap", "tasks", "flows", "docs/site") for f in (ROOT / top).rglob("*.py")
     ]
@@ -51,7 +54,7 @@ MODULES = module_files()
 
 
 def package_of(module: str) -> str:
-    """The entry of `LAYERS` that a module belongs to."""
+    """Return the entry of `LAYERS` that a module belongs to."""
     top, _, rest = module.partition(".")
     if top != "overlap":
         return "docs.site" if top == "docs" else top
@@ -59,7 +62,7 @@ def package_of(module: str) -> str:
 
 
 def imported(file: Path, *, lazily: bool = True) -> Iterator[str]:
-    """Modules that a file imports; without `lazily` only where it is loaded itself."""
+    """Yield the modules that a file imports; without `lazily` only those imported at load time."""
     tree = ast.parse(file.read_text())
     for node in ast.walk(tree) if lazily else tree.body:
         if isinstance(node, ast.Import):
@@ -86,11 +89,11 @@ def test_imports_point_downward(package: str) -> None:
         and package_of(name) != package
         and LEVELS[package_of(name)] >= LEVELS[package]
     }
-    # `import overlap` reads the version, wherever it is.
+    # `import overlap` is allowed everywhere: it reads the version.
     assert {fault for fault in upward if not fault.endswith(" imports overlap")} == set()
 
 
-def test_the_library_needs_no_orchestrator() -> None:
+def test_the_library_imports_no_orchestrator() -> None:
     wrong = {
         module: found
         for module, file in MODULES.items()
@@ -101,7 +104,7 @@ def test_the_library_needs_no_orchestrator() -> None:
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
-    """A package counts as its `__init__`, which is loaded before any module of it."""
+    """A package counts as its `__init__`, which Python loads before the package's modules."""
     graph = {
         module: {name for name in imported(file, lazily=False) if name in MODULES}
         for module, file in MODULES.items()
@@ -129,5 +132,10 @@ def test_packages_and_modules_stay_small() -> None:
     assert {folder: n for folder, n in sizes.items() if n > 15} == {}
 
 
-def test_every_module_says_what_it_is() -> None:
+def test_the_drawing_in_the_documentation_is_current() -> None:
+    """`make reference` brings it up to date."""
+    assert DOCUMENT.read_text("utf-8") == current(LAYERS)
+
+
+def test_every_module_has_a_docstring() -> None:
     assert [m for m, f in MODULES.items() if not ast.get_docstring(ast.parse(f.read_text()))] == []

@@ -12,13 +12,13 @@ from overlap.config import AugmentConfig, NetworkConfig, Stage, TrainingConfig
 from overlap.errors import DivergedError
 from overlap.features import Normalisation
 from overlap.io.location import Location
+from overlap.io.workspace_paths import CHECKPOINT_FILE
 from overlap.training import fit
 from overlap.training.feed.batches import TrainingData
 from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.fit import Progress, predict, train
 from overlap.training.learner import Learner, build_learner
 from overlap.training.network import build_network, precision
-from overlap.training.spec import CHECKPOINT_FILE
 
 CONSTANTS = Normalisation((-70.0, -60.0), (-30.0, -30.0), (15.0, 15.0))
 SMALL = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8, dropout=0.2)
@@ -98,7 +98,7 @@ def trained(
     return learner, train(learner, data, Location(str(folder)), nothing)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("setting", "subset"),
     [
@@ -122,7 +122,7 @@ class StoppedError(Exception):
     pass
 
 
-@pytest.mark.parametrize("setting", [pytest.param({}, marks=pytest.mark.long), FANCY])
+@pytest.mark.parametrize("setting", [pytest.param({}, marks=pytest.mark.nightly), FANCY])
 def test_an_interrupted_training_ends_where_another_ends(
     tmp_path: Path, setting: dict[str, object]
 ) -> None:

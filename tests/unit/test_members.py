@@ -11,13 +11,11 @@ from overlap.ensemble.pooling import Pool
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import ENSEMBLE_FILE, PREDICTIONS_FILE
 from overlap.metrics.divergence import kl
 from overlap.promotion.champion import consider
 from overlap.reporting.tables import kl_table
-from overlap.training.spec import (
-    PREDICTIONS_FILE,
-    plan_members,
-)
+from overlap.training.spec import plan_members
 from overlap.workspace.pending import pending_work
 from overlap.workspace.verify import verify_workspace
 from support.untrained_members import Ready, complete, published, with_ensemble
@@ -45,7 +43,7 @@ def test_a_clock_that_was_set_back_makes_no_version_old(config: RunConfig, ready
         update={"created": ahead.created.replace(year=2999), "version": "29990102-000000-aaaaaaaa"}
     )
     registry.folder_of(workspace, ahead).remove()
-    (registry.folder_of(workspace, moved) / registry.RECORD_FILE).write_record(moved)
+    (registry.folder_of(workspace, moved) / ENSEMBLE_FILE).write_record(moved)
     later = published(with_ensemble(config, members=2), ready)
     assert later.created > moved.created
     assert [r.version for r in registry.list_ensembles(workspace)] == [moved.version, later.version]
@@ -192,7 +190,7 @@ def test_the_record_holds_the_pool_itself(config: RunConfig, ready: Ready, pool:
         ]
     )
     folder = registry.folder_of(workspace, record)
-    saved = (folder / registry.PREDICTIONS_FILE).read_arrays()
+    saved = (folder / PREDICTIONS_FILE).read_arrays()
     assert np.array_equal(record.fitted(tests), saved["test"])
     labels = ready[0].labels[saved["held_out_rows"]]
     assert record.kl == pytest.approx(kl(labels, saved["held_out"]))

@@ -1,6 +1,7 @@
 """Mixing recordings of words into a data set."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_the_data_set_fulfils_the_data_contract(words: Path, tmp_path: Path) -> 
 def test_a_seed_gives_the_same_bytes(words: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         mix(words, tmp_path / name, CONFIG)
-    mix(words, tmp_path / "other", CONFIG.model_copy(update={"seed": 6}))
+    mix(words, tmp_path / "other", replace(CONFIG, seed=6))
     assert content(tmp_path / "one") == content(tmp_path / "two")
     assert content(tmp_path / "one") != content(tmp_path / "other")
 
@@ -55,7 +56,7 @@ def test_a_seed_gives_the_same_bytes(words: Path, tmp_path: Path) -> None:
 def test_the_number_of_processes_does_not_change_a_byte(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = CONFIG.model_copy(update={"train": 3 * JOB_CLIPS, "test": 1})
+    many = replace(CONFIG, train=3 * JOB_CLIPS, test=1)
     mix(words, tmp_path / "several", many)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     mix(words, tmp_path / "one", many)
@@ -64,7 +65,7 @@ def test_the_number_of_processes_does_not_change_a_byte(
 
 def test_more_clips_leave_the_first_ones_unchanged(words: Path, tmp_path: Path) -> None:
     mix(words, tmp_path / "few", CONFIG)
-    mix(words, tmp_path / "more", CONFIG.model_copy(update={"train": 40}))
+    mix(words, tmp_path / "more", replace(CONFIG, train=40))
     few, more = content(tmp_path / "few"), content(tmp_path / "more")
     assert all(more[name] == few[name] for name in few if name.endswith(".wav"))
 
@@ -91,7 +92,7 @@ def test_every_word_of_a_clip_has_another_speaker(words: Path) -> None:
 
 def test_no_word_is_truncated(words: Path, tmp_path: Path) -> None:
     """A clip of one word is a complete recording, apart from its scale."""
-    alone = CONFIG.model_copy(update={"words_per_clip": 1, "train": 12, "offset_seconds": 0.5})
+    alone = replace(CONFIG, words_per_clip=1, train=12, offset_seconds=0.5)
     mix(words, tmp_path / "d", alone)
     table = pd.read_csv(tmp_path / "d" / "train_answer.csv").set_index("id")
     starts = set()
@@ -119,7 +120,7 @@ def test_folders_of_noise_are_not_words(words: Path, tmp_path: Path) -> None:
 def test_groups_are_limited_by_the_speakers_of_each_word(words: Path) -> None:
     """More groups than the speakers allow are not an error, for any seed."""
     for seed in range(20):
-        many = CONFIG.model_copy(update={"groups": 50, "seed": seed})
+        many = replace(CONFIG, groups=50, seed=seed)
         _, pools = plan_pools(words, many)
         groups = [pool for pool in pools if pool.split == "train"]
         assert 1 < len(groups) <= 8
@@ -130,7 +131,7 @@ def test_words_with_few_recordings_are_omitted(words: Path, tmp_path: Path) -> N
     folder = Path(shutil.copytree(words, tmp_path / "w"))
     for file in sorted((folder / "up").iterdir())[3:]:
         file.unlink()
-    used, _ = plan_pools(folder, CONFIG.model_copy(update={"min_clips": 4}))
+    used, _ = plan_pools(folder, replace(CONFIG, min_clips=4))
     assert "up" not in used
 
 
@@ -146,7 +147,7 @@ def test_too_few_words_or_speakers_are_refused(
     words: Path, tmp_path: Path, change: dict[str, float], code: str, fields: dict[str, object]
 ) -> None:
     with raises(UserError, code, **fields):
-        mix(words, tmp_path / "d", CONFIG.model_copy(update=change))
+        mix(words, tmp_path / "d", replace(CONFIG, **change))
     assert not (tmp_path / "d").exists()
 
 

@@ -11,10 +11,10 @@ from overlap.config import NetworkConfig, RunConfig, Stage
 from overlap.errors import CorruptError
 from overlap.features import Normalisation
 from overlap.io.location import Location
+from overlap.io.workspace_paths import MODEL_FILE
 from overlap.training.layers import Normalise
 from overlap.training.network import build_network
 from overlap.training.saved import load_network, save_network
-from overlap.training.spec import MODEL_FILE
 
 TINY = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
 CONSTANTS = Normalisation((-60.0, -50.0), (-30.0, -20.0), (10.0, 5.0))

@@ -1,8 +1,6 @@
 """Prediction of files: batches in memory, jobs, what they leave, and the table."""
 
 import shutil
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from overlap.io.location import Location
 from overlap.metrics.disagreement import disagreement
 from overlap.prediction import batches as batches_module
 from overlap.prediction import jobs as jobs_module
-from overlap.prediction.batches import batch_clips, batches, one_ahead
+from overlap.prediction.batches import batch_clips, batches
 from overlap.prediction.jobs import PredictionChunk, PredictionJob, plan_prediction, read_found
 from overlap.prediction.table import prediction_table
 from support.errors import raises
@@ -71,20 +69,6 @@ def test_longer_clips_make_smaller_batches() -> None:
     assert batch_clips(FEATURES, 10_000) == 256
     assert batch_clips(FEATURES, 10) == 10
     assert batch_clips(FEATURES.model_copy(update={"clip_seconds": 60.0}), 10_000) == 20
-
-
-def test_one_item_is_made_ahead() -> None:
-    def items() -> Iterator[str]:
-        yield threading.current_thread().name
-        yield "second"
-        raise ValueError("no third")
-
-    found = one_ahead(items())
-    assert next(found).startswith("overlap-ahead")
-    assert next(found) == "second"
-    with pytest.raises(ValueError, match="no third"):
-        next(found)
-    assert list(one_ahead([])) == []
 
 
 # --- a job -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from flows.clusters.preflight import Work, faults_seen, words
+from flows.clusters.preflight import Work, faults_seen, training_warnings
 from overlap.catalog import list_data
 from overlap.config import ClusterConfig, RunConfig
 from overlap.io.location import Location
@@ -63,16 +63,18 @@ def test_what_is_said_of_the_memory_for_training(config: RunConfig) -> None:
     """100 clips take 5.2 MB."""
     small = {"t": {"memory_limit": 8_000_000, "nthreads": 1, "resources": {"GPU": 1}}}
     work = Work(training=True, run=config, files=list_data(config.data), members=True)
-    (said,) = words(small, OUTSIDE, work)
-    assert "take 0.0052 GB and a training worker has 0.008 GB" in said
+    (said,) = training_warnings(small, OUTSIDE, work)
+    assert "take 5.17 MB" in said
+    assert "8 MB" in said
     told = config.model_copy(
         update={"training": config.training.model_copy(update={"memory_gb": 1})}
     )
-    (said,) = words(small, OUTSIDE, replace(work, run=told))
-    assert "training.memory_gb is 1, but a training worker has 0.008 GB in all" in said
+    (said,) = training_warnings(small, OUTSIDE, replace(work, run=told))
+    assert "training.memory_gb is 1" in said
+    assert "8 MB" in said
     large = {"t": {"memory_limit": 8_000_000_000, "nthreads": 1, "resources": {"GPU": 1}}}
     for workers, where in ((large, OUTSIDE), (small, ClusterConfig())):
-        assert list(words(workers, where, work)) == []
+        assert list(training_warnings(workers, where, work)) == []
 
 
 def test_workers_with_idle_threads_would_keep_members_from_others() -> None:
@@ -80,8 +82,7 @@ def test_workers_with_idle_threads_would_keep_members_from_others() -> None:
     wide = {"memory_limit": 0, "nthreads": 4, "resources": {"GPU": 1}}
     spare = {"memory_limit": 0, "nthreads": 8, "resources": {}}
     work = Work(training=True)
-    assert list(words({"a": narrow, "c": spare}, OUTSIDE, work)) == []
-    (said,) = words({"a": narrow, "b": wide, "c": spare}, OUTSIDE, work)
-    assert said.startswith("workers that train have more threads")
-    assert said.endswith("such as b: members may wait on one while another that came later is "
-                         "idle; start it with --nthreads 1")  # fmt: skip
+    assert list(training_warnings({"a": narrow, "c": spare}, OUTSIDE, work)) == []
+    (said,) = training_warnings({"a": narrow, "b": wide, "c": spare}, OUTSIDE, work)
+    assert "such as b:" in said
+    assert said.endswith("--nthreads 1")

@@ -94,8 +94,8 @@ def test_lines_tell_the_time_left(
             clock.append(second)
             work.advance()
     assert capsys.readouterr().err.splitlines() == [
-        "members: 2 of 8 35 s each, 0:03:30 left",
-        "members: 4 of 8 35 s each, 0:02:20 left",
+        "members: 2 of 8 35 s each, 3 min 30 s left",
+        "members: 4 of 8 35 s each, 2 min 20 s left",
     ]
 
 

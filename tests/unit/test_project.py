@@ -66,9 +66,28 @@ def test_the_workflow_runs_what_ci_runs() -> None:
 def test_ci_runs_targets_that_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     called = re.findall(r"(?m)^make ([\w-]+)$", (ROOT / ".ci" / "run").read_text())
-    assert called[:3] == ["lint", "docs", "test"]
-    for target in [*called, "test-minimum"]:
+    assert called == ["lint", "docs", "test", "test-backend", "test-e2e"]
+    for target in [*called, "test-minimum", "test-nightly"]:
         assert re.search(rf"(?m)^{target}:", makefile), target
+
+
+def test_every_test_is_run_by_one_of_the_targets() -> None:
+    """`make test` and `make test-e2e` leave out what `make test-nightly` runs, and no more."""
+    makefile = (ROOT / "Makefile").read_text()
+    recipes = dict(re.findall(r"(?m)^(test[\w-]*): setup\n((?:\t.*\n)+)", makefile))
+    options = PROJECT["tool"]["pytest"]["ini_options"]
+    markers = {marker.partition(":")[0] for marker in options["markers"]}
+    assert markers == {"slow", "nightly", "faults"}
+    assert '-m "not nightly and not faults"\n' in recipes["test"]
+    assert '-m "not nightly" tests/e2e\n' in recipes["test-e2e"]
+    assert "-m nightly tests/e2e\n" in recipes["test-nightly"]
+    assert '-m "nightly and not faults"\n' in recipes["test-nightly"]
+    assert "$(MAKE) test-faults\n" in recipes["test-nightly"]
+    assert "-m faults tests/faults\n" in recipes["test-faults"]
+    folders = {f"tests/{p.parent.name}" for p in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders == {*options["testpaths"], "tests/e2e"}
+    marked = [p for p in (ROOT / "tests").rglob("test_*.py") if "mark" + ".faults" in p.read_text()]
+    assert {p.parent.name for p in marked} == {"faults"}
 
 
 def test_what_make_locks_is_what_the_oldest_versions_are_made_for() -> None:

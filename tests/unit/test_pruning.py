@@ -6,18 +6,19 @@ from overlap.config import RunConfig
 from overlap.ensemble import registry
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
+from overlap.io.workspace_paths import (
+    CHAMPION_FILE,
+    ENSEMBLES_FOLDER,
+    MEMBER_FILE,
+    MEMBERS_FOLDER,
+    MODEL_FILE,
+    PREDICTIONS_FILE,
+    SPEC_FILE,
+)
 from overlap.promotion import champion, retention
 from overlap.promotion.champion import read_aliases
 from overlap.promotion.retention import prune
-from overlap.training.spec import (
-    MEMBERS,
-    MODEL_FILE,
-    RECORD_FILE,
-    SPEC_FILE,
-    MemberRecord,
-    MemberSpec,
-    training_key,
-)
+from overlap.training.spec import MemberRecord, MemberSpec, training_key
 from support.comparison_data import catalog_of
 from support.run_steps import publish_record, published
 
@@ -36,7 +37,7 @@ def spec(workspace: Location) -> MemberSpec:
 
 def member(workspace: Location, name: str, spec: MemberSpec, key: str | None = None) -> None:
     """A complete member, of other clips where a key is given."""
-    folder = workspace / MEMBERS / name
+    folder = workspace / MEMBERS_FOLDER / name
     spec = spec.model_copy(update={"training_key": key} if key else {})
     (folder / SPEC_FILE).write_record(spec)
     (folder / MODEL_FILE).write_bytes(b"network")
@@ -44,13 +45,13 @@ def member(workspace: Location, name: str, spec: MemberSpec, key: str | None = N
         fingerprint=name, spec=spec, test_key="t", parameters=1, history=[], held_out_kl=None,
         clips=1, seconds=1, clips_per_second=1, device="", peak_memory_mb=1, software={}, files={},
     )  # fmt: skip
-    (folder / RECORD_FILE).write_record(record)
+    (folder / MEMBER_FILE).write_record(record)
 
 
 def publish(workspace: Location, version: str, *members: str) -> None:
     record = published(version, members=members)
     publish_record(workspace, record)
-    (registry.folder_of(workspace, record) / registry.PREDICTIONS_FILE).write_bytes(b"said")
+    (registry.folder_of(workspace, record) / PREDICTIONS_FILE).write_bytes(b"said")
 
 
 def versions(workspace: Location) -> list[str]:
@@ -71,7 +72,7 @@ def test_the_champion_its_forerunners_and_the_newest_stay(
     assert done.kept == ("v2", "v3", "v4", "v7", "v8")
     assert done.versions == ("v1", "v5", "v6")
     assert versions(workspace) == [*done.kept]
-    assert (workspace / registry.ENSEMBLES).folders() == [*done.kept]
+    assert (workspace / ENSEMBLES_FOLDER).folders() == [*done.kept]
     assert read_aliases(workspace).leaving == ()
     assert prune(workspace, 2).versions == ()
     assert champion.rollback(workspace).version == "v4"
@@ -87,16 +88,16 @@ def test_only_members_that_nobody_needs_are_removed(workspace: Location, spec: M
     member(workspace, "unpublished", spec, "before")
     for begun, key in (("begun-today", spec.training_key), ("half-removed", "before")):
         member(workspace, begun, spec, key)
-        (workspace / MEMBERS / begun / RECORD_FILE).remove()
+        (workspace / MEMBERS_FOLDER / begun / MEMBER_FILE).remove()
     member(workspace, "damaged", spec, "before")
-    (workspace / MEMBERS / "damaged" / RECORD_FILE).write_bytes(b"no JSON")
+    (workspace / MEMBERS_FOLDER / "damaged" / MEMBER_FILE).write_bytes(b"no JSON")
     publish(workspace, "v1", "old", "shared", "today", "begun-today", "half-removed", "damaged",
             "long gone")  # fmt: skip
     publish(workspace, "v2", "shared")
     champion.promote(workspace, "v2")
     done = prune(workspace, 1)
     assert (done.versions, done.members) == (("v1",), ("half-removed", "old"))
-    assert (workspace / MEMBERS).folders() == [
+    assert (workspace / MEMBERS_FOLDER).folders() == [
         "begun-today", "damaged", "shared", "today", "unpublished",
     ]  # fmt: skip
 
@@ -117,7 +118,7 @@ def test_a_removal_may_be_cut_off_anywhere(
     champion.promote(workspace, "v1")
     champion.promote(workspace, "v3")
     aliases = read_aliases(workspace).model_copy(update={"earlier": ()})
-    (workspace / champion.CHAMPION_FILE).write_record(aliases)
+    (workspace / CHAMPION_FILE).write_record(aliases)
     left = [steps]
 
     def counted(whole):
@@ -137,14 +138,14 @@ def test_a_removal_may_be_cut_off_anywhere(
             prune(workspace, 1)
     for record in registry.list_ensembles(workspace):
         folder = registry.folder_of(workspace, record)
-        assert (folder / registry.PREDICTIONS_FILE).exists()
+        assert (folder / PREDICTIONS_FILE).exists()
         for name in record.members:
-            assert (workspace / MEMBERS / name / RECORD_FILE).exists()
-    for name in (workspace / MEMBERS).folders():
-        complete = (workspace / MEMBERS / name / RECORD_FILE).exists()
-        assert not complete or (workspace / MEMBERS / name / MODEL_FILE).exists()
+            assert (workspace / MEMBERS_FOLDER / name / MEMBER_FILE).exists()
+    for name in (workspace / MEMBERS_FOLDER).folders():
+        complete = (workspace / MEMBERS_FOLDER / name / MEMBER_FILE).exists()
+        assert not complete or (workspace / MEMBERS_FOLDER / name / MODEL_FILE).exists()
     assert champion.champion(workspace) == "v3"
     prune(workspace, 1)
-    assert (workspace / registry.ENSEMBLES).folders() == ["v3"]
-    assert (workspace / MEMBERS).folders() == ["kept"]
+    assert (workspace / ENSEMBLES_FOLDER).folders() == ["v3"]
+    assert (workspace / MEMBERS_FOLDER).folders() == ["kept"]
     assert read_aliases(workspace).leaving == ()

@@ -13,11 +13,12 @@ from overlap.bench.scale import write_catalogue
 from overlap.catalog import Catalog, stored_rows
 from overlap.catalog import catalog as catalog_module
 from overlap.catalog import rows as rows_module
-from overlap.catalog.rows import COLUMNS, FILE, REMOVED, write_rows
+from overlap.catalog.rows import COLUMNS, REMOVED, write_rows
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore, block_job, block_jobs
 from overlap.io.location import Location
+from overlap.io.workspace_paths import CATALOG_FILE
 from overlap.workspace.status import read_status, runs
 from support.errors import raises
 from support.run_steps import computed
@@ -150,7 +151,7 @@ def test_a_flipped_bit_anywhere_in_a_catalogue_is_found(workspace: Location) -> 
     names = [f"clip_{i}" for i in range(size)]
     frame = pd.DataFrame({"clip_id": names, "label/up": np.linspace(0, 1, size)})
     about = {"data": "D", "rate_hz": "16000", "samples": "16000"}
-    location = workspace / FILE
+    location = workspace / CATALOG_FILE
     write_rows(location, [frame], about)
     assert pd.read_parquet(str(location)).equals(frame)  # with any reader of Parquet
     content, refused = location.read_bytes(), 0
@@ -170,9 +171,9 @@ def test_a_flipped_bit_anywhere_in_a_catalogue_is_found(workspace: Location) -> 
 def test_a_catalogue_without_a_digest_is_read(workspace: Location) -> None:
     """Earlier versions wrote none."""
     frame = pd.DataFrame({"clip_id": ["a"]})
-    write_rows(workspace / FILE, [frame], {"data": "D", "rate_hz": "1", "samples": "1"})
-    table = pq.read_table(str(workspace / FILE))
-    pq.write_table(table, str(workspace / FILE))
+    write_rows(workspace / CATALOG_FILE, [frame], {"data": "D", "rate_hz": "1", "samples": "1"})
+    table = pq.read_table(str(workspace / CATALOG_FILE))
+    pq.write_table(table, str(workspace / CATALOG_FILE))
     with stored_rows(workspace) as rows:
         assert rows.read_all().equals(frame)
 
@@ -211,9 +212,9 @@ def test_the_status_table_abbreviates_many_missing_ranges() -> None:
 
 
 def test_a_foreign_table_is_not_accepted_as_a_catalogue(tmp_path: Path) -> None:
-    pd.DataFrame({"clip_id": ["a"]}).to_parquet(tmp_path / FILE)
+    pd.DataFrame({"clip_id": ["a"]}).to_parquet(tmp_path / CATALOG_FILE)
     with (
-        raises(CorruptError, "foreign-catalog", path=str(tmp_path / FILE)),
+        raises(CorruptError, "foreign-catalog", path=str(tmp_path / CATALOG_FILE)),
         stored_rows(Location.of(tmp_path)),
     ):
         pass

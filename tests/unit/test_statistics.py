@@ -1,3 +1,5 @@
+"""Statistics from code counts are compared with those of the values."""
+
 import numpy as np
 import pytest
 
@@ -10,14 +12,14 @@ def decibels(clips: int, seed: int = 0) -> np.ndarray:
 
 
 def direct(values: np.ndarray, top_db: float) -> tuple[list[float], list[float], list[float]]:
-    """Floor, mean and std over the values themselves."""
+    """Compute floor, mean and standard deviation directly from the values."""
     flat = values.astype(np.float64).reshape(-1, values.shape[-1])
     floor = flat.max(axis=0) - top_db
     clipped = np.maximum(flat, floor)
     return floor.tolist(), clipped.mean(axis=0).tolist(), clipped.std(axis=0).tolist()
 
 
-def test_statistics_are_those_of_the_values() -> None:
+def test_statistics_equal_those_of_the_values() -> None:
     values = decibels(50)
     found = normalisation(count_codes(values, np.zeros(50, int), 1)[0], 60)
     floor, mean, std = direct(values, 60)
@@ -46,7 +48,7 @@ def test_negative_zero_and_subnormals_are_values() -> None:
     ("values", "message"),
     [(np.zeros((0, 2, 2, 1)), "no values"), (np.full((3, 2, 2, 1), -100), "no signal")],
 )
-def test_what_has_no_statistics(values: np.ndarray, message: str) -> None:
+def test_values_without_statistics_are_rejected(values: np.ndarray, message: str) -> None:
     counts = count_codes(values.astype(np.float16), np.zeros(len(values), int), 1)[0]
     with pytest.raises(ValueError, match=message):
         normalisation(counts, 80)

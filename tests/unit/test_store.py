@@ -1,3 +1,5 @@
+"""The feature store: values, statistics, done markers, resumption and other formats."""
+
 import hashlib
 import shutil
 import subprocess
@@ -12,19 +14,20 @@ import zarr
 
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
-from overlap.errors import DataError, NotReadyError, UserError
+from overlap.errors import DataError, NewerFormatError, NotReadyError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.compute import compute_features
 from overlap.features.extract import block_digest, compute_block
 from overlap.features.statistics import count_codes
-from overlap.features.store.store import store as store_module
+from overlap.features.store import metadata
 from overlap.io.location import Location
+from support.errors import raises
 from support.run_steps import catalogue, computed
 
 Ready = tuple[Catalog, FeatureStore]
 
 
-def test_what_is_stored_is_what_was_computed(ready: Ready, spoken: np.ndarray) -> None:
+def test_stored_values_equal_the_computed_ones(ready: Ready, spoken: np.ndarray) -> None:
     catalog, store = ready
     assert catalog.clips["clip_id"][23] == "train_000023"
     expected = compute_features(spoken, store.config)
@@ -32,7 +35,7 @@ def test_what_is_stored_is_what_was_computed(ready: Ready, spoken: np.ndarray) -
     assert store.missing(catalog) == []
 
 
-def test_plain_zarr_and_xarray_read_it(ready: Ready, config: RunConfig) -> None:
+def test_zarr_and_xarray_read_the_store(ready: Ready, config: RunConfig) -> None:
     catalog, store = ready
     path = f"{config.workspace}/features.zarr"
     group = zarr.open_group(path, mode="r")
@@ -51,18 +54,18 @@ def test_blocks_are_whole_chunks(ready: Ready) -> None:
     catalog, store = ready
     blocks = store.blocks(catalog)
     assert [(b.start, b.stop) for b in blocks] == [(i, min(i + 16, 120)) for i in range(0, 120, 16)]
-    with pytest.raises(ValueError, match="two workers could write that chunk"):
+    with pytest.raises(ValueError, match="row 4 .* chunk of 8"):
         store.write_rows(4, np.zeros((8, *store.config.shape), np.float16))
 
 
-def test_statistics_are_those_of_the_store(ready: Ready) -> None:
+def test_the_histogram_counts_the_stored_values(ready: Ready) -> None:
     catalog, store = ready
     splits = (catalog.clips["split"] == "test").to_numpy(int)
     assert np.array_equal(store.histogram(), count_codes(store.read_rows(0, 120), splits, 2))
 
 
 def test_normalised_features_equal_a_direct_computation(ready: Ready) -> None:
-    """Mode joint, as the known solution does it: all clips stacked, in float64, by librosa."""
+    """Mode `joint` equals librosa in float64 on all clips together."""
     import librosa
 
     catalog, store = ready
@@ -89,7 +92,7 @@ def test_normalised_features_equal_a_direct_computation(ready: Ready) -> None:
         assert np.abs(ours - expected).max() < 0.003
 
 
-def test_the_two_modes_differ_by_the_test_clips(ready: Ready) -> None:
+def test_mode_train_excludes_the_test_clips(ready: Ready) -> None:
     _, store = ready
     train, joint = store.normalisation("train", 80), store.normalisation("joint", 80)
     values = store.read_rows(0, 100)[..., 0].astype(np.float64)
@@ -100,7 +103,7 @@ def test_the_two_modes_differ_by_the_test_clips(ready: Ready) -> None:
     assert train != joint
 
 
-def test_nothing_is_written_twice(ready: Ready, config: RunConfig) -> None:
+def test_an_unchanged_data_set_writes_nothing(ready: Ready, config: RunConfig) -> None:
     catalog, store = ready
     before = {f: f.stat().st_mtime_ns for f in Path(config.workspace).rglob("*") if f.is_file()}
     again, store = computed(config)
@@ -113,7 +116,7 @@ def test_nothing_is_written_twice(ready: Ready, config: RunConfig) -> None:
     assert changed == []
 
 
-def test_a_block_written_again_has_the_same_bytes(ready: Ready, config: RunConfig) -> None:
+def test_rewriting_a_block_gives_the_same_bytes(ready: Ready, config: RunConfig) -> None:
     catalog, store = ready
 
     def content() -> dict[str, str]:
@@ -125,7 +128,7 @@ def test_a_block_written_again_has_the_same_bytes(ready: Ready, config: RunConfi
     assert content() == before
 
 
-def test_only_touched_blocks_are_missing(config: RunConfig, tmp_path: Path) -> None:
+def test_a_changed_clip_makes_only_its_block_missing(config: RunConfig, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(config.data, tmp_path / "copy"))
     config = config.model_copy(update={"data": str(folder)})
     catalog, store = computed(config)
@@ -142,7 +145,7 @@ def test_only_touched_blocks_are_missing(config: RunConfig, tmp_path: Path) -> N
     assert np.array_equal(store.histogram(), count_codes(store.read_rows(0, 120), splits, 2))
 
 
-def test_a_quarantined_clip_leaves_its_row_empty(config: RunConfig, tmp_path: Path) -> None:
+def test_the_row_of_a_quarantined_clip_is_zero(config: RunConfig, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(config.data, tmp_path / "copy"))
     (folder / "train" / "train_000020.wav").write_bytes(b"no sound")
     config = config.model_copy(update={"data": str(folder)})
@@ -160,7 +163,7 @@ def test_an_interrupted_block_is_missing(ready: Ready, config: RunConfig) -> Non
     assert store.missing(catalog) == [block]
 
 
-def test_a_file_that_changes_under_the_run_is_seen(config: RunConfig, tmp_path: Path) -> None:
+def test_files_that_change_during_a_run_are_detected(config: RunConfig, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(config.data, tmp_path / "copy"))
     config = config.model_copy(update={"data": str(folder)})
     catalog, workspace = catalogue(config), Location.of(config.workspace)
@@ -171,9 +174,9 @@ def test_a_file_that_changes_under_the_run_is_seen(config: RunConfig, tmp_path: 
     )
     (folder / "train" / "train_000016.wav").unlink()
     blocks = store.blocks(catalog)
-    with pytest.raises(DataError, match="train_000000.wav: changed while the run was reading"):
+    with raises(DataError, "clip-changed", file=f"{folder}/train/train_000000.wav"):
         extract_block(block_job(workspace, catalog, blocks[0]))
-    with pytest.raises(DataError, match=r"train_000016.wav: cannot be opened .* read before"):
+    with raises(DataError, "clip-unreadable", file=f"{folder}/train/train_000016.wav"):
         extract_block(block_job(workspace, catalog, blocks[1]))
     assert len(store.missing(catalog)) == len(blocks)
 
@@ -182,13 +185,15 @@ def test_features_of_another_configuration_are_not_overwritten(
     ready: Ready, config: RunConfig
 ) -> None:
     workspace = Location.of(config.workspace)
-    with pytest.raises(UserError, match="hop 160 there, 80 asked"):
-        FeatureStore.create(workspace, FeatureConfig(hop=80), config.store)
+    other = FeatureConfig(hop_length=80)
+    with raises(UserError, "other-features", store=f"{workspace}/features.zarr") as caught:
+        FeatureStore.create(workspace, other, config.store)
+    assert config.features.difference(other) in str(caught.value)
     again = FeatureStore.create(workspace, config.features, StoreConfig())
     assert (again.block_clips, again.chunk_clips()) == (16, 8)
 
 
-def test_a_store_whose_making_was_interrupted_is_made_anew(
+def test_an_incompletely_created_store_is_recreated(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = Location.of(config.workspace)
@@ -197,7 +202,7 @@ def test_a_store_whose_making_was_interrupted_is_made_anew(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "create_arrays", killed)
+        patch.setattr(metadata, "create_arrays", killed)
         with pytest.raises(KeyboardInterrupt):
             FeatureStore.create(workspace, config.features, config.store)
     with pytest.raises(NotReadyError):
@@ -207,18 +212,18 @@ def test_a_store_whose_making_was_interrupted_is_made_anew(
 
 
 def test_a_workspace_without_features(workspace: Location) -> None:
-    with pytest.raises(NotReadyError, match="no features there yet"):
+    with raises(NotReadyError, "no-features", workspace=str(workspace)):
         FeatureStore.open(workspace)
 
 
-def test_another_format_is_refused(ready: Ready, config: RunConfig) -> None:
+def test_another_format_version_is_rejected(ready: Ready, config: RunConfig) -> None:
     zarr.open_group(f"{config.workspace}/features.zarr", mode="r+").attrs["format"] = 99
-    with pytest.raises(UserError, match="format 99"):
+    with raises(NewerFormatError, "newer-format", format=99):
         FeatureStore.open(Location.of(config.workspace))
 
 
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
-def test_compression_changes_no_value(ready: Ready, config: RunConfig, codec: str) -> None:
+def test_compression_does_not_change_values(ready: Ready, config: RunConfig, codec: str) -> None:
     _, plain = ready
     other = config.model_copy(
         update={
@@ -230,7 +235,7 @@ def test_compression_changes_no_value(ready: Ready, config: RunConfig, codec: st
     assert np.array_equal(packed.read_rows(0, 120), plain.read_rows(0, 120))
 
 
-def test_the_digest_is_that_of_the_stored_block(ready: Ready, config: RunConfig) -> None:
+def test_the_stored_digest_matches_the_stored_block(ready: Ready, config: RunConfig) -> None:
     catalog, store = ready
     block = store.blocks(catalog)[7]
     assert block_digest(store.read_rows(block.start, block.stop)) == store.stored_digest(block)
@@ -263,4 +268,4 @@ def test_memory_is_flat_over_200_blocks(ready: Ready, config: RunConfig) -> None
         [sys.executable, "-c", FLAT, config.workspace], capture_output=True, text=True, check=True
     )
     early, late = map(int, done.stdout.split())
-    assert late - early < 4e6, f"{early / 1e6:.1f} MB at first, {late / 1e6:.1f} MB at the end"
+    assert late - early < 4e6, f"{early / 1e6:.1f} MB early, {late / 1e6:.1f} MB late"

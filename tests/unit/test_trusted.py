@@ -16,9 +16,9 @@ from overlap.config import NetworkConfig, Stage
 from overlap.errors import CorruptError
 from overlap.features import Normalisation
 from overlap.io.location import Location
+from overlap.io.workspace_paths import MODEL_FILE
 from overlap.training.network import POLICIES, build_network, precision
 from overlap.training.saved import load_network, save_network
-from overlap.training.spec import MODEL_FILE
 from overlap.training.trusted import CONFIG, WEIGHTS, check_trusted
 
 CONSTANTS = Normalisation((-60.0,), (-30.0,), (10.0,))

@@ -15,18 +15,19 @@ from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.workspace.pending import pending_work
 from overlap.workspace.status import read_status
-from overlap.workspace.verify import repair, verify_workspace
+from overlap.workspace.verify import Fault, repair, verify_workspace
+from support.errors import raises
 from support.run_steps import computed
 
 Ready = tuple[Catalog, FeatureStore]
 
 
-def faults(config: RunConfig, recompute: int | None = 0) -> list[str]:
-    """What is wrong; it is repaired as far as can be."""
+def faults(config: RunConfig, recompute: int | None = 0) -> list[Fault]:
+    """The faults of the workspace, which are repaired where possible."""
     workspace = Location.of(config.workspace)
     found = verify_workspace(workspace, recompute).faults
     repair(workspace, found)
-    return [fault.what for fault in found]
+    return list(found)
 
 
 @pytest.fixture
@@ -40,7 +41,9 @@ def test_nothing_is_wrong(ready: Ready, config: RunConfig) -> None:
 
 def test_a_changed_value(ready: Ready, config: RunConfig, arrays: zarr.Group) -> None:
     arrays["mel"][40, 0, 0, 0] += 1
-    assert faults(config) == ["features: block 2 (rows 32 to 47): is not what was written"]
+    (fault,) = faults(config)
+    assert fault == Fault(fault.what, block=2)
+    assert "rows 32 to 47" in fault.what
     assert [block.index for block in ready[1].missing(ready[0])] == [2]
 
 
@@ -48,10 +51,11 @@ def test_lost_counts(ready: Ready, config: RunConfig, arrays: zarr.Group) -> Non
     """A chunk that is not there must not read as a number: the statistics would follow it."""
     before = ready[1].normalisation("train", 80.0)
     shutil.rmtree(f"{config.workspace}/features.zarr/blocks/histogram/c/2")
-    with pytest.raises(CorruptError, match="counts of block 2: damaged .they are gone"):
+    item = f"{config.workspace}/features.zarr: counts of block 2"
+    with raises(CorruptError, "corrupt-features", item=item):
         ready[1].normalisation("train", 80.0)
     (fault,) = faults(config)
-    assert "block 2 (rows 32 to 47): " in fault
+    assert fault == Fault(fault.what, block=2)
     catalog, store = computed(config)
     assert store.normalisation("train", 80.0) == before
     assert faults(config, None) == []
@@ -60,7 +64,8 @@ def test_lost_counts(ready: Ready, config: RunConfig, arrays: zarr.Group) -> Non
 @pytest.mark.parametrize("name", ["clip_id", "split", "valid"])
 def test_changed_columns(ready: Ready, config: RunConfig, arrays: zarr.Group, name: str) -> None:
     arrays[name][3] = {"clip_id": "other", "split": 1, "valid": False}[name]
-    assert faults(config) == ["features: the columns are not those of the catalogue"]
+    (fault,) = faults(config)
+    assert fault == Fault(fault.what, columns=True)
     assert faults(config) == []
 
 
@@ -80,8 +85,7 @@ def test_sound_that_changed_unseen_is_looked_at_again(config: RunConfig, tmp_pat
     catalog.save(place)
     assert pending_work(config, list_data(config.data)).clips == 0
     (fault,) = faults(config, None)
-    assert "block 1 (rows 16 to 31)" in fault
-    assert "changed while" in fault
+    assert fault == Fault(fault.what, clips_of_block=1)
     assert pending_work(config, list_data(config.data)).clips > 0
     again, store = computed(config, Catalog.load(place))
     assert again.clips["digest"][20] != catalog.clips["digest"][20]
@@ -96,7 +100,8 @@ def test_a_damaged_record_of_a_member(ready: Ready, config: RunConfig) -> None:
     (folder / "member.json").write_text("{")
     assert read_status(Location.of(config.workspace)).members[0].state == "damaged"
     (fault,) = faults(config)
-    assert "members/abc/member.json: is damaged" in fault
+    assert fault == Fault(fault.what, member="abc")
+    assert "members/abc/member.json" in fault.what
     assert not folder.exists()
     assert read_status(Location.of(config.workspace)).members == ()
 
@@ -104,7 +109,9 @@ def test_a_damaged_record_of_a_member(ready: Ready, config: RunConfig) -> None:
 def test_a_champion_that_is_gone(ready: Ready, config: RunConfig) -> None:
     champion = Path(config.workspace) / "champion.json"
     champion.write_text(json.dumps({"version": "v1"}))
-    assert faults(config) == ["champion v1 is not there; promote another"]
+    (fault,) = faults(config)
+    assert fault == Fault(fault.what)
+    assert "champion v1" in fault.what
 
 
 def test_blocks_are_computed_again_on_demand(ready: Ready, config: RunConfig) -> None:

@@ -1,12 +1,12 @@
-"""The register type of the feature kernel: `LANES` float32 values that numba treats as one.
+"""The register type of the feature kernel: `LANES` float32 values that numba treats as one value.
 
-A loop over lanes in plain numba does not reliably become vector instructions. This type maps to
-one LLVM vector, so that `a + b` on two registers is one instruction. In the kernel a lane is a
-clip; nothing ever moves a value from one lane to another, except
-`overlap.features.kernel.transposition` at its two ends.
+Numba does not reliably compile a loop over lanes to vector instructions. This type maps to one
+LLVM vector, so that `a + b` on two registers is one instruction. In the kernel, a lane is a clip.
+Values never move between lanes, except in `overlap.features.kernel.transposition` at the start and
+the end.
 
 Memory is addressed in registers: `load(buffer, i)` reads the floats i*LANES to (i+1)*LANES of a
-contiguous array that starts at a multiple of 64 bytes (`aligned`).
+contiguous array whose address is a multiple of 64 bytes (`aligned`).
 """
 
 import operator
@@ -25,11 +25,11 @@ from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
 ALIGNMENT = 64
-"""Bytes: a cache line, and the largest register."""
+"""Bytes: the size of a cache line and of the largest register."""
 
 
-def _features() -> str:
-    """Instruction sets that numba compiles for, as LLVM writes them: `+avx2,+fma,…`."""
+def _cpu_features() -> str:
+    """Return the instruction sets that numba compiles for, in LLVM notation: `+avx2,+fma,…`."""
     if numba_config.CPU_FEATURES is not None:
         return str(numba_config.CPU_FEATURES)
     if numba_config.CPU_NAME == "generic":
@@ -37,37 +37,39 @@ def _features() -> str:
     return str(binding.get_host_cpu_features().flatten())
 
 
-def _has(name: str) -> bool:
-    return f"+{name}" in _features().split(",")
+def _has_feature(name: str) -> bool:
+    return f"+{name}" in _cpu_features().split(",")
 
 
 def _lanes() -> int:
-    if _has("avx512f"):
+    if _has_feature("avx512f"):
         return 16
-    return 8 if _has("avx") else 4
+    return 8 if _has_feature("avx") else 4
 
 
 LANES = _lanes()
-"""Clips worked on at once: float32 values of the widest register of this processor."""
+"""Clips processed at once: the float32 values in this processor's widest register."""
 
-HALVES = platform.machine() in ("aarch64", "arm64") or _has("f16c") or _has("avx512f")
-"""Whether the processor rounds float32 to float16 by itself."""
+NATIVE_FLOAT16 = (
+    platform.machine() in ("aarch64", "arm64") or _has_feature("f16c") or _has_feature("avx512f")
+)
+"""Whether the processor has instructions that round float32 to float16."""
 
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 
 
 def target() -> str:
-    """Name of the instruction set that the kernel is compiled for."""
-    if _has("avx512f"):
+    """Return the name of the instruction set for which the kernel is compiled."""
+    if _has_feature("avx512f"):
         return "AVX-512"
-    if _has("avx2"):
+    if _has_feature("avx2"):
         return "AVX2"
     return f"generic, {LANES} lanes"
 
 
 def aligned(shape: int | tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:  # noqa: ANN401
-    """A new array of zeros that begins at a cache line."""
+    """Allocate an array of zeros that starts at a cache line."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.zeros(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
@@ -76,7 +78,7 @@ def aligned(shape: int | tuple[int, ...], dtype: Any = np.float32) -> NDArray[An
 
 
 class RegisterType(types.Type):
-    """Numba's type of a register."""
+    """The Numba type of a register."""
 
     def __init__(self) -> None:
         super().__init__(name=f"Register({LANES})")
@@ -113,7 +115,7 @@ for _operation, _instruction in (
 
 
 def _fused(builder, a, b, c):
-    """a*b + c; LLVM makes it one instruction where the processor has one, else two."""
+    """Emit a*b + c: one instruction if the processor has a fused one, else two."""
     kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
     name = f"llvm.fmuladd.v{LANES}f32"
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
@@ -121,7 +123,7 @@ def _fused(builder, a, b, c):
 
 @intrinsic
 def fma(typing, a, b, c):
-    """a*b + c, rounded once where the processor can."""
+    """Return a*b + c, rounded once if the processor supports it."""
 
     def emit(context, builder, sig, args):
         return _fused(builder, *args)
@@ -131,7 +133,7 @@ def fma(typing, a, b, c):
 
 @intrinsic
 def fms(typing, a, b, c):
-    """a*b - c, rounded once where the processor can."""
+    """Return a*b - c, rounded once if the processor supports it."""
 
     def emit(context, builder, sig, args):
         return _fused(builder, args[0], args[1], builder.fneg(args[2]))
@@ -141,7 +143,7 @@ def fms(typing, a, b, c):
 
 @intrinsic
 def maximum(typing, a, b):
-    """The larger of two values, lane by lane."""
+    """Return the larger of two values, lane by lane."""
 
     def emit(context, builder, sig, args):
         return builder.select(builder.fcmp_ordered(">", *args), *args)
@@ -151,7 +153,7 @@ def maximum(typing, a, b):
 
 @intrinsic
 def splat(typing, value):
-    """One number in every lane."""
+    """Return a register with one number in all lanes."""
 
     def emit(context, builder, sig, args):
         return _splat(builder, args[0])
@@ -168,7 +170,7 @@ def _splat(builder, scalar):
 
 @intrinsic
 def exponent(typing, a):
-    """The binary exponent of a positive normal value, as a float: 10.0 -> 3.0."""
+    """Return the binary exponent of a positive normal value, as a float: 10.0 -> 3.0."""
 
     def emit(context, builder, sig, args):
         bits = builder.bitcast(args[0], _INTEGERS)
@@ -180,7 +182,7 @@ def exponent(typing, a):
 
 @intrinsic
 def mantissa(typing, a):
-    """What is left of a positive normal value without its exponent: 10.0 -> 1.25."""
+    """Return the significand of a positive normal value, in [1, 2): 10.0 -> 1.25."""
 
     def emit(context, builder, sig, args):
         bits = builder.bitcast(args[0], _INTEGERS)
@@ -198,14 +200,14 @@ def _integers(value):
 
 
 def address(context, builder, array_type, array, index, kind):
-    """Pointer to register `index` of an array."""
+    """Emit a pointer to register `index` of an array."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(builder.bitcast(data, kind.as_pointer()), [index])
 
 
 @intrinsic
 def load(typing, buffer, index):
-    """Register `index` of a float32 array."""
+    """Load register `index` of a float32 array."""
 
     def emit(context, builder, sig, args):
         place = address(context, builder, sig.args[0], args[0], args[1], VECTOR)
@@ -215,8 +217,8 @@ def load(typing, buffer, index):
 
 
 @intrinsic
-def spread(typing, table, index):
-    """Number `index` of a float32 array in every lane."""
+def load_splat(typing, table, index):
+    """Load number `index` of a float32 array into all lanes."""
 
     def emit(context, builder, sig, args):
         scalar = address(context, builder, sig.args[0], args[0], args[1], ir.FloatType())
@@ -227,11 +229,11 @@ def spread(typing, table, index):
 
 @intrinsic
 def store(typing, buffer, index, value):
-    """Write register `index` of an array: float32 as it is, uint16 as float16 codes."""
+    """Store register `index` of an array: float32 unchanged, uint16 as float16 codes."""
     half = buffer.dtype == types.uint16
 
     def emit(context, builder, sig, args):
-        value = _halves(builder, args[2]) if half else args[2]
+        value = _to_float16(builder, args[2]) if half else args[2]
         place = address(context, builder, sig.args[0], args[0], args[1], value.type)
         builder.store(value, place, align=(2 if half else 4) * LANES)
         return context.get_dummy_value()
@@ -239,14 +241,15 @@ def store(typing, buffer, index, value):
     return types.void(buffer, types.intp, register), emit
 
 
-def _halves(builder, value):
-    """float32 to float16, to the nearest and in a tie to the even one; finite and below 65504.
+def _to_float16(builder, value):
+    """Round float32 to float16, to nearest, ties to even; for finite values below 65504.
 
-    Where the processor cannot, by integers. A normal number is rounded by adding just less than
-    half of what is cut off, plus the last bit that stays; one too small to be a normal float16
-    is rounded by adding 0.5, whose last bits weigh as much as those of small float16 numbers.
+    Without a processor instruction, integer arithmetic does the rounding. For a normal number it
+    adds just less than half a unit of the last retained bit, plus that bit, and truncates. A number
+    too small for a normal float16 is rounded by adding 0.5, whose last bits have the weight of
+    those of subnormal float16 numbers.
     """
-    if HALVES:
+    if NATIVE_FLOAT16:
         return builder.fptrunc(value, ir.VectorType(ir.HalfType(), LANES))
     bits = builder.bitcast(value, _INTEGERS)
     sign = builder.and_(bits, _integers(0x80000000))

@@ -1,7 +1,8 @@
-"""Between the two orders of the kernel: clip by clip outside, a register of clips inside.
+"""Transpose between the memory order of clips and the register order of the kernel.
 
-A square of LANES x LANES values is read as LANES registers, transposed in the registers, and
-written. Taking each value by itself is eight times slower.
+Outside the kernel, each clip is contiguous; inside, each register holds one value of all clips. A
+square of LANES x LANES values is loaded as LANES registers, transposed in registers, and stored.
+Moving single values would be eight times slower.
 """
 
 from llvmlite import ir
@@ -13,11 +14,11 @@ from overlap.features.kernel.simd import LANES, VECTOR, address
 
 @intrinsic
 def gather_clips(typing, clips, sample, lanes, index):
-    """Transpose LANES samples of LANES clips to LANES registers, from `index` on.
+    """Transpose LANES samples of LANES clips to LANES registers, starting at `index`.
 
     Args:
         clips: (clips >= LANES, samples) float32.
-        sample: The first of the samples.
+        sample: Index of the first sample.
         lanes: The registers.
         index: Register of the first sample.
     """
@@ -27,7 +28,7 @@ def gather_clips(typing, clips, sample, lanes, index):
         rows = _rows(context, builder, sig.args[0], clips, sample)
         packed = [builder.load(builder.bitcast(row, VECTOR.as_pointer()), align=4) for row in rows]
         first = address(context, builder, sig.args[2], lanes, index, VECTOR)
-        for i, value in enumerate(_transposed(builder, packed)):
+        for i, value in enumerate(_transpose(builder, packed)):
             where = builder.gep(first, [ir.IntType(64)(i)])
             builder.store(value, where, align=4 * LANES)
         return context.get_dummy_value()
@@ -37,13 +38,13 @@ def gather_clips(typing, clips, sample, lanes, index):
 
 @intrinsic
 def scatter_clips(typing, lanes, index, out, position):
-    """Transpose LANES registers, from `index` on, to LANES values of LANES clips.
+    """Transpose LANES registers, starting at `index`, to LANES values of LANES clips.
 
     Args:
         lanes: The registers, float32 or float16 codes as uint16.
         index: Register of the first value.
-        out: (clips >= LANES, values) of the same type.
-        position: The first of the values.
+        out: (clips >= LANES, values) of the same dtype.
+        position: Index of the first value.
     """
 
     def emit(context, builder, sig, args):
@@ -56,7 +57,7 @@ def scatter_clips(typing, lanes, index, out, position):
             for i in range(LANES)
         ]
         rows = _rows(context, builder, sig.args[2], out, position)
-        for row, value in zip(rows, _transposed(builder, packed), strict=True):
+        for row, value in zip(rows, _transpose(builder, packed), strict=True):
             builder.store(value, builder.bitcast(row, kind.as_pointer()), align=size)
         return context.get_dummy_value()
 
@@ -64,17 +65,17 @@ def scatter_clips(typing, lanes, index, out, position):
 
 
 def _rows(context, builder, array_type, array, column):
-    """Pointers to one column of the first LANES rows of a C-contiguous array."""
+    """Emit pointers to one column of the first LANES rows of a C-contiguous array."""
     struct = context.make_array(array_type)(context, builder, array)
     width = builder.extract_value(struct.shape, 1)
     offsets = [builder.add(builder.mul(width, width.type(row)), column) for row in range(LANES)]
     return [builder.gep(struct.data, [offset]) for offset in offsets]
 
 
-def _transposed(builder, rows):
-    """LANES vectors of LANES elements, transposed.
+def _transpose(builder, rows):
+    """Transpose LANES vectors of LANES elements.
 
-    Blocks on either side of the diagonal are exchanged, of half the size, a quarter, … one.
+    Off-diagonal blocks are exchanged: of half the size, then a quarter, and so on down to one.
     """
     rows, size = [*rows], LANES // 2
     while size:
@@ -83,11 +84,11 @@ def _transposed(builder, rows):
         for i in range(LANES):
             if not i & size:
                 above, below = rows[i], rows[i + size]
-                rows[i] = _shuffled(builder, above, below, keep)
-                rows[i + size] = _shuffled(builder, above, below, move)
+                rows[i] = _shuffle(builder, above, below, keep)
+                rows[i + size] = _shuffle(builder, above, below, move)
         size //= 2
     return rows
 
 
-def _shuffled(builder, a, b, order):
+def _shuffle(builder, a, b, order):
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), LANES), order))

@@ -1,4 +1,4 @@
-"""Blocks: the rows of a store, split into the runs that one task computes and writes."""
+"""Blocks: the ranges of rows that one task computes and writes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from overlap.config import FeatureConfig, fingerprint
 
 @dataclass(frozen=True)
 class Block:
-    """A run of rows that one task computes and writes."""
+    """A range of rows that one task computes and writes."""
 
     index: int
-    """Number of the block."""
+    """Index of the block."""
     start: int
     """First row."""
     stop: int
     """Row after the last."""
     key: str
-    """Names the configuration and the clips: what the done marker says when it is done."""
+    """Hash of the configuration and the clips; the done marker of a finished block."""
     clips: int
-    """Rows of it that hold a clip."""
+    """Number of its rows that contain a clip."""
 
 
 def split_blocks(rows: ClipRows, size: int, config: FeatureConfig) -> Iterator[Block]:
-    """The blocks of some clips; together they hold each row exactly once.
+    """Split the rows into blocks; each row belongs to exactly one.
 
-    A block's key depends on its own rows and the features alone.
+    The key of a block depends only on its own rows and the features.
 
     Args:
         rows: The clips.

@@ -1,10 +1,10 @@
-"""What stands along the axes of features, in the units of a person: for pictures, and in the store.
+"""Coordinates of the feature axes in physical units, for pictures and for readers of the store.
 
-`xarray.open_zarr` gives the arrays of a store that are named here as coordinates. Nothing of the
-service reads them: they are written when the rows of a store are, also into a store that was made
-before there were any, and what is damaged or gone is written again. The axes of `mel` are called as
-its coordinates, so that xarray finds a value by its frequency and time; in stores of before they
-are called mel and frame, and stay so.
+`xarray.open_zarr` returns the arrays named here as coordinates. The service itself does not read
+them. They are written with the rows of a store, also into older stores that lack them, and are
+rewritten when damaged or missing. The axes of `mel` have the names of their coordinates, so that
+xarray can select values by frequency and time. Older stores name these axes mel and frame, and
+keep those names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,67 +18,67 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from overlap.config import FeatureConfig
-from overlap.features.store.damage import holds
+from overlap.features.store.corruption import contains
 
 ATTRIBUTE = "coordinates"
-"""Of the group: the names of its coordinates between spaces, as the CF conventions have it."""
+"""Attribute of the group: names of its coordinates, separated by spaces (CF conventions)."""
 AXES = ("clip", "frequency", "time", "resolution")
 """Names of the axes of `mel`."""
-BESIDE = ("clip_id", "split", "valid")
+CLIP_COORDINATES = ("clip_id", "split", "valid")
 """Arrays per clip that are coordinates too."""
 
 
 @dataclass(frozen=True, eq=False)
 class Coordinate:
-    """What stands along one axis."""
+    """A coordinate array along one axis."""
 
     name: str
     """Name of the array."""
     dimension: str
-    """The axis."""
+    """Name of the axis."""
     values: NDArray[Any]
     """(length of the axis,): float64, int64, or text as objects."""
-    about: Mapping[str, str]
-    """Attributes: long_name, and units where it has one."""
+    attributes: Mapping[str, str]
+    """Zarr attributes: long_name, and units where applicable."""
 
 
 def mel_centres_hz(config: FeatureConfig) -> NDArray[np.float64]:
-    """(mel,) float64: the frequency at the peak of each mel filter, Hz.
+    """Return the frequency at the peak of each mel filter, (mel,) float64, Hz.
 
     Examples:
         >>> mel_centres_hz(FeatureConfig())[[0, -1]].round(1).tolist()
         [46.4, 7626.2]
     """
-    top = config.rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
-    edges = librosa.mel_frequencies(n_mels=config.mels + 2, fmin=config.fmin_hz, fmax=top)
+    top = config.sample_rate / 2 if config.fmax_hz is None else config.fmax_hz
+    edges = librosa.mel_frequencies(n_mels=config.n_mels + 2, fmin=config.fmin_hz, fmax=top)
     centres: NDArray[np.float64] = edges[1:-1]
     return centres
 
 
 def frame_times_s(config: FeatureConfig) -> NDArray[np.float64]:
-    """(frame,) float64: the middle of each frame, seconds from the beginning of the clip.
+    """Return the centre of each frame, (frame,) float64, seconds from the start of the clip.
 
     Examples:
         >>> frame_times_s(FeatureConfig())[[0, 1, -1]].tolist()
         [0.0, 0.01, 1.0]
     """
-    times: NDArray[np.float64] = np.arange(config.frames) * config.hop / config.rate_hz
+    times: NDArray[np.float64] = np.arange(config.frames) * config.hop_length / config.sample_rate
     return times
 
 
 def coordinates_of(
     config: FeatureConfig, words: Sequence[str], axes: Sequence[str] = AXES
 ) -> list[Coordinate]:
-    """The coordinates of a store.
+    """Return the coordinates of a store.
 
     Args:
-        config: Its features.
-        words: The words of the data set, in the order of every prediction; may be none.
+        config: Features of the store.
+        words: The words of the data set, in the order of the predictions; may be empty.
         axes: Names of the axes of `mel`.
     """
     _, bands, frames, resolutions = axes
     samples = {"units": "samples"}
-    found = [
+    coordinates = [
         Coordinate(
             "frequency", bands, mel_centres_hz(config),
             {"long_name": "centre of the mel band", "units": "Hz"},
@@ -97,67 +97,69 @@ def coordinates_of(
         ),
     ]  # fmt: skip
     if words:
-        named = {"long_name": "word, in the order of every prediction"}
-        found.append(Coordinate("word", "word", np.array(words, object), named))
-    return found
+        attributes = {"long_name": "word, in the order of every prediction"}
+        coordinates.append(Coordinate("word", "word", np.array(words, object), attributes))
+    return coordinates
 
 
 def write_coordinates(
     group: zarr.Group, mel: zarr.Array[Any], config: FeatureConfig, words: Sequence[str]
 ) -> None:
-    """Write the coordinates of a store that are not there, damaged, or others; else nothing.
+    """Write the coordinates of a store that are missing, damaged or different.
 
     Args:
         group: The store, open for writing.
-        mel: Its features; their axes are what coordinates are of.
-        config: Its features.
+        mel: The array whose axes the coordinates describe.
+        config: Features of the store.
         words: The words of the data set.
     """
-    wanted = coordinates_of(config, words, _axes(mel))
-    for one in wanted:
-        if not _stands(group, one):
-            _write(group, one)
-    names = " ".join((*BESIDE, *(one.name for one in wanted)))
+    expected = coordinates_of(config, words, _axes(mel))
+    for coordinate in expected:
+        if not _is_intact(group, coordinate):
+            _write(group, coordinate)
+    names = " ".join((*CLIP_COORDINATES, *(coordinate.name for coordinate in expected)))
     if group.attrs.get(ATTRIBUTE) != names:
         group.attrs[ATTRIBUTE] = names
 
 
-def coordinates_stand(
+def coordinates_intact(
     group: zarr.Group, mel: zarr.Array[Any], config: FeatureConfig, words: Sequence[str]
 ) -> bool:
-    """Whether the coordinates of a store are what they should be, if it was given any."""
+    """Return whether the coordinates of a store are intact; True for a store without any."""
     if ATTRIBUTE not in group.attrs:
         return True
-    return all(_stands(group, one) for one in coordinates_of(config, words, _axes(mel)))
+    expected = coordinates_of(config, words, _axes(mel))
+    return all(_is_intact(group, coordinate) for coordinate in expected)
 
 
 def _axes(mel: zarr.Array[Any]) -> Sequence[str]:
     return cast("Sequence[str]", mel.metadata.dimension_names)  # type: ignore[union-attr]
 
 
-def _stands(group: zarr.Group, wanted: Coordinate) -> bool:
+def _is_intact(group: zarr.Group, expected: Coordinate) -> bool:
     try:
-        array = group[wanted.name]
-    except Exception:  # noqa: BLE001  damaged metadata can fail in any parser: it is written again
+        array = group[expected.name]
+    except Exception:  # noqa: BLE001  any parser can fail on damaged metadata; it is rewritten
         return False
     return (
         isinstance(array, zarr.Array)
-        and array.metadata.dimension_names == (wanted.dimension,)  # type: ignore[union-attr]
-        and array.attrs.asdict() == wanted.about
-        and holds(array, slice(None), wanted.values)
+        and array.metadata.dimension_names == (expected.dimension,)  # type: ignore[union-attr]
+        and array.attrs.asdict() == expected.attributes
+        and contains(array, slice(None), expected.values)
     )
 
 
-def _write(group: zarr.Group, one: Coordinate) -> None:
+def _write(group: zarr.Group, coordinate: Coordinate) -> None:
+    values = coordinate.values
     array = group.create_array(
-        one.name,
-        shape=one.values.shape,
-        chunks=one.values.shape,
-        dtype=str if one.values.dtype == object else one.values.dtype,
+        coordinate.name,
+        shape=values.shape,
+        chunks=values.shape,
+        dtype=str if values.dtype == object else values.dtype,
         compressors=(Crc32cCodec(),),
-        dimension_names=(one.dimension,),
-        attributes=dict(one.about),
+        dimension_names=(coordinate.dimension,),
+        attributes=dict(coordinate.attributes),
         overwrite=True,
     )
-    # Zeros are written too: a chunk that is gone must not read as them.
-    array.with_config({"write_empty_chunks": True})[:] = one.values
+    # Chunks of zeros are written too, so that a lost chunk does not read as zeros.
+    array.with_config({"write_empty_chunks": True})[:] = values

@@ -1,4 +1,4 @@
-"""The arrays of a feature store: names, types, chunks and codecs; see `store`."""
+"""Layout of a feature store: names, dtypes, chunks and codecs of its arrays; see `store`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,19 +17,20 @@ from overlap.features.store.coordinates import AXES
 SPLITS: tuple[Split, ...] = ("train", "test")
 KEY_BYTES = 16
 COLUMNS: Mapping[str, Any] = {"clip_id": str, "split": "uint8", "valid": "bool"}
-NEVER_WRITTEN = 2**32 - 1
-"""Every count of a histogram whose chunk is gone; decibels are NaN there."""
+MISSING_COUNT = 2**32 - 1
+"""Fill value of the histograms: a missing chunk reads as this count. Missing decibels are NaN."""
 COLUMN_ROWS = 65_536
 """Rows per chunk of a column."""
 
 
 def create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) -> None:
-    """Make the arrays of an empty store.
+    """Create the arrays of an empty store.
 
-    Values and counts have a CRC-32C per chunk: blosc finds no flipped bit. Done markers and digests
-    need none: a wrong marker is a block to compute, a wrong digest fits no values.
+    Values and counts have a CRC-32C per chunk, because blosc does not detect flipped bits. Done
+    markers and digests need no checksum: a damaged marker means that the block is recomputed, and
+    a damaged digest matches no values.
 
-    Counts are packed by lz4: zstd makes them 40 % smaller and takes 1 ms more per block.
+    Counts are compressed with lz4; zstd makes them 40 % smaller but takes 1 ms more per block.
     """
     resolutions = len(config.resolutions)
     group.create_array(
@@ -61,21 +62,21 @@ def create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) 
         shape=(0, len(SPLITS), resolutions, CODES),
         chunks=(1, len(SPLITS), resolutions, CODES),
         dtype="uint32",
-        fill_value=NEVER_WRITTEN,
+        fill_value=MISSING_COUNT,
         compressors=(BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()),
         dimension_names=("block", "split", "resolution", "code"),
     )
 
 
-def columns_of(rows: ClipRows) -> Iterator[tuple[str, slice, NDArray[Any]]]:
-    """Name, rows and values of every chunk of the columns."""
+def column_chunks(rows: ClipRows) -> Iterator[tuple[str, slice, NDArray[Any]]]:
+    """Yield name, rows and values of each chunk of the columns."""
     start = 0
     for part in rows.parts(COLUMN_ROWS):
-        place = slice(start, start + len(part))
-        yield "clip_id", place, part["clip_id"].to_numpy(object)
-        yield "split", place, (part["split"] == "test").to_numpy(np.uint8)
-        yield "valid", place, (part["state"] == OK).to_numpy(np.bool_)
-        start = place.stop
+        selection = slice(start, start + len(part))
+        yield "clip_id", selection, part["clip_id"].to_numpy(object)
+        yield "split", selection, (part["split"] == "test").to_numpy(np.uint8)
+        yield "valid", selection, (part["state"] == OK).to_numpy(np.bool_)
+        start = selection.stop
 
 
 def _codec(store: StoreConfig) -> tuple[BloscCodec, ...]:

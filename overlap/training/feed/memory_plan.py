@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
+from overlap.io.formatting import format_bytes
 from overlap.system.memory import free_memory
 
 GB = 1e9
@@ -28,7 +27,7 @@ class MemoryPlan:
 
 
 def plan_memory(
-    shape: tuple[int, int, int],
+    clip_bytes: int,
     chunk_clips: int,
     clips: int,
     training: TrainingConfig,
@@ -38,7 +37,7 @@ def plan_memory(
     """Choose between device, memory and stream mode; it changes no result.
 
     Args:
-        shape: (mel, frame, resolution) of a clip's float16 features.
+        clip_bytes: Bytes of a clip's features.
         chunk_clips: Clips per chunk of the store.
         clips: Clips that a member learns from and is scored on.
         training: Says how much memory there is, and how much streaming needs.
@@ -48,24 +47,23 @@ def plan_memory(
     Raises:
         ConfigError: not even two windows fit.
     """
-    per_clip = 2 * int(np.prod(shape))
     on_device = (
         DEVICE_FRACTION * device_bytes if training.device_gb is None else training.device_gb * GB
     )
-    if clips * per_clip <= on_device:
-        return MemoryPlan("device", clips * per_clip)
+    if clips * clip_bytes <= on_device:
+        return MemoryPlan("device", clips * clip_bytes)
     free = free_memory() if free_bytes is None else free_bytes
     limit = free / 2 if training.memory_gb is None else training.memory_gb * GB
-    if clips * per_clip <= limit:
-        return MemoryPlan("memory", clips * per_clip)
+    if clips * clip_bytes <= limit:
+        return MemoryPlan("memory", clips * clip_bytes)
     # While one window is used the next is read.
     window = window_chunks(training.shuffle_clips, chunk_clips) * chunk_clips
-    needed = 2 * window * per_clip
+    needed = 2 * window * clip_bytes
     if needed > limit:
         whose = "half of the free memory" if training.memory_gb is None else "training.memory_gb"
         raise ConfigError(
             f"two windows of training.shuffle_clips {training.shuffle_clips} take "
-            f"{needed / GB:.2g} GB, but {whose} is {limit / GB:.2g} GB; lower "
+            f"{format_bytes(needed)}, but {whose} is {format_bytes(limit)}; lower "
             "training.shuffle_clips, or give more memory"
         )
     return MemoryPlan("stream", needed, window)

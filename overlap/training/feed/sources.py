@@ -2,23 +2,17 @@
 
 A source gives the decibels of rows in any order, batch by batch. Features that fit the memory
 are held there; the others are streamed: each chunk is read once per pass, ahead of its use, and
-dropped after it. `Ahead` makes batches in a thread while the device computes.
+dropped after it.
 """
 
-import queue
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overlap.features import FeatureStore
 from overlap.training.feed.memory_plan import MemoryPlan
-
-Item = TypeVar("Item")
 
 
 class Source(Protocol):
@@ -115,72 +109,3 @@ def open_source(store: FeatureStore, rows: NDArray[np.int64], plan: MemoryPlan) 
     if plan.mode != "stream":
         return MemorySource(store, rows)
     return ChunkedSource(store, plan.window_clips)
-
-
-class Prefetcher(Generic[Item]):
-    """Makes the items of one pass after the other in a thread, some ahead of their use.
-
-    Args:
-        make: Makes the items of a pass, given its number; at least one.
-        passes: The passes.
-        depth: Items that may wait.
-    """
-
-    def __init__(
-        self, make: Callable[[int], Iterator[Item]], passes: range, depth: int = 8
-    ) -> None:
-        self.waited = 0.0
-        """Seconds for which an item was waited for, over all passes."""
-        self._make, self._passes = make, passes
-        self._ready: queue.Queue[tuple[str, object]] = queue.Queue(depth)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
-
-    def one_pass(self) -> Iterator[Item]:
-        """The items of the next pass; the last is known as the last, so none is asked for after it.
-
-        Keras asks for no more than it needs, or for one more, and from a thread that may be late:
-        what it asks for too much must not be the first of the next pass.
-
-        Raises:
-            Exception: whatever the thread failed with.
-        """
-        what = "item"
-        while what == "item":
-            started = time.perf_counter()
-            what, item = self._ready.get()
-            self.waited += time.perf_counter() - started
-            if what == "error":
-                raise item  # type: ignore[misc]  # an exception
-            yield item  # type: ignore[misc]  # an Item
-
-    def close(self) -> None:
-        """End the thread, and whoever still waits for an item."""
-        self._over.set()
-        self._thread.join()
-        with suppress(queue.Full):  # then nobody waits
-            self._ready.put_nowait(("error", RuntimeError("no more items: closed")))
-
-    def _work(self) -> None:
-        try:
-            for number in self._passes:
-                items = self._make(number)
-                item = next(items)
-                for following in items:
-                    if not self._put("item", item):
-                        return
-                    item = following
-                if not self._put("last", item):
-                    return
-        except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
-            self._put("error", error)
-
-    def _put(self, what: str, item: object) -> bool:
-        while not self._over.is_set():
-            try:
-                self._ready.put((what, item), timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False

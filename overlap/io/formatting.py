@@ -1,0 +1,37 @@
+"""Sizes and durations as they are printed, reported and written into messages.
+
+The functions live below every package, because storage and decoding report sizes too.
+`dask.utils` has both, but the library does not import Dask.
+"""
+
+
+def format_bytes(count: float) -> str:
+    """Format a number of bytes in decimal units, with three significant digits.
+
+    Examples:
+        >>> format_bytes(512), format_bytes(999_999), format_bytes(30.3e6), format_bytes(5.7e9)
+        ('512 B', '1 MB', '30.3 MB', '5.7 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
+def format_duration(seconds: float) -> str:
+    """Format a duration: with a tenth of a second below ten seconds, else in two units at most.
+
+    Examples:
+        >>> format_duration(5.84), format_duration(42.3), format_duration(1000)
+        ('5.8 s', '42 s', '16 min 40 s')
+        >>> format_duration(3900), format_duration(1e6)
+        ('1 h 05 min', '277 h 46 min')
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,35 @@
+"""Counts what a run should do only once: listing the data, loading the catalogue, locking."""
+
+from collections import Counter
+from contextlib import AbstractContextManager
+
+import pytest
+
+from overlap.catalog import Catalog, Listing, list_data
+from overlap.io.location import Location
+from overlap.workspace import workspace as module
+
+Calls = Counter[str]
+
+
+def counted_calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Count listings, loads of the catalogue and acquisitions of the run lock from now on."""
+    counted: Calls = Counter()
+    load, lock = Catalog.load, module.run_lock
+
+    def list_counted(address: Location) -> Listing:
+        counted["list"] += 1
+        return list_data(address)
+
+    def load_counted(workspace: Location) -> Catalog:
+        counted["load"] += 1
+        return load(workspace)
+
+    def lock_counted(workspace: Location, **options) -> AbstractContextManager[None]:
+        counted["lock"] += 1
+        return lock(workspace, **options)
+
+    monkeypatch.setattr(module, "list_data", list_counted)
+    monkeypatch.setattr(Catalog, "load", load_counted)
+    monkeypatch.setattr(module, "run_lock", lock_counted)
+    return counted

@@ -1,0 +1,57 @@
+"""Figures of a run have the expected size, curves and markers."""
+
+import io
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
+from overlap.reporting import figures
+from overlap.training.spec import MemberRecord
+from support.run_steps import published
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return matplotlib.image.imread(io.BytesIO(png), format="png")[..., :3]
+
+
+def coloured(image: np.ndarray, colour: str) -> int:
+    wanted = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return int((np.abs(image - wanted).max(axis=-1) < 0.02).sum())
+
+
+def record(points: int):
+    curve = tuple(CurvePoint(n, 0.5 + 0.1 / n, 0.4, 0.7) for n in range(1, points + 1))
+    return published("v").model_copy(
+        update={"curve": curve, "trivial_kl": 0.8, "member_kl": (0.75,) * points}
+    )
+
+
+def test_the_growth_figure_has_curve_members_and_trivial_prediction() -> None:
+    image = pixels(figures.png(figures.draw_growth(record(3))))
+    assert image.shape == (396, 792, 3)
+    for colour in (figures.MEMBER, figures.ENSEMBLE, figures.TRIVIAL):
+        assert coloured(image, colour) > 20, colour
+
+
+def test_the_fitted_law_extends_beyond_the_last_member() -> None:
+    law = {"law": PowerLaw(0.5, 0.1, 1.0), "more": Forecast(5, 0.51, 0.02, 0.0, 0.04)}
+    with_law = record(3).model_copy(update=law)
+    plain, longer = (pixels(figures.png(figures.draw_growth(r))) for r in (record(3), with_law))
+    assert coloured(longer[:, 500:], figures.ENSEMBLE) > 50
+    assert not np.array_equal(plain, longer)
+
+
+def test_without_held_out_clips_there_is_no_growth_figure() -> None:
+    assert figures.draw_growth(published("v")) is None
+
+
+@pytest.mark.parametrize("key", ["held_out_kl", "loss"])
+def test_each_member_has_a_line(key: str) -> None:
+    history = [{"loss": 1 / n, "held_out_kl": 1 + 1 / n} for n in range(1, 6)]
+    if key == "loss":
+        history = [{"loss": epoch["loss"]} for epoch in history]
+    one = MemberRecord.model_construct(history=history, kept_epoch=3)
+    image = pixels(figures.png(figures.draw_training([one, one])))
+    assert coloured(image, figures.ENSEMBLE) > 20  # the selected epoch

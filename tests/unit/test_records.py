@@ -1,0 +1,201 @@
+"""Records: unknown fields are ignored, and a newer format is neither damage nor overwritten."""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+import overlap
+from overlap.config import FeatureConfig
+from overlap.ensemble.pooling import Pool
+from overlap.ensemble.registry import EnsembleRecord
+from overlap.errors import CorruptError, NewerFormatError
+from overlap.io.atomic_update import update
+from overlap.io.location import Location
+from overlap.io.records import Record, record_bytes
+from overlap.prediction.jobs import PredictionJob
+from overlap.promotion.champion import Aliases, Promotion
+from overlap.promotion.comparison import Comparison
+from overlap.promotion.retention import RemovalMarker
+from overlap.training.placement import Placement
+from overlap.training.spec import MemberRecord, MemberSpec
+from overlap.workspace.costs import Costs, StageCost
+from support.earlier_workspace import Earlier
+from support.errors import raises
+from support.record_files import NEWER, UNKNOWN, make_newer, with_seal
+
+
+def record_classes() -> list[type[Record]]:
+    """Every class of record, once all modules of overlap are imported."""
+    for module in pkgutil.walk_packages(overlap.__path__, "overlap."):
+        source = Path(module.module_finder.path, f"{module.name.rpartition('.')[2]}.py")
+        if source.exists() and "(Record)" in source.read_text():
+            importlib.import_module(module.name)
+    found, queue = set(), [Record]
+    while queue:
+        new = {
+            kind for kind in queue.pop().__subclasses__() if kind.__module__.startswith("overlap")
+        }
+        found |= new
+        queue += new
+    return sorted(found, key=lambda kind: kind.__name__)
+
+
+CLASSES = record_classes()
+
+
+@pytest.fixture
+def example(kind: type[Record], earlier: Earlier) -> Record:
+    """A record of a class; where release 0.1.0 stored it in a file, from there."""
+    member = earlier.location / "members" / "5c203e15cacfb326"
+    ensemble = earlier.location / "ensembles" / "20261127-220420-1914961e" / "ensemble.json"
+    aliases = (earlier.location / "champion.json").read_record(Aliases)
+    compared = next(decision for decision in aliases.history if decision.duel)
+    costs = (earlier.location / "costs.json").read_record(Costs)
+    record = (member / "member.json").read_record(MemberRecord)
+    assert compared.duel
+    assert record.placement
+    examples: dict[type[Record], Record] = {
+        Aliases: aliases,
+        Promotion: compared,
+        Comparison: compared.duel,
+        Costs: costs,
+        StageCost: costs.stages["features"],
+        MemberRecord: record,
+        MemberSpec: (member / "spec.json").read_record(MemberSpec),
+        Placement: record.placement,
+        EnsembleRecord: ensemble.read_record(EnsembleRecord),
+        RemovalMarker: RemovalMarker(members=("a", "b")),
+        PredictionJob: PredictionJob(
+            ensemble="E", members=("a",), pool=Pool(), features=FeatureConfig(), data="D",
+            files=("a.wav",), out="O",
+        ),
+    }  # fmt: skip
+    assert set(examples) == set(CLASSES)
+    return examples[kind]
+
+
+def add_unknown(value: object, content: Any) -> None:
+    """Add an unknown field to the JSON of every model and data class within a value."""
+    if isinstance(value, BaseModel) or is_dataclass(value):
+        names = type(value).model_fields if isinstance(value, BaseModel) else fields(value)
+        for name in (n if isinstance(n, str) else n.name for n in names):
+            if name in content:
+                add_unknown(getattr(value, name), content[name])
+        content[UNKNOWN] = {"any": [1, None]}
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            add_unknown(part, content[name])
+    elif isinstance(value, (list, tuple)):
+        for part, inner in zip(value, content, strict=True):
+            add_unknown(part, inner)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_unknown_fields_are_ignored_at_every_depth(
+    kind: type[Record], example: Record, tmp_path: Path
+) -> None:
+    file = Location.of(tmp_path / "record.json")
+    content = json.loads(record_bytes(example))
+    add_unknown(example, content)
+    file.write_bytes(with_seal(content))
+    assert file.read_bytes().count(UNKNOWN.encode()) >= 1
+    found = file.read_record(kind)
+    assert found == example
+    assert record_bytes(found) == record_bytes(example)
+    if isinstance(found, MemberSpec):
+        assert found.fingerprint == example.fingerprint
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_the_checksum_covers_unknown_fields(
+    kind: type[Record], example: Record, tmp_path: Path
+) -> None:
+    file = Location.of(tmp_path / "record.json")
+    sealed = with_seal(json.loads(record_bytes(example)) | {UNKNOWN: 1})
+    file.write_bytes(sealed.replace(f'"{UNKNOWN}": 1'.encode(), f'"{UNKNOWN}": 2'.encode()))
+    with raises(CorruptError, "checksum-mismatch", path=str(file)):
+        file.read_record(kind)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_newer_format_is_named_and_the_file_is_kept(
+    kind: type[Record], example: Record, tmp_path: Path
+) -> None:
+    file = Location.of(tmp_path / "record.json")
+    # The newer shape shares no field with this one: the format is compared before validation.
+    newer = {"format": kind.current_format + 1, "written_by": NEWER, "shape": "new"}
+    file.write_bytes(with_seal(newer))
+    before = file.read_bytes()
+    facts = {"path": str(file), "written_by": NEWER, "format": kind.current_format + 1}
+    with raises(NewerFormatError, "newer-format", **facts) as caught:
+        file.read_record(kind)
+    assert {NEWER, version("overlap")} <= {*str(caught.value).replace(",", " ").split()}
+    with raises(NewerFormatError, "newer-format", **facts):
+        file.write_record(example)
+    with raises(NewerFormatError, "newer-format", **facts):
+        update(file, kind, lambda _: (example, None))
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_record_says_its_format_and_its_writer(kind: type[Record], example: Record) -> None:
+    content = json.loads(record_bytes(example))
+    assert (content["format"], content["written_by"]) == (1, version("overlap"))
+    assert {"format", "written_by", "seal"} & example.model_dump().keys() == set()
+
+
+@pytest.mark.parametrize("wrong", ["2", 0, -1, 1.0, True, [1]])
+def test_a_format_that_is_no_version_is_damage(tmp_path: Path, wrong: object) -> None:
+    file = Location.of(tmp_path / "record.json")
+    file.write_json({"members": [], "format": wrong})
+    with raises(CorruptError, "not-a-record", field="format"):
+        file.read_record(RemovalMarker)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"{", "not-json"), (b"[]", "not-a-record"), (b"{}", "not-a-record")]
+)
+def test_damage_has_a_code_and_is_replaced(tmp_path: Path, content: bytes, code: str) -> None:
+    file = Location.of(tmp_path / "record.json")
+    file.write_bytes(content)
+    with raises(CorruptError, code, path=str(file)):
+        file.read_record(RemovalMarker)
+    file.write_record(RemovalMarker(members=("a",)))
+    assert file.read_record(RemovalMarker).members == ("a",)
+
+
+def test_a_record_without_format_writer_and_checksum_is_read(tmp_path: Path) -> None:
+    file = Location.of(tmp_path / "record.json")
+    file.write_json({"members": ["a"]})
+    assert file.read_record(RemovalMarker) == RemovalMarker(members=("a",))
+
+
+def test_a_newer_record_without_its_writer(tmp_path: Path) -> None:
+    file = Location.of(tmp_path / "record.json")
+    file.write_json({"format": 7})
+    with raises(NewerFormatError, "newer-format", written_by=None, format=7):
+        file.read_record(RemovalMarker)
+
+
+def test_make_newer_keeps_the_checksum(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    file.write_bytes(record_bytes(RemovalMarker(members=())))
+    make_newer(file)
+    with raises(NewerFormatError, "newer-format", written_by=NEWER):
+        Location.of(file).read_record(RemovalMarker)
+
+
+def test_times_survive(tmp_path: Path) -> None:
+    file = Location.of(tmp_path / "record.json")
+    made = Promotion(version="v", promoted=True, reason="r", at=datetime(2026, 1, 2, tzinfo=UTC))
+    file.write_record(made)
+    assert file.read_record(Promotion) == made
