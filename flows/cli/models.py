@@ -140,10 +140,10 @@ def export(
     are compared with the pipeline's before the file is written.
     """
     from flows.cli.console import print_export, print_json
-    from overlap.export.request import export_ensemble, kind_of
+    from overlap.export.request import export_ensemble, export_format
     from overlap.io.location import Location
 
-    chosen = kind_of(out, kind)
+    chosen = export_format(out, kind)
     done = export_ensemble(Location.of(workspace), version, Location.of(out), chosen)
     if as_json:
         print_json(asdict(done))

@@ -113,5 +113,6 @@ def _warn_unusable(names: list[object], reasons: np.ndarray) -> None:
     unusable = [f"{name} ({reason})" for name, reason in zip(names, reasons, strict=True) if reason]
     if unusable:
         problems = Problems()
-        problems.add(f"{len(unusable)} of {len(names)} sounds cannot be used", unusable)
+        fault = f"{len(unusable)} of {len(names)} sounds are unusable"
+        problems.add(fault, unusable, code="unusable-clips")
         warnings.warn(str(problems.found[0]), stacklevel=3)

@@ -44,7 +44,7 @@ def extract_features(
 
     def on_decoded(index: int, clip: Clip | AudioError) -> None:
         if isinstance(clip, AudioError):
-            problems.add(f"{clips.names[index]}: {clip}")
+            problems.add(f"{clips.names[index]}: {clip}", code=clip.code)
 
     values = np.empty((len(clips), *features.shape), np.float16)
     for batch in clips.batches(features, on_decoded):

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from overlap.api.sounds import Path
-from overlap.catalog.label_tables import Table, check_distributions, match_ids, read_table
+from overlap.catalog.id_matching import match_ids
+from overlap.catalog.label_tables import Table, check_distributions, read_table
 from overlap.catalog.problems import Problems
 from overlap.ensemble.score_tables import score_joined
 from overlap.errors import DataError
@@ -44,7 +45,9 @@ def score(labels: Rows, predictions: Rows, train_labels: Rows | None = None) -> 
     predicted = _table(predictions, "predictions", problems, spread_column(truth.words))
     train = None if train_labels is None else _table(train_labels, "train_labels", problems)
     unmatched = sorted(set(truth.words) ^ set(predicted.words))
-    problems.add_cases("labels and predictions have different words", unmatched)
+    problems.add_cases(
+        "labels and predictions have different words", unmatched, code="different-words"
+    )
     problems.raise_if_fatal("score")
     return score_joined(_predicted_only(truth, predicted.ids), predicted, train)
 
@@ -56,9 +59,13 @@ def _predicted_only(truth: Table, ids: tuple[str, ...]) -> Table:
     matched = matches[rows]
     problems = Problems()
     unknown = [ids[index] for index in np.setdiff1d(np.arange(len(ids)), matched)]
-    problems.add_cases("predictions have ids without a label", unknown)
+    problems.add_cases("predictions have ids without a label", unknown, code="ids-without-label")
     repeated = np.unique(matched[np.bincount(matched, minlength=len(ids))[matched] > 1])
-    problems.add_cases("predictions have several labels", [ids[index] for index in repeated])
+    problems.add_cases(
+        "several labels match the same prediction",
+        [ids[index] for index in repeated],
+        code="several-labels-per-id",
+    )
     problems.raise_if_fatal("score")
     return Table(
         truth.name, tuple(ids[index] for index in matched), truth.words, truth.values[rows]
@@ -75,7 +82,7 @@ def _table(source: Rows, name: str, problems: Problems, extra_column: str = "") 
             code="no-such-file",
             file=str(location),
         )
-    table = read_table(location, problems, labels=True, beside=extra_column)
+    table = read_table(location, problems, labels=True, extra_column=extra_column)
     if table is None:
         problems.raise_if_fatal(str(location))
         raise DataError(f"{location}: not a table", code="not-a-table", file=str(location))
@@ -91,7 +98,7 @@ def _from_frame(frame: pd.DataFrame, name: str, problems: Problems, extra_column
         raise DataError(f"{name}: has no {missing}", code="empty-table", table=name)
     ids = np.array([str(one).strip() for one in frame.index], object)
     repeated = pd.Index(ids)[pd.Index(ids).duplicated()]
-    problems.add_cases(f"{name} has ids more than once", repeated.unique())
+    problems.add_cases(f"{name} has duplicate ids", repeated.unique(), code="duplicate-ids")
     numbers = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     check_distributions(name, ids, numbers, problems)
     return Table(name, tuple(ids), words, numbers)

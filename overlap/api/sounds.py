@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overlap.audio.decode import clip_of
+from overlap.audio.decode import clip_from_samples
 from overlap.catalog import list_clips
-from overlap.catalog.catalog import in_order
-from overlap.catalog.inspection import decoded, read_ahead
+from overlap.catalog.catalog import natural_order
+from overlap.catalog.inspection import decode_content, read_ahead
 from overlap.config import AudioFormat, FeatureConfig
 from overlap.errors import DataError, UserError
 from overlap.io.location import Location
@@ -109,7 +109,7 @@ def _from_location(location: Location) -> Sounds:
     if location.is_folder():
         listing = list_clips(location)
         listing.problems.raise_if_fatal(str(location))
-        files = listing.files.iloc[in_order([*listing.files["clip_id"]])]
+        files = listing.files.iloc[natural_order([*listing.files["clip_id"]])]
         return _from_files([location / name for name in files["file"]])
     if not location.exists():
         raise DataError(
@@ -125,7 +125,7 @@ def _from_files(files: Sequence[Location]) -> Sounds:
         for folder, group in groupby(files, key=lambda file: file.parent):
             with closing(read_ahead(folder, [file.name for file in group], wanted)) as contents:
                 for content in contents:
-                    yield partial(decoded, content, wanted)
+                    yield partial(decode_content, content, wanted)
 
     names = [file.name.rpartition(".")[0] or file.name for file in files]
     return Sounds(pd.Index(names, name="id"), open_as)
@@ -136,7 +136,7 @@ def _from_samples(clips: Sequence[object], sample_rate: int | None) -> Sounds:
 
     def open_as(wanted: AudioFormat) -> Generator[Decode]:
         for samples in arrays:
-            yield partial(clip_of, samples, sample_rate or wanted.sample_rate, wanted)
+            yield partial(clip_from_samples, samples, sample_rate or wanted.sample_rate, wanted)
 
     return Sounds(pd.RangeIndex(len(arrays), name="id"), open_as)
 

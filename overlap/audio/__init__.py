@@ -1,1 +1,1 @@
-"""From the bytes of a sound file to samples."""
+"""Decoding of audio files into clips."""

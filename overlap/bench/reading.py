@@ -11,7 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from overlap.audio.decode import decode
-from overlap.audio.wav_pcm16 import pcm16
+from overlap.audio.wav_pcm16 import parse_pcm16
 from overlap.catalog.inspection import LOCAL_AT_ONCE
 from overlap.config import AudioFormat
 from overlap.io.bulk_read import read_local
@@ -77,7 +77,7 @@ def _write(folder: Path, wanted: AudioFormat, files: int, seed: int) -> list[str
 
 def _walk(folder: str, names: list[str], _wanted: AudioFormat) -> None:
     for content in _contents(folder, names):
-        pcm16(content)
+        parse_pcm16(content)
 
 
 def _decode(folder: str, names: list[str], wanted: AudioFormat) -> None:

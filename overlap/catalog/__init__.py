@@ -1,8 +1,8 @@
-"""Ids, files, labels and splits of a data set: joined, checked and kept on stable rows."""
+"""The catalogue of a data set: ids, files, labels and splits, joined, checked, on stable rows."""
 
 from overlap.catalog.build import CatalogReport, build_catalog, clips_to_predict
 from overlap.catalog.catalog import Catalog, previous_catalog
-from overlap.catalog.folds import Partition, are_grouped, balanced, partition
+from overlap.catalog.folds import Partition, are_grouped, balanced_parts, partition
 from overlap.catalog.label_kinds import equal_shares
 from overlap.catalog.listing import Listing, Split, list_clips, list_data
 from overlap.catalog.rows import ClipRows, StoredRows, stored_rows
@@ -16,7 +16,7 @@ __all__ = [
     "Split",
     "StoredRows",
     "are_grouped",
-    "balanced",
+    "balanced_parts",
     "build_catalog",
     "clips_to_predict",
     "equal_shares",

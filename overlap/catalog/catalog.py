@@ -1,4 +1,4 @@
-"""The catalogue: which clip is in which row of the feature store, and what is known of it."""
+"""The catalogue: the row of every clip in the feature store, and the metadata of the clip."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ from overlap.io.workspace_paths import WorkspacePaths
 
 @dataclass(frozen=True, eq=False)
 class Catalog(ClipRows):
-    """All that is known of the clips of a workspace, in memory."""
+    """All clips of a workspace with their metadata and labels, in memory."""
 
     data: str
     """Address of the data folder."""
@@ -40,7 +40,7 @@ class Catalog(ClipRows):
     words: tuple[str, ...]
     """The words, in the order of every prediction."""
     clips: pd.DataFrame
-    """A row per clip: clip_id, table_id (the id as its table writes it), split, file, version,
+    """A row per clip: clip_id, table_id (the id as written in its table), split, file, version,
     digest, repairs, clipped, state, reason, group, position (row in the submission, else -1)."""
     labels: NDArray[np.float64]
     """(rows, words) float64; NaN for rows without a label."""
@@ -49,31 +49,31 @@ class Catalog(ClipRows):
         return len(self.clips)
 
     def part(self, start: int, stop: int) -> pd.DataFrame:
-        """Rows from `start` up to `stop`, with `COLUMNS`; its index means nothing."""
+        """Return rows `start` to `stop` (exclusive) with `COLUMNS`; the index is arbitrary."""
         return self.clips.iloc[start:stop][[*COLUMNS]]
 
     def rows(self, split: Split) -> NDArray[np.int64]:
-        """Rows of the usable clips of a split, ascending."""
+        """Return the rows of the usable clips of a split, ascending."""
         usable = (self.clips["split"] == split) & (self.clips["state"] == OK)
         return np.flatnonzero(usable.to_numpy())
 
     @cached_property
     def usable(self) -> NDArray[np.bool_]:
-        """(rows,) bool: whether the row holds features."""
+        """(rows,) bool: whether the row has features."""
         return (self.clips["state"] == OK).to_numpy(np.bool_)
 
     @cached_property
     def submission(self) -> pd.DataFrame:
-        """The test clips in the order of the submission, quarantined ones included."""
+        """The test clips in the order of the submission, including quarantined ones."""
         listed = self.clips[(self.clips["position"] >= 0) & (self.clips["state"] != REMOVED)]
         return listed.sort_values("position")
 
     def key(self, rows: slice | NDArray[np.int64], *, labels: bool = False) -> str:
-        """Name of the content of some rows: 32 hexadecimal digits.
+        """Return the hash of the content of rows: 32 hexadecimal digits.
 
         Args:
-            rows: The rows, in the order that matters.
-            labels: Whether labels and groups count, or the audio alone.
+            rows: The rows; their order matters.
+            labels: Whether to include labels and groups, or the audio only.
         """
         hashed = content_hash(self.clips.iloc[rows], *(["group"] if labels else []))
         if labels:
@@ -82,14 +82,14 @@ class Catalog(ClipRows):
         return hashed.hexdigest()
 
     def invalidated(self, rows: NDArray[np.int64]) -> "Catalog":
-        """This catalogue without the versions of some files: the next run looks at them again."""
+        """Return a copy without the versions of some files, which the next run inspects again."""
         clips = self.clips.copy()
         clips.loc[clips.index[rows], "version"] = ""
         return replace(self, clips=clips)
 
     def save(self, workspace: Location) -> None:
-        """Write the catalogue, and its bad clips once more by themselves for a person to read."""
-        about = {
+        """Write the catalogue, and a copy of its quarantined clips as a table for users."""
+        metadata = {
             "data": self.data,
             "rate_hz": str(self.wanted.sample_rate),
             "samples": str(self.wanted.samples),
@@ -102,10 +102,10 @@ class Catalog(ClipRows):
         ]
         paths = WorkspacePaths(workspace)
         write_rows(paths.quarantine, [bad], {})
-        write_rows(paths.catalog, self._with_labels(), about)
+        write_rows(paths.catalog, self._with_labels(), metadata)
 
     def _with_labels(self) -> Iterator[pd.DataFrame]:
-        """All that is known, a row group at a time; one without rows when there are no clips."""
+        """Yield clips and labels by row groups; one without rows if there are no clips."""
         names = [LABEL + word for word in self.words]
         for start in range(0, max(1, len(self)), GROUP_ROWS):
             rows = slice(start, start + GROUP_ROWS)
@@ -117,13 +117,13 @@ class Catalog(ClipRows):
         """Read the catalogue of a workspace.
 
         Raises:
-            NotReadyError: it has none.
-            CorruptError: it cannot be read.
+            NotReadyError: it has none (`no-catalog`).
+            CorruptError: it is damaged (`corrupt-catalog`).
         """
         with stored_rows(workspace) as stored:
-            frame = stored.everything()
+            frame = stored.read_all()
             columns = [LABEL + word for word in stored.words]
-            if stored.digest != DIGEST:  # an earlier version's: look at every file again
+            if stored.digest != DIGEST:  # of an earlier version: inspect every file again
                 frame["version"] = ""
             return cls(
                 data=stored.data,
@@ -135,15 +135,15 @@ class Catalog(ClipRows):
 
 
 def previous_catalog(workspace: Location) -> Catalog | None:
-    """The catalogue of an earlier run, if there was one."""
+    """Return the catalogue of an earlier run, or None if there is none."""
     return Catalog.load(workspace) if WorkspacePaths(workspace).catalog.exists() else None
 
 
-def in_order(ids: Sequence[str]) -> NDArray[np.int64]:
-    """Indexes that sort ids so that clip_2 comes before clip_10.
+def natural_order(ids: Sequence[str]) -> NDArray[np.int64]:
+    """Return the indexes that sort ids naturally: clip_2 before clip_10.
 
     Examples:
-        >>> in_order(["b", "clip_10", "clip_2"]).tolist()
+        >>> natural_order(["b", "clip_10", "clip_2"]).tolist()
         [0, 2, 1]
     """
     text = pd.Series(ids, dtype="str")

@@ -1,4 +1,4 @@
-"""What decoding a clip tells: its digest, the repairs it needs, or why it cannot be used."""
+"""Inspection of clips by decoding them: digest, repairs, or the reason why a clip is unusable."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from xxhash import xxh3_128_hexdigest
 
-from overlap.audio.decode import Clip, decode, most_bytes
+from overlap.audio.decode import Clip, decode, max_file_bytes
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from overlap.io.bulk_read import Read, TooLargeError
@@ -18,22 +18,25 @@ from overlap.io.location import Location
 from overlap.system.prefetch import Prefetcher
 
 NOT_OPENED = "cannot be opened"
-"""Begins the reason that says nothing of the clip: the next run tries again."""
+"""Prefix of the reason for a file that could not be read at all. Such a reason does not concern the
+clip itself, so the next run tries the file again. Stored in catalogues: never change it."""
 DIGEST = "xxh3-128"
-"""What `digest` is made by; a catalogue says it, so that digests of another kind are renewed."""
+"""Algorithm of `digest`. A catalogue records it, so that other digests are replaced."""
 BATCH = 512
-"""Files inspected by one call; on a cluster one task."""
+"""Files inspected by one call, which is one task on a cluster."""
 REMOTE_AT_ONCE = 128
-"""Files that `read_ahead` asks of an object store at once, enough to keep the connections busy."""
+"""Files that `read_ahead` requests concurrently from an object store: enough to keep its
+connections busy."""
 LOCAL_AT_ONCE = 32
-"""Files that it reads of a local folder: what was read is decoded while it lies in the cache."""
+"""Files that `read_ahead` reads at once from a local folder: few enough that their content is still
+in the processor's cache when it is decoded."""
 GROUP_BYTES = 64 << 20
-"""Bytes of such a group, at most, whatever lies in the folder. Two are held: 8 MB of clips of one
-second. A file that is larger than its part of this is read alone, when its turn comes."""
+"""Largest size of a group of files. Two groups are in memory; with clips of one second, that is
+8 MB. A file larger than its share of this size is read separately when it is needed."""
 USUAL_BYTES_PER_SAMPLE = 4
-"""Of a clip that is read with its group: 16 bits of stereo, or of twice the wanted rate."""
-QUICK_SECONDS = 50e-6
-"""Per file: what takes longer comes from a disk or a network, not from the page cache."""
+"""Bytes per sample of a clip that is read with its group: 16-bit stereo, or a doubled rate."""
+CACHED_SECONDS = 50e-6
+"""Longest time per file of a read from the page cache; a disk or a network takes longer."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -45,36 +48,36 @@ class Runner(Protocol):
     def __call__(
         self, function: Callable[[Job], Result], jobs: Sequence[Job], /
     ) -> Iterable[Result]:
-        """Results of `function` for each job, in the order of `jobs`."""
+        """Return the results of `function` for each job, in the order of `jobs`."""
         ...
 
 
 @dataclass(frozen=True)
 class InspectionJob:
-    """Some files of one data folder."""
+    """A batch of files of one data folder."""
 
     data: Location
     """The folder."""
     files: tuple[str, ...]
-    """Files below it."""
+    """Paths relative to it."""
     wanted: AudioFormat
-    """The clip that they must give."""
+    """The clip format to decode to."""
 
 
 COLUMNS = ("digest", "repairs", "clipped", "reason")
-"""Columns of an inspection: digest and repairs are empty and reason is set for a bad clip."""
+"""Columns of an inspection. An unusable clip has a reason, and neither digest nor repairs."""
 
 
 def inspect(job: InspectionJob) -> pd.DataFrame:
-    """Decode files; one row each, in the job's order, with `COLUMNS`."""
-    rows = [_row(content, job.wanted) for content in read_ahead(job.data, job.files, job.wanted)]
+    """Decode files; return one row per file, in the job's order, with `COLUMNS`."""
+    rows = [_row_of(content, job.wanted) for content in read_ahead(job.data, job.files, job.wanted)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def inspect_files(
     data: Location, files: Sequence[str], wanted: AudioFormat, run: Runner
 ) -> pd.DataFrame:
-    """Inspect any number of files in batches; the rows are in the order of `files`."""
+    """Inspect any number of files in batches; return their rows in the order of `files`."""
     jobs = [
         InspectionJob(data, tuple(files[start : start + BATCH]), wanted)
         for start in range(0, len(files), BATCH)
@@ -84,7 +87,7 @@ def inspect_files(
 
 
 def digest(clip: Clip) -> str:
-    """Name of a clip's samples: equal audio has equal digests, whatever its file."""
+    """Return the digest of a clip's samples; equal audio has equal digests in any file format."""
     return xxh3_128_hexdigest(clip.samples.data)
 
 
@@ -92,19 +95,20 @@ def load_clip(data: Location, file: str, wanted: AudioFormat) -> Clip:
     """Read and decode one file.
 
     Raises:
-        AudioError: it cannot be read or decoded.
+        AudioError: it cannot be read (`not-opened`), exceeds the size limit (`file-too-large`), or
+            cannot be decoded.
     """
-    (content,) = data.read_many([file], most_bytes(wanted))
-    return decoded(content, wanted)
+    (content,) = data.read_many([file], max_file_bytes(wanted))
+    return decode_content(content, wanted)
 
 
-def group_of(wanted: AudioFormat, *, remote: bool) -> tuple[int, int]:
-    """Files that are read at once, and how many bytes of each.
+def read_group(wanted: AudioFormat, *, remote: bool) -> tuple[int, int]:
+    """Return the number of files that are read at once, and the size limit of each in bytes.
 
     Examples:
-        >>> group_of(AudioFormat(16000, 16000), remote=True)
+        >>> read_group(AudioFormat(16000, 16000), remote=True)
         (128, 524288)
-        >>> group_of(AudioFormat(48000, 60 * 48000), remote=True)
+        >>> read_group(AudioFormat(48000, 60 * 48000), remote=True)
         (5, 13421772)
     """
     usual = USUAL_BYTES_PER_SAMPLE * wanted.samples
@@ -113,55 +117,66 @@ def group_of(wanted: AudioFormat, *, remote: bool) -> tuple[int, int]:
 
 
 def read_ahead(data: Location, files: Sequence[str], wanted: AudioFormat) -> Generator[Read]:
-    """Contents of many files; where reading takes time, one group ahead of their use.
+    """Yield the contents of many files, reading one group ahead if reading takes time.
 
     Files are read in groups of at most `REMOTE_AT_ONCE` or `LOCAL_AT_ONCE`. A thread reads the next
-    group while one is used, unless that took less than `QUICK_SECONDS` a file: from the page cache,
-    where there is nothing to wait for, two threads that hand the interpreter's lock to each other
-    take three times as long. The thread ends with the generator, also when that is closed early.
+    group while the caller uses the current one, unless that was read in less than
+    `CACHED_SECONDS` per file: reads from the page cache do not wait, and two threads that contend
+    for the interpreter's lock take three times as long. The thread ends with the generator, even if
+    that is closed early.
 
-    In memory there are at most two groups, of `GROUP_BYTES` each, and one file of `most_bytes`.
+    At most two groups of `GROUP_BYTES` each and one file of `max_file_bytes` are in memory.
 
     Args:
         data: The folder.
-        files: Files below it.
-        wanted: The clip that they are read for; it tells how large a file may be.
+        files: Paths relative to it.
+        wanted: The clip format, which determines the size limit of a file.
 
     Yields:
-        Per file, in the order of `files`: its content, or why it cannot be read.
+        For each file, in the order of `files`: its content, or the error that prevented reading it.
     """
-    size, most = group_of(wanted, remote=data.local is None)
+    size, max_bytes = read_group(wanted, remote=data.local is None)
 
     groups = [files[start : start + size] for start in range(0, len(files), size)]
-    contents = (data.read_many(group, most) for group in groups)
-    with Prefetcher(contents, worthwhile_seconds=QUICK_SECONDS * size) as prefetched:
+    contents = (data.read_many(group, max_bytes) for group in groups)
+    with Prefetcher(contents, worthwhile_seconds=CACHED_SECONDS * size) as prefetched:
         for group, read in zip(groups, prefetched, strict=True):
             for file, content in zip(group, read, strict=True):
                 if isinstance(content, TooLargeError):
-                    yield from data.read_many([file], most_bytes(wanted))
+                    yield from data.read_many([file], max_file_bytes(wanted))
                 else:
                     yield content
 
 
-def decoded(content: Read, wanted: AudioFormat, out: NDArray[np.float32] | None = None) -> Clip:
-    """The clip of a file's content; see `overlap.audio.decode.decode`.
+def decode_content(
+    content: Read, wanted: AudioFormat, out: NDArray[np.float32] | None = None
+) -> Clip:
+    """Decode the content of a file; see `overlap.audio.decode.decode`.
 
     Raises:
-        AudioError: it could not be read, is far larger than a clip, or cannot be decoded.
+        AudioError: it could not be read (`not-opened`), exceeds the size limit (`file-too-large`),
+            or cannot be decoded.
     """
     if isinstance(content, TooLargeError):
-        seconds, most = wanted.samples / wanted.sample_rate, format_bytes(most_bytes(wanted))
+        seconds, limit = wanted.samples / wanted.sample_rate, max_file_bytes(wanted)
         raise AudioError(
-            f"too large ({content.strerror}; a file for {seconds:g} s may have {most})"
+            f"too large ({content.strerror}; the limit for a clip of {seconds:g} s is "
+            f"{format_bytes(limit)})",
+            code="file-too-large",
+            limit_bytes=limit,
         )
     if isinstance(content, OSError):
-        raise AudioError(f"{NOT_OPENED} ({content.strerror or content})")
+        raise AudioError(
+            f"{NOT_OPENED} ({content.strerror or content})",
+            code="not-opened",
+            errno=content.errno,
+        )
     return decode(content, wanted, out)
 
 
-def _row(content: Read, wanted: AudioFormat) -> tuple[str, str, bool, str]:
+def _row_of(content: Read, wanted: AudioFormat) -> tuple[str, str, bool, str]:
     try:
-        clip = decoded(content, wanted)
+        clip = decode_content(content, wanted)
     except AudioError as error:
         return "", "", False, str(error)
     return digest(clip), " ".join(clip.repairs), clip.clipped, ""

@@ -1,14 +1,14 @@
-"""What kind of labels a catalogue has."""
+"""Detects labels that are equal shares of a fixed number of words."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 TOLERANCE = 1e-3
-"""How far a share may be from 1/k: tables are written with few digits."""
+"""Largest deviation of a share from 1/k; label tables are written with few digits."""
 
 
 def equal_shares(labels: NDArray[np.float64]) -> int | None:
-    """The number k of words per clip, where every label is k equal shares; None elsewhere.
+    """Return the number k of words per clip if every label consists of k equal shares, else None.
 
     Args:
         labels: (clips, words); each row a distribution.

@@ -1,9 +1,11 @@
-"""The two tables of a data set: labels of the training clips, template of the submission."""
+"""Reads the CSV tables of a data set: labels, template of the submission, groups.
+
+The tables come from users, so that everything about them may be wrong: every fault is reported as
+a problem, and memory stays bounded.
+"""
 
 import csv
 import io
-import re
-import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -22,19 +24,28 @@ from overlap.io.formatting import format_bytes
 from overlap.io.location import Location
 
 ROW_SUM_TOLERANCE = 1e-3
-"""How far from 1 the sum of a row of labels may be."""
-MOST_BYTES = 1 << 30
-"""Of a table: ten million clips of a dozen words. In memory its numbers take four times this."""
-MOST_LINE_BYTES = 16 << 20
-"""Of a line: a million columns. A file without line ends is no table."""
+"""Largest deviation from 1 of the sum of a row of labels."""
+MAX_BYTES = 1 << 30
+"""Size limit of a table: ten million clips of a dozen words. Its numbers take at most four times as
+much memory."""
+MAX_LINE_BYTES = 16 << 20
+"""Size limit of a line: a million columns. A longer one means that the file is not a table."""
+
+RowConsumer = Callable[[list[str]], None]
+"""Receives the cells of a row."""
 
 
-Take = Callable[[list[str]], None]
-"""Is given the cells of a row."""
+class _TableError(Exception):
+    """A file is not a CSV table in UTF-8.
 
+    Args:
+        message: The fault.
+        code: Code of the problem.
+    """
 
-class _NoTableError(Exception):
-    """A file is no CSV table in UTF-8; the message says why."""
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -42,55 +53,57 @@ class Table:
     """A table with one row per clip and one column per word."""
 
     name: str
-    """File name, for messages."""
+    """Name of the file, for messages."""
     ids: tuple[str, ...]
-    """The ids as the table writes them, in its order."""
+    """The ids as written in the table, in its order."""
     words: tuple[str, ...]
     """The columns after the id, in the table's order."""
     values: NDArray[np.float64]
-    """(rows, words) float64; NaN where a cell is not a number."""
+    """(rows, words) float64; NaN for cells that are not numbers."""
 
 
 def read_table(
-    location: Location, problems: Problems, *, labels: bool, beside: str = ""
+    location: Location, problems: Problems, *, labels: bool, extra_column: str = ""
 ) -> Table | None:
-    """Read a table and check what can be checked without the clips.
+    """Read a table and check everything that does not depend on the clips.
 
-    It is read row by row: in memory there are the ids and the numbers, never the text.
+    The table is read row by row: only its ids and numbers are in memory, never its text.
 
     Args:
         location: A CSV file with a column `id` and one column per word.
-        problems: Receives everything that is wrong.
+        problems: Receives the faults of the table.
         labels: Whether each row must be a distribution.
-        beside: A column that is no word, should the table have it.
+        extra_column: Name of an optional column that is not a word.
 
     Returns:
-        The table, or None when it cannot be read as one at all.
+        The table, or None if the file cannot be read as a table.
     """
     name, ids, cells, words = location.name, list[str](), array("d"), list[str]()
 
-    def begin(header: list[str]) -> Take:
-        place = header.index("id")
-        columns = [at for at, word in enumerate(header) if word not in ("id", beside)]
+    def on_header(header: list[str]) -> RowConsumer:
+        id_column = header.index("id")
+        columns = [at for at, word in enumerate(header) if word not in ("id", extra_column)]
         words.extend(header[at] for at in columns)
 
-        def take(row: list[str]) -> None:
-            ids.append(row[place].strip())
+        def consume(row: list[str]) -> None:
+            ids.append(row[id_column].strip())
             cells.extend([_number(row[at]) for at in columns])
 
-        return take
+        return consume
 
-    if not _read_rows(location, ("id",), problems, begin):
+    if not _read_rows(location, ("id",), problems, on_header):
         return None
     if not words:
-        problems.add(f"{name} has no column for a word")
+        problems.add(f"{name} has no column for a word", code="no-word-columns")
         return None
     problems.add_cases(
-        f"{name} has columns that a spreadsheet which opens the predictions would run as formulas",
+        f"{name} has column names that a spreadsheet that opens the predictions would execute as "
+        "formulas",
         [word for word in words if is_formula(word)],
+        code="columns-are-formulas",
     )
     repeated = [clip for clip, times in Counter(ids).items() if times > 1]
-    problems.add_cases(f"{name} has ids more than once", repeated)
+    problems.add_cases(f"{name} has duplicate ids", repeated, code="duplicate-ids")
     values = np.array(cells, np.float64).reshape(len(ids), len(words))
     if labels:
         check_distributions(name, np.array(ids, object), values, problems)
@@ -98,7 +111,7 @@ def read_table(
 
 
 def _number(cell: str) -> float:
-    """The number of a cell; NaN where it is none: Python's `1_000` and other digits are none."""
+    """Return the number in a cell, else NaN; `1_000` and non-ASCII digits are not numbers."""
     try:
         return float(cell) if cell.isascii() and "_" not in cell else np.nan
     except ValueError:
@@ -108,81 +121,97 @@ def _number(cell: str) -> float:
 def read_csv(
     location: Location, required: Sequence[str], problems: Problems
 ) -> pd.DataFrame | None:
-    """Read columns of a CSV file as text; None, with a problem noted, when it is no such table.
+    """Read columns of a CSV file as text; return None if it is not such a table.
 
     Args:
         location: The file; UTF-8, with or without a byte order mark.
-        required: The columns, which it must have.
-        problems: Receives what is wrong.
+        required: Names of the columns, all of which the file must have.
+        problems: Receives the faults of the table.
     """
-    found: list[list[str]] = []
+    rows: list[list[str]] = []
 
-    def begin(header: list[str]) -> Take:
-        places = [header.index(column) for column in required]
-        return lambda row: found.append([row[place] for place in places])
+    def on_header(header: list[str]) -> RowConsumer:
+        columns = [header.index(column) for column in required]
+        return lambda row: rows.append([row[column] for column in columns])
 
-    if not _read_rows(location, required, problems, begin):
+    if not _read_rows(location, required, problems, on_header):
         return None
-    return pd.DataFrame(found, columns=[*required], dtype="str")
+    return pd.DataFrame(rows, columns=[*required], dtype="str")
 
 
 def _read_rows(
     location: Location,
     required: Sequence[str],
     problems: Problems,
-    begin: Callable[[list[str]], Take],
+    on_header: Callable[[list[str]], RowConsumer],
 ) -> bool:
-    """Whether a file is a table with some columns; its rows are given away one by one.
+    """Pass the rows of a table to a consumer one by one.
 
     Args:
         location: The file.
         required: Columns that it must have.
-        problems: Receives what is wrong.
-        begin: Is given the header, and returns what takes the rows.
+        problems: Receives the faults of the table.
+        on_header: Receives the header and returns the consumer of the rows.
+
+    Returns:
+        Whether the file is a table with the required columns.
     """
     name, ragged = location.name, []
     try:
-        with closing(_records(location)) as records:
-            _, header = next(records)
+        with closing(_numbered_rows(location)) as rows:
+            _, header = next(rows)
             if not _is_usable(name, header, required, problems):
                 return False
-            take = begin(header)
-            for line, row in records:
+            consume = on_header(header)
+            for line, row in rows:
                 if len(row) == len(header):
-                    take(row)
+                    consume(row)
                 else:
                     ragged.append(f"line {line}")
-    except (OSError, csv.Error, _NoTableError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        problems.add(f"{name} cannot be read as a CSV table in UTF-8 ({why})")
+    except (OSError, csv.Error, _TableError) as error:
+        fault = error.strerror if isinstance(error, OSError) else error
+        problems.add(
+            f"{name} cannot be read as a CSV table in UTF-8 ({fault})", code=_code_of(error)
+        )
         return False
-    problems.add_cases(f"{name} has rows with more or fewer cells than its header", ragged)
+    problems.add_cases(
+        f"{name} has rows with more or fewer cells than its header", ragged, code="ragged-rows"
+    )
     return True
+
+
+def _code_of(error: OSError | csv.Error | _TableError) -> str:
+    if isinstance(error, _TableError):
+        return error.code
+    return "table-not-readable" if isinstance(error, OSError) else "malformed-csv"
 
 
 def _is_usable(
     name: str, header: Sequence[str], required: Sequence[str], problems: Problems
 ) -> bool:
+    """Report the faults of a header; return whether the table can be read with it."""
     missing = [column for column in required if column not in header]
     if missing:
         other = next((mark for mark in (";", "\t", "|") if mark in header[0]), None)
-        hint = f" (cells are divided by commas, not by {other!r})" if other else ""
-        what = f"{name} has no column {' or '.join(missing)}{hint}; its columns are"
-        problems.add(what, header)
+        hint = f" (the separator must be a comma, not {other!r})" if other else ""
+        message = f"{name} has no column {' or '.join(missing)}{hint}; its columns are"
+        separated = other is not None and {*missing} <= {*header[0].split(other)}
+        code = "wrong-separator" if separated else "missing-columns"
+        problems.add(message, header, code=code)
     repeated = sorted(column for column, times in Counter(header).items() if times > 1)
-    problems.add_cases(f"{name} has columns more than once", repeated)
-    nameless = [f"column {at}" for at, word in enumerate(header, 1) if not word.strip()]
-    problems.add_cases(f"{name} has columns without a name", nameless)
-    return not missing and not repeated and not nameless
+    problems.add_cases(f"{name} has duplicate columns", repeated, code="duplicate-columns")
+    unnamed = [f"column {at}" for at, word in enumerate(header, 1) if not word.strip()]
+    problems.add_cases(f"{name} has columns without a name", unnamed, code="unnamed-columns")
+    return not missing and not repeated and not unnamed
 
 
-def _records(location: Location) -> Generator[tuple[int, list[str]]]:
-    """Line number and cells of every row that is not blank.
+def _numbered_rows(location: Location) -> Generator[tuple[int, list[str]]]:
+    """Yield line number and cells of every row that is not blank.
 
     Raises:
-        _NoTableError: it is too large, or no text in UTF-8.
+        _TableError: it is empty, too large, or not valid UTF-8.
     """
-    # Of other file systems fsspec's own files know no longest line.
+    # The files of fsspec for other file systems cannot limit the length of a line.
     content = None if location.local is not None else io.BytesIO(_whole(location))
     with content or location.reading() as file:
         reader, empty = csv.reader(_lines(file), strict=True), True
@@ -191,101 +220,58 @@ def _records(location: Location) -> Generator[tuple[int, list[str]]]:
                 empty = False
                 yield reader.line_num, row
     if empty:
-        raise _NoTableError("it is empty")
+        raise _TableError("the file is empty", "empty-table")
 
 
 def _whole(location: Location) -> bytes:
-    if (size := location.size()) > MOST_BYTES:
+    if (size := location.size()) > MAX_BYTES:
         raise _too_large(size)
     return location.read_bytes()
 
 
-def _too_large(size: int) -> _NoTableError:
-    return _NoTableError(f"{format_bytes(size)}, and {format_bytes(MOST_BYTES)} are the most")
+def _too_large(size: int) -> _TableError:
+    message = f"{format_bytes(size)} exceed the limit of {format_bytes(MAX_BYTES)}"
+    return _TableError(message, "table-too-large")
 
 
 def _lines(file: IO[bytes]) -> Iterator[str]:
-    """The lines of a file; a lie about its size does not matter, nor one without line ends."""
-    held = 0
+    """Yield the lines of a file within bounded memory, even without line breaks or a true size."""
+    total = 0
     for number in count(1):
-        line = file.readline(MOST_LINE_BYTES + 1)
-        held += len(line)
+        line = file.readline(MAX_LINE_BYTES + 1)
+        total += len(line)
         if not line:
             return
-        if len(line) > MOST_LINE_BYTES:
-            raise _NoTableError(f"line {number} has more than {MOST_LINE_BYTES >> 20} MiB")
-        if held > MOST_BYTES:
-            raise _too_large(held)
+        if len(line) > MAX_LINE_BYTES:
+            message = f"line {number} is longer than {MAX_LINE_BYTES >> 20} MiB"
+            raise _TableError(message, "line-too-long")
+        if total > MAX_BYTES:
+            raise _too_large(total)
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             wrong = line[error.start]
-            raise _NoTableError(f"line {number}: byte 0x{wrong:02x} is not UTF-8") from None
+            message = f"line {number}: byte 0x{wrong:02x} is not valid UTF-8"
+            raise _TableError(message, "table-not-utf8") from None
 
 
 def check_distributions(
     name: str, ids: NDArray[np.object_], values: NDArray[np.float64], problems: Problems
 ) -> None:
-    """Note rows that are no distributions.
+    """Report rows that are not distributions.
 
     Args:
-        name: Of the table, for messages.
-        ids: (rows,).
-        values: (rows, words).
-        problems: Receives what is wrong.
+        name: Name of the table, for messages.
+        ids: (rows,) the id of each row.
+        values: (rows, words) float64.
+        problems: Receives the faults of the rows.
     """
     finite = np.isfinite(values).all(axis=1)
     negative = finite & (values < 0).any(axis=1)
-    with np.errstate(over="ignore", invalid="ignore"):  # 1e308 twice; infinities of both signs
+    with np.errstate(over="ignore", invalid="ignore"):  # sums of 1e308; infinities of both signs
         off = finite & ~negative & (np.abs(values.sum(axis=1) - 1) > ROW_SUM_TOLERANCE)
-    problems.add_cases(f"{name} has rows with a cell that is not a number", ids[~finite])
-    problems.add_cases(f"{name} has rows with a negative cell", ids[negative])
-    problems.add_cases(f"{name} has rows that do not sum to 1", ids[off])
-
-
-def match_ids(stems: Sequence[str], ids: Sequence[str]) -> NDArray[np.int64]:
-    """Find the file of every row of a table.
-
-    An id names the file with that stem, or else the one whose stem looks the same. A bare number
-    also names the one file whose stem ends in that number. An id is never a path: what no listed
-    file is called names none.
-
-    Args:
-        stems: File stems, without repetitions.
-        ids: Ids as a table writes them.
-
-    Returns:
-        (ids,) int64: index into `stems`, or -1 where no file, or more than one, fits.
-
-    Examples:
-        >>> match_ids(["train_00010", "train_00002"], ["2", "train_00010", "3"]).tolist()
-        [1, 0, -1]
-    """
-    by_stem, by_bare, by_number = dict[str, int](), dict[str, int](), dict[int, int]()
-    for index, stem in enumerate(stems):
-        by_stem[stem], bare = index, _bare(stem)
-        if bare != stem:
-            by_bare[bare] = -1 if bare in by_bare else index
-        found = re.search(r"[0-9]+$", stem)
-        if found:
-            number = int(found.group())
-            by_number[number] = -1 if number in by_number else index
-    by_stem = by_bare | by_stem
-
-    def place(clip: str) -> int:
-        if clip in by_stem:
-            return by_stem[clip]
-        if _is_number(clip):
-            return by_number.get(int(clip), -1)
-        return by_stem.get(_bare(clip), -1)
-
-    return np.array([place(clip) for clip in ids], np.int64)
-
-
-def _bare(text: str) -> str:
-    """A name without what nobody sees: spaces around it, and letters taken apart, as macOS does."""
-    return (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 18
+    problems.add_cases(
+        f"{name} has rows with a cell that is not a number", ids[~finite], code="not-a-number"
+    )
+    problems.add_cases(f"{name} has rows with a negative cell", ids[negative], code="negative")
+    problems.add_cases(f"{name} has rows that do not sum to 1", ids[off], code="row-sum")

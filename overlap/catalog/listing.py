@@ -1,4 +1,4 @@
-"""What a data folder holds: its files and tables, before any clip is decoded."""
+"""Lists the files and tables of a data folder, without decoding a clip."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,30 +26,33 @@ class Listing:
     data: Location
     """The folder."""
     files: pd.DataFrame
-    """A row per audio file: split, clip_id (the stem), file (below the folder), version."""
+    """A row per audio file: split, clip_id (the stem), file (relative to the folder), version."""
     labels: Table | None
-    """The labels of the training clips, where the folder has them."""
+    """The labels of the training clips; None if the folder has none."""
     template: Table | None
-    """The rows and columns of the submission, where the folder has them."""
+    """The rows and columns of the submission; None if the folder has none."""
     groups: pd.DataFrame | None
-    """id and group (a speaker or session) of training clips, where the folder tells."""
+    """id and group (a speaker or session) of training clips; None if the folder has none."""
     problems: Problems = field(default_factory=Problems)
-    """What is wrong so far."""
+    """Problems found so far."""
 
 
 def list_data(address: str | Location) -> Listing:
     """List a data set and read its tables.
 
     Raises:
-        DataError: there is no such folder, or it is no data set.
+        DataError: the folder does not exist (`no-such-folder`) or is not a data set
+            (`no-training-folder`, `no-clips`).
     """
     data = _folder(address)
     problems = Problems()
     folders = data.folders()
     if "train" not in folders:
         raise DataError(
-            f"{data}: there is no train/ in it; a data set has train/*.wav and {LABELS}, and to "
-            f"be predicted test/*.wav and {TEMPLATE}{_hint(data, folders)}"
+            f"{data}: contains no folder train/; a data set consists of train/*.wav and {LABELS}, "
+            f"and, for predictions, test/*.wav and {TEMPLATE}{_hint(data, folders)}",
+            code="no-training-folder",
+            folder=str(data),
         )
     splits: list[Split] = ["train", "test"] if "test" in folders else ["train"]
     parts = [_files(data / s, s, f"{s}/", problems) for s in splits]
@@ -61,20 +64,22 @@ def list_data(address: str | Location) -> Listing:
     labels = _table(data / LABELS, problems, labels=True)
     template = _table(data / TEMPLATE, problems, labels=False)
     if not (data / LABELS).exists():
-        problems.add(f"there is train/ but no {LABELS}")
+        problems.add(f"train/ exists, but {LABELS} does not", code="no-labels")
     if template and "test" not in splits:
-        problems.add(f"there is {TEMPLATE} but no test/")
+        problems.add(f"{TEMPLATE} exists, but test/ does not", code="no-test-folder")
     if labels and template and set(labels.words) != set(template.words):
         only = set(labels.words) ^ set(template.words)
-        problems.add(f"{LABELS} and {TEMPLATE} have different words", sorted(only))
+        problems.add(
+            f"{LABELS} and {TEMPLATE} have different words", sorted(only), code="different-words"
+        )
     return Listing(data, files, labels, template, _groups(data / GROUPS, problems), problems)
 
 
 def list_clips(address: str | Location) -> Listing:
-    """List a folder of clips without labels, to be predicted; a template in it gives the order.
+    """List a folder of clips without labels, for predictions; its template is optional.
 
     Raises:
-        DataError: there is no such folder, or no clip directly in it.
+        DataError: the folder does not exist (`no-such-folder`) or contains no clips (`no-clips`).
     """
     data = _folder(address)
     problems = Problems()
@@ -90,21 +95,24 @@ def list_clips(address: str | Location) -> Listing:
 def _folder(address: str | Location) -> Location:
     data = Location.of(address)
     if not data.is_folder():
-        raise DataError(f"{data}: there is no such folder")
+        raise DataError(f"{data}: no such folder", code="no-such-folder", folder=str(data))
     return data
 
 
 def _hint(data: Location, folders: list[str]) -> str:
-    """What to name instead, when the data set lies one folder deeper, as in many archives."""
+    """Suggest the only subfolder if it is a data set, as in many archives."""
     deeper = data / folders[0] if len(folders) == 1 else None
-    return f"; give {deeper}" if deeper and (deeper / "train").is_folder() else ""
+    return f"; use {deeper}" if deeper and (deeper / "train").is_folder() else ""
 
 
 def _no_clips(folder: Location) -> DataError:
     below = [name for name in folder.folders() if name in ("train", "test")]
-    hint = f"; give {folder / below[-1]}" if below else ""
+    hint = f"; use {folder / below[-1]}" if below else ""
     return DataError(
-        f"{folder}: no clips directly in it (files ending in {', '.join(sorted(SUFFIXES))}){hint}"
+        f"{folder}: contains no clips (files ending in {', '.join(sorted(SUFFIXES))}){hint}",
+        code="no-clips",
+        folder=str(folder),
+        below=tuple(below),
     )
 
 
@@ -112,20 +120,24 @@ def _files(folder: Location, split: Split, prefix: str, problems: Problems) -> p
     others: list[str] = []
     entries = [entry for entry in folder.files(others) if is_audio(entry.name)]
     problems.add_cases(
-        "names of clips that are no files are left out (folders, pipes, links that lead nowhere)",
+        "entries with the name of a clip are ignored because they are not regular files (folders, "
+        "pipes, broken links)",
         sorted(prefix + name for name in others if is_audio(name)),
+        code="not-regular-files",
         fatal=False,
     )
-    unnamed = {entry.name for entry in entries if not _is_text(entry.name)}
+    undecodable = {entry.name for entry in entries if not _is_text(entry.name)}
     problems.add_cases(
-        "names are not UTF-8, so that no table can hold them; rename these files",
-        sorted(prefix + name for name in unnamed),
+        "file names are not valid UTF-8, so no table can contain them; rename these files",
+        sorted(prefix + name for name in undecodable),
+        code="names-not-utf8",
     )
-    entries = [entry for entry in entries if entry.name not in unnamed]
+    entries = [entry for entry in entries if entry.name not in undecodable]
     problems.add_cases(
-        "names would be run as formulas by a spreadsheet that opens the predictions; rename these "
-        "files",
+        "a spreadsheet that opens the predictions would execute these file names as formulas; "
+        "rename these files",
         sorted(prefix + entry.name for entry in entries if is_formula(entry.name)),
+        code="names-are-formulas",
     )
     return pd.DataFrame(
         {
@@ -138,7 +150,7 @@ def _files(folder: Location, split: Split, prefix: str, problems: Problems) -> p
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name is text: bytes that are none come from the system as lone surrogates."""
+    """Return whether a name is valid UTF-8; Python represents other bytes as lone surrogates."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -149,8 +161,9 @@ def _is_text(name: str) -> bool:
 def _check_ids(files: pd.DataFrame, problems: Problems) -> None:
     repeated = files.duplicated(["split", "clip_id"], keep=False)
     problems.add_cases(
-        "several files have one id (the file name without its ending)",
+        "several files have the same id (the file name without its suffix)",
         sorted(files.loc[repeated, "file"]),
+        code="duplicate-file-ids",
     )
 
 
@@ -159,12 +172,15 @@ def _table(location: Location, problems: Problems, *, labels: bool) -> Table | N
 
 
 def _readable(location: Location, problems: Problems) -> bool:
-    """Whether a table is there; a pipe or device, which might never end, is a problem."""
+    """Return whether a table exists; a pipe or device, which may never end, is a problem."""
     if not location.exists():
         return False
-    readable = location.is_file() or location.is_folder()  # a folder has its own message
+    readable = location.is_file() or location.is_folder()  # reading a folder reports a problem
     if not readable:
-        problems.add(f"{location.name} cannot be read: it is a pipe or device, not a file")
+        problems.add(
+            f"{location.name} cannot be read: it is a pipe or device, not a regular file",
+            code="table-not-regular-file",
+        )
     return readable
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, collected so that a person sees all of it at once."""
+"""Problems of a data set, collected so that one error reports all of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -6,36 +6,38 @@ from dataclasses import dataclass, field
 from overlap.errors import DataError
 
 EXAMPLES = 5
-"""How many cases of one problem are named."""
-LONGEST, LONGEST_SENTENCE = 400, 4000
-"""Letters of a name, and of a problem, that are shown."""
+"""Number of cases that are listed for each problem."""
+MAX_NAME_LENGTH, MAX_MESSAGE_LENGTH = 400, 4000
+"""Characters that are shown of a name, and of a message."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of problem, with every case counted and the first few named."""
+    """One kind of problem with the count of its cases, of which the first are listed."""
 
-    what: str
-    """The problem, and what to do about it, as a sentence without its end."""
+    code: str
+    """Identifies the kind of problem; kebab-case, stable across releases."""
+    message: str
+    """The problem and its remedy, as a clause that the cases may follow."""
     cases: tuple[str, ...]
-    """The first cases: ids, files or rows."""
+    """The first cases: ids, files or lines."""
     count: int
-    """All cases."""
+    """Number of all cases."""
     fatal: bool
-    """Whether the run stops; otherwise the problem was dealt with and is reported."""
+    """Whether the run stops; otherwise the problem was handled and is only reported."""
 
     def __str__(self) -> str:
         if not self.count:
-            return self.what
-        more = f", … ({self.count} in all)" if self.count > len(self.cases) else ""
-        return f"{self.what}: {', '.join(self.cases)}{more}"
+            return self.message
+        more = f", … ({self.count} in total)" if self.count > len(self.cases) else ""
+        return f"{self.message}: {', '.join(self.cases)}{more}"
 
 
-def printable(name: str, longest: int = LONGEST) -> str:
-    r"""A name as it may stand in a terminal, a log, JSON and a page.
+def printable(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
+    r"""Return a name in a form that is safe in a terminal, a log, JSON and HTML text.
 
-    Names of files and cells of tables may hold line ends, a terminal's commands, or bytes that are
-    no text at all.
+    File names and cells of tables may contain line breaks, escape sequences of a terminal, or bytes
+    that are not text.
 
     Examples:
         >>> print(printable("two\nlines"))
@@ -43,28 +45,40 @@ def printable(name: str, longest: int = LONGEST) -> str:
         >>> print(printable("\udcb0"))
         \udcb0
     """
-    letters = (x if x.isprintable() else repr(x)[1:-1] for x in name[:longest])
+    letters = (x if x.isprintable() else repr(x)[1:-1] for x in name[:max_length])
     shown = "".join(letters)
-    return (shown or "(empty)") + "…" * (len(name) > longest)
+    return (shown or "(empty)") + "…" * (len(name) > max_length)
 
 
 @dataclass
 class Problems:
-    """The report of one data set."""
+    """The problems found in one data set."""
 
     found: list[Problem] = field(default_factory=list)
 
-    def add(self, what: str, cases: Iterable[object] = (), *, fatal: bool = True) -> None:
-        """Note a problem whatever the number of cases."""
-        named = [*cases]
-        shown = tuple(printable(str(case)) for case in named[:EXAMPLES])
-        self.found.append(Problem(printable(what, LONGEST_SENTENCE), shown, len(named), fatal))
+    def add(
+        self, message: str, cases: Iterable[object] = (), *, code: str, fatal: bool = True
+    ) -> None:
+        """Add a problem, even if it has no cases.
 
-    def add_cases(self, what: str, cases: Iterable[object], *, fatal: bool = True) -> None:
-        """Note a problem if there is any case of it."""
-        named = list(cases)
-        if named:
-            self.add(what, named, fatal=fatal)
+        Args:
+            message: The problem and its remedy.
+            cases: Everything that has the problem.
+            code: Identifies the kind of problem.
+            fatal: Whether the run stops.
+        """
+        every = [*cases]
+        shown = tuple(printable(str(case)) for case in every[:EXAMPLES])
+        message = printable(message, MAX_MESSAGE_LENGTH)
+        self.found.append(Problem(code, message, shown, len(every), fatal))
+
+    def add_cases(
+        self, message: str, cases: Iterable[object], *, code: str, fatal: bool = True
+    ) -> None:
+        """Add a problem if it has at least one case."""
+        every = list(cases)
+        if every:
+            self.add(message, every, code=code, fatal=fatal)
 
     @property
     def fatal(self) -> Sequence[Problem]:
@@ -72,15 +86,24 @@ class Problems:
         return [problem for problem in self.found if problem.fatal]
 
     @property
+    def handled(self) -> Sequence[Problem]:
+        """The problems that were handled and are only reported."""
+        return [problem for problem in self.found if not problem.fatal]
+
+    @property
     def warnings(self) -> Sequence[str]:
-        """The problems that were dealt with, a line each."""
-        return [str(problem) for problem in self.found if not problem.fatal]
+        """One line for each problem that was handled."""
+        return [str(problem) for problem in self.handled]
 
     def raise_if_fatal(self, data: str) -> None:
-        """Stop here if anything is fatal.
+        """Raise an error that lists every problem, if at least one is fatal.
+
+        Args:
+            data: Names the data in the message.
 
         Raises:
-            DataError: every problem found, fatal ones first.
+            DataError: with the field `problems`: (code, count of cases) of every fatal problem, and
+                `warnings`: the same of the others.
         """
         if not self.fatal:
             return
@@ -88,5 +111,10 @@ class Problems:
         lines = [f"{data}: {count} problem{'s' if count > 1 else ''} with the data"]
         lines += [f"  - {problem}" for problem in self.fatal]
         if self.warnings:
-            lines += ["also seen:", *(f"  - {warning}" for warning in self.warnings)]
-        raise DataError("\n".join(lines))
+            lines += ["warnings:", *(f"  - {warning}" for warning in self.warnings)]
+        raise DataError(
+            "\n".join(lines),
+            data=data,
+            problems=tuple((problem.code, problem.count) for problem in self.fatal),
+            warnings=tuple((problem.code, problem.count) for problem in self.handled),
+        )

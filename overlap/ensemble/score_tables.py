@@ -36,7 +36,7 @@ def score_tables(labels: str, predictions: str, train_labels: str | None = None)
             ("ids", predicted.ids, truth.ids),
         ):
             names = sorted(set(found) ^ set(expected))
-            problems.add_cases(f"the tables have different {what}", names)
+            problems.add_cases(f"the tables have different {what}", names, code=f"different-{what}")
     default = Location.of(labels).parent / LABELS
     train = Location.of(train_labels) if train_labels else default if default.exists() else None
     known = None if train is None else read_table(train, problems, labels=True)
@@ -74,4 +74,4 @@ def _read(address: str, problems: Problems, extra_column: str = "") -> Table | N
         raise DataError(
             f"{location}: there is no such file", code="no-such-file", path=str(location)
         )
-    return read_table(location, problems, labels=True, beside=extra_column)
+    return read_table(location, problems, labels=True, extra_column=extra_column)

@@ -6,11 +6,11 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.catalog import balanced
+from overlap.catalog import balanced_parts
 from overlap.config import Pooling
 from overlap.ensemble.held_out import HeldOutPredictions
 from overlap.ensemble.pooling import FIT_FUNCTIONS, POOLING_METHODS, Pool, PoolingMethod
-from overlap.metrics.bootstrap import SEED, interval, resampled_means, units
+from overlap.metrics.bootstrap import SEED, interval, resampled_means, resampling_units
 from overlap.metrics.divergence import kl_per_clip
 
 PARTS = 5
@@ -116,10 +116,10 @@ def split_into_parts(groups: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """
     if len(groups) < 2:
         return None
-    index = units(groups, 2)
+    index = resampling_units(groups, 2)
     sizes = np.bincount(index)
     order = np.random.default_rng(SEED).permutation(len(sizes))
-    return balanced(sizes, order, min(PARTS, len(sizes)))[index]
+    return balanced_parts(sizes, order, min(PARTS, len(sizes)))[index]
 
 
 def cross_fit(

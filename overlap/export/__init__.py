@@ -1,1 +1,1 @@
-"""One file that holds a whole ensemble: from samples to averaged probabilities."""
+"""Export of an ensemble as one network in one file, from samples to probabilities."""

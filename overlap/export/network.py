@@ -1,4 +1,4 @@
-"""The network of a whole ensemble: samples -> decibels -> every member -> their average."""
+"""The network of an ensemble: samples -> decibels -> every member -> pooled probabilities."""
 
 import json
 from collections.abc import Callable
@@ -13,38 +13,43 @@ from overlap.export.layers import Decibels, PoolShares
 from overlap.features.compute import compute_features
 
 NAME = "overlap-"
-"""Begins the name of the network; the ensemble's version follows."""
-CHECKED_CLIPS = 6
+"""Prefix of the network's name; the version of the ensemble follows."""
+COMPARISON_SIGNALS = 6
+"""Number of signals that an exported network is compared on."""
 
 
 def ensemble_network(
     record: EnsembleRecord, features: FeatureConfig, members: list[keras.Model]
 ) -> keras.Model:
-    """Put the members' networks between features and average.
+    """Build the network of an ensemble from the networks of its members.
 
     Args:
-        record: The ensemble; gives version and words.
-        features: What the members were trained on.
-        members: Their networks, from decibels to probabilities; they are renamed.
+        record: The ensemble.
+        features: Features that the members were trained on.
+        members: Networks from decibels to probabilities; this function renames them.
 
     Returns:
-        A model from (clips, samples) float32, full scale 1.0, to (clips, words) float32.
+        A network from (clips, samples) float32, full scale 1.0, to (clips, words) float32.
     """
     samples = keras.Input((features.clip_samples,), dtype="float32", name="samples")
     decibels = Decibels(features, name="decibels")(samples)
     for number, member in enumerate(members, 1):
-        member.name = f"member_{number}"  # names of layers differ within a model
-    shares = [member(decibels) for member in members]
+        member.name = f"member_{number}"  # names of layers are unique within a model
+    probabilities = [member(decibels) for member in members]
     pool = record.fitted
     weights = pool.weights or [1.0] * len(members)
     pooled = PoolShares(
         weights, pool.exponent, pool.temperature, record.words, name="probabilities"
-    )(shares)
+    )(probabilities)
     return keras.Model(samples, pooled, name=NAME + record.version)
 
 
-def about(network: keras.Model) -> dict[str, str]:
-    """What an exported network says of itself: version, words (JSON), rate, samples of a clip."""
+def network_metadata(network: keras.Model) -> dict[str, str]:
+    """Return the metadata of an exported network.
+
+    Returns:
+        version, words (JSON), rate_hz (Hz), clip_samples (samples of a clip).
+    """
     features = network.get_layer("decibels").features
     return {
         "version": network.name.removeprefix(NAME),
@@ -54,30 +59,33 @@ def about(network: keras.Model) -> dict[str, str]:
     }
 
 
-def pipeline_shares(
+def pipeline_probabilities(
     features: FeatureConfig,
     members: list[keras.Model],
     pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     clips: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """(clips, words) float64: what the pipeline makes of (clips, samples) float32."""
+    """Return the pipeline's predictions, (clips, words) float64, of (clips, samples) float32."""
     decibels = compute_features(clips, features)
     return pool(np.stack([member.predict(decibels, verbose=0) for member in members]))
 
 
-def check_clips(features: FeatureConfig) -> NDArray[np.float32]:
-    """(`CHECKED_CLIPS`, samples) float32: sounds that an exported network is compared on.
+def comparison_signals(features: FeatureConfig) -> NDArray[np.float32]:
+    """Return the signals that an exported network and the pipeline are compared on.
 
-    White noise, a rising tone, clicks, a tone that comes and goes in noise, the softest noise of
+    White noise, a chirp, clicks, an amplitude-modulated tone in noise, noise at the resolution of
     16 bits, and silence.
+
+    Returns:
+        (`COMPARISON_SIGNALS`, samples) float32.
     """
     random = np.random.default_rng(0)
     seconds = np.arange(features.clip_samples) / features.sample_rate
     noise = random.normal(size=(3, features.clip_samples))
-    rising = np.sin(2 * np.pi * features.sample_rate * seconds**2 / (5 * features.clip_seconds))
-    pulses = np.zeros(features.clip_samples)
-    pulses[:: max(1, features.clip_samples // 7)] = 0.9
-    beating = np.sin(2 * np.pi * 440 * seconds) * np.sin(2 * np.pi * 3 * seconds) ** 2
-    sounds = [0.1 * noise[0], 0.5 * rising, pulses, 0.3 * beating + 0.001 * noise[1]]
-    sounds += [noise[2] * 2**-15, np.zeros(features.clip_samples)]
-    return np.stack(sounds).astype(np.float32)
+    chirp = np.sin(2 * np.pi * features.sample_rate * seconds**2 / (5 * features.clip_seconds))
+    clicks = np.zeros(features.clip_samples)
+    clicks[:: max(1, features.clip_samples // 7)] = 0.9
+    modulated = np.sin(2 * np.pi * 440 * seconds) * np.sin(2 * np.pi * 3 * seconds) ** 2
+    signals = [0.1 * noise[0], 0.5 * chirp, clicks, 0.3 * modulated + 0.001 * noise[1]]
+    signals += [noise[2] * 2**-15, np.zeros(features.clip_samples)]
+    return np.stack(signals).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Asking for an export: what is written where, checked before a process is started for it.
+"""Requests of exports, checked before a process is started for them.
 
-The export itself (`overlap.export.write`) loads the training backend and every network: a process
-of its own gives that memory back.
+The export itself (`overlap.export.write`) loads the training backend and every network. It runs in
+a process of its own, so that this memory is released afterwards.
 """
 
 from dataclasses import dataclass
@@ -21,80 +21,102 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Exported:
-    """An ensemble in one file."""
+    """Result of an export."""
 
     version: str
-    """The ensemble."""
+    """Version of the ensemble."""
     kind: Kind
-    """The file's format."""
+    """Format of the file."""
     out: str
     """Address of the file."""
     bytes: int
-    """Its size."""
+    """Size of the file."""
     difference: float | None
-    """Largest difference of a probability from the pipeline's, over the clips of
-    `overlap.export.network.check_clips`; None: not checked, since onnxruntime is not installed."""
+    """Largest difference between the probabilities of the file and the pipeline, over
+    `overlap.export.network.comparison_signals`; None if onnxruntime is not installed to compare."""
 
 
-def kind_of(out: str, asked: str | None = None) -> Kind:
-    """The format of a file: as asked, else by its ending.
+def export_format(out: str, requested: str | None = None) -> Kind:
+    """Return the format of a file: the requested one, else that of its suffix.
 
     Raises:
-        UserError: there is no such format, or the ending says another one.
+        UserError: the format is unknown (`unknown-format`), or contradicts the suffix
+            (`format-mismatch`).
 
     Examples:
-        >>> kind_of("model.onnx")
+        >>> export_format("model.onnx")
         'onnx'
     """
-    ending = PurePosixPath(out).suffix.lower().removeprefix(".")
-    chosen = asked or ending
+    suffix = PurePosixPath(out).suffix.lower().removeprefix(".")
+    chosen = requested or suffix
     for kind in KINDS:
         if kind == chosen:
             break
     else:
         raise UserError(
-            f"--out {out}, format {asked or 'not given'}: name a file that ends in "
-            f"{' or '.join('.' + kind for kind in KINDS)}, or say --format {'|'.join(KINDS)}"
+            f"--out {out}: unknown format {chosen!r}; name a file that ends in "
+            f"{' or '.join('.' + kind for kind in KINDS)}, or set --format {'|'.join(KINDS)}",
+            code="unknown-format",
+            format=chosen,
         )
-    if ending in KINDS and ending != kind:
-        raise UserError(f"--out {out}: its ending says {ending}, but --format says {kind}")
+    if suffix in KINDS and suffix != kind:
+        raise UserError(
+            f"--out {out}: the suffix .{suffix} contradicts --format {kind}; change one of them",
+            code="format-mismatch",
+            suffix=suffix,
+            format=kind,
+        )
     return kind
 
 
 def export_ensemble(workspace: Location, name: str, out: Location, kind: Kind) -> Exported:
-    """Write an ensemble as one file, in a process of its own.
+    """Export an ensemble to one file, in a process of its own.
 
     Args:
-        workspace: Where `name` is looked for.
+        workspace: The workspace to search for `name`.
         name: `champion`, a version, or the address of an ensemble's folder.
-        out: The file; replaced as a whole.
-        kind: Its format.
+        out: The file; an existing one is replaced atomically.
+        kind: Format of the file.
 
     Raises:
         NotReadyError: there is no such ensemble.
-        UserError: the file cannot be written, or packages for ONNX are not installed.
-        MemberError: networks of its members are no longer there, or the export failed.
+        UserError: `out` is a folder (`out-is-folder`) or cannot be written, or the packages for
+            ONNX are not installed (`onnx-not-installed`).
+        MemberError: networks of its members are missing (`members-missing`), or the export failed
+            (`export-failed`).
     """
     owner, record = find_ensemble(workspace, name)
     out.check_writable()
     if out.is_folder():
-        raise UserError(f"--out {out}: is a folder; name a file in it, such as {out}/model.{kind}")
+        raise UserError(
+            f"--out {out}: is a folder; name a file in it, such as {out}/model.{kind}",
+            code="out-is-folder",
+            out=str(out),
+        )
     if kind == "onnx" and find_spec("tf2onnx") is None:
         raise UserError(
-            "ONNX needs packages that are not installed: in the project's folder, "
-            "`.venv/bin/uv pip install --python .venv -e '.[onnx]'`; or export to .keras"
+            "the packages for ONNX are not installed; install them in the project's folder with "
+            "`.venv/bin/uv pip install --python .venv -e '.[onnx]'`, or export to .keras",
+            code="onnx-not-installed",
         )
     paths = WorkspacePaths(owner)
-    lost = [m for m in record.members if not paths.member(m).model.exists()]
-    if lost:
+    missing = [m for m in record.members if not paths.member(m).model.exists()]
+    if missing:
         raise MemberError(
-            f"{owner}: networks of ensemble {record.version} are no longer there: "
-            f"{', '.join(lost)}; `overlap run` with its configuration trains them again"
+            f"{owner}: networks of ensemble {record.version} are missing: {', '.join(missing)}; "
+            "`overlap run` with its configuration trains them again",
+            code="members-missing",
+            version=record.version,
+            members=tuple(missing),
         )
-    said: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     stored = paths.ensemble(record.version).record
     try:
-        run_child("overlap.export.write", [str(stored), kind, str(out)], said.update)
+        run_child("overlap.export.write", [str(stored), kind, str(out)], report.update)
     except ChildError as error:
-        raise MemberError(f"ensemble {record.version} cannot be exported: {error}") from None
-    return Exported(record.version, kind, str(out), said["bytes"], said["difference"])
+        raise MemberError(
+            f"export of ensemble {record.version} failed: {error}",
+            code="export-failed",
+            version=record.version,
+        ) from None
+    return Exported(record.version, kind, str(out), report["bytes"], report["difference"])

@@ -1,7 +1,8 @@
-"""An ensemble to one file: `python -m overlap.export.write RECORD keras|onnx OUT`.
+"""Exports an ensemble to one file: `python -m overlap.export.write RECORD keras|onnx OUT`.
 
-RECORD is an ensemble's record in its workspace. In a process of its own, for the reasons given in
-`overlap.training.member`. The file is compared with the pipeline before it is put in its place.
+RECORD is the record of an ensemble in its workspace. The module runs in a process of its own, for
+the reasons given in `overlap.training.member`. The file is compared with the pipeline before it is
+written to OUT.
 """
 
 import argparse
@@ -25,23 +26,28 @@ from overlap.system.worker_process import child_main
 from overlap.training.spec import records_of
 
 TOLERANCE = 1e-3
-"""A file whose probabilities differ by more is not written."""
+"""Largest accepted difference of a probability; a file that exceeds it is not written."""
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def write_export(location: Location, kind: Kind, out: Location) -> dict[str, float | None]:
-    """Write the file; how large it is, and how far it is from the pipeline.
+    """Write an ensemble to a file after comparing it with the pipeline.
 
     Args:
-        location: The ensemble's record.
+        location: Record of the ensemble.
         kind: Format of the file.
         out: The file.
 
+    Returns:
+        `bytes`, the size of the file, and `difference`, the largest difference between its
+        probabilities and the pipeline's (None if they could not be compared).
+
     Raises:
-        CorruptError: the file does not give what the pipeline gives; it is not written.
+        CorruptError: the probabilities differ by more than `TOLERANCE` (`export-differs`); nothing
+            is written.
     """
-    from overlap.export import network as networks  # not before the backend is chosen
+    from overlap.export import network as networks  # after the backend is chosen
     from overlap.training.saved import load_networks
 
     record = load_ensemble(location)
@@ -49,8 +55,8 @@ def write_export(location: Location, kind: Kind, out: Location) -> dict[str, flo
     trained = records_of(owner, record.members)
     features = trained[0].spec.features
     members = load_networks(owner, trained)
-    clips = networks.check_clips(features)
-    expected = networks.pipeline_shares(features, members, record.fitted, clips)
+    clips = networks.comparison_signals(features)
+    expected = networks.pipeline_probabilities(features, members, record.fitted, clips)
     network = networks.ensemble_network(record, features, members)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model.{kind}"
@@ -61,7 +67,10 @@ def write_export(location: Location, kind: Kind, out: Location) -> dict[str, flo
             if not difference <= TOLERANCE:
                 raise CorruptError(
                     f"the {kind} file differs from the pipeline by {difference:.2g}, more than "
-                    f"{TOLERANCE:g}; {out} is not written"
+                    f"{TOLERANCE:g}; {out} is not written",
+                    code="export-differs",
+                    difference=difference,
+                    limit=TOLERANCE,
                 )
         content = path.read_bytes()
     out.write_bytes(content)
@@ -77,16 +86,16 @@ def _save_keras(network, path: Path) -> Predict:  # type: ignore[no-untyped-def]
 
 
 def _save_onnx(network, path: Path) -> Predict | None:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    """Convert, add what the network says of itself, and open it with onnxruntime if it is there."""
+    """Convert the network, add its metadata, and open it with onnxruntime if that is installed."""
     import keras
     import onnx
 
-    from overlap.export.network import about
+    from overlap.export.network import network_metadata
 
     spec = keras.InputSpec("float32", (None, network.input_shape[1]), name="samples")
     network.export(path, format="onnx", input_signature=[spec], verbose=False)
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, about(network))
+    onnx.helper.set_model_props(model, network_metadata(network))
     _name_output(model.graph, "probabilities")
     onnx.save(model, path)
     if find_spec("onnxruntime") is None:
@@ -98,10 +107,10 @@ def _save_onnx(network, path: Path) -> Predict | None:  # type: ignore[no-untype
 
 
 def _name_output(graph: Any, name: str) -> None:  # noqa: ANN401  onnx publishes no types
-    """Give the only output a name that says what it is; the converter's is Identity:0."""
+    """Rename the only output, which the converter names Identity:0."""
     (output,) = graph.output
     for node in graph.node:
-        node.output[:] = [name if made == output.name else made for made in node.output]
+        node.output[:] = [name if one == output.name else one for one in node.output]
     output.name = name
 
 
@@ -112,10 +121,10 @@ def main() -> int:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("out", type=Location.of)
     arguments = parser.parse_args()
-    # An accelerator may compute a float32 convolution with fewer digits, and is busy training.
+    # An accelerator may compute float32 convolutions less precisely, and may be busy training.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if arguments.kind == "onnx":
-        os.environ["KERAS_BACKEND"] = "tensorflow"  # what tf2onnx converts
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # tf2onnx converts TensorFlow only
     return child_main(
         lambda emit: emit(write_export(arguments.record, arguments.kind, arguments.out))
     )

@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from overlap.catalog.inspection import decoded, digest, read_ahead
+from overlap.catalog.inspection import decode_content, digest, read_ahead
 from overlap.config import FeatureConfig
 from overlap.errors import AudioError, DataError
 from overlap.features.compute import compute_features
@@ -153,7 +153,7 @@ def _decode(job: BlockJob, row: int, content: Read, out: NDArray[np.float32]) ->
     """Decode a clip and check that it is the one in the catalogue."""
     file = job.data / job.files[row]
     try:
-        clip = decoded(content, job.wanted, out)
+        clip = decode_content(content, job.wanted, out)
     except AudioError as error:
         raise DataError(
             f"{file}: {error}, although it was readable when the catalogue was built; "

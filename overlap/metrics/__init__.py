@@ -1,1 +1,1 @@
-"""Scores of predictions: divergence, calibration, intervals, disagreement of members."""
+"""Metrics of predictions: divergence, calibration, bootstrap intervals, disagreement of members."""

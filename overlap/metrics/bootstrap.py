@@ -1,44 +1,48 @@
-"""Intervals of means over clips, by the bootstrap."""
+"""Clustered, paired bootstrap of means over clips.
+
+Clips of one group (speakers that share clips) are resampled together, and all rows of values see
+the same resamples, so that differences between rows are paired.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 500
-"""Resamples; the ends of a 95 % interval then lie on about the twelfth from either side."""
+"""Resamples; about twelve of them lie beyond each end of a 95 % interval."""
 SEED = 20040
-"""Of every draw here: the same predictions give the same intervals."""
-FEWEST_GROUPS = 10
-"""With fewer groups, clips are drawn one by one: the spread over a few groups says little."""
+"""Seed of every resampling: equal predictions give equal intervals."""
+MIN_GROUPS = 10
+"""With fewer groups, single clips are resampled: the variance of a few groups is unreliable."""
 
 
-def units(groups: NDArray[np.int64], fewest: int) -> NDArray[np.int64]:
-    """What stays together: the groups, or single clips where there are too few groups.
+def resampling_units(groups: NDArray[np.int64], min_groups: int) -> NDArray[np.int64]:
+    """Return the resampling unit of each clip: its group, or itself if there are too few groups.
 
     Args:
         groups: (clips,) the group of each clip.
-        fewest: Groups that are enough.
+        min_groups: The number of groups from which groups are the units.
 
     Returns:
-        (clips,) index of each clip's unit, from 0 without gaps.
+        (clips,) int64: index of each clip's unit, contiguous from 0.
     """
     names, index = np.unique(groups, return_inverse=True)
-    return index if len(names) >= fewest else np.arange(len(groups))
+    return index if len(names) >= min_groups else np.arange(len(groups))
 
 
 def resampled_means(
     values: NDArray[np.float64], groups: NDArray[np.int64], draws: int = DRAWS
 ) -> NDArray[np.float64]:
-    """Means over clips that are drawn again with replacement, whole groups together.
+    """Return the means over clips of bootstrap resamples.
 
     Args:
-        values: (rows, clips); all rows see the same draws, so their differences are paired.
-        groups: (clips,) the group of each clip; see `FEWEST_GROUPS`.
+        values: (rows, clips); all rows see the same resamples, so their differences are paired.
+        groups: (clips,) the group of each clip, resampled as a whole; see `MIN_GROUPS`.
         draws: Number of resamples.
 
     Returns:
         (draws, rows) float64.
     """
-    index = units(groups, FEWEST_GROUPS)
+    index = resampling_units(groups, MIN_GROUPS)
     sizes = np.bincount(index).astype(np.float64)
     sums = np.stack([np.bincount(index, row) for row in values])
     rng = np.random.default_rng(SEED)
@@ -51,7 +55,7 @@ def resampled_means(
 
 
 def interval(draws: NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float]:
-    """Ends of the interval of (draws,) resampled values."""
+    """Return both ends of the percentile interval of (draws,) resampled values."""
     outside = (1 - confidence) / 2
     low, high = np.quantile(draws, (outside, 1 - outside))
     return float(low), float(high)

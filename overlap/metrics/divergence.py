@@ -1,8 +1,8 @@
-"""The score, in float64, by one function that everything uses.
+"""Kullback-Leibler divergence of predictions, in float64, and the score built on it.
 
 KL(p || q) = sum_w p_w * log(p_w / q_w), in nats, averaged over clips, with 0 * log(0) = 0. A
-prediction of 0 where the label is not costs log(p / `SMALLEST`) instead of infinity, as the
-competition's and Keras's own loss do with their epsilon.
+prediction of 0 for a word with a positive label costs p * log(p / `SMALLEST`) instead of infinity,
+as in the competition's metric and Keras's loss with their epsilon.
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from overlap.metrics.calibration import calibration_error
+
 SMALLEST = 1e-7
-"""Predictions are raised to this before the logarithm (Keras's epsilon)."""
-CALIBRATION_BINS = 10
+"""Lower bound of predictions before the logarithm (Keras's epsilon)."""
 
 
 def kl_per_cell(
     labels: NDArray[np.float64], predictions: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(clips, words) float64: p * log(p / q), the terms of the divergence."""
+    """Return the terms of the divergence: (clips, words) float64, p * log(p / q).
+
+    Raises:
+        ValueError: the shapes differ.
+    """
     p, q = np.asarray(labels, np.float64), np.asarray(predictions, np.float64)
     if p.shape != q.shape:
         raise ValueError(f"labels have shape {p.shape}, predictions {q.shape}")
@@ -31,7 +36,7 @@ def kl_per_cell(
 def kl_per_clip(
     labels: NDArray[np.float64], predictions: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(clips,) float64: KL(label || prediction), nats.
+    """Return KL(label || prediction) of each clip: (clips,) float64, nats.
 
     Args:
         labels: (clips, words); each row a distribution.
@@ -42,7 +47,7 @@ def kl_per_clip(
 
 
 def kl(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> float:
-    """Mean of `kl_per_clip`.
+    """Return the mean of `kl_per_clip`.
 
     Examples:
         >>> round(kl(np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])), 6)
@@ -52,14 +57,14 @@ def kl(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> float:
 
 
 def trivial_prediction(labels: NDArray[np.float64], clips: int) -> NDArray[np.float64]:
-    """(clips, words): the mean training label for every clip, what knows nothing of the sound."""
+    """Return the mean training label for every clip, (clips, words): the baseline without audio."""
     mean = labels.mean(axis=0)
     return np.tile(mean / mean.sum(), (clips, 1))
 
 
 @dataclass(frozen=True)
 class Score:
-    """All that one set of predictions is judged by."""
+    """The metrics of one set of predictions against their labels."""
 
     kl: float
     """Mean KL divergence, nats."""
@@ -70,24 +75,26 @@ class Score:
     cross_entropy: float
     """Mean cross-entropy, nats: `kl` plus `entropy`."""
     entropy: float
-    """Mean entropy of the labels, nats: the part of the cross-entropy nothing can remove."""
+    """Mean entropy of the labels, nats: the irreducible part of the cross-entropy."""
     trivial_kl: float | None
-    """KL of predicting the mean label; None when that is not given."""
+    """KL of predicting the mean label; None if the mean label is unknown."""
     calibration_error: float
-    """Mean distance of predicted and true share over bins of predicted share."""
+    """Expected calibration error; see `overlap.metrics.calibration`."""
     per_word: dict[str, float]
-    """Each word's part of `kl`; they add up to it."""
+    """Contribution of each word to `kl`; the contributions sum to it."""
     clips: int
     """Clips scored."""
 
     @property
     def gain(self) -> float | None:
-        """By what fraction `kl` is below `trivial_kl`."""
+        """The fraction by which `kl` is below `trivial_kl`; None if that is unknown."""
         return gain_over(self.trivial_kl, self.kl)
 
 
 def gain_over(trivial_kl: float | None, kl: float | None) -> float | None:
-    """By what fraction a KL is below the trivial one; None where either is unknown, or that is 0.
+    """Return the fraction by which a KL is below the trivial one.
+
+    The result is None if either is unknown, or the trivial one is 0.
 
     Examples:
         >>> gain_over(1.25, 0.5), gain_over(None, 0.5)
@@ -102,7 +109,7 @@ def score(
     words: tuple[str, ...],
     mean_label: NDArray[np.float64] | None = None,
 ) -> Score:
-    """Judge predictions.
+    """Score predictions.
 
     Args:
         labels: (clips, words); each row a distribution.
@@ -129,16 +136,3 @@ def score(
         per_word=dict(zip(words, cells.mean(axis=0).tolist(), strict=True)),
         clips=len(labels),
     )
-
-
-def calibration_error(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> float:
-    """Expected calibration error of the shares.
-
-    Cells are put into `CALIBRATION_BINS` bins of equal width over the largest prediction; the
-    result is the mean over cells of |mean prediction - mean label| of their bin.
-    """
-    q, p = predictions.ravel(), labels.ravel()
-    top = max(float(q.max()), SMALLEST)
-    bins = np.minimum((q / top * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    gap = np.bincount(bins, q - p, CALIBRATION_BINS)
-    return float(np.abs(gap).sum() / len(q))

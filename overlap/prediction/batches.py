@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.audio.decode import Clip
-from overlap.catalog.inspection import decoded, read_ahead
+from overlap.catalog.inspection import decode_content, read_ahead
 from overlap.config import FeatureConfig
 from overlap.errors import AudioError
 from overlap.features.compute import compute_features
@@ -57,7 +57,7 @@ def batches(
     """
     wanted = features.clip_format
     with closing(read_ahead(data, files, wanted)) as contents:
-        clips = (partial(decoded, content, wanted) for content in contents)
+        clips = (partial(decode_content, content, wanted) for content in contents)
         yield from clip_batches(clips, batch_clips(features, len(files)), features, on_decoded)
 
 

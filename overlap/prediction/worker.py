@@ -18,7 +18,7 @@ from overlap.ensemble.registry import load_ensemble
 from overlap.errors import AudioError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import EnsemblePaths
-from overlap.metrics.disagreement import spread
+from overlap.metrics.disagreement import disagreement
 from overlap.prediction.batches import Batch, OnDecoded, batches
 from overlap.prediction.jobs import PredictionChunk, PredictionJob
 from overlap.system.prefetch import Prefetcher
@@ -70,7 +70,7 @@ def predict_batches(
     """
     count, _ = shape
     probabilities = np.full(shape, np.nan, np.float32)
-    disagreement = np.full(count, np.nan, np.float32)
+    spread = np.full(count, np.nan, np.float32)
     reasons, repairs, clipped = [""] * count, [""] * count, np.zeros(count, np.bool_)
 
     def on_decoded(index: int, clip: Clip | AudioError) -> None:
@@ -84,12 +84,10 @@ def predict_batches(
             members = _member_predictions(networks, batch)
             pooled = pool(members)
             probabilities[batch.indices] = pooled
-            disagreement[batch.indices] = spread(members, pooled)
+            spread[batch.indices] = disagreement(members, pooled)
             emit({"event": "clips", "done": int(batch.indices[-1]) + 1})
     emit({"event": "clips", "done": count})
-    return PredictionChunk(
-        probabilities, disagreement, np.array(reasons), np.array(repairs), clipped
-    )
+    return PredictionChunk(probabilities, spread, np.array(reasons), np.array(repairs), clipped)
 
 
 def _member_predictions(networks: Sequence[keras.Model], batch: Batch) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from overlap.ensemble.registry import EnsembleRecord, read_predictions
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
 from overlap.io.records import Record
-from overlap.metrics.bootstrap import FEWEST_GROUPS, interval, resampled_means
+from overlap.metrics.bootstrap import MIN_GROUPS, interval, resampled_means
 
 DRAWS = 2000
 """Bootstrap resamples; each end of a 99 % interval then lies at the tenth value from its side."""
@@ -51,7 +51,7 @@ class Comparison(Record):
     groups: int | None
     """Number of groups among the clips; None where the clips have no groups."""
     whole: bool
-    """Whether whole groups were resampled. With fewer than `FEWEST_GROUPS` groups single clips are,
+    """Whether whole groups were resampled. With fewer than `MIN_GROUPS` groups single clips are,
     and the interval is too narrow where groups differ much."""
 
     @property
@@ -252,5 +252,5 @@ def compare(
         high=high,
         confidence=confidence,
         groups=count if count < len(gains) else None,
-        whole=FEWEST_GROUPS <= count < len(gains),
+        whole=MIN_GROUPS <= count < len(gains),
     )

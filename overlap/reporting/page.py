@@ -9,7 +9,7 @@ from overlap.catalog.rows import OK, QUARANTINED, REMOVED
 from overlap.ensemble.registry import EnsembleRecord, report_of
 from overlap.features.compare import compare
 from overlap.io.location import Location
-from overlap.metrics.divergence import calibration_error
+from overlap.metrics.calibration import calibration_error
 from overlap.reporting import charts, clip_section
 from overlap.reporting.cost_section import cost_tiles, stages_table
 from overlap.reporting.figures import draw_growth, draw_training, learning_curves

@@ -16,7 +16,7 @@ from overlap.errors import NotReadyError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
-from overlap.metrics.disagreement import spread
+from overlap.metrics.disagreement import disagreement
 from overlap.metrics.divergence import kl_per_clip
 from overlap.promotion.champion import Promotion
 from overlap.training.spec import MemberRecord, load_record
@@ -157,4 +157,4 @@ def _held_out(
     together = combine_held_out(catalog, validation, parts)
     if together is None or not np.array_equal(together.rows, rows):
         return None
-    return HeldOutClips(rows, together.labels, pooled, spread(together.rounds, pooled))
+    return HeldOutClips(rows, together.labels, pooled, disagreement(together.rounds, pooled))

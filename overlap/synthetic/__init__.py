@@ -1,4 +1,4 @@
-"""A data set of overlapped clips, mixed from a folder of single words."""
+"""Synthesis of data sets: spoken words, and clips of overlapping words mixed from recordings."""
 
 from overlap.synthetic.mix import ANSWERS, mix
 from overlap.synthetic.speakers import MixConfig

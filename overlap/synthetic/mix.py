@@ -1,10 +1,10 @@
-"""Drawing the mixtures and writing the data set.
+"""Mixes recordings of single words into a data set of overlapping words.
 
-Every clip holds n different words, spoken by n different people, each at a random gain and
-offset, and none of them cut; its label is 1/n for each of them. People heard in test are never
-heard in train, and the people of train are divided into groups that never share a clip, so that
-clips held out by group are spoken by strangers too. Clip i is drawn from (seed, split, i) alone:
-the same seed gives the same bytes, however many processes write.
+Every clip contains n different words by n different speakers, each with a random gain and offset
+and none truncated; its label is 1/n for each word. Speakers of the test set do not occur in the
+training set. The training speakers are divided into groups that never share a clip, so that clips
+held out by group have unknown speakers too. Clip i depends on (seed, split, i) only: the same seed
+gives the same bytes with any number of processes.
 """
 
 import io
@@ -36,19 +36,19 @@ from overlap.system.submission_window import SubmissionWindow
 
 ANSWERS = "test_answer.csv"
 WORD_RMS = 0.05
-"""Root mean square of a word before its random gain, full scale 1.0."""
-SPOKEN = 10 ** (-30 / 20)
-"""Amplitude, as a part of a recording's peak, from which a sample belongs to the word."""
+"""Root mean square of a word before its random gain; full scale is 1.0."""
+SPEECH_THRESHOLD = 10 ** (-30 / 20)
+"""Amplitude relative to a recording's peak above which a sample belongs to the word."""
 PEAK = 0.99
-"""A mixture that is louder than this is made quieter as a whole."""
+"""Limit of a mixture's peak; a louder mixture is attenuated as a whole."""
 JOB_CLIPS = 250
-"""Clips written by one call; a set of no more than two such jobs is written by this process."""
+"""Clips written by one call; this process writes sets of at most two such jobs itself."""
 SPLIT_NUMBER: Final[dict[Split, int]] = {"train": 0, "test": 1}
 
 
 @dataclass(frozen=True)
 class MixJob:
-    """Some clips of one split."""
+    """A range of clips of one split."""
 
     config: MixConfig
     out: Path
@@ -59,10 +59,10 @@ class MixJob:
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """What the mixed clips hold, for the tables."""
+    """The content of mixed clips, for the tables."""
 
     words: NDArray[np.int64]
-    """(clips, words_per_clip) indexes of the words."""
+    """(clips, words_per_clip) int64: indexes of the words."""
     pools: tuple[str, ...]
     """Name of each clip's pool."""
 
@@ -76,19 +76,20 @@ def mix(
     config: MixConfig,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[str, ...]:
-    """Write a data set.
+    """Mix and write a data set.
 
     Args:
-        words_folder: One folder per word; a file's name up to the first `_` is the speaker.
-        out: The data set; must not exist yet, or be empty.
-        config: What is mixed.
-        on_progress: Called with clips written and clips in all.
+        words_folder: One folder per word; the name of a file up to the first `_` is the speaker.
+        out: Folder of the data set; it must be empty or not exist.
+        config: Parameters of the mixtures.
+        on_progress: Called with the number of written clips and of all clips.
 
     Returns:
-        The words that are used.
+        The words that occur in the data set.
 
     Raises:
-        UserError: the words do not suffice, or `out` holds something.
+        UserError: there are too few words (`too-few-words`) or speakers (`too-few-speakers`), a
+            recording is unusable (`unusable-recording`), or `out` is not empty.
     """
     counts: tuple[tuple[Split, int], ...] = (("train", config.train), ("test", config.test))
     done, tables = 0, {}
@@ -98,7 +99,7 @@ def mix(
             (folder / split).mkdir()
             chosen = tuple(pool for pool in pools if pool.split == split)
             table = Mixture(np.empty((0, config.words_per_clip), np.int64), ())
-            # Closed before the folder is removed: nobody writes there any more.
+            # Closing stops all writers before the folder may be removed.
             with closing(_run(_jobs(config, folder, chosen, count))) as written:
                 for mixture in written:
                     table += mixture
@@ -119,9 +120,9 @@ def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
     if workers < 2 or len(jobs) <= 2:
         yield from map(write_clips, jobs)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _belong_to_parent) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _exit_with_parent) as pool:
         # The pool has few jobs at a time, so that none has to be cancelled if this ends early: a
-        # pool whose processes are killed at the same time fails over cancelled jobs.
+        # pool whose processes were killed fails on cancelled jobs.
         window = SubmissionWindow[tuple[int, MixJob], Future[Mixture]](
             lambda numbered: pool.submit(write_clips, numbered[1])
         )
@@ -137,12 +138,12 @@ def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
             yield written.pop(number)
 
 
-def _belong_to_parent() -> None:
-    """In a process of the pool: end with the parent, however that ends."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _exit_with_parent() -> None:
+    """Make a process of the pool exit when its parent ends for any reason."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _wait_for_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
@@ -150,7 +151,7 @@ def _end_with_parent() -> None:
 
 
 def write_clips(job: MixJob) -> Mixture:
-    """Mix and write some clips."""
+    """Mix and write the clips of a job."""
     config, wanted = job.config, AudioFormat(
         job.config.rate_hz, round(job.config.rate_hz * job.config.clip_seconds)
     )  # fmt: skip
@@ -169,7 +170,7 @@ def write_clips(job: MixJob) -> Mixture:
 
 
 def clip_name(split: Split, index: int) -> str:
-    """Id of a clip."""
+    """Return the id of a clip."""
     return f"{split}_{index:06d}"
 
 
@@ -180,11 +181,12 @@ def _draw_clip(
     mixed = np.zeros(wanted.samples)
     reach = round(config.offset_seconds * wanted.sample_rate)
     for file in files:
-        word = _word(file, wanted)
+        recording = _load_recording(file, wanted)
         gain = 10 ** (random.uniform(-config.gain_db, config.gain_db) / 20)
-        level = WORD_RMS * gain / np.sqrt(np.mean(word.samples**2))
-        earliest, latest = -min(reach, word.before), min(reach, word.after)
-        mixed += level * _shifted(word.samples, int(random.integers(earliest, latest + 1)))
+        level = WORD_RMS * gain / np.sqrt(np.mean(recording.samples**2))
+        earliest, latest = -min(reach, recording.before), min(reach, recording.after)
+        shift = int(random.integers(earliest, latest + 1))
+        mixed += level * _shifted(recording.samples, shift)
     peak = np.abs(mixed).max()
     mixed *= min(1.0, PEAK / peak)
     return words, np.round(mixed * 32767).astype(np.int16)
@@ -193,51 +195,59 @@ def _draw_clip(
 def _draw_recordings(
     pool: Pool, config: MixConfig, random: np.random.Generator
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Different words, each by someone else; drawn again where nobody is left for a word."""
+    """Draw different words, each by another speaker; redraw if a word has no speaker left."""
     for _ in range(1000):
         words = random.permutation(len(pool.recordings))[: config.words_per_clip]
         speakers: list[str] = []
         files: list[str] = []
         for word in words:
-            left = [said for said in pool.recordings[word] if said[0] not in speakers]
-            if not left:
+            available = [takes for takes in pool.recordings[word] if takes[0] not in speakers]
+            if not available:
                 break
-            speaker, takes = left[random.integers(len(left))]
+            speaker, takes = available[random.integers(len(available))]
             speakers.append(speaker)
             files.append(takes[random.integers(len(takes))])
         if len(files) == len(words):
             return np.sort(words), files
     raise UserError(
-        f"the speakers of {pool.name} cannot say {config.words_per_clip} words by different "
-        "people; lower --words-per-clip, or give more recordings"
+        f"the recordings of {pool.name} do not contain {config.words_per_clip} words by different "
+        "speakers; lower --words-per-clip, or provide more recordings",
+        code="too-few-speakers",
+        pool=pool.name,
+        words_per_clip=config.words_per_clip,
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Word:
-    """One recording, as long as a clip."""
+class _Recording:
+    """A recording of a word with the length of a clip."""
 
     samples: NDArray[np.float64]
     before: int
-    """Samples before the word begins: so much earlier it can be without being cut."""
+    """Samples before the word: the largest shift to the left that does not truncate it."""
     after: int
-    """Samples after it has ended."""
+    """Samples after the word."""
 
 
 @lru_cache(maxsize=10000)
-def _word(file: str, wanted: AudioFormat) -> _Word:
+def _load_recording(file: str, wanted: AudioFormat) -> _Recording:
     try:
-        recording = load_clip(Location(str(Path(file).parent)), Path(file).name, wanted)
+        clip = load_clip(Location(str(Path(file).parent)), Path(file).name, wanted)
     except AudioError as error:
-        raise UserError(f"{file}: {error}; remove it from the words") from None
-    samples = recording.samples.astype(np.float64)
-    loudness = np.abs(samples)
-    spoken = np.flatnonzero(loudness > SPOKEN * loudness.max())
-    return _Word(samples, int(spoken[0]), int(len(samples) - 1 - spoken[-1]))
+        raise UserError(
+            f"{file}: {error}; remove it from the recordings",
+            code="unusable-recording",
+            file=file,
+            fault=error.code,
+        ) from None
+    samples = clip.samples.astype(np.float64)
+    amplitude = np.abs(samples)
+    spoken = np.flatnonzero(amplitude > SPEECH_THRESHOLD * amplitude.max())
+    return _Recording(samples, int(spoken[0]), int(len(samples) - 1 - spoken[-1]))
 
 
 def _shifted(samples: NDArray[np.float64], by: int) -> NDArray[np.float64]:
-    """Later by some samples (earlier when negative), with silence moving in."""
+    """Delay samples (advance them if `by` is negative) and fill with silence."""
     moved = np.zeros_like(samples)
     if by >= 0:
         moved[by:] = samples[: len(samples) - by]
@@ -247,18 +257,18 @@ def _shifted(samples: NDArray[np.float64], by: int) -> NDArray[np.float64]:
 
 
 def _write_tables(out: Path, words: tuple[str, ...], tables: dict[Split, Mixture]) -> None:
-    named: tuple[tuple[Split, str], ...] = (("train", LABELS), ("test", ANSWERS))
-    for split, name in named:
+    names: tuple[tuple[Split, str], ...] = (("train", LABELS), ("test", ANSWERS))
+    for split, name in names:
         mixture = tables[split]
         shares = np.zeros((len(mixture.words), len(words)))
         np.put_along_axis(shares, mixture.words, 1 / max(1, mixture.words.shape[1]), axis=1)
         _write_table(out / name, split, words, shares)
     uniform = np.full((len(tables["test"].words), len(words)), 1 / len(words))
     _write_table(out / TEMPLATE, "test", words, uniform)
-    names = tables["train"].pools
-    if len(set(names)) > 1:
-        ids = [clip_name("train", index) for index in range(len(names))]
-        groups = pd.DataFrame({"id": ids, "group": names})
+    pools = tables["train"].pools
+    if len(set(pools)) > 1:
+        ids = [clip_name("train", index) for index in range(len(pools))]
+        groups = pd.DataFrame({"id": ids, "group": pools})
         groups.to_csv(out / GROUPS, index=False, lineterminator="\n")
 
 

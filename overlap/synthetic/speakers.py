@@ -1,4 +1,4 @@
-"""Who is heard where: words, speakers, and the pools of recordings that may meet in a clip."""
+"""Divides speakers into pools of recordings that may be mixed with each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Speakers = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class MixConfig:
-    """What is mixed."""
+    """Parameters of the mixtures."""
 
     train: int
     """Training clips."""
@@ -24,36 +24,37 @@ class MixConfig:
     """Test clips."""
     words_per_clip: int = 4
     min_clips: int = 2
-    """Words with fewer recordings are left out."""
+    """Smallest number of recordings of a word; words with fewer are omitted."""
     seed: int = 0
     test_speakers: float = 0.15
-    """Fraction of the speakers who are heard in test only."""
+    """Fraction of the speakers that occur in the test set only."""
     groups: int = 10
-    """Groups of training speakers; fewer where a group would lack somebody for a word."""
+    """Groups of training speakers; fewer if a group would have too few speakers of a word."""
     gain_db: float = 5.0
     """Largest gain or attenuation of a word, dB."""
     offset_seconds: float = 0.1
-    """Largest shift of a word to either side, seconds; less where the word would be cut."""
+    """Largest shift of a word to either side, seconds; limited so that no word is truncated."""
     rate_hz: int = 16000
     clip_seconds: float = 1.0
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Recordings that may meet in a clip."""
+    """Recordings that may be mixed into one clip."""
 
     split: Split
     name: str
     """Name of the group of speakers."""
     recordings: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
-    """Per word: (speaker, files) of everyone in the pool who says it."""
+    """For each word: (speaker, files) of every speaker of the pool with recordings of it."""
 
 
 def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[Pool]]:
-    """Choose words, and divide the speakers into test and the groups of train.
+    """Choose the words, and divide the speakers into the test set and groups of the training set.
 
     Raises:
-        UserError: there are too few words or speakers.
+        UserError: there are too few words (`too-few-words`) or speakers (`too-few-speakers`), or
+            the folder does not exist (`no-such-folder`) or has no words (`no-words`).
     """
     found = _recordings(folder)
     counts = {word: sum(map(len, speakers.values())) for word, speakers in found.items()}
@@ -61,7 +62,10 @@ def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[P
     if len(words) < max(2, config.words_per_clip):
         raise UserError(
             f"{folder}: {len(words)} words have at least {config.min_clips} recordings, but a "
-            f"clip needs {config.words_per_clip}; lower --min-clips or --words-per-clip"
+            f"clip needs {config.words_per_clip}; lower --min-clips or --words-per-clip",
+            code="too-few-words",
+            words=len(words),
+            words_per_clip=config.words_per_clip,
         )
     speakers = sorted({speaker for word in words for speaker in found[word]})
     order = np.random.default_rng(config.seed).permutation(len(speakers))
@@ -80,15 +84,15 @@ def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[P
 def _training_pools(
     speakers: Sequence[str], by_word: Sequence[Speakers], config: MixConfig
 ) -> list[Pool]:
-    """As many groups as asked, or as have enough people for each word.
+    """Return the configured number of groups, or as many as have enough speakers of each word.
 
-    Where every word is said by as many people as a clip has words, any words can meet.
+    If every word has as many speakers as a clip has words, any words can be mixed.
     """
     for groups in range(config.groups, 1, -1):
         pools = [
             _pool("train", f"g{g:02d}", {*speakers[g::groups]}, by_word) for g in range(groups)
         ]
-        if all(len(said) >= config.words_per_clip for pool in pools for said in pool.recordings):
+        if all(len(takes) >= config.words_per_clip for pool in pools for takes in pool.recordings):
             return pools
     return [_pool("train", "g00", {*speakers}, by_word)]
 
@@ -102,20 +106,24 @@ def _pool(split: Split, name: str, members: set[str], by_word: Sequence[Speakers
 
 
 def _check_pool(pool: Pool, words: Sequence[str], config: MixConfig, folder: Path) -> None:
-    silent = [word for word, said in zip(words, pool.recordings, strict=True) if not said]
-    speakers = {speaker for said in pool.recordings for speaker, _ in said}
-    if silent or len(speakers) < config.words_per_clip:
-        why = f"nobody says {', '.join(silent)}" if silent else f"only {len(speakers)} people speak"
+    missing = [word for word, takes in zip(words, pool.recordings, strict=True) if not takes]
+    speakers = {speaker for takes in pool.recordings for speaker, _ in takes}
+    if missing or len(speakers) < config.words_per_clip:
+        fault = f"no speaker of {', '.join(missing)}" if missing else f"{len(speakers)} speaker(s)"
         raise UserError(
-            f"{folder}: too few speakers: {why} in {pool.split} when {config.test_speakers:.0%} "
-            "of the speakers are kept for test; raise --min-clips, or give more recordings"
+            f"{folder}: too few speakers: {pool.split} has {fault} if {config.test_speakers:.0%} "
+            "of the speakers are reserved for test; raise --min-clips, or provide more recordings",
+            code="too-few-speakers",
+            split=pool.split,
+            speakers=len(speakers),
+            words=tuple(missing),
         )
 
 
 def _recordings(folder: Path) -> dict[str, Speakers]:
-    """Files by word and speaker; folders of noise (`_background_noise_`) are no words."""
+    """Return files by word and speaker; folders of noise (`_background_noise_`) are not words."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: there is no such folder")
+        raise UserError(f"{folder}: no such folder", code="no-such-folder", folder=str(folder))
     found: dict[str, Speakers] = {}
     folders = (item for item in folder.iterdir() if item.is_dir())
     for word in sorted(item for item in folders if not item.name.startswith(("_", "."))):
@@ -123,5 +131,9 @@ def _recordings(folder: Path) -> dict[str, Speakers]:
             speaker = file.stem.split("_")[0]
             found.setdefault(word.name, {}).setdefault(speaker, []).append(str(file))
     if not found:
-        raise UserError(f"{folder}: no words there; it needs one folder of recordings per word")
+        raise UserError(
+            f"{folder}: contains no words; it needs one folder of recordings per word",
+            code="no-words",
+            folder=str(folder),
+        )
     return found

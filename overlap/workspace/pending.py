@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, Listing, build_catalog
-from overlap.catalog.build import named_clips
+from overlap.catalog.build import matched_clips
 from overlap.catalog.rows import REMOVED
 from overlap.config import RunConfig
 from overlap.ensemble.members import load_members
@@ -110,7 +110,7 @@ class _Change:
 
 
 def _change(listing: Listing, before: Catalog) -> _Change:
-    now = named_clips(listing)[["split", "clip_id", "version"]]
+    now = matched_clips(listing)[["split", "clip_id", "version"]]
     there = before.clips[["split", "clip_id", "version", "state"]].assign(row=range(len(before)))
     both = there.merge(now, how="outer", on=["split", "clip_id"], suffixes=("_before", ""))
     new = both["row"].isna()

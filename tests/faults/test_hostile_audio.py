@@ -1,4 +1,4 @@
-"""Every bad sound file has the outcome that its table says; none ends a run or costs its memory."""
+"""Every hostile audio file has its documented outcome; none ends a run or exhausts the memory."""
 
 import csv
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from overlap.audio.decode import Clip
 from overlap.catalog import Catalog, CatalogReport, build_catalog, list_clips, list_data
-from overlap.catalog.inspection import BATCH
+from overlap.catalog.inspection import BATCH, load_clip
 from overlap.config import AudioFormat, ChecksConfig, FeatureConfig
 from overlap.errors import AudioError, DataError
 from overlap.features import FeatureStore
@@ -20,8 +20,17 @@ from overlap.io.location import Location
 from overlap.prediction.batches import batches
 from overlap.prediction.jobs import PredictionChunk
 from support import hostile_audio
+from support.errors import raises
 from support.fault_tables import FOLDER, markdown, write_table
-from support.hostile_audio import AUDIO, CONTENTS, HEADERS, IN_ONE_FOLDER, NO_FILES, NOT_LISTED
+from support.hostile_audio import (
+    AUDIO,
+    CONTENTS,
+    HEADERS,
+    IN_ONE_FOLDER,
+    NO_FILE,
+    NO_FILES,
+    NOT_LISTED,
+)
 from support.hostile_cases import (
     COLUMNS,
     LEFT_OUT,
@@ -46,7 +55,7 @@ def stem(case: Case) -> str:
 
 
 def data_of(folder: Path, cases: list[Case], named: list[Case] | None = None) -> Path:
-    """A data set whose training clips are these cases, and one good clip."""
+    """Write a data set whose training clips are these cases and one valid clip."""
     train = folder / "train"
     train.mkdir(parents=True)
     (folder / "outside.wav").write_bytes(encoded(TONE))
@@ -63,18 +72,18 @@ def data_of(folder: Path, cases: list[Case], named: list[Case] | None = None) ->
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All of them at once."""
+    """A data set with all cases that can be in one folder."""
     top = tmp_path_factory.mktemp("hostile") / "data"
     return data_of(top, [*IN_ONE_FOLDER, *NO_FILES], IN_ONE_FOLDER)
 
 
 @pytest.fixture(scope="module")
 def report(folder: Path) -> CatalogReport:
-    """What the catalogue says of them."""
+    """The catalogue of that data set."""
     return build_catalog(list_data(folder), WANTED, ANY)
 
 
-def test_every_case_has_a_name_of_its_own() -> None:
+def test_names_of_cases_are_unique() -> None:
     for names in (
         [c.name for c in AUDIO],
         [stem(c) for c in IN_ONE_FOLDER],
@@ -85,35 +94,40 @@ def test_every_case_has_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("case", IN_ONE_FOLDER, ids=lambda case: case.name)
-def test_a_bad_sound_file(report: CatalogReport, case: Case) -> None:
+def test_a_hostile_audio_file(folder: Path, report: CatalogReport, case: Case) -> None:
     clips = report.catalog.clips
     (row,) = clips.index[clips["file"] == f"train/{case.file_name}"]
-    about = clips.loc[row]
+    clip = clips.loc[row]
     if case.outcome == QUARANTINED:
-        assert about["state"] == "quarantined"
-        assert about["reason"].startswith(case.says)
-        assert about["digest"] == about["repairs"] == ""
+        with raises(AudioError, case.code) as error:
+            load_clip(Location.of(folder / "train"), case.file_name, WANTED)
+        assert clip["state"] == "quarantined"
+        assert clip["reason"] == str(error.value)
+        assert all(fact in clip["reason"] for fact in case.facts)
+        assert clip["digest"] == clip["repairs"] == ""
         return
-    assert about["state"] == "ok"
-    assert len(about["digest"]) == 32
-    assert about["repairs"] == case.says
-    assert case.outcome == (REPAIRED if case.says else USED)
+    assert clip["state"] == "ok"
+    assert len(clip["digest"]) == 32
+    assert clip["repairs"] == case.code
+    assert case.outcome == (REPAIRED if case.code else USED)
 
 
-def test_what_is_no_file_is_left_out_and_named(folder: Path, report: CatalogReport) -> None:
-    (said,) = [w for w in report.warnings if w.startswith("names of clips that are no files")]
-    assert f"({len(NO_FILES)} in all)" in said
-    assert all(case.outcome == LEFT_OUT for case in NO_FILES)
-    there = {*report.catalog.clips["file"]}
-    assert not there & {f"train/{case.file_name}" for case in NO_FILES}
+def test_entries_that_are_not_regular_files_are_ignored_and_reported(
+    report: CatalogReport,
+) -> None:
+    (problem,) = [one for one in report.problems if one.code == NO_FILE]
+    assert problem.count == len(NO_FILES)
+    assert all((case.outcome, case.code) == (LEFT_OUT, NO_FILE) for case in NO_FILES)
+    assert not {*report.catalog.clips["file"]} & {f"train/{case.file_name}" for case in NO_FILES}
 
 
 @pytest.mark.parametrize("case", NO_FILES, ids=lambda case: case.name)
-def test_what_is_no_file_cannot_be_a_row_of_the_table(tmp_path: Path, case: Case) -> None:
-    with pytest.raises(DataError) as error:
+def test_entries_that_are_not_regular_files_cannot_have_a_label(tmp_path: Path, case: Case) -> None:
+    expected = {"problems": (("ids-without-file", 1),), "warnings": ((NO_FILE, 1),)}
+    with raises(DataError, "invalid-data", **expected) as error:
         build_catalog(list_data(data_of(tmp_path / "d", [case])), WANTED, ANY)
-    assert f"train_answer.csv has ids without a file in train/: {stem(case)}" in str(error.value)
-    assert f"that lead nowhere): train/{case.file_name}" in str(error.value)
+    assert f": {stem(case)}\n" in str(error.value)
+    assert f": train/{case.file_name}" in str(error.value)
 
 
 @pytest.mark.parametrize("case", NOT_LISTED, ids=lambda case: case.name)
@@ -123,21 +137,22 @@ def test_a_name_that_is_refused(tmp_path: Path, case: Case) -> None:
         lambda: build_catalog(list_data(top), WANTED, ANY),
         lambda: list_clips(top / "train").problems.raise_if_fatal("train"),
     ):
-        with pytest.raises(DataError) as error:
+        with raises(DataError, "invalid-data") as error:
             refused()
         str(error.value).encode()
-        assert case.says in str(error.value)
+        assert case.code in dict(error.value.fields["problems"])
     assert case.outcome == REFUSED
 
 
-def test_only_names_that_are_refused(tmp_path: Path) -> None:
+def test_a_folder_of_refused_names_only(tmp_path: Path) -> None:
     case = NOT_LISTED[0]
     case.write(tmp_path / case.file_name)
-    with pytest.raises(DataError, match=r"names are not UTF-8, .*: \\udcc7"):
+    with raises(DataError, "invalid-data", problems=(("names-not-utf8", 1),)) as error:
         list_clips(tmp_path)
+    assert r": \udcc7" in str(error.value)
 
 
-def test_messages_can_be_printed(report: CatalogReport) -> None:
+def test_messages_are_printable(report: CatalogReport) -> None:
     for warning in report.warnings:
         assert warning.isprintable(), warning
 
@@ -154,21 +169,21 @@ def test_equal_faults_have_equal_reasons(folder: Path, report: CatalogReport) ->
     assert not report.catalog.clips["reason"].str.contains("0x").any()
 
 
-def test_ten_hours_are_not_looked_at_again(folder: Path, report: CatalogReport) -> None:
+def test_unusable_files_are_not_inspected_again(folder: Path, report: CatalogReport) -> None:
     again = build_catalog(list_data(folder), WANTED, ANY, previous=report.catalog)
     assert again.inspected == 0
     reasons = report.catalog.clips["reason"].to_numpy(str)
     assert PredictionChunk(reasons, reasons, reasons, reasons, reasons).complete
 
 
-def test_predictions_hear_the_same(folder: Path, report: CatalogReport) -> None:
-    """The way of `overlap predict`, from files to batches of decibels."""
+def test_predictions_give_the_same_reasons(folder: Path, report: CatalogReport) -> None:
+    """Reading of files as in `overlap predict`, up to batches of decibels."""
     files, reasons = tuple(report.catalog.clips["file"]), {}
 
-    def heard(place: int, clip: Clip | AudioError) -> None:
+    def on_decoded(place: int, clip: Clip | AudioError) -> None:
         reasons[files[place]] = str(clip) if isinstance(clip, AudioError) else ""
 
-    found = [*batches(Location.of(folder), files, FeatureConfig(), heard)]
+    found = [*batches(Location.of(folder), files, FeatureConfig(), on_decoded)]
     assert reasons == dict(zip(files, report.catalog.clips["reason"], strict=True))
     assert all(np.isfinite(batch.decibels).all() for batch in found)
     assert sum(len(batch.indices) for batch in found) == len(report.catalog.rows("train"))
@@ -190,12 +205,12 @@ before = peak(sys.argv[1])
 print(peak(sys.argv[2]) - before)
 """
 MOST_MB = 160 + 3 * 31
-"""Two groups of 64 MB and their joints, and a file of the largest size: its parts, the whole of
-them, and what is decoded."""
+"""Two groups of 64 MB with their concatenation, and a file of the largest size: its parts, their
+concatenation, and the decoded samples."""
 
 
 def more_memory(good: Path, bad: Path) -> float:
-    """By how many MB the peak of a process grows when it looks at bad data after good data."""
+    """The growth in MB of a process's peak memory when it inspects bad data after good data."""
     done = subprocess.run(
         [sys.executable, "-c", PEAK, good, bad], capture_output=True, text=True, timeout=240,
         check=True,
@@ -204,7 +219,7 @@ def more_memory(good: Path, bad: Path) -> float:
 
 
 def test_large_files_take_a_bounded_memory(tmp_path: Path) -> None:
-    """700 MB of wav in files that are read, two files that are not, and the bombs."""
+    """700 MB of WAV files, two files above the size limit, and decompression bombs."""
     long = [
         Case(f"{n}", hostile_audio.long_wav(seconds), REPAIRED, file=f"{n}.wav")
         for n, seconds in enumerate([940] * 24 + [36000] * 2 + [60] * 40)
@@ -219,12 +234,12 @@ def test_large_files_take_a_bounded_memory(tmp_path: Path) -> None:
 
 
 COPIES = 8
-"""So many links to every file make more than one task of the inspection: workers do it."""
+"""Links to every file, so that the inspection takes more than one task and runs on workers."""
 
 
 @pytest.mark.faults
-def test_workers_survive_all_of_them(tmp_path: Path) -> None:
-    """The features of all these clips, by the command line and Dask's workers."""
+def test_workers_survive_every_hostile_file(tmp_path: Path) -> None:
+    """Features of all these clips, computed by the command line with Dask workers."""
     usual = [*HEADERS, *CONTENTS]
     copies = [
         replace(case, write=links_to(case.file_name), file=f"{copy}-{case.file_name}")
@@ -242,10 +257,10 @@ def test_workers_survive_all_of_them(tmp_path: Path) -> None:
         env=os.environ | {"PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "200"},
         capture_output=True, timeout=500, check=False,
     )  # fmt: skip
-    said = (done.stdout + done.stderr).decode()
-    assert done.returncode == 0, said
+    output = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, output
     for trouble in ("Traceback", "Restarting worker", "died", "killed"):
-        assert trouble not in said, said
+        assert trouble not in output, output
     catalog = Catalog.load(Location.of(workspace))
     bad = sum(case.outcome == QUARANTINED for case in cases)
     assert catalog.counts()["quarantined"] == bad
@@ -261,7 +276,7 @@ RELIABILITY = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 
 @pytest.mark.parametrize(("name", "cases"), [("hostile_audio", AUDIO), ("hostile_tables", TABLES)])
 def test_the_documented_table_is_the_tested_one(name: str, cases: list[Case]) -> None:
-    """After a change, put build/faults/NAME.md in its place."""
+    """After a change, replace the documented table with build/faults/NAME.md."""
     rows = [case.line for case in cases]
     write_table(name, COLUMNS, rows)
     assert (FOLDER / f"{name}.md").is_file()

@@ -1,4 +1,4 @@
-"""The property tests of hostile bytes with a long budget: OVERLAP_FUZZ_EXAMPLES for each."""
+"""The property tests of random bytes with OVERLAP_FUZZ_EXAMPLES examples each."""
 
 import os
 from pathlib import Path

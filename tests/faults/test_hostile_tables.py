@@ -1,4 +1,4 @@
-"""Every bad table has the outcome that its case says: used, or refused with file and cause."""
+"""Every hostile table has its documented outcome: used, or refused with file and problem."""
 
 import os
 import subprocess
@@ -11,6 +11,7 @@ import pytest
 from overlap.catalog import build_catalog, list_data
 from overlap.config import AudioFormat, ChecksConfig
 from overlap.errors import DataError
+from support.errors import printed_code, raises
 from support.hostile_cases import REFUSED, TONE, USED, Case, encoded
 from support.hostile_tables import EXPENSIVE, GOOD, GROUPS, HEADER, LABELS, TABLES, TEMPLATE
 from support.processes import OVERLAP
@@ -21,7 +22,7 @@ QUICK = [case for case in TABLES if case.name not in EXPENSIVE]
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four clips to train with and one to predict; not to be changed."""
+    """Four training clips and one test clip; tests must not modify them."""
     top = tmp_path_factory.mktemp("clips")
     for place, (split, name) in enumerate([*(("train", n) for n in "abcd"), ("test", "t")]):
         (top / split).mkdir(exist_ok=True)
@@ -30,7 +31,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def data_of(folder: Path, clips: Path, case: Case) -> Path:
-    """A data set with one bad table."""
+    """Write a data set with one hostile table."""
     folder.mkdir()
     for split in ("train", "test"):
         (folder / split).symlink_to(clips / split)
@@ -40,14 +41,8 @@ def data_of(folder: Path, clips: Path, case: Case) -> Path:
     return folder
 
 
-def refusal(folder: Path) -> str:
-    with pytest.raises(DataError) as error:
-        build_catalog(list_data(folder), WANTED, ChecksConfig())
-    return str(error.value)
-
-
 @pytest.mark.parametrize("case", QUICK, ids=lambda case: case.name)
-def test_a_bad_table(tmp_path: Path, clips: Path, case: Case) -> None:
+def test_a_hostile_table(tmp_path: Path, clips: Path, case: Case) -> None:
     folder = data_of(tmp_path / "d", clips, case)
     if case.outcome == USED:
         catalog = build_catalog(list_data(folder), WANTED, ChecksConfig()).catalog
@@ -55,16 +50,18 @@ def test_a_bad_table(tmp_path: Path, clips: Path, case: Case) -> None:
         assert np.allclose(catalog.labels[:4].sum(axis=1), 1)
         assert [*catalog.clips["clip_id"]] == ["a", "b", "c", "d", "t"]
         return
-    said = refusal(folder)
     assert case.outcome == REFUSED
-    assert case.says in said
-    assert case.file_name in said
-    assert len(said) < 5000
-    assert all(line.isprintable() for line in said.splitlines())
+    with raises(DataError, "invalid-data", data=str(folder)) as error:
+        build_catalog(list_data(folder), WANTED, ChecksConfig())
+    assert case.code in dict(error.value.fields["problems"])
+    message = str(error.value)
+    assert all(fact in message for fact in (case.file_name, *case.facts))
+    assert len(message) < 5000
+    assert all(line.isprintable() for line in message.splitlines())
 
 
-def test_the_good_table_is_good(tmp_path: Path, clips: Path) -> None:
-    """So that what is refused is refused for its fault."""
+def test_the_valid_tables_have_no_problems(tmp_path: Path, clips: Path) -> None:
+    """Hence the hostile tables are refused for their own fault."""
     case = Case("good", lambda path: path.write_text(GOOD) and None, USED, file=LABELS)
     folder = data_of(tmp_path / "d", clips, case)
     (folder / TEMPLATE).write_text(f"{HEADER}t,0,0\n")
@@ -80,26 +77,26 @@ from overlap.catalog import build_catalog, list_data
 from overlap.config import AudioFormat, ChecksConfig
 from overlap.errors import DataError
 
-def look(folder):
+def outcome(folder):
     try:
         built = build_catalog(list_data(folder), AudioFormat(16000, 16000), ChecksConfig())
         return len(built.catalog.words)
     except DataError as error:
-        return error
+        return " ".join(code for code, _ in error.fields["problems"])
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-look(sys.argv[1])
+outcome(sys.argv[1])
 before = peak()
-said = look(sys.argv[2])
+found = outcome(sys.argv[2])
 print(peak() - before)
-print(said)
+print(found)
 """
 MOST_MB = {
     "a million rows too many": 400,
     "30,001 columns": 100,
-    "two gigabytes without a line end": 100,
+    "two gigabytes without a line break": 100,
 }
 
 
@@ -108,7 +105,7 @@ MOST_MB = {
     [
         pytest.param("a million rows too many", marks=pytest.mark.faults),
         "30,001 columns",
-        "two gigabytes without a line end",
+        "two gigabytes without a line break",
     ],
 )
 def test_a_large_table_takes_a_bounded_memory(tmp_path: Path, clips: Path, name: str) -> None:
@@ -120,9 +117,9 @@ def test_a_large_table_takes_a_bounded_memory(tmp_path: Path, clips: Path, name:
         [sys.executable, "-c", PEAK, before, after], capture_output=True, text=True, timeout=240,
         check=True,
     )  # fmt: skip
-    more, said = done.stdout.split("\n", 1)
-    assert case.says in said if case.outcome == REFUSED else said.strip() == "30000"
-    assert float(more) < MOST_MB[name]
+    growth, found = done.stdout.splitlines()
+    assert case.code in found.split() if case.outcome == REFUSED else found == "30000"
+    assert float(growth) < MOST_MB[name]
 
 
 def test_every_expensive_table_is_measured() -> None:
@@ -132,8 +129,8 @@ def test_every_expensive_table_is_measured() -> None:
 # --- the command line ---------------------------------------------------------------------------
 
 
-def test_the_command_line_refuses(tmp_path: Path, clips: Path) -> None:
-    """Exit code 2 and one message with every problem, without a traceback."""
+def test_the_command_line_reports_every_problem(tmp_path: Path, clips: Path) -> None:
+    """It exits with code 2 and one message, without a traceback."""
     cases = [
         next(case for case in TABLES if case.name == name)
         for name in ("an id that clears the terminal", "groups that are a pipe")
@@ -146,6 +143,9 @@ def test_the_command_line_refuses(tmp_path: Path, clips: Path) -> None:
         timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 2, done.stdout + done.stderr
-    assert all(case.says in done.stderr and case.file_name in done.stderr for case in cases)
+    assert printed_code(done.stderr) == "invalid-data"
+    assert "2 problems" in done.stderr
+    for case in cases:
+        assert all(fact in done.stderr for fact in (case.file_name, *case.facts))
     assert "Traceback" not in done.stderr
     assert "\x1b[2J" not in done.stderr

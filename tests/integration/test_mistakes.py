@@ -36,12 +36,17 @@ def test_folders(overlap, tmp_path: Path) -> None:
     missing, empty, some = tmp_path / "missing", tmp_path / "empty", tmp_path / "some"
     empty.mkdir()
     (some / "train").mkdir(parents=True)
-    assert str(missing) in refused(overlap, "run", "--data", missing)
-    assert "train/" in refused(overlap, "run", "--data", empty)
-    assert str(some) in refused(overlap, "run", "--data", some)
-    assert str(missing) in refused(overlap, "plan", "--data", missing)
-    assert str(empty) in refused(overlap, "status", "--workspace", empty)
-    assert str(empty) in refused(overlap, "verify", "--workspace", empty)
+    for code, arguments in (
+        ("no-such-folder", ("run", "--data", missing)),
+        ("no-training-folder", ("run", "--data", empty)),
+        ("no-clips", ("run", "--data", some)),
+        ("no-such-folder", ("plan", "--data", missing)),
+        ("no-catalog", ("status", "--workspace", empty)),
+        ("no-catalog", ("verify", "--workspace", empty)),
+    ):
+        message = refused(overlap, *arguments)
+        assert printed_code(message) == code
+        assert str(arguments[-1]) in message
     assert "nonsense://" in refused(overlap, "run", "--data", "nonsense://x")
 
 
@@ -77,6 +82,7 @@ def test_every_problem_of_the_data_in_one_message(overlap, copy: Path, tmp_path:
     template.rename(columns={"up": "upp"}).to_csv(copy / "submission.csv", index=False)
     (copy / "train" / "train_000005.wav").write_bytes(b"no sound")
     said = refused(overlap, "run", "--data", copy, "--workspace", tmp_path / "w")
+    assert printed_code(said) == "invalid-data"
     assert "3 problems" in said
     assert re.search(r"train_answer.csv.*submission.csv.*\bup\b.*\bupp\b", said)
     assert re.search(r"train_answer.csv.*train_000003", said)
@@ -159,12 +165,13 @@ def test_scores(overlap, data: Path, tmp_path: Path) -> None:
 
 def test_words(overlap, words: Path, data: Path, tmp_path: Path) -> None:
     mix = ("mix", "--out", tmp_path / "d", "--train", 5, "--test", 5)
-    assert str(tmp_path / "none") in refused(overlap, *mix, tmp_path / "none")
-    assert "9" in refused(overlap, *mix, words, "--words-per-clip", 9)
+    assert printed_code(refused(overlap, *mix, tmp_path / "none")) == "no-such-folder"
+    message = refused(overlap, *mix, words, "--words-per-clip", 9)
+    assert printed_code(message) == "too-few-words"
     full = ("mix", words, "--out", data, "--train", 5, "--test", 5)
     assert "exists and is not empty" in refused(overlap, *full)
     said = refused(overlap, "synth", "--out", tmp_path / "s", "--words", ",")
-    assert printed_code(said) == "invalid-words"
+    assert printed_code(said) == "no-words"
 
 
 # --- clusters ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Whatever the bytes: a clip or a reason, a table or problems. Longer in tests/faults."""
+"""Any bytes give a clip or a reason, a table or problems; tests/faults runs more examples."""
 
 from pathlib import Path
 

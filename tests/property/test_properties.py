@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from overlap.catalog import Catalog, build_catalog, list_clips, partition
-from overlap.catalog.label_tables import match_ids
+from overlap.catalog.id_matching import match_ids
 from overlap.catalog.rows import OK
 from overlap.config import (
     AudioFormat,

@@ -1,4 +1,4 @@
-"""Parts of any size, over row groups of any size, are the slices of the whole."""
+"""Ranges of any size, over row groups of any size, equal slices of the whole catalogue."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def frame_of(rows: int, seed: int) -> pd.DataFrame:
 
 
 def saved(folder: Path, frame: pd.DataFrame, groups: list[int]) -> Location:
-    """A workspace whose catalogue has row groups of these sizes, over and over."""
+    """Write a catalogue whose row groups cycle through these sizes; return its workspace."""
     pieces, start = [], 0
     while start < len(frame):
         size = groups[len(pieces) % len(groups)]
@@ -52,7 +52,7 @@ CASES = {
 
 @settings(max_examples=60)
 @given(**CASES)
-def test_parts_are_slices(
+def test_ranges_equal_slices(
     tmp_path: Path, rows: int, groups: list[int], size: int, seed: int
 ) -> None:
     frame = frame_of(rows, seed)
@@ -69,7 +69,7 @@ def test_parts_are_slices(
 
 @settings(max_examples=60)
 @given(**CASES)
-def test_blocks_of_the_file_are_those_of_memory(
+def test_blocks_are_equal_from_file_and_memory(
     tmp_path: Path, rows: int, groups: list[int], size: int, seed: int
 ) -> None:
     frame, config = frame_of(rows, seed), FeatureConfig()
@@ -80,7 +80,7 @@ def test_blocks_of_the_file_are_those_of_memory(
         assert blocks == list(split_blocks(catalog, size, config))
         assert stored.counts() == catalog.counts()
     assert sum(block.clips for block in blocks) == (frame["state"] == OK).sum()
-    # Alone, the rows of a block have the same key: nothing else is in it.
+    # The rows of a block have the same key on their own: the key depends on nothing else.
     block = blocks[seed % len(blocks)]
     alone = frame.iloc[block.start : block.stop].reset_index(drop=True)
     (again,) = split_blocks(Catalog("", wanted, (), alone, np.empty((len(alone), 0))), size, config)

@@ -1,4 +1,4 @@
-"""Sound files and tables with a few bytes changed, and what must hold of what is read."""
+"""Strategies for corrupted audio files and tables, and the invariants of reading them."""
 
 import struct
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from overlap.audio.decode import Clip, decode
-from overlap.catalog.label_tables import match_ids, read_table
+from overlap.catalog.id_matching import match_ids
+from overlap.catalog.label_tables import read_table
 from overlap.catalog.problems import Problems
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
@@ -30,8 +31,8 @@ TABLES = [
     "id,네,아니오\n가,1e0,0\n나, 0 ,1\n".encode(),
     b"yes,id,no\n1,a,0\n\n,,\n",
 ]
-LIES = [0, 1, 2, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF]
-NUMBERS = [struct.pack(order, lie) for lie in LIES for order in ("<I", ">I")]
+WRONG_SIZES = [0, 1, 2, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF]
+NUMBERS = [struct.pack(order, size) for size in WRONG_SIZES for order in ("<I", ">I")]
 WORDS = [
     *(b"RIFF", b"RIFX", b"fmt ", b"data", b"LIST", b"fact", b"fLaC", b"OggS", b"FORM", b"\xff\xfb"),
     *NUMBERS,
@@ -57,7 +58,7 @@ MARKS = [
 
 @st.composite
 def changed(draw: st.DrawFn, files: list[bytes], pieces: list[bytes]) -> bytes:
-    """One of some files with a few changes, of which most are near its beginning."""
+    """One of these files with a few changes, most of them near its beginning."""
     content = bytearray(draw(st.sampled_from(files)))
     for _ in range(draw(st.integers(1, 5))):
         near = draw(st.booleans())
@@ -91,19 +92,27 @@ TABLE_FILES = st.one_of(
 )
 
 
-def clip_or_reason(content: bytes) -> Clip | str:
+def clip_or_error(content: bytes) -> Clip | AudioError:
     try:
         return decode(content, WANTED)
     except AudioError as error:
-        return str(error)
+        return error
+
+
+AUDIO_CODES = {
+    *("unreadable", "no-samples", "not-finite", "silent", "too-loud"),
+    *("implausible-rate", "too-many-channels"),
+}
+"""Codes that `overlap.audio.decode.decode` documents."""
 
 
 def assert_clip_or_reason(content: bytes) -> None:
-    """A clip of the wanted shape, or a reason that a person can read; nothing else."""
-    clip = clip_or_reason(content)
-    if isinstance(clip, str):
-        assert clip.isprintable()
-        assert "0x" not in clip
+    """Assert that decoding gives a clip of the wanted shape, or an error with a readable reason."""
+    clip = clip_or_error(content)
+    if isinstance(clip, AudioError):
+        assert str(clip).isprintable()
+        assert "0x" not in str(clip)
+        assert clip.code in AUDIO_CODES
         return
     assert clip.samples.shape == (WANTED.samples,)
     assert clip.samples.dtype == np.float32
@@ -113,13 +122,13 @@ def assert_clip_or_reason(content: bytes) -> None:
 
 
 def assert_table_or_problems(file: Path, content: bytes) -> None:
-    """A table that fits its own header, or problems that name it; nothing else."""
+    """Assert that reading gives a table that matches its header, or problems that name the file."""
     file.write_bytes(content)
     for labels in (True, False):
         problems = Problems()
         table = read_table(Location(str(file)), problems, labels=labels)
-        said = [str(problem) for problem in problems.found]
-        assert all(text.startswith(file.name) and text.isprintable() for text in said)
+        texts = [str(problem) for problem in problems.found]
+        assert all(text.startswith(file.name) and text.isprintable() for text in texts)
         if table is None:
             assert problems.fatal
             continue

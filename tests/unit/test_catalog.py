@@ -1,3 +1,5 @@
+"""Building, saving and loading the catalogue of a data set."""
+
 import shutil
 from pathlib import Path
 
@@ -6,12 +8,13 @@ import pandas as pd
 import pytest
 import soundfile
 
-from overlap.catalog import Catalog, build_catalog, list_clips, list_data
-from overlap.catalog.catalog import in_order
+from overlap.catalog import Catalog, CatalogReport, build_catalog, list_clips, list_data
+from overlap.catalog.catalog import natural_order
 from overlap.catalog.inspection import digest, load_clip
 from overlap.config import AudioFormat, ChecksConfig, RunConfig
 from overlap.errors import DataError, NotReadyError
 from overlap.io.location import Location
+from support.errors import raises
 from support.run_steps import catalogue
 
 WANTED = AudioFormat(16000, 16000)
@@ -19,7 +22,7 @@ WANTED = AudioFormat(16000, 16000)
 
 @pytest.fixture
 def copy(data: Path, tmp_path: Path) -> Path:
-    """A copy of the data set that a test may change."""
+    """A copy of the data set that a test may modify."""
     return Path(shutil.copytree(data, tmp_path / "copy"))
 
 
@@ -27,10 +30,18 @@ def built(folder: Path, previous: Catalog | None = None, bad: float = 0.01):
     return build_catalog(list_data(folder), WANTED, ChecksConfig(max_bad_fraction=bad), previous)
 
 
-def problems(folder: Path) -> str:
-    with pytest.raises(DataError) as error:
+def refusal(folder: Path) -> tuple[dict[str, int], str]:
+    """The problems of bad data by code, with the count of their cases, and the message."""
+    with raises(DataError, "invalid-data", data=str(folder)) as error:
         built(folder)
-    return str(error.value)
+    problems = error.value.fields["problems"]
+    assert len(dict(problems)) == len(problems)
+    return dict(problems), str(error.value)
+
+
+def reported(report: CatalogReport) -> dict[str, tuple[str, ...]]:
+    """The handled problems by code, with their first cases."""
+    return {problem.code: problem.cases for problem in report.problems}
 
 
 def rewrite(file: Path, change) -> None:
@@ -38,7 +49,7 @@ def rewrite(file: Path, change) -> None:
     change(frame).to_csv(file, index=False)
 
 
-def test_rows_and_labels_follow_the_ids(copy: Path) -> None:
+def test_rows_are_ordered_by_id_whatever_the_order_of_the_table(copy: Path) -> None:
     rewrite(copy / "train_answer.csv", lambda t: t.sample(frac=1, random_state=1))
     catalog = built(copy).catalog
     assert catalog.counts() == {"train": 100, "test": 20, "quarantined": 0, "removed": 0}
@@ -49,12 +60,12 @@ def test_rows_and_labels_follow_the_ids(copy: Path) -> None:
     assert np.isnan(catalog.labels[catalog.rows("test")]).all()
 
 
-def test_the_template_gives_the_order_of_rows_and_words(copy: Path) -> None:
-    def turned(table: pd.DataFrame) -> pd.DataFrame:
+def test_the_template_determines_the_order_of_rows_and_words(copy: Path) -> None:
+    def reverse(table: pd.DataFrame) -> pd.DataFrame:
         return table.iloc[::-1][["id", *table.columns[:0:-1]]]
 
     before = built(copy).catalog
-    rewrite(copy / "submission.csv", turned)
+    rewrite(copy / "submission.csv", reverse)
     catalog = built(copy).catalog
     assert catalog.words == before.words[::-1]
     assert [*catalog.submission["table_id"]] == [*before.submission["table_id"]][::-1]
@@ -62,7 +73,7 @@ def test_the_template_gives_the_order_of_rows_and_words(copy: Path) -> None:
     assert [*catalog.clips["clip_id"]] == [*before.clips["clip_id"]]
 
 
-def test_bare_numbers_name_files(copy: Path) -> None:
+def test_plain_numbers_match_files(copy: Path) -> None:
     for name in ("train_answer.csv", "submission.csv"):
         rewrite(copy / name, lambda t: t.assign(id=t["id"].str[-6:].astype(int)))
     catalog = built(copy).catalog
@@ -71,7 +82,7 @@ def test_bare_numbers_name_files(copy: Path) -> None:
     assert catalog.submission["clip_id"].iloc[3] == "test_000003"
 
 
-def test_groups_are_known(copy: Path) -> None:
+def test_groups_are_read_from_their_table(copy: Path) -> None:
     catalog = built(copy).catalog
     assert catalog.clips["group"][:4].tolist() == ["g00", "g01", "g02", "g03"]
     (copy / "groups.csv").unlink()
@@ -81,15 +92,19 @@ def test_groups_are_known(copy: Path) -> None:
 def test_a_clip_with_two_groups_is_refused(copy: Path) -> None:
     with (copy / "groups.csv").open("a") as file:
         file.write("train_000001,another\n")
-    with pytest.raises(DataError, match=r"groups.csv has ids more than once: train_000001"):
-        built(copy)
+    problems, message = refusal(copy)
+    assert problems == {"duplicate-ids": 1}
+    assert "groups.csv" in message
+    assert message.endswith(": train_000001")
 
 
 def test_a_table_that_is_a_folder_is_refused(copy: Path) -> None:
     (copy / "groups.csv").unlink()
     (copy / "groups.csv").mkdir()
-    with pytest.raises(DataError, match=r"groups.csv cannot be read .*Is a directory"):
-        built(copy)
+    problems, message = refusal(copy)
+    assert problems == {"table-not-readable": 0}
+    assert "groups.csv" in message
+    assert "Is a directory" in message
 
 
 def test_every_problem_is_in_one_report(copy: Path) -> None:
@@ -99,31 +114,41 @@ def test_every_problem_is_in_one_report(copy: Path) -> None:
     shutil.copy(copy / "test" / "test_000001.wav", copy / "test" / "test_000001.flac")
     for number in (7, 8, 9):
         (copy / "train" / f"train_00000{number}.wav").write_bytes(b"no sound")
-    text = problems(copy)
-    assert "5 problems with the data" in text
-    assert "several files have one id" in text
-    assert "test/test_000001.flac, test/test_000001.wav" in text
-    assert "train_answer.csv has ids without a file in train/: train_000003" in text
-    assert "train_answer.csv has rows that do not sum to 1: train_000005" in text
-    assert "train_answer.csv and submission.csv have different words: down2, up" in text
-    assert "3 of 119 clips cannot be used" in text
-    assert "train/train_000007.wav (unreadable" in text
+    problems, message = refusal(copy)
+    assert problems == {
+        "duplicate-file-ids": 2,
+        "ids-without-file": 1,
+        "row-sum": 1,
+        "different-words": 2,
+        "too-many-unusable-clips": 3,
+    }
+    for fact in (
+        "5 problems",
+        ": test/test_000001.flac, test/test_000001.wav",
+        ": train_000003",
+        ": train_000005",
+        ": down2, up",
+        "3 of 119",
+        "train/train_000007.wav (unreadable",
+    ):
+        assert fact in message
 
 
-def test_ids_that_fit_nothing_show_an_example(copy: Path) -> None:
+def test_a_message_shows_an_example_if_no_id_matches_a_file(copy: Path) -> None:
     rewrite(copy / "train_answer.csv", lambda t: t.assign(id="x" + t["id"]))
-    text = problems(copy)
-    assert "no id of train_answer.csv fits a file of train/ (such as train_000000)" in text
+    problems, message = refusal(copy)
+    assert problems["no-id-matches"] == 100
+    assert "train_000000)" in message
 
 
-def test_files_that_no_table_names_are_left_out(copy: Path) -> None:
+def test_files_that_no_table_lists_are_ignored(copy: Path) -> None:
     shutil.copy(copy / "train" / "train_000000.wav", copy / "train" / "extra.wav")
     report = built(copy)
     assert report.catalog.counts()["train"] == 100
-    assert any("train_answer.csv does not name" in w and "extra.wav" in w for w in report.warnings)
+    assert reported(report)["unlisted-files"] == ("train/extra.wav",)
 
 
-def test_other_files_are_no_clips(copy: Path) -> None:
+def test_only_regular_files_with_the_name_of_a_clip_are_clips(copy: Path) -> None:
     (copy / "train" / "notes.txt").write_text("hello")
     (copy / "train" / ".hidden.wav").write_text("hello")
     (copy / "train" / "folder.wav").mkdir()
@@ -141,11 +166,11 @@ def test_bad_clips_are_quarantined(copy: Path) -> None:
     bad = catalog.clips[catalog.clips["state"] == "quarantined"].set_index("clip_id")["reason"]
     assert bad["train_000004"].startswith("unreadable")
     assert bad["test_000002"] == "silent"
-    assert any("quarantined" in warning for warning in report.warnings)
+    assert len(reported(report)["quarantined"]) == 2
 
 
-def test_bad_clips_are_looked_at_once(copy: Path) -> None:
-    """Until they change; but one that could not be opened is tried again."""
+def test_unusable_clips_are_inspected_once(copy: Path) -> None:
+    """A clip is inspected again if its file changed, or could not be opened before."""
     (copy / "train" / "train_000004.wav").write_bytes(b"no sound")
     (copy / "train" / "train_000005.wav").unlink()
     (copy / "train" / "train_000005.wav").symlink_to(copy / "train" / "train_000006.wav")
@@ -158,25 +183,28 @@ def test_bad_clips_are_looked_at_once(copy: Path) -> None:
     again = build_catalog(
         listing, WANTED, ChecksConfig(max_bad_fraction=0.1), previous=first.catalog
     )
-    assert again.inspected == 2  # the link, and what it leads to
+    assert again.inspected == 2  # the link and its target
     assert again.catalog.counts()["quarantined"] == 1
 
 
-def test_repairs_and_oddities_are_counted(copy: Path) -> None:
+def test_repairs_and_suspicious_clips_are_reported(copy: Path) -> None:
     soundfile.write(copy / "train" / "train_000000.wav", np.ones((8000, 2)) * 0.3, 8000)
     soundfile.write(copy / "train" / "train_000001.wav", np.sign(np.sin(np.arange(16000))), 16000)
     shutil.copy(copy / "train" / "train_000002.wav", copy / "train" / "train_000003.wav")
     shutil.copy(copy / "train" / "train_000004.wav", copy / "test" / "test_000000.wav")
-    text = "\n".join(built(copy).warnings)
-    for expected in (
-        "clips were resampled: train/train_000000.wav",
-        "clips were downmixed: train/train_000000.wav",
-        "clips are clipped (kept as they are): train/train_000001.wav",
-        "train/train_000002.wav = train/train_000003.wav",
-        "train/train_000004.wav = test/test_000000.wav",
-        "the same audio has different labels: train/train_000002.wav = train/train_000003.wav",
-    ):
-        assert expected in text
+    report = built(copy)
+    pair = "train/train_000002.wav = train/train_000003.wav"
+    problems = reported(report)
+    # The groups of equal clips are ordered by digest.
+    duplicates = {*problems.pop("duplicate-audio")}
+    assert duplicates == {pair, "train/train_000004.wav = test/test_000000.wav"}
+    assert problems == {
+        "resampled": ("train/train_000000.wav",),
+        "downmixed": ("train/train_000000.wav",),
+        "clipped": ("train/train_000001.wav",),
+        "conflicting-labels": (pair,),
+    }
+    assert all(line.endswith(".wav") for line in report.warnings)
 
 
 def test_without_a_test_set_there_is_no_submission(copy: Path) -> None:
@@ -187,36 +215,54 @@ def test_without_a_test_set_there_is_no_submission(copy: Path) -> None:
     assert catalog.submission.empty
 
 
-def test_a_test_set_without_template_is_predicted_in_the_order_of_ids(copy: Path) -> None:
+def test_without_a_template_the_submission_is_ordered_by_id(copy: Path) -> None:
     (copy / "submission.csv").unlink()
     submission = built(copy).catalog.submission
     assert submission["table_id"].tolist() == [f"test_{i:06d}" for i in range(20)]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("spoil", "code"),
     [
-        (lambda d: shutil.rmtree(d), "there is no such folder"),
-        (lambda d: shutil.rmtree(d / "train"), "there is no train/ in it"),
-        (lambda d: [f.unlink() for f in (d / "train").iterdir()], "no clips directly in it"),
-        (lambda d: (d / "train_answer.csv").unlink(), "there is train/ but no train_answer.csv"),
-        (lambda d: shutil.rmtree(d / "test"), "there is submission.csv but no test/"),
-        (lambda d: (d / "groups.csv").write_text("id\nx\n"), "groups.csv has no column group"),
+        (lambda d: shutil.rmtree(d), "no-such-folder"),
+        (lambda d: shutil.rmtree(d / "train"), "no-training-folder"),
     ],
 )
-def test_what_is_no_data_set(copy: Path, spoil, message: str) -> None:
+def test_folders_that_are_not_data_sets_are_refused(copy: Path, spoil, code: str) -> None:
     spoil(copy)
-    with pytest.raises(DataError, match=message):
+    with raises(DataError, code, folder=str(copy)):
         built(copy)
 
 
-def test_a_folder_of_clips(data: Path) -> None:
+def test_a_data_set_without_training_clips_is_refused(copy: Path) -> None:
+    for file in (copy / "train").iterdir():
+        file.unlink()
+    with raises(DataError, "no-clips", folder=str(copy / "train")):
+        built(copy)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda d: (d / "train_answer.csv").unlink(), ("no-labels", 0)),
+        (lambda d: shutil.rmtree(d / "test"), ("no-test-folder", 0)),
+        (lambda d: (d / "groups.csv").write_text("id\nx\n"), ("missing-columns", 1)),
+    ],
+)
+def test_incomplete_data_sets_are_refused(copy: Path, spoil, problem: tuple[str, int]) -> None:
+    spoil(copy)
+    code, count = problem
+    assert refusal(copy)[0][code] == count
+
+
+def test_a_folder_of_unlabelled_clips_is_listed(data: Path) -> None:
     listing = list_clips(data / "test")
     catalog = build_catalog(listing, WANTED, ChecksConfig()).catalog
     assert catalog.counts()["test"] == 20
     assert catalog.words == ()
-    with pytest.raises(DataError, match=f"give {data}/train"):
+    with raises(DataError, "no-clips", folder=str(data)) as error:
         list_clips(data)
+    assert f"{data}/train" in str(error.value)
 
 
 def test_unchanged_files_are_not_decoded_again(copy: Path) -> None:
@@ -253,7 +299,7 @@ def test_rows_are_stable(copy: Path) -> None:
     assert second.key(slice(0, 11)) != first.key(slice(0, 11))
 
 
-def test_a_clip_that_comes_back_gets_its_row_back(copy: Path) -> None:
+def test_a_restored_clip_returns_to_its_row(copy: Path) -> None:
     first = built(copy).catalog
     content = (copy / "test" / "test_000005.wav").read_bytes()
     (copy / "test" / "test_000005.wav").unlink()
@@ -268,7 +314,7 @@ def test_a_clip_that_comes_back_gets_its_row_back(copy: Path) -> None:
     assert third.key(slice(None)) == first.key(slice(None))
 
 
-def test_saved_and_loaded(config: RunConfig) -> None:
+def test_a_catalogue_is_saved_and_loaded(config: RunConfig) -> None:
     catalog = catalogue(config)
     loaded = Catalog.load(Location.of(config.workspace))
     assert loaded.clips.equals(catalog.clips)
@@ -280,15 +326,15 @@ def test_saved_and_loaded(config: RunConfig) -> None:
     )
 
 
-def test_the_quarantine_can_be_read_by_itself(copy: Path, tmp_path: Path) -> None:
+def test_the_quarantine_is_a_table_of_its_own(copy: Path, tmp_path: Path) -> None:
     (copy / "train" / "train_000000.wav").write_bytes(b"no sound")
     built(copy).catalog.save(Location.of(tmp_path / "w"))
     table = pd.read_parquet(tmp_path / "w" / "quarantine.parquet")
     assert table["clip_id"].tolist() == ["train_000000"]
 
 
-def test_a_folder_that_is_no_workspace(tmp_path: Path) -> None:
-    with pytest.raises(NotReadyError, match="no catalogue there"):
+def test_a_folder_without_a_catalogue_is_refused(tmp_path: Path) -> None:
+    with raises(NotReadyError, "no-catalog", workspace=str(tmp_path)):
         Catalog.load(Location.of(tmp_path))
 
 
@@ -309,8 +355,8 @@ def test_equal_audio_has_equal_digests(copy: Path) -> None:
     assert digest(one) == digest(other)
 
 
-def test_in_order_is_natural_and_total() -> None:
+def test_natural_order_is_total() -> None:
     ids = ["clip_10", "clip_2", "a", "clip_02", "clip_1"]
-    ordered = [ids[i] for i in in_order(ids)]
+    ordered = [ids[i] for i in natural_order(ids)]
     assert ordered == ["a", "clip_1", "clip_02", "clip_2", "clip_10"]
-    assert [ids[::-1][i] for i in in_order(ids[::-1])] == ordered
+    assert [ids[::-1][i] for i in natural_order(ids[::-1])] == ordered

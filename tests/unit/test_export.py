@@ -1,4 +1,4 @@
-"""The layers of an exported ensemble against the reference, the kernel and the pool."""
+"""The layers of an exported ensemble compared with the reference, the kernel and the pools."""
 
 import subprocess
 import sys
@@ -10,14 +10,20 @@ import pytest
 
 from overlap.config import FeatureConfig, NetworkConfig, Resolution, Stage
 from overlap.ensemble.pooling import Pool, pool_mean
-from overlap.errors import UserError
+from overlap.errors import NotReadyError, UserError
 from overlap.export.layers import Decibels, PoolShares
-from overlap.export.network import about, check_clips, ensemble_network, pipeline_shares
-from overlap.export.request import export_ensemble, kind_of
+from overlap.export.network import (
+    comparison_signals,
+    ensemble_network,
+    network_metadata,
+    pipeline_probabilities,
+)
+from overlap.export.request import export_ensemble, export_format
 from overlap.features import Normalisation
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
 from overlap.training.network import build_network
+from support.errors import raises
 from support.feature_accuracy import FLOAT16_DB, error_db
 from support.run_steps import publish_record, published
 
@@ -29,9 +35,9 @@ OTHER = FeatureConfig(
         Resolution(n_fft=64, win_length=33),
     ),
 )  # fmt: skip
-"""Windows that are no whole number of hops, one shorter than a hop, a clip of no whole number."""
+"""Neither the windows nor the clip are a multiple of the hop; one window is shorter than a hop."""
 TOLERANCE_DB = FLOAT16_DB + 0.01
-"""A sum over a window in float32 errs a little more than a fast transform."""
+"""A sum over a window in float32 has a slightly larger error than a fast Fourier transform."""
 
 
 def layer_features(clips: np.ndarray, config: FeatureConfig, out: np.ndarray) -> None:
@@ -51,20 +57,20 @@ def sounds(config: FeatureConfig) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("config", [DEFAULT, OTHER], ids=["default", "other"])
 @pytest.mark.parametrize("kind", ["noise", "quiet", "silence", "tone"])
-def test_decibels_are_the_references(config: FeatureConfig, kind: str) -> None:
+def test_decibels_equal_the_reference(config: FeatureConfig, kind: str) -> None:
     clips = sounds(config)[kind].astype(np.float32)
     assert error_db(layer_features, clips, config, np.float16) < TOLERANCE_DB
 
 
-def test_decibels_of_spoken_words_are_the_kernels(spoken: np.ndarray) -> None:
-    """Rounded to float16 alike: hardly a value is a step of it away."""
+def test_decibels_of_speech_equal_the_kernel(spoken: np.ndarray) -> None:
+    """Less than 2 % of the values differ, by a step of float16."""
     assert error_db(layer_features, spoken, DEFAULT, np.float16) < TOLERANCE_DB
     kernel = compute_features(spoken, DEFAULT)
     layer = keras.ops.convert_to_numpy(Decibels(DEFAULT)(spoken))
     assert layer.dtype == kernel.dtype == np.float16
     depth = kernel.max(axis=(1, 2), keepdims=True).astype(float) - kernel
-    apart = np.abs(layer.astype(float) - kernel)[depth <= 80]
-    assert np.mean(apart > 0) < 0.02
+    difference = np.abs(layer.astype(float) - kernel)[depth <= 80]
+    assert np.mean(difference > 0) < 0.02
 
 
 def test_a_layer_is_rebuilt_from_its_configuration() -> None:
@@ -79,42 +85,42 @@ def test_a_layer_is_rebuilt_from_its_configuration() -> None:
 
 @pytest.mark.parametrize("exponent", [1.0, 0.5, 0.0, -1.0])
 @pytest.mark.parametrize("temperature", [1.0, 1.3])
-def test_shares_are_pooled_as_the_formula_says(exponent: float, temperature: float) -> None:
-    shares = np.random.default_rng(0).dirichlet(np.ones(4), (3, 20)).astype(np.float32)
+def test_probabilities_are_pooled_by_the_formula(exponent: float, temperature: float) -> None:
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(4), (3, 20)).astype(np.float32)
     weights = np.array([1.0, 0.0, 3.0])
     layer = PoolShares(weights.tolist(), exponent, temperature)
-    found = keras.ops.convert_to_numpy(layer([*shares]))
-    share, wide = weights / weights.sum(), shares.astype(np.float64)
+    found = keras.ops.convert_to_numpy(layer([*probabilities]))
+    weight, wide = weights / weights.sum(), probabilities.astype(np.float64)
     if exponent:
-        pooled = np.einsum("m,mcw->cw", share, wide**exponent) ** (1 / exponent)
+        pooled = np.einsum("m,mcw->cw", weight, wide**exponent) ** (1 / exponent)
     else:
-        pooled = np.exp(np.einsum("m,mcw->cw", share, np.log(wide)))
+        pooled = np.exp(np.einsum("m,mcw->cw", weight, np.log(wide)))
     pooled **= 1 / temperature
     assert np.abs(found - pooled / pooled.sum(axis=1, keepdims=True)).max() < 1e-6
 
 
 def test_the_default_pool_is_the_mean() -> None:
-    shares = np.random.default_rng(0).dirichlet(np.ones(4), (5, 20)).astype(np.float32)
-    found = keras.ops.convert_to_numpy(PoolShares([1.0] * 5)([*shares]))
-    assert np.abs(found - pool_mean(shares)).max() < 1e-6
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(4), (5, 20)).astype(np.float32)
+    found = keras.ops.convert_to_numpy(PoolShares([1.0] * 5)([*probabilities]))
+    assert np.abs(found - pool_mean(probabilities)).max() < 1e-6
 
 
-def test_an_exported_network_is_the_pipeline(tmp_path: Path) -> None:
-    """Saved and loaded: samples to the members' mean, and it says what it is."""
+def test_an_exported_network_equals_the_pipeline(tmp_path: Path) -> None:
+    """After saving and loading, it gives the same probabilities and its metadata."""
     features = FeatureConfig(clip_seconds=0.2, n_mels=16, resolutions=DEFAULT.resolutions[:2])
     network = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
     constants = Normalisation((-80.0, -80.0), (-50.0, -50.0), (15.0, 15.0))
     members = [build_network(network, features.shape, 4, constants) for _ in range(2)]
-    clips = check_clips(features)
+    clips = comparison_signals(features)
     pool = Pool("greedy", weights=(0.8, 0.2))
-    expected = pipeline_shares(features, members, pool, clips)
+    expected = pipeline_probabilities(features, members, pool, clips)
     record = published("20260102-030405-ffffffff").model_copy(update={"fitted": pool})
     whole = ensemble_network(record, features, members)
     whole.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
     assert np.abs(again.predict(clips, verbose=0) - expected).max() < 1e-4
-    assert (tmp_path / "m.keras").stat().st_size < 400_000  # no filters in it
-    assert about(again) == {
+    assert (tmp_path / "m.keras").stat().st_size < 400_000  # it contains no filters
+    assert network_metadata(again) == {
         "version": "20260102-030405-ffffffff",
         "words": '["a", "b", "c", "d"]',
         "rate_hz": "16000",
@@ -122,25 +128,27 @@ def test_an_exported_network_is_the_pipeline(tmp_path: Path) -> None:
     }
 
 
-def test_the_format_is_the_endings() -> None:
-    assert kind_of("a/b.KERAS") == "keras"
-    assert kind_of("s3://bucket/x.onnx") == kind_of("x", "onnx") == "onnx"
-    with pytest.raises(UserError, match=r"ends in \.keras or \.onnx"):
-        kind_of("model.h5")
-    with pytest.raises(UserError, match="its ending says keras, but --format says onnx"):
-        kind_of("model.keras", "onnx")
-    with pytest.raises(UserError, match="keras|onnx"):
-        kind_of("model.keras", "h5")
+def test_the_format_follows_the_suffix() -> None:
+    assert export_format("a/b.KERAS") == "keras"
+    assert export_format("s3://bucket/x.onnx") == export_format("x", "onnx") == "onnx"
+    with raises(UserError, "unknown-format", format="h5"):
+        export_format("model.h5")
+    with raises(UserError, "format-mismatch", suffix="keras", format="onnx"):
+        export_format("model.keras", "onnx")
+    with raises(UserError, "unknown-format", format="h5"):
+        export_format("model.keras", "h5")
 
 
-def test_what_cannot_be_exported(workspace: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_impossible_exports_are_refused(
+    workspace: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish_record(workspace, published("v1"))
-    with pytest.raises(UserError, match="no ensemble v9"):
+    with pytest.raises(NotReadyError, match="v9"):
         export_ensemble(workspace, "v9", workspace / "m.keras", "keras")
-    with pytest.raises(UserError, match="is a folder; name a file in it"):
+    with raises(UserError, "out-is-folder", out=str(workspace)):
         export_ensemble(workspace, "v1", workspace, "keras")
     monkeypatch.setattr("overlap.export.request.find_spec", lambda _name: None)
-    with pytest.raises(UserError, match=r"not installed.*\[onnx\]"):
+    with raises(UserError, "onnx-not-installed"):
         export_ensemble(workspace, "v1", workspace / "m.onnx", "onnx")
 
 

@@ -1,24 +1,24 @@
-"""The partition of training clips into training and held-out rows."""
+"""Partition of the training clips into folds and hold-outs."""
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from overlap.catalog import Catalog, partition
 from overlap.catalog.rows import OK
 from overlap.config import AudioFormat, ValidationConfig
 from overlap.errors import DataError
+from support.errors import raises
 
 
 def catalog(groups: list[str]) -> Catalog:
-    """Return a catalogue of training clips in these groups."""
+    """A catalogue of one training clip for each entry of `groups`."""
     size = len(groups)
     ids = [f"clip_{i}" for i in range(size)]
     clips = pd.DataFrame({"clip_id": ids, "split": "train", "state": OK, "group": groups})
     return Catalog("", AudioFormat(1, 1), ("a", "b"), clips, np.full((size, 2), 0.5))
 
 
-def test_a_hold_out_of_zero_holds_nothing_out() -> None:
+def test_a_fraction_of_0_holds_nothing_out() -> None:
     part = partition(catalog([""] * 10), ValidationConfig(holdout=0), 0)
     assert part.train.tolist() == list(range(10))
     assert part.held_out.size == 0
@@ -61,11 +61,11 @@ def test_the_partition_depends_only_on_ids_and_seed() -> None:
 
 
 def test_one_group_cannot_be_divided() -> None:
-    with pytest.raises(DataError, match="cannot be divided into 2 parts"):
+    with raises(DataError, "too-few-groups", groups=1, parts=2):
         partition(catalog(["g"] * 10), ValidationConfig(holdout=0.1), 0)
 
 
-def test_some_clips_always_remain_for_training() -> None:
+def test_training_keeps_at_least_one_group() -> None:
     part = partition(catalog(["a"] * 99 + ["b"]), ValidationConfig(holdout=0.5), 0)
     assert len(part.train) > 0
     assert len(part.held_out) > 0

@@ -101,7 +101,7 @@ def test_changed_labels_make_members_pending(
     assert {s.fingerprint for s in before}.isdisjoint(s.fingerprint for s in after)
     table.iloc[0, 1] = 7
     table.to_csv(folder / "train_answer.csv", index=False)
-    with pytest.raises(DataError, match="do not sum to 1"):
+    with raises(DataError, "invalid-data", problems=(("row-sum", 1),)):
         pending(moved)
 
 

@@ -16,7 +16,7 @@ from overlap.errors import CorruptError, DataError, MemberError
 from overlap.features import Normalisation
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
-from overlap.metrics.disagreement import spread
+from overlap.metrics.disagreement import disagreement
 from overlap.prediction import batches as batches_module
 from overlap.prediction import jobs as jobs_module
 from overlap.prediction.batches import batch_clips, batches
@@ -96,7 +96,9 @@ def test_files_are_predicted_like_their_features(
     decibels = compute_features(sounds(clips, [f for f in files if "b" not in f]), FEATURES)
     members = np.stack([one.predict(decibels, verbose=0) for one in networks])
     assert np.abs(chunk.probabilities[usable] - pool_mean(members)).max() < 1e-5
-    assert np.abs(chunk.disagreement[usable] - spread(members, pool_mean(members))).max() < 1e-5
+    assert (
+        np.abs(chunk.disagreement[usable] - disagreement(members, pool_mean(members))).max() < 1e-5
+    )
     assert np.isnan(chunk.probabilities[~usable]).all()
     assert np.isnan(chunk.disagreement[~usable]).all()
     assert chunk.reason[files.index("test_000003b.wav")] == "silent"
@@ -226,11 +228,11 @@ def test_folders_that_cannot_be_predicted(
     with raises(DataError, "other-words", path=template, words=["d", "x"]):
         planned(workspace, clips)
     (clips / "submission.csv").write_text("id,a,b,c,d\nnobody,0,0,0,0\n")
-    with pytest.raises(DataError, match=r"no id of submission\.csv fits a file"):
+    with raises(DataError, "invalid-data", problems=(("no-id-matches", 1),)):
         planned(workspace, clips)
     (clips / "submission.csv").unlink()
     (clips / "a_broken.flac").touch()
-    with pytest.raises(DataError, match="several files have one id"):
+    with raises(DataError, "invalid-data", problems=(("duplicate-file-ids", 2),)):
         planned(workspace, clips)
     (clips / "a_broken.flac").unlink()
     plan = planned(workspace, clips)

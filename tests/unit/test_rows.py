@@ -1,4 +1,4 @@
-"""Clips by row: what the file gives is what memory gives."""
+"""Clips by row: the file of a catalogue gives the same rows as the catalogue in memory."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from overlap.features import FeatureStore, block_job, block_jobs
 from overlap.io.location import Location
 from overlap.io.workspace_paths import CATALOG_FILE
 from overlap.workspace.status import read_status, runs
+from support.errors import raises
 from support.run_steps import computed
 
 Ready = tuple[Catalog, FeatureStore]
@@ -50,7 +51,7 @@ def test_a_catalogue_is_written_in_row_groups(
         assert rows.counts() == catalog.counts()
 
 
-def test_the_store_takes_memory_and_file_alike(ready: Ready, workspace: Location) -> None:
+def test_the_store_accepts_memory_and_file_alike(ready: Ready, workspace: Location) -> None:
     catalog, store = ready
     with stored_rows(workspace) as rows:
         assert store.blocks(rows) == store.blocks(catalog)
@@ -61,34 +62,34 @@ def test_the_store_takes_memory_and_file_alike(ready: Ready, workspace: Location
         assert list(block_jobs(workspace, rows, blocks)) == expected
 
 
-def test_only_the_columns_of_features_are_read_and_two_row_groups_kept(
+def test_only_feature_columns_are_read_and_two_row_groups_cached(
     ready: Ready, workspace: Location, small_groups: None
 ) -> None:
     ready[0].save(workspace)
     with stored_rows(workspace) as rows:
         for part in rows.parts(7):
             assert [*part.columns] == [*COLUMNS]
-            assert len(rows._kept) <= 2
-            assert all([*group.columns] == [*COLUMNS] for group in rows._kept.values())
+            assert len(rows._cached) <= 2
+            assert all([*group.columns] == [*COLUMNS] for group in rows._cached.values())
 
 
-def test_jobs_are_made_when_they_are_asked_for(ready: Ready, workspace: Location) -> None:
+def test_jobs_are_created_lazily(ready: Ready, workspace: Location) -> None:
     catalog, store = ready
-    asked = []
+    starts = []
 
     class Counting(Catalog):
         def part(self, start: int, stop: int) -> pd.DataFrame:
-            asked.append(start)
+            starts.append(start)
             return super().part(start, stop)
 
     counting = Counting(catalog.data, catalog.wanted, catalog.words, catalog.clips, catalog.labels)
     jobs = block_jobs(workspace, counting, store.blocks(catalog))
-    assert asked == []
+    assert starts == []
     next(jobs)
-    assert asked == [0]
+    assert starts == [0]
 
 
-def test_a_block_counts_its_clips(ready: Ready) -> None:
+def test_a_block_counts_its_usable_clips(ready: Ready) -> None:
     catalog, store = ready
     clips = catalog.clips.copy()
     clips.loc[17, "state"] = REMOVED
@@ -105,7 +106,7 @@ def test_the_key_of_a_block_depends_on_its_own_rows(ready: Ready, column: str) -
     assert [a.index for a, b in zip(after, before, strict=True) if a.key != b.key] == [1]
 
 
-def test_the_status_names_what_is_missing(ready: Ready, workspace: Location) -> None:
+def test_the_status_lists_missing_blocks(ready: Ready, workspace: Location) -> None:
     store = FeatureStore.open(workspace, read_only=False)
     for index in (1, 2, 3, 7):
         store.mark_missing(index)
@@ -121,63 +122,63 @@ def test_without_a_store_no_block_is_counted(ready: Ready, workspace: Location) 
     assert (status.blocks, status.blocks_done, status.blocks_missing) == (0, 0, ())
 
 
-def test_runs_of_numbers() -> None:
+def test_consecutive_numbers_are_joined_to_ranges() -> None:
     assert runs([]) == ()
     assert runs([4]) == ((4, 4),)
     assert runs([0, 1, 3, 5, 6, 7]) == ((0, 1), (3, 3), (5, 7))
 
 
-def test_a_damaged_catalogue_is_named(config: RunConfig, workspace: Location) -> None:
-    with pytest.raises(NotReadyError, match="no catalogue there"), stored_rows(workspace):
+def test_a_damaged_catalogue_is_refused(config: RunConfig, workspace: Location) -> None:
+    with raises(NotReadyError, "no-catalog"), stored_rows(workspace):
         pass
     computed(config)
     file = Path(f"{workspace}/catalog.parquet")
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
-    with pytest.raises(CorruptError, match=r"catalog.parquet: is damaged"), stored_rows(workspace):
+    with raises(CorruptError, "corrupt-catalog", path=str(file)), stored_rows(workspace):
         pass
     file.write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
     with (
-        pytest.raises(CorruptError, match=r"catalog.parquet: is damaged"),
+        raises(CorruptError, "corrupt-catalog", path=str(file)),
         stored_rows(workspace) as rows,
     ):
         rows.part(0, 10)
 
 
 def test_a_flipped_bit_anywhere_in_a_catalogue_is_found(workspace: Location) -> None:
-    """In pages, in the footer, or in the seal: the rows are those that were written, or refused."""
+    """In pages, footer or digest: reading returns the rows that were written, or fails."""
     size = 60
     names = [f"clip_{i}" for i in range(size)]
     frame = pd.DataFrame({"clip_id": names, "label/up": np.linspace(0, 1, size)})
     about = {"data": "D", "rate_hz": "16000", "samples": "16000"}
-    place = workspace / CATALOG_FILE
-    write_rows(place, [frame], about)
-    assert pd.read_parquet(str(place)).equals(frame)  # as any reader of Parquet sees it
-    content, refused = place.read_bytes(), 0
+    location = workspace / CATALOG_FILE
+    write_rows(location, [frame], about)
+    assert pd.read_parquet(str(location)).equals(frame)  # with any reader of Parquet
+    content, refused = location.read_bytes(), 0
     for byte in range(len(content)):
         changed = bytearray(content)
         changed[byte] ^= 1 << byte % 8
-        place.write_bytes(bytes(changed))
+        location.write_bytes(bytes(changed))
         try:
             with stored_rows(workspace) as rows:
-                assert rows.everything().equals(frame)
+                assert rows.read_all().equals(frame)
                 assert (rows.data, rows.words) == ("D", ("up",))
         except CorruptError:
             refused += 1
     assert refused > 0.9 * len(content)
 
 
-def test_a_catalogue_without_a_seal_is_read(workspace: Location) -> None:
-    """One of an earlier version."""
+def test_a_catalogue_without_a_digest_is_read(workspace: Location) -> None:
+    """Earlier versions wrote none."""
     frame = pd.DataFrame({"clip_id": ["a"]})
     write_rows(workspace / CATALOG_FILE, [frame], {"data": "D", "rate_hz": "1", "samples": "1"})
     table = pq.read_table(str(workspace / CATALOG_FILE))
     pq.write_table(table, str(workspace / CATALOG_FILE))
     with stored_rows(workspace) as rows:
-        assert rows.everything().equals(frame)
+        assert rows.read_all().equals(frame)
 
 
-def test_a_file_without_clips(workspace: Location) -> None:
+def test_a_catalogue_without_clips(workspace: Location) -> None:
     frame = pd.DataFrame({name: pd.Series([], dtype="str") for name in COLUMNS})
     about = {"data": "/data", "rate_hz": "16000", "samples": "16000"}
     write_rows(workspace / "catalog.parquet", [frame], about)
@@ -188,7 +189,7 @@ def test_a_file_without_clips(workspace: Location) -> None:
         assert store.missing(rows) == []
 
 
-def test_the_synthetic_catalogue_is_one(workspace: Location) -> None:
+def test_the_synthetic_catalogue_of_the_benchmark_can_be_loaded(workspace: Location) -> None:
     write_catalogue(workspace, 70_000)
     catalog = Catalog.load(workspace)
     assert len(catalog) == 70_000
@@ -200,7 +201,7 @@ def test_the_synthetic_catalogue_is_one(workspace: Location) -> None:
     assert np.abs(catalog.labels[:63_637].sum(axis=1) - 1).max() < 1e-12
 
 
-def test_the_table_of_the_status_names_few_runs() -> None:
+def test_the_status_table_abbreviates_many_missing_ranges() -> None:
     assert _missing_rows((), 0) == []
     assert _missing_rows(((3, 7), (12, 12)), 2600) == [
         ("blocks missing", "3-7, 12"),
@@ -210,10 +211,10 @@ def test_the_table_of_the_status_names_few_runs() -> None:
     assert _missing_rows(many, 1)[0][1].endswith("38, and 3 more runs")
 
 
-def test_a_table_of_somebody_else_is_no_catalogue(tmp_path: Path) -> None:
+def test_a_foreign_table_is_not_accepted_as_a_catalogue(tmp_path: Path) -> None:
     pd.DataFrame({"clip_id": ["a"]}).to_parquet(tmp_path / CATALOG_FILE)
     with (
-        pytest.raises(CorruptError, match="not written by overlap"),
+        raises(CorruptError, "foreign-catalog", path=str(tmp_path / CATALOG_FILE)),
         stored_rows(Location.of(tmp_path)),
     ):
         pass

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import rel_entr
 
 from overlap.ensemble import registry
 from overlap.ensemble.score_tables import score_tables
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.errors import CorruptError, DataError
 from overlap.io.location import Location
-from overlap.metrics.divergence import SMALLEST, calibration_error, kl, score, trivial_prediction
+from overlap.metrics.divergence import kl
 from support.errors import raises
 
 WORDS = ("a", "b", "c", "d")
@@ -28,52 +27,6 @@ def labels(rows: int, seed: int = 0) -> np.ndarray:
     values = np.zeros((rows, 4))
     np.put_along_axis(values, picks, 0.5, axis=1)
     return values
-
-
-# --- scoring ---------------------------------------------------------------------------------
-
-
-def test_kl_is_the_divergence() -> None:
-    p, q = labels(50), distributions(50, 1)
-    assert kl(p, q) == pytest.approx(rel_entr(p, q).sum(axis=1).mean(), rel=1e-12)
-    assert kl(p, p) == 0
-
-
-def test_a_missed_word_costs_a_finite_amount() -> None:
-    p, q = np.array([[1.0, 0, 0, 0]]), np.array([[0, 1.0, 0, 0]])
-    assert kl(p, q) == pytest.approx(-np.log(SMALLEST))
-
-
-def test_tables_of_different_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match="labels have shape"):
-        kl(labels(3), distributions(4))
-
-
-def test_the_trivial_prediction_of_equal_shares() -> None:
-    p = labels(2000)
-    q = trivial_prediction(p, len(p))
-    assert kl(p, q) == pytest.approx(np.log(4 / 2), abs=0.01)
-
-
-def test_the_parts_of_a_score_add_up() -> None:
-    p, q = labels(100), distributions(100, 2)
-    found = score(p, q, WORDS, p.mean(axis=0))
-    assert sum(found.per_word.values()) == pytest.approx(found.kl)
-    assert found.entropy == pytest.approx(np.log(2))
-    assert found.cross_entropy == pytest.approx(-(p * np.log(q)).sum(axis=1).mean())
-    assert found.low < found.kl < found.high
-    assert found.gain == pytest.approx(1 - found.kl / found.trivial_kl)
-
-
-def test_certain_labels_have_no_entropy() -> None:
-    assert score(np.eye(4), distributions(4), WORDS).entropy == 0.0
-
-
-def test_calibration() -> None:
-    p = labels(4000)
-    assert calibration_error(p, p) == 0
-    assert calibration_error(p, np.full(p.shape, 0.25)) < 0.01
-    assert calibration_error(p, np.tile([0.7, 0.1, 0.1, 0.1], (4000, 1))) > 0.1
 
 
 # --- submission ------------------------------------------------------------------------------

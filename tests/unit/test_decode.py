@@ -1,3 +1,5 @@
+"""Decoding and repair of audio files."""
+
 import io
 
 import numpy as np
@@ -7,6 +9,7 @@ import soundfile
 from overlap.audio.decode import Clip, decode, is_audio
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
+from support.errors import raises
 
 RATE = 16000
 WANTED = AudioFormat(RATE, RATE)
@@ -22,7 +25,7 @@ def encoded(samples: np.ndarray, rate: int = RATE, **kind: str) -> bytes:
     return file.getvalue()
 
 
-def test_pcm16_is_scaled_by_2_to_the_15() -> None:
+def test_16_bit_samples_are_scaled_exactly() -> None:
     codes = np.array([0, 1, -32768, 32767] * 4000, np.int16)
     clip = decode(encoded(codes), WANTED)
     assert clip.repairs == ()
@@ -42,7 +45,7 @@ def test_pcm16_is_scaled_by_2_to_the_15() -> None:
         {"format": "W64"},
     ],
 )
-def test_other_formats(kind: dict[str, str]) -> None:
+def test_other_formats_are_decoded(kind: dict[str, str]) -> None:
     clip = decode(encoded(tone(1.0), **kind), WANTED)
     assert np.abs(clip.samples - tone(1.0)).max() < 0.1
     assert np.corrcoef(clip.samples, tone(1.0))[0, 1] > 0.99
@@ -56,7 +59,7 @@ def test_other_rates_are_resampled(rate: int) -> None:
     assert np.abs(clip.samples[middle] - tone(1.0)[middle]).max() < 0.005
 
 
-def test_the_end_of_a_long_file_does_not_reach_into_the_clip() -> None:
+def test_resampling_a_long_file_does_not_alter_the_end_of_the_clip() -> None:
     rate = 44100
     long = np.concatenate([tone(1.0, rate), tone(2.0, rate)])
     clip = decode(encoded(long, rate), WANTED)
@@ -71,7 +74,7 @@ def test_stereo_is_downmixed() -> None:
     assert np.abs(clip.samples - tone(1.0) / 2).max() < 1e-4
 
 
-def test_short_is_padded_and_long_is_trimmed() -> None:
+def test_short_files_are_padded_and_long_ones_trimmed() -> None:
     short = decode(encoded(tone(0.5)), WANTED)
     assert short.repairs == ("padded",)
     assert short.samples.shape == (RATE,)
@@ -81,28 +84,35 @@ def test_short_is_padded_and_long_is_trimmed() -> None:
     assert np.array_equal(long.samples, decode(encoded(tone(1.0)), WANTED).samples)
 
 
-def test_clipping_is_seen() -> None:
+def test_clipping_is_detected() -> None:
     assert decode(encoded(np.sign(tone(1.0))), WANTED).clipped
     assert not decode(encoded(tone(1.0)), WANTED).clipped
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "code"),
     [
         (b"", "unreadable"),
-        (b"not a sound file at all, but some text", "unreadable"),
+        (b"plain text instead of an audio file", "unreadable"),
         (encoded(tone(1.0))[:20], "unreadable"),
-        (encoded(np.zeros(0)), "empty"),
+        (encoded(np.zeros(0)), "no-samples"),
         (encoded(np.zeros(RATE)), "silent"),
-        (encoded(np.full(RATE, np.nan), subtype="FLOAT"), "not finite"),
-        (encoded(np.full(RATE, np.inf), subtype="FLOAT"), "not finite"),
-        (encoded(32768 * tone(1.0), subtype="FLOAT"), "too loud"),
-        (encoded(np.full((RATE, 2), 3e38), subtype="FLOAT"), r"too loud \(reaches 3e\+38"),
+        (encoded(np.zeros((RATE, 2))), "silent"),
+        (encoded(np.full(RATE, np.nan), subtype="FLOAT"), "not-finite"),
+        (encoded(np.full(RATE, np.inf), subtype="FLOAT"), "not-finite"),
+        (encoded(32768 * tone(1.0), subtype="FLOAT"), "too-loud"),
     ],
 )
-def test_what_cannot_be_used_says_why(content: bytes, reason: str) -> None:
-    with pytest.raises(AudioError, match=reason):
+def test_unusable_audio_raises_an_error_with_the_fault(content: bytes, code: str) -> None:
+    with raises(AudioError, code):
         decode(content, WANTED)
+
+
+def test_the_peak_of_loud_audio_is_reported() -> None:
+    with raises(AudioError, "too-loud", limit=8.0) as caught:
+        decode(encoded(np.full((RATE, 2), 3e38), subtype="FLOAT"), WANTED)
+    assert caught.value.fields["peak"] == pytest.approx(3e38, rel=1e-6)
+    assert "3e+38" in str(caught.value)
 
 
 def test_one_sample_is_a_clip() -> None:
@@ -115,34 +125,34 @@ def test_one_sample_is_a_clip() -> None:
     ("name", "expected"),
     [("a.wav", True), ("a.WAV", True), ("a.flac", True), (".a.wav", False), ("a.txt", False)],
 )
-def test_what_is_taken_for_a_clip(name: str, expected: bool) -> None:
+def test_clips_are_recognised_by_suffix(name: str, expected: bool) -> None:
     assert is_audio(name) is expected
 
 
 @pytest.mark.parametrize("rate", [1, 249, 2**20 + 1, 2**31 - 1])
-def test_a_rate_that_no_recorder_has_is_said(rate: int) -> None:
-    with pytest.raises(AudioError, match=f"its header says a rate of {rate} Hz"):
+def test_implausible_rates_are_refused(rate: int) -> None:
+    with raises(AudioError, "implausible-rate", rate_hz=rate):
         decode(encoded(tone(1.0), rate), WANTED)
 
 
-def test_more_channels_than_memory_is_given_are_said() -> None:
+def test_channels_beyond_the_memory_limit_are_refused() -> None:
     many = np.full((RATE, 1000), 0.1)
-    with pytest.raises(AudioError, match="its header says 1000 channels at 16000 Hz"):
+    with raises(AudioError, "too-many-channels", channels=1000, rate_hz=RATE):
         decode(encoded(many, subtype="PCM_U8"), WANTED)
 
 
 def test_equal_faults_have_equal_reasons() -> None:
-    """Without the object in memory that libsndfile was given."""
-    reasons = set()
-    for content in (b"no sound", b"nor is this a sound"):
-        with pytest.raises(AudioError) as error:
+    """The reason does not contain libsndfile's name of the object in memory."""
+    faults = set()
+    for content in (b"no audio", b"this is not audio either"):
+        with raises(AudioError, "unreadable") as error:
             decode(content, WANTED)
-        reasons.add(str(error.value))
-    assert reasons == {"unreadable (Format not recognised)"}
+        faults.add((str(error.value), error.value.fields["fault"]))
+    assert faults == {("unreadable (Format not recognised)", "Format not recognised")}
 
 
-def test_a_header_that_says_more_than_there_is() -> None:
-    """An MP3 of half a second that says ten hours is padded, not trimmed."""
+def test_a_header_that_claims_too_many_frames() -> None:
+    """An MP3 of half a second whose header claims ten hours is padded, not trimmed."""
     content = bytearray(encoded(tone(0.5), format="MP3", subtype="MPEG_LAYER_III"))
     frames = content.index(b"Xing") + 8
     content[frames : frames + 4] = (10**6).to_bytes(4, "big")

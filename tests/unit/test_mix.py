@@ -1,3 +1,5 @@
+"""Mixing recordings of words into a data set."""
+
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from overlap.errors import UserError
 from overlap.synthetic import MixConfig, mix
 from overlap.synthetic.mix import JOB_CLIPS
 from overlap.synthetic.speakers import plan_pools
+from support.errors import raises
 
 CONFIG = MixConfig(train=30, test=10, words_per_clip=2, groups=3, test_speakers=0.2, seed=5)
 
@@ -19,7 +22,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 
 
-def test_the_data_set_follows_the_contract(words: Path, tmp_path: Path) -> None:
+def test_the_data_set_fulfils_the_data_contract(words: Path, tmp_path: Path) -> None:
     used = mix(words, tmp_path / "d", CONFIG)
     assert used == ("down", "eight", "five", "left", "up", "zero")
     train = pd.read_csv(tmp_path / "d" / "train_answer.csv")
@@ -50,7 +53,7 @@ def test_a_seed_gives_the_same_bytes(words: Path, tmp_path: Path) -> None:
     assert content(tmp_path / "one") != content(tmp_path / "other")
 
 
-def test_the_number_of_processes_changes_no_byte(
+def test_the_number_of_processes_does_not_change_a_byte(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = replace(CONFIG, train=3 * JOB_CLIPS, test=1)
@@ -60,23 +63,23 @@ def test_the_number_of_processes_changes_no_byte(
     assert content(tmp_path / "several") == content(tmp_path / "one")
 
 
-def test_more_clips_leave_the_first_as_they_are(words: Path, tmp_path: Path) -> None:
+def test_more_clips_leave_the_first_ones_unchanged(words: Path, tmp_path: Path) -> None:
     mix(words, tmp_path / "few", CONFIG)
     mix(words, tmp_path / "more", replace(CONFIG, train=40))
     few, more = content(tmp_path / "few"), content(tmp_path / "more")
     assert all(more[name] == few[name] for name in few if name.endswith(".wav"))
 
 
-def test_nobody_is_heard_on_both_sides(words: Path) -> None:
+def test_speakers_occur_in_one_pool_only(words: Path) -> None:
     _, pools = plan_pools(words, CONFIG)
-    heard = [{speaker for said in pool.recordings for speaker, _ in said} for pool in pools]
+    speakers = [{name for takes in pool.recordings for name, _ in takes} for pool in pools]
     assert [pool.split for pool in pools] == ["test", "train", "train", "train"]
-    for index, speakers in enumerate(heard):
-        assert all(speakers.isdisjoint(other) for other in heard[index + 1 :])
-    assert sum(map(len, heard)) == 20
+    for index, some in enumerate(speakers):
+        assert all(some.isdisjoint(other) for other in speakers[index + 1 :])
+    assert sum(map(len, speakers)) == 20
 
 
-def test_every_word_of_a_clip_is_by_someone_else(words: Path) -> None:
+def test_every_word_of_a_clip_has_another_speaker(words: Path) -> None:
     from overlap.synthetic.mix import _draw_recordings
 
     _, pools = plan_pools(words, CONFIG)
@@ -87,42 +90,44 @@ def test_every_word_of_a_clip_is_by_someone_else(words: Path) -> None:
         assert spoken == [("down", "eight", "five", "left", "up", "zero")[w] for w in chosen]
 
 
-def test_no_word_is_cut(words: Path, tmp_path: Path) -> None:
-    """Clips of one word: scaled alike, each is a whole recording."""
+def test_no_word_is_truncated(words: Path, tmp_path: Path) -> None:
+    """A clip of one word is a complete recording, apart from its scale."""
     alone = replace(CONFIG, words_per_clip=1, train=12, offset_seconds=0.5)
     mix(words, tmp_path / "d", alone)
     table = pd.read_csv(tmp_path / "d" / "train_answer.csv").set_index("id")
     starts = set()
     for name, word in table.idxmax(axis=1).items():
         clip = soundfile.read(tmp_path / "d" / "train" / f"{name}.wav")[0]
-        alike = []
+        similarities = []
         for file in sorted((words / word).iterdir()):
             recording = soundfile.read(file)[0]
             at = np.correlate(clip, recording, "valid")
-            alike.append((at.max() / np.linalg.norm(recording) / np.linalg.norm(clip), at.argmax()))
-        likeness, start = max(alike)
-        assert likeness > 0.999
+            similarities.append(
+                (at.max() / np.linalg.norm(recording) / np.linalg.norm(clip), at.argmax())
+            )
+        similarity, start = max(similarities)
+        assert similarity > 0.999
         starts.add(start)
-    assert len(starts) > 6  # and they are at different places
+    assert len(starts) > 6  # the offsets differ
 
 
-def test_folders_of_noise_are_no_words(words: Path, tmp_path: Path) -> None:
+def test_folders_of_noise_are_not_words(words: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(words, tmp_path / "w"))
     shutil.copytree(folder / "up", folder / "_background_noise_")
     assert plan_pools(folder, CONFIG)[0] == plan_pools(words, CONFIG)[0]
 
 
-def test_there_are_fewer_groups_where_words_have_few_speakers(words: Path) -> None:
-    """More groups than speakers allow is no error, whatever the seed."""
+def test_groups_are_limited_by_the_speakers_of_each_word(words: Path) -> None:
+    """More groups than the speakers allow are not an error, for any seed."""
     for seed in range(20):
         many = replace(CONFIG, groups=50, seed=seed)
         _, pools = plan_pools(words, many)
         groups = [pool for pool in pools if pool.split == "train"]
         assert 1 < len(groups) <= 8
-        assert all(len(said) >= 2 for pool in groups for said in pool.recordings)
+        assert all(len(takes) >= 2 for pool in groups for takes in pool.recordings)
 
 
-def test_words_with_few_recordings_are_left_out(words: Path, tmp_path: Path) -> None:
+def test_words_with_few_recordings_are_omitted(words: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(words, tmp_path / "w"))
     for file in sorted((folder / "up").iterdir())[3:]:
         file.unlink()
@@ -131,22 +136,22 @@ def test_words_with_few_recordings_are_left_out(words: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "code", "fields"),
     [
-        ({"min_clips": 1000}, "0 words have at least 1000 recordings, but a clip needs 2"),
-        ({"words_per_clip": 7}, "6 words have at least 2 recordings, but a clip needs 7"),
-        ({"test_speakers": 0.05}, "too few speakers: only 1 people speak in test"),
+        ({"min_clips": 1000}, "too-few-words", {"words": 0, "words_per_clip": 2}),
+        ({"words_per_clip": 7}, "too-few-words", {"words": 6, "words_per_clip": 7}),
+        ({"test_speakers": 0.05}, "too-few-speakers", {"split": "test", "speakers": 1}),
     ],
 )
-def test_too_few_words_or_speakers(
-    words: Path, tmp_path: Path, change: dict[str, float], message: str
+def test_too_few_words_or_speakers_are_refused(
+    words: Path, tmp_path: Path, change: dict[str, float], code: str, fields: dict[str, object]
 ) -> None:
-    with pytest.raises(UserError, match=message):
+    with raises(UserError, code, **fields):
         mix(words, tmp_path / "d", replace(CONFIG, **change))
     assert not (tmp_path / "d").exists()
 
 
-def test_nothing_is_overwritten_and_nothing_half_written_stays(words: Path, tmp_path: Path) -> None:
+def test_existing_files_are_kept_and_partial_output_is_removed(words: Path, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "mine.txt").write_text("precious")
     with pytest.raises(UserError, match="exists and is not empty"):
@@ -155,13 +160,14 @@ def test_nothing_is_overwritten_and_nothing_half_written_stays(words: Path, tmp_
     for word in folder.iterdir():
         for file in word.iterdir():
             file.write_bytes(b"no sound")
-    with pytest.raises(UserError, match="remove it from the words"):
+    with raises(UserError, "unusable-recording", fault="unreadable") as error:
         mix(folder, tmp_path / "e", CONFIG)
+    assert Path(error.value.fields["file"]).is_file()
     assert sorted(f.name for f in tmp_path.iterdir()) == ["d", "w"]
 
 
-def test_a_folder_without_words(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no words there"):
+def test_a_folder_without_words_is_refused(tmp_path: Path) -> None:
+    with raises(UserError, "no-words", folder=str(tmp_path)):
         mix(tmp_path, tmp_path / "d", CONFIG)
-    with pytest.raises(UserError, match="there is no such folder"):
+    with raises(UserError, "no-such-folder", folder=str(tmp_path / "nothing")):
         mix(tmp_path / "nothing", tmp_path / "d", CONFIG)
