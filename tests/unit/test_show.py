@@ -39,7 +39,7 @@ def shown(
         samples = np.random.default_rng(0).normal(size=config.clip_samples).astype(np.float32) / 9
     values = {
         "name": "clip", "file": "clip.wav", "split": None, "repairs": (), "labels": None,
-        "said": None, "silent_because": "", "config": config, "samples": samples,
+        "said": None, "no_prediction_reason": "", "config": config, "samples": samples,
         "decibels": compute_features(samples[None], config)[0].astype(np.float32),
     }  # fmt: skip
     return ShownClip(**(values | more))
