@@ -69,7 +69,7 @@ def test_what_is_said_of_the_memory_for_training(config: RunConfig) -> None:
         update={"training": config.training.model_copy(update={"memory_gb": 1})}
     )
     (said,) = words(small, OUTSIDE, replace(work, run=told))
-    assert "training.memory_gb is 1, but a training worker has 0.008 GB in all" in said
+    assert "training.memory_gb is 1, but a training worker has 8 MB in all" in said
     large = {"t": {"memory_limit": 8_000_000_000, "nthreads": 1, "resources": {"GPU": 1}}}
     for workers, where in ((large, OUTSIDE), (small, ClusterConfig())):
         assert list(words(workers, where, work)) == []
