@@ -152,11 +152,11 @@ def test_a_requested_ensemble_must_exist(ready: Ready, config) -> None:
 
 
 def test_kl_of_label_and_prediction() -> None:
-    predicted = Prediction("v1", {"b": 0.25, "a": 0.75}, 0.1)
-    assert shown(prediction=predicted, labels={"a": 0.5, "b": 0.5}).kl == pytest.approx(
+    prediction = Prediction("v1", {"b": 0.25, "a": 0.75}, 0.1)
+    assert shown(prediction=prediction, labels={"a": 0.5, "b": 0.5}).kl == pytest.approx(
         0.143841, abs=1e-6
     )
-    assert shown(prediction=predicted, labels={"a": 0.5, "c": 0.5}).kl is None
+    assert shown(prediction=prediction, labels={"a": 0.5, "c": 0.5}).kl is None
 
 
 # --- the picture -----------------------------------------------------------------------------
@@ -222,10 +222,10 @@ def coloured(image: np.ndarray, colour: str) -> int:
 def test_words_of_the_label_have_their_own_colour() -> None:
     click = np.zeros(16000, np.float32)
     click[8000] = 1  # the waveform has few pixels; its colour is that of the bars
-    predicted = Prediction("v1", {"a": 0.75, "b": 0.25}, 0.1)
+    prediction = Prediction("v1", {"a": 0.75, "b": 0.25}, 0.1)
     alone = picture(shown(click))
-    predicted = picture(shown(click, prediction=predicted))
-    judged = picture(shown(click, prediction=predicted, labels={"a": 0.0, "b": 1.0}))
+    predicted = picture(shown(click, prediction=prediction))
+    judged = picture(shown(click, prediction=prediction, labels={"a": 0.0, "b": 1.0}))
     known = picture(shown(click, labels={"a": 0.0, "b": 1.0}))
     assert alone.shape[1] < predicted.shape[1] == judged.shape[1] == known.shape[1]
     for colour, where in ((MEMBER, (judged,)), (TRIVIAL, (judged, known))):
