@@ -121,7 +121,7 @@ def test_all_unusable_sounds_are_reported(spoken: np.ndarray, tmp_path: Path) ->
     faults = (("unreadable", 0), ("not-opened", 0))
     with raises(DataError, "invalid-data", problems=faults):
         overlap.extract_features([tmp_path / "a.wav", tmp_path / "b.wav"])
-    with raises(DataError, "invalid-data", problems=(("no-clips", 0),)):
+    with raises(DataError, "no-clips"):
         overlap.extract_features(Path(tmp_path / "empty").mkdir() or tmp_path / "empty")
 
 
