@@ -83,7 +83,7 @@ def bench_features(
     speeds = [row.clips_per_cpu_second for row in rows]
     print_table(
         f"Features of {clips} clips, one core, {target()}, {rounds} rounds",
-        ("way", "clips per CPU-second", "ratio", "max error, dB", ""),
+        ("implementation", "clips per CPU-second", "ratio", "max error, dB", ""),
         [
             (r.name, f"{r.clips_per_cpu_second:,.0f}", f"{r.ratio:.2f}", f"{r.max_error_db:.2g}", b)
             for r, b in zip(rows, bars(speeds), strict=True)
@@ -93,7 +93,7 @@ def bench_features(
         return
     print_table(
         f"Reading {files} wav files of one second, one core",
-        ("way", "files per CPU-second", "ratio", ""),
+        ("reader", "files per CPU-second", "ratio", ""),
         [
             (r.name, f"{r.files_per_cpu_second:,.0f}", f"{r.ratio:.2f}", b)
             for r, b in zip(read, bars([r.files_per_cpu_second for r in read]), strict=True)
@@ -163,7 +163,7 @@ def bench_training(
         return
     print_table(
         f"Training on {clips} clips, width {width:g}, {mode.value} mode, {rounds} rounds",
-        ("way", "clips/s", "ratio", "host wait", "peak memory, MB", ""),
+        ("variant", "clips/s", "ratio", "host wait", "peak memory, MB", ""),
         [
             (
                 r.name, f"{r.clips_per_second:,.1f}", f"{r.ratio:.2f}",

@@ -65,7 +65,7 @@ def test_a_run_on_an_object_store(
     assert table["id"].tolist() == pd.read_csv(data / "submission.csv")["id"].tolist()
 
     again = overlap(*options, **s3)
-    assert "it is the champion already" in again.stdout
+    assert "it is already the champion" in again.stdout
     assert len(list_clips("s3://bucket/data/test").files) == 20
     checked = overlap("verify", "--workspace", "s3://bucket/w", **s3)
     assert "OK" in checked.stdout

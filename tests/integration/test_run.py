@@ -86,7 +86,7 @@ def test_a_second_run_does_nothing_and_says_the_same(overlap, copy, data, tiny, 
     before = mtimes(copy, "features.zarr", "members", "ensembles")
     done = overlap("run", "--data", data, "--workspace", copy, "--config", tiny)
     assert mtimes(copy, "features.zarr", "members", "ensembles") == before
-    assert "it is the champion already" in done.stdout
+    assert "it is already the champion" in done.stdout
     table = [line for line in finished.said.splitlines() if "│" in line]
     assert [line for line in done.stdout.splitlines() if "│" in line] == table
 

@@ -11,7 +11,7 @@ from overlap.errors import OverlapError
 
 @contextmanager
 def raises(
-    kind: type[OverlapError], code: str, **fields: object
+    kind: type[OverlapError], code: str, /, **fields: object
 ) -> Iterator[pytest.ExceptionInfo[OverlapError]]:
     """Assert that the block raises an error of this class with this code and these fields.
 

@@ -161,7 +161,7 @@ def test_an_ensemble_of_another_workspace_is_not_promoted(
     other = Location.of(tmp_path / "other")
     publish(other, "v1")
     with raises(UserError, "foreign-ensemble", version="v1", owner=str(other)):
-        champion.promote(workspace, str(other / registry.ENSEMBLES / "v1"))
+        champion.promote(workspace, str(other / ENSEMBLES_FOLDER / "v1"))
     assert champion.champion(workspace) is None
 
 
@@ -196,7 +196,7 @@ def test_a_rollback_skips_removed_versions(workspace: Location) -> None:
     assert (outcome.version, outcome.instead_of) == ("v1", "v3")
     assert outcome.reason.endswith(": v2")
     champion.promote(workspace, "v3")
-    (workspace / registry.ENSEMBLES / "v1").remove()
+    (workspace / ENSEMBLES_FOLDER / "v1").remove()
     with raises(NotReadyError, "no-earlier-champion", removed=["v1"]):
         champion.rollback(workspace)
     assert champion.champion(workspace) == "v3"

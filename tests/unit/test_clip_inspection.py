@@ -278,7 +278,7 @@ def test_unsuitable_output_files_are_rejected(tmp_path: Path) -> None:
     for out, code in (
         (tmp_path / "no" / "x.png", "no-such-folder"),
         (tmp_path, "not-a-png"),
-        (tmp_path / "folder.png", "is-a-folder"),
+        (tmp_path / "folder.png", "out-is-folder"),
         (tmp_path / "x.pdf", "not-a-png"),
     ):
         with raises(UserError, code):

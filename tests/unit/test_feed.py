@@ -39,9 +39,9 @@ def test_the_plan_determines_the_source(ready: Ready) -> None:
 def test_features_that_fit_are_held_in_memory() -> None:
     free = 2 * 1000 * CLIP
     expected = MemoryPlan("memory", 1000 * CLIP)
-    assert plan_memory(SHAPE, 128, 1000, TrainingConfig(), free_bytes=free) == expected
+    assert plan_memory(CLIP, 128, 1000, TrainingConfig(), free_bytes=free) == expected
     limited = TrainingConfig(memory_gb=0.06)
-    assert plan_memory(SHAPE, 128, 1000, limited, free_bytes=0).mode == "memory"
+    assert plan_memory(CLIP, 128, 1000, limited, free_bytes=0).mode == "memory"
 
 
 def test_features_that_fit_on_the_accelerator_are_held_there() -> None:
@@ -64,10 +64,10 @@ def test_larger_features_are_streamed_within_the_limit() -> None:
 def test_too_little_memory_is_refused() -> None:
     needed = 2 * 64 * 128 * CLIP
     with raises(ConfigError, "memory-too-small", needed=needed, limit=500_000_000) as caught:
-        plan_memory(SHAPE, 128, 100_000, TrainingConfig(memory_gb=0.5))
+        plan_memory(CLIP, 128, 100_000, TrainingConfig(memory_gb=0.5))
     assert "0.85 GB" in str(caught.value)
     with raises(ConfigError, "memory-too-small", needed=needed, limit=500_000_000):
-        plan_memory(SHAPE, 128, 100_000, TrainingConfig(), free_bytes=10**9)
+        plan_memory(CLIP, 128, 100_000, TrainingConfig(), free_bytes=10**9)
 
 
 def data_of(ready: Ready, rows: np.ndarray, **training: object) -> TrainingData:

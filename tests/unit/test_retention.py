@@ -7,6 +7,7 @@ from overlap.ensemble import registry
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import (
+    CHAMPION_FILE,
     ENSEMBLES_FOLDER,
     MEMBER_FILE,
     MEMBERS_FOLDER,
@@ -51,7 +52,7 @@ def member(workspace: Location, name: str, spec: MemberSpec, key: str | None = N
 def publish(workspace: Location, version: str, *members: str) -> None:
     record = published(version, members=members)
     publish_record(workspace, record)
-    (registry.folder_of(workspace, record) / registry.PREDICTIONS_FILE).write_bytes(b"predictions")
+    (registry.folder_of(workspace, record) / PREDICTIONS_FILE).write_bytes(b"predictions")
 
 
 def versions(workspace: Location) -> list[str]:
@@ -118,7 +119,7 @@ def test_a_removal_may_be_interrupted_anywhere(
     champion.promote(workspace, "v1")
     champion.promote(workspace, "v3")
     aliases = read_aliases(workspace).model_copy(update={"earlier": ()})
-    (workspace / champion.CHAMPION_FILE).write_record(aliases)
+    (workspace / CHAMPION_FILE).write_record(aliases)
     remaining = [steps]
 
     def counted(function):
