@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from overlap.synthetic import MixConfig, mix
+from support.errors import printed_code
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
@@ -68,9 +69,9 @@ def test_three_runs_over_growing_data(
     assert not (workspace / "members" / first["members"][0]).exists()
 
     back = overlap("models", "rollback", *models).stdout
-    assert f"champion: {second['version']} (by hand: back from {third['version']})" in back
+    assert f"champion: {second['version']} (rolled back from {third['version']})" in back
     nothing = overlap("models", "rollback", *models, code=2).stderr
-    assert f"to go back to; no longer there: {first['version']}" in nothing
+    assert (printed_code(nothing), first["version"] in nothing) == ("no-earlier-champion", True)
     assert "OK" in overlap("verify", *models).stdout
 
     # A champion whose network is damaged is compared on its stored predictions.

@@ -54,7 +54,7 @@ def test_a_run_stops_early_and_goes_on_without_a_member(
     enough = (*four, "--set", "ensemble.min_members=3")
     done = overlap(*enough)
     assert "note: 1 of 4 members failed" in done.stderr
-    assert "3 of 4 members: member 4 is missing, and 3 are enough" in done.stdout
+    assert "3 of 4 members; missing members: 4; 3 suffice" in done.stdout
     assert "pooled by greedy" in done.stdout
     checkpoint.rmdir()
     found = json.loads(overlap(*enough, "--json").stdout)

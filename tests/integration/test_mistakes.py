@@ -214,7 +214,7 @@ def test_a_cluster_without_gpu_then_with_one(
         "run", "--data", copy, "--workspace", workspace, "--config", tiny, "--members", 1,
         "--cluster", dask,
     )  # fmt: skip
-    said = refused(overlap, *run, "--set", "cluster.timeout_s=1")
+    said = refused(overlap, *run, "--set", "cluster.timeout_s=5")
     assert printed_code(said) == "cluster-unfit"
     assert f'dask worker {dask} --resources "GPU=1"' in said
     assert not (workspace / "features.zarr").exists()
