@@ -41,8 +41,14 @@ def test_what_becomes_of_every_block_is_known() -> None:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project as it is after `make setup`."""
     folder = tmp_path_factory.mktemp("clone") / "overlap"
-    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", *ignored))
+    lines = (ROOT / ".gitignore").read_text().splitlines()
+    anywhere = shutil.ignore_patterns(".git", *(n.strip("/") for n in lines if n[0] != "/"))
+    at_root = {line.strip("/") for line in lines if line[0] == "/"}
+
+    def ignored(place: str, names: list[str]) -> set[str]:
+        return anywhere(place, names) | (at_root & {*names} if Path(place) == ROOT else set())
+
+    shutil.copytree(ROOT, folder, ignore=ignored)
     (folder / ".venv").mkdir()
     for part in Path(sys.prefix).iterdir():
         if part.name != ".ready":
