@@ -1,6 +1,6 @@
 """The errors that overlap raises: one hierarchy, each with a stable code and fields.
 
-Every class is also the fitting builtin, so that callers can catch either. `UserError` and its
+Every class below `OverlapError` also derives from the matching builtin exception. `UserError` and its
 subclasses are mistakes of the user: the command line prints the message without a traceback and
 exits with code 2. Everything else means that the work failed (exit code 1). No message and no
 field contains a secret.

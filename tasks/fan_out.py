@@ -58,8 +58,8 @@ def on_every_worker(
 ) -> None:
     """Call a function once on each worker, in the threads that run jobs, and wait for it.
 
-    If a worker dies, another one makes its call, without use: a call restricted to the dead worker
-    would wait forever.
+    If a worker dies, another worker runs the call instead, which is harmless: a call restricted to
+    the dead worker would wait forever.
     """
     futures = [
         client.submit(function, *arguments, workers=[address], allow_other_workers=True, pure=False)

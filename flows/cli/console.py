@@ -44,7 +44,7 @@ def print_next(what: str) -> None:
 
 
 def predict_next(workspace: str) -> None:
-    """Suggest to predict with the champion, or to promote an ensemble if there is none."""
+    """Suggest predicting with the champion, or to promote an ensemble if there is none."""
     opened = Workspace.of(workspace)
     if opened.champion():
         print_next(in_workspace("predict CLIPS --out preds.csv", workspace))
@@ -54,7 +54,7 @@ def predict_next(workspace: str) -> None:
 
 
 def look_next(workspace: str, model: str) -> None:
-    """Suggest to draw one of the predicted clips with the same ensemble."""
+    """Suggest drawing one of the predicted clips with the same ensemble."""
     named = "" if model == "champion" else f" --model {shlex.quote(model)}"
     print_next(f"{in_workspace('show CLIP' + named, workspace)} draws one of them")
 

@@ -43,6 +43,11 @@ class _Stop:
 _stop = _Stop()
 
 
+def exit_code(number: int) -> int:
+    """Return the exit code of a process that a signal ended, as shells report it."""
+    return 128 + number
+
+
 def listen() -> None:
     """Handle SIGINT and SIGTERM of this process from now on."""
     reader, writer = os.pipe()
@@ -66,7 +71,7 @@ def leave(number: int) -> NoReturn:
         signal.signal(again, signal.SIG_IGN)
     if _stop.claims_final_message():
         sys.stderr.write(STOPPED)
-    sys.exit(128 + number)
+    sys.exit(exit_code(number))
 
 
 def _unwind(number: int, _frame: FrameType | None) -> None:
@@ -76,7 +81,7 @@ def _unwind(number: int, _frame: FrameType | None) -> None:
     _stop.number = _stop.number or number
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    sys.exit(128 + number)
+    sys.exit(exit_code(number))
 
 
 def _swallowed(lost: "sys.UnraisableHookArgs", hook: Hook = sys.unraisablehook) -> None:
@@ -124,4 +129,4 @@ def _end(number: int) -> NoReturn:
             process.kill()
     if _stop.claims_final_message():
         os.write(2, STOPPED.encode())
-    os._exit(128 + number)
+    os._exit(exit_code(number))

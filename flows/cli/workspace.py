@@ -162,7 +162,7 @@ def verify(
     if result.faults:
         lines = "\n".join(f"  - {fault.what}" for fault in result.faults)
         if repair:
-            end = f"{marked} marked as missing; run again to make them"
+            end = f"{marked} marked as missing; `overlap run` recreates them"
         else:
             end = "`overlap verify --repair` marks damaged parts as missing"
         raise CorruptError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from overlap.audio.decode import decode
 from overlap.audio.wav_pcm16 import parse_pcm16
-from overlap.catalog.inspection import LOCAL_AT_ONCE
+from overlap.catalog.inspection import LOCAL_GROUP_FILES
 from overlap.config import AudioFormat
 from overlap.io.bulk_read import read_local
 
@@ -93,8 +93,8 @@ def _soundfile(folder: str, names: list[str], _wanted: AudioFormat) -> None:
 
 def _contents(folder: str, names: list[str]) -> Iterator[bytes]:
     """Yield the contents of the files, read in groups as in the service."""
-    for start in range(0, len(names), LOCAL_AT_ONCE):
-        for content in read_local(folder, names[start : start + LOCAL_AT_ONCE]):
+    for start in range(0, len(names), LOCAL_GROUP_FILES):
+        for content in read_local(folder, names[start : start + LOCAL_GROUP_FILES]):
             if isinstance(content, OSError):
                 raise content
             yield content

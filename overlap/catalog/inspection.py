@@ -24,10 +24,10 @@ DIGEST = "xxh3-128"
 """Algorithm of `digest`. A catalogue records it, so that other digests are replaced."""
 BATCH = 512
 """Files inspected by one call, which is one task on a cluster."""
-REMOTE_AT_ONCE = 128
+REMOTE_GROUP_FILES = 128
 """Files that `read_ahead` requests concurrently from an object store: enough to keep its
 connections busy."""
-LOCAL_AT_ONCE = 32
+LOCAL_GROUP_FILES = 32
 """Files that `read_ahead` reads at once from a local folder: few enough that their content is still
 in the processor's cache when it is decoded."""
 GROUP_BYTES = 64 << 20
@@ -112,14 +112,14 @@ def read_group(wanted: AudioFormat, *, remote: bool) -> tuple[int, int]:
         (5, 13421772)
     """
     usual = USUAL_BYTES_PER_SAMPLE * wanted.samples
-    size = max(1, min(REMOTE_AT_ONCE if remote else LOCAL_AT_ONCE, GROUP_BYTES // usual))
+    size = max(1, min(REMOTE_GROUP_FILES if remote else LOCAL_GROUP_FILES, GROUP_BYTES // usual))
     return size, GROUP_BYTES // size
 
 
 def read_ahead(data: Location, files: Sequence[str], wanted: AudioFormat) -> Generator[Read]:
     """Yield the contents of many files, reading one group ahead if reading takes time.
 
-    Files are read in groups of at most `REMOTE_AT_ONCE` or `LOCAL_AT_ONCE`. A thread reads the next
+    Files are read in groups of at most `REMOTE_GROUP_FILES` or `LOCAL_GROUP_FILES`. A thread reads the next
     group while the caller uses the current one, unless that was read in less than
     `CACHED_SECONDS` per file: reads from the page cache do not wait, and two threads that contend
     for the interpreter's lock take three times as long. The thread ends with the generator, even if

@@ -11,14 +11,16 @@ class AdaptiveConfig(ConfigModel):
     """Bounds between which the number of workers follows the amount of work."""
 
     minimum: int = Field(0, ge=0, le=4096, description="Workers that remain when there is no work.")
-    maximum: int = Field(0, ge=0, le=4096, description="Most workers; 0: their number is fixed.")
+    maximum: int = Field(0, ge=0, le=4096, description="Largest number of workers; 0: it is fixed.")
     training_minimum: int = Field(
         0,
         ge=0,
         le=4096,
         description="Workers of cluster.training that remain without work.",
     )
-    training_maximum: int = Field(1, ge=1, le=4096, description="Most workers of cluster.training.")
+    training_maximum: int = Field(
+        1, ge=1, le=4096, description="Largest number of workers of cluster.training."
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -50,8 +52,8 @@ class ClusterConfig(ConfigModel):
     )
     training: dict[str, Any] | None = Field(
         None,
-        description="Differences of training workers, for a class that starts only one kind of "
-        "worker: options of a worker, or arguments of its add_worker_group; none: all are alike.",
+        description="Options in which training workers differ, for a class that starts only one "
+        "kind: options of a worker, or arguments of add_worker_group; none: all are alike.",
     )
     cpu_workers: int | None = Field(
         None, ge=1, le=4096, description="CPU workers; none: one per core (local cluster)."

@@ -16,8 +16,10 @@ from overlap.catalog import Catalog, partition
 from overlap.catalog.inspection import DIGEST
 from overlap.config import ValidationConfig
 
-LEARNED, UNKNOWN = -1, -2
-"""In place of a fold: every member trained on the clip; the clip did not exist."""
+LEARNED = -1
+"""In place of a fold: every member trained on the clip."""
+UNKNOWN = -2
+"""In place of a fold: the clip did not exist when the ensemble was trained."""
 
 
 @dataclass(frozen=True, eq=False)

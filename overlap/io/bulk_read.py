@@ -10,7 +10,7 @@ from overlap.io.formatting import format_bytes
 Read = bytes | OSError
 """Content of a file, or the error of reading it."""
 
-AT_ONCE = 1 << 16
+FIRST_READ_BYTES = 1 << 16
 """Bytes of the first read of a local file: more than a clip of one second has."""
 
 
@@ -97,7 +97,7 @@ def as_read(content: object) -> Read:
 def _read(path: str, most: int | None) -> bytes:
     file = os.open(path, os.O_RDONLY)
     try:
-        content = os.read(file, AT_ONCE)
+        content = os.read(file, FIRST_READ_BYTES)
         # A read may be short before the end on a network disk, so only an empty one is the end.
         if not (more := os.read(file, 1)):
             return content
@@ -105,7 +105,7 @@ def _read(path: str, most: int | None) -> bytes:
         if most is not None and size > most:
             raise TooLargeError(size)
         held = len(content) + len(more)
-        while part := os.read(file, max(AT_ONCE, size)):
+        while part := os.read(file, max(FIRST_READ_BYTES, size)):
             parts.append(part)
             held += len(part)
             if most is not None and held > most:  # it grows, or has no known size

@@ -24,7 +24,7 @@ from overlap.io.records import Record
 from overlap.metrics.bootstrap import MIN_GROUPS, interval, resampled_means
 
 DRAWS = 2000
-"""Bootstrap resamples; each end of a 99 % interval then lies at the tenth value from its side."""
+"""Bootstrap resamples; ten resamples lie beyond each end of a 99 % interval."""
 
 
 class Comparison(Record):

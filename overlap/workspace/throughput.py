@@ -120,7 +120,7 @@ def _measure(folder: Path, started: float) -> Calibration:
 
 
 def _repeat(work: Callable[[], int], seconds: float) -> tuple[int, float]:
-    """Repeat the work for about so many seconds; return the amount done and the time taken."""
+    """Repeat the work for about `seconds`; return the amount done and the time taken."""
     done, started = 0, time.perf_counter()
     while (taken := time.perf_counter() - started) < seconds or not taken:
         done += work()

@@ -244,7 +244,7 @@ def test_a_folder_in_the_archive_is_named(tmp_path: Path) -> None:
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Seven files in groups of two: one is missing, one is silent, one is no sound."""
-    monkeypatch.setattr(inspection, "LOCAL_AT_ONCE", 2)
+    monkeypatch.setattr(inspection, "LOCAL_GROUP_FILES", 2)
     monkeypatch.setattr(inspection, "CACHED_SECONDS", 0)
     random = np.random.default_rng(0)
     for index in range(7):
