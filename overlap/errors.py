@@ -1,7 +1,7 @@
 """The errors that overlap raises: one hierarchy, each with a stable code and fields.
 
-Every class below `OverlapError` also derives from the matching builtin exception. `UserError` and its
-subclasses are mistakes of the user: the command line prints the message without a traceback and
+Every class below `OverlapError` also derives from the matching builtin exception. `UserError` and
+its subclasses are mistakes of the user: the command line prints the message without a traceback and
 exits with code 2. Everything else means that the work failed (exit code 1). No message and no
 field contains a secret.
 

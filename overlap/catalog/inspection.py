@@ -119,8 +119,8 @@ def read_group(wanted: AudioFormat, *, remote: bool) -> tuple[int, int]:
 def read_ahead(data: Location, files: Sequence[str], wanted: AudioFormat) -> Generator[Read]:
     """Yield the contents of many files, reading one group ahead if reading takes time.
 
-    Files are read in groups of at most `REMOTE_GROUP_FILES` or `LOCAL_GROUP_FILES`. A thread reads the next
-    group while the caller uses the current one, unless that was read in less than
+    Files are read in groups of at most `REMOTE_GROUP_FILES` or `LOCAL_GROUP_FILES`. A thread reads
+    the next group while the caller uses the current one, unless that was read in less than
     `CACHED_SECONDS` per file: reads from the page cache do not wait, and two threads that contend
     for the interpreter's lock take three times as long. The thread ends with the generator, even if
     that is closed early.

@@ -17,7 +17,7 @@ class EnsembleConfig(ConfigModel):
     min_members: int | None = Field(
         None,
         ge=1,
-        description="Smallest number of members that suffices when others fail; none: all are required.",
+        description="Smallest number of members that suffices when others fail; none: all.",
     )
     pool: Pooling = Field(
         "mean",
