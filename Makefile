@@ -61,9 +61,10 @@ test: setup
 test-e2e: setup
 	$(PYTEST) $(LONG) -m "not nightly" tests/e2e
 
-# Every test that `make test` and `make test-e2e` leave out. Benchmarks and trainings of real sizes run
+# Every test that `make test` leaves out. Benchmarks and trainings of real sizes run
 # alone. OVERLAP_SKIP_NOTHING=1 makes a failure of what is missing on the machine.
 test-nightly: setup
+	$(MAKE) test-e2e
 	$(PYTEST) $(LONG) -m nightly tests/e2e
 	$(PYTEST) $(LONG) $(TWO) -m "nightly and not faults"
 	$(MAKE) test-faults
