@@ -65,7 +65,7 @@ def test_too_little_memory_is_refused() -> None:
     needed = 2 * 64 * 128 * CLIP
     with raises(ConfigError, "memory-too-small", needed=needed, limit=500_000_000) as caught:
         plan_memory(CLIP, 128, 100_000, TrainingConfig(memory_gb=0.5))
-    assert "0.85 GB" in str(caught.value)
+    assert "847 MB" in str(caught.value)
     with raises(ConfigError, "memory-too-small", needed=needed, limit=500_000_000):
         plan_memory(CLIP, 128, 100_000, TrainingConfig(), free_bytes=10**9)
 
