@@ -90,8 +90,8 @@ def test_the_generated_pages_exist(site: Path) -> None:
     assert "Quick start" in front
     assert "training.augment.shift_frames" in (site / "reference" / "settings.html").read_text()
     assert "overlap models promote" in (site / "reference" / "commands.html").read_text()
-    features = (site / "reference" / "library" / "overlap.features.html").read_text()
-    assert "A run of rows that one task computes and writes." in features
+    store = (site / "reference" / "library" / "overlap.features.store.html").read_text()
+    assert "The feature store of a workspace." in store
 
 
 def test_the_reference_pages_in_the_repository_are_current() -> None:
