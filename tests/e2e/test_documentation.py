@@ -23,7 +23,7 @@ README = {
     "Quick start": "run; `make test` is what runs this",
     "Data layout": "a list of files, which the demo's data set has",
     "Usage": "run",
-    "Results on real speech": "run in tests/e2e/test_demo.py, where real speech is at hand",
+    "Results on real speech": "run in tests/e2e/test_demo.py, if real speech is available",
 }
 """What becomes of the blocks under a heading of the README."""
 CONTAINERS = "docker compose"

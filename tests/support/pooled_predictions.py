@@ -37,3 +37,16 @@ def held_out(
         groups=clips if groups is None else groups,
         members=np.arange(len(rounds) * folds).reshape(len(rounds), folds),
     )
+
+
+def distributions(rows: int, seed: int = 0) -> np.ndarray:
+    """(rows, 4) random probabilities."""
+    return np.random.default_rng(seed).dirichlet(np.ones(4), rows)
+
+
+def equal_labels(rows: int, seed: int = 0) -> np.ndarray:
+    """(rows, 4) labels: two of four words in equal shares."""
+    picks = np.random.default_rng(seed).random((rows, 4)).argsort(axis=1)[:, :2]
+    values = np.zeros((rows, 4))
+    np.put_along_axis(values, picks, 0.5, axis=1)
+    return values

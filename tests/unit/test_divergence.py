@@ -5,24 +5,13 @@ import pytest
 from scipy.special import rel_entr
 
 from overlap.metrics.divergence import SMALLEST, kl, score, trivial_prediction
+from support.pooled_predictions import distributions, equal_labels
 
 WORDS = ("a", "b", "c", "d")
 
 
-def distributions(rows: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).dirichlet(np.ones(4), rows)
-
-
-def labels(rows: int, seed: int = 0) -> np.ndarray:
-    """Two of four words in equal shares."""
-    picks = np.random.default_rng(seed).random((rows, 4)).argsort(axis=1)[:, :2]
-    values = np.zeros((rows, 4))
-    np.put_along_axis(values, picks, 0.5, axis=1)
-    return values
-
-
 def test_kl_equals_the_reference() -> None:
-    p, q = labels(50), distributions(50, 1)
+    p, q = equal_labels(50), distributions(50, 1)
     assert kl(p, q) == pytest.approx(rel_entr(p, q).sum(axis=1).mean(), rel=1e-12)
     assert kl(p, p) == 0
 
@@ -34,17 +23,17 @@ def test_a_missed_word_costs_a_finite_amount() -> None:
 
 def test_arrays_of_different_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(3, 4\).*\(4, 4\)"):
-        kl(labels(3), distributions(4))
+        kl(equal_labels(3), distributions(4))
 
 
 def test_the_trivial_prediction_of_equal_labels() -> None:
-    p = labels(2000)
+    p = equal_labels(2000)
     q = trivial_prediction(p, len(p))
     assert kl(p, q) == pytest.approx(np.log(4 / 2), abs=0.01)
 
 
 def test_the_parts_of_a_score_sum_to_it() -> None:
-    p, q = labels(100), distributions(100, 2)
+    p, q = equal_labels(100), distributions(100, 2)
     scored = score(p, q, WORDS, p.mean(axis=0))
     assert sum(scored.per_word.values()) == pytest.approx(scored.kl)
     assert scored.entropy == pytest.approx(np.log(2))

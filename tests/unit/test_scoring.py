@@ -1,4 +1,4 @@
-"""Scores, the table of predictions, the scoring of tables, and the names of versions."""
+"""The table of predictions, the scoring of tables, and the names of versions."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,19 +14,9 @@ from overlap.errors import CorruptError, DataError
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
 from support.errors import raises
+from support.pooled_predictions import distributions, equal_labels
 
 WORDS = ("a", "b", "c", "d")
-
-
-def distributions(rows: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).dirichlet(np.ones(4), rows)
-
-
-def labels(rows: int, seed: int = 0) -> np.ndarray:
-    picks = np.random.default_rng(seed).random((rows, 4)).argsort(axis=1)[:, :2]
-    values = np.zeros((rows, 4))
-    np.put_along_axis(values, picks, 0.5, axis=1)
-    return values
 
 
 # --- submission ------------------------------------------------------------------------------
@@ -96,7 +86,7 @@ def write(path: Path, name: str, ids: list[str], values: np.ndarray, words=WORDS
 
 
 def test_tables_join_by_id_and_word(tmp_path: Path) -> None:
-    p, q = labels(5), distributions(5, 1)
+    p, q = equal_labels(5), distributions(5, 1)
     ids = [f"c{i}" for i in range(5)]
     truth = write(tmp_path, "truth.csv", ids, p)
     shuffled = write(tmp_path, "p.csv", ids[::-1], q[::-1, ::-1], WORDS[::-1])
@@ -108,7 +98,7 @@ def test_tables_join_by_id_and_word(tmp_path: Path) -> None:
 
 
 def test_the_disagreement_is_not_scored_as_a_word(tmp_path: Path) -> None:
-    p, q = labels(5), distributions(5, 1)
+    p, q = equal_labels(5), distributions(5, 1)
     ids = [f"c{i}" for i in range(5)]
     truth = write(tmp_path, "truth.csv", ids, p)
     table = pd.DataFrame(q, columns=[*WORDS]).assign(spread=[0.1, np.nan, 0, 0, 0])
@@ -132,7 +122,7 @@ def test_training_labels_default_to_the_folder_of_the_labels() -> None:
 
 
 def test_tables_with_other_ids_or_words_are_refused(tmp_path: Path) -> None:
-    truth = write(tmp_path, "truth.csv", ["x", "y"], labels(2))
+    truth = write(tmp_path, "truth.csv", ["x", "y"], equal_labels(2))
     other = write(tmp_path, "p.csv", ["x", "z"], distributions(2), ("a", "b", "c", "e"))
     with pytest.raises(DataError) as error:
         score_tables(truth, other)
