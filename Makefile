@@ -13,13 +13,14 @@ DATA ?=
 WORKSPACE ?= workspace
 PRESET ?= demo
 
-.PHONY: setup run test test-e2e test-nightly test-faults test-image test-backend test-minimum lint docs reference format lock \
+.PHONY: setup run test test-e2e test-field test-nightly test-faults test-image test-backend test-minimum lint docs reference format lock \
 	audit bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
 	@echo "make run DATA=folder  runs it on your data (PRESET=demo|baseline|fast WORKSPACE=folder)"
 	@echo "make test             the test suite; make test-e2e: the commands of README and tutorial"
+	@echo "make test-field       situations of real machines and files (docs/reliability.md)"
 	@echo "make test-nightly     what make test leaves out: hours"
 	@echo "make test-faults      hundreds of kills and storage faults (SEED=1 KILLS=100)"
 	@echo "make test-image       builds the image of docker/ and runs the service in it (podman, root)"
@@ -61,7 +62,11 @@ test: setup
 test-e2e: setup
 	$(PYTEST) $(LONG) -m "not nightly" tests/e2e
 
-# Every test that `make test` leaves out. Benchmarks and trainings of real sizes run
+# Situations of real machines and real files that need processes; docs/reliability.md lists them.
+test-field: setup
+	$(PYTEST) $(TWO) --durations=10 -m "not nightly" tests/field
+
+# Every test that neither `make test` nor `make test-field` runs. Benchmarks and trainings of real sizes run
 # alone. OVERLAP_SKIP_NOTHING=1 makes a failure of what is missing on the machine.
 test-nightly: setup
 	$(MAKE) test-e2e
@@ -121,6 +126,7 @@ docs: setup
 reference: setup
 	$(BIN)/python -m docs.site.write_reference
 	PYTHONPATH=tests:. $(BIN)/python -m support.layer_drawing
+	PYTHONPATH=tests:. $(BIN)/python -m support.trials
 
 format: setup
 	$(BIN)/ruff check --fix .

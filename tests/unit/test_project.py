@@ -66,7 +66,7 @@ def test_the_workflow_runs_what_ci_runs() -> None:
 def test_ci_runs_targets_that_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     called = re.findall(r"(?m)^make ([\w-]+)$", (ROOT / ".ci" / "run").read_text())
-    assert called == ["lint", "docs", "test"]
+    assert called == ["lint", "docs", "test", "test-field"]
     for target in [*called, "test-minimum", "test-backend", "test-e2e", "test-nightly"]:
         assert re.search(rf"(?m)^{target}:", makefile), target
 
@@ -77,7 +77,7 @@ def test_every_test_is_run_by_one_of_the_targets() -> None:
     recipes = dict(re.findall(r"(?m)^(test[\w-]*): setup\n((?:\t.*\n)+)", makefile))
     options = PROJECT["tool"]["pytest"]["ini_options"]
     markers = {marker.partition(":")[0] for marker in options["markers"]}
-    assert markers == {"slow", "nightly", "faults"}
+    assert markers == {"slow", "nightly", "faults", "trial"}
     assert '-m "not nightly and not faults"\n' in recipes["test"]
     assert '-m "not nightly" tests/e2e\n' in recipes["test-e2e"]
     assert "-m nightly tests/e2e\n" in recipes["test-nightly"]
@@ -86,7 +86,8 @@ def test_every_test_is_run_by_one_of_the_targets() -> None:
     assert "$(MAKE) test-faults\n" in recipes["test-nightly"]
     assert "-m faults tests/faults\n" in recipes["test-faults"]
     folders = {f"tests/{p.parent.name}" for p in (ROOT / "tests").glob("*/test_*.py")}
-    assert folders == {*options["testpaths"], "tests/e2e"}
+    assert '-m "not nightly" tests/field\n' in recipes["test-field"]
+    assert folders == {*options["testpaths"], "tests/e2e", "tests/field"}
     marked = [p for p in (ROOT / "tests").rglob("test_*.py") if "mark" + ".faults" in p.read_text()]
     assert {p.parent.name for p in marked} == {"faults"}
 
