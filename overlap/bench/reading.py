@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from overlap.audio.decode import decode
 from overlap.audio.wav_pcm16 import parse_pcm16
-from overlap.catalog.inspection import LOCAL_GROUP_FILES
+from overlap.catalog.read_ahead import LOCAL_GROUP_FILES
 from overlap.config import AudioFormat
 from overlap.io.bulk_read import read_local
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.audio.decode import Clip
-from overlap.catalog.inspection import decode_content, read_ahead
+from overlap.catalog.inspection import decode_content
+from overlap.catalog.read_ahead import read_ahead
 from overlap.config import FeatureConfig
 from overlap.errors import AudioError
 from overlap.features.compute import compute_features

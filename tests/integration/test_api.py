@@ -29,7 +29,7 @@ def test_the_examples_of_the_page_are_correct(
     finished, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data").symlink_to(data)
-    (tmp_path / "workspace").symlink_to(finished.workspace)
+    shutil.copytree(finished.workspace, tmp_path / "workspace")
     monkeypatch.chdir(tmp_path)
     blocks = BLOCK.findall(PAGE.read_text())
     assert len(blocks) >= 6
@@ -48,7 +48,8 @@ def test_predictions_equal_those_of_the_command_line(
 ) -> None:
     """A folder, files in any order, and samples give the same table."""
     out = tmp_path / "preds.csv"
-    overlap("predict", data / "test", "--workspace", finished.workspace, "--out", out)
+    copy = shutil.copytree(finished.workspace, tmp_path / "workspace")
+    overlap("predict", data / "test", "--workspace", copy, "--out", out)
     written = pd.read_csv(out, index_col="id")
     found = ensemble.predict(data / "test")
     assert found.index.name == "id"

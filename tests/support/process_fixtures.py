@@ -132,11 +132,19 @@ def submission(workspace: Path) -> bytes:
     return files[0].read_bytes()
 
 
+def files_of(folder: Path) -> set[str]:
+    """Return the files of a folder, relative to it."""
+    return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+
+
 @pytest.fixture(scope="session")
 def finished(
     overlap: Command, data: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Finished:
-    """`overlap run`, once for all tests that look at its result; not to be changed."""
+) -> Iterator[Finished]:
+    """`overlap run`, once for all tests that look at its result.
+
+    No test adds files to the workspace or removes some: a test that writes works on a copy.
+    """
 
     def run(folder: Path) -> None:
         workspace = folder / "workspace"
@@ -145,4 +153,6 @@ def finished(
 
     folder = once_per_session(tmp_path_factory, "finished", run)
     workspace = folder / "workspace"
-    return Finished(workspace, submission(workspace), str(read_facts(folder)["output"]))
+    before = files_of(workspace)
+    yield Finished(workspace, submission(workspace), str(read_facts(folder)["output"]))
+    assert files_of(workspace) == before, "a test changed the workspace that all tests share"

@@ -12,8 +12,10 @@ import pytest
 import soundfile
 
 from overlap.bench.reading import READERS, bench_reading
-from overlap.catalog import inspection, list_clips, list_data
-from overlap.catalog.inspection import decode_content, digest, load_clip, read_ahead
+from overlap.catalog import list_clips, list_data
+from overlap.catalog import read_ahead as group_reading
+from overlap.catalog.inspection import decode_content, digest, load_clip
+from overlap.catalog.read_ahead import read_ahead
 from overlap.config import AudioFormat, RunConfig
 from overlap.errors import AudioError, DataError, UserError
 from overlap.io import zip_archive
@@ -244,8 +246,8 @@ def test_a_folder_in_the_archive_is_named(tmp_path: Path) -> None:
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Seven files in groups of two: one is missing, one is silent, one is no sound."""
-    monkeypatch.setattr(inspection, "LOCAL_GROUP_FILES", 2)
-    monkeypatch.setattr(inspection, "CACHED_SECONDS", 0)
+    monkeypatch.setattr(group_reading, "LOCAL_GROUP_FILES", 2)
+    monkeypatch.setattr(group_reading, "CACHED_SECONDS", 0)
     random = np.random.default_rng(0)
     for index in range(7):
         samples = random.integers(-999, 999, 100, dtype=np.int16) * (index != 2)
@@ -274,7 +276,7 @@ def test_contents_come_in_order_and_so_do_errors(tmp_path: Path, clips: list[str
 def test_quick_reads_need_no_thread(
     tmp_path: Path, clips: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspection, "CACHED_SECONDS", 60)
+    monkeypatch.setattr(group_reading, "CACHED_SECONDS", 60)
     some = read_ahead(Location.of(tmp_path), clips, WANTED)
     assert next(some) == (tmp_path / clips[0]).read_bytes()
     assert not readers()
@@ -319,9 +321,9 @@ def test_an_endless_file_stops_at_the_limit(tmp_path: Path) -> None:
 def test_large_files_are_read_when_their_turn_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    monkeypatch.setattr(inspection, "GROUP_BYTES", 1 << 16)
-    monkeypatch.setattr(inspection, "max_file_bytes", lambda _: 1 << 19)
-    monkeypatch.setattr(inspection, "CACHED_SECONDS", 0)
+    monkeypatch.setattr(group_reading, "GROUP_BYTES", 1 << 16)
+    monkeypatch.setattr(group_reading, "max_file_bytes", lambda _: 1 << 19)
+    monkeypatch.setattr(group_reading, "CACHED_SECONDS", 0)
     top = Location.of(tmp_path if where == "local" else f"memory://{tmp_path.name}")
     contents = {str(n): bytes([n]) * (n % 3 * 100_000 + 10) for n in range(70)}
     contents["9"] = bytes(1 << 20)
