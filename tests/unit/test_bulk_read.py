@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from overlap.bench.reading import READERS, bench_reading
-from overlap.catalog import list_clips, list_data
+from overlap.catalog import inspection, list_clips, list_data
 from overlap.catalog import read_ahead as group_reading
 from overlap.catalog.inspection import decode_content, digest, load_clip
 from overlap.catalog.read_ahead import read_ahead
@@ -322,7 +322,8 @@ def test_large_files_are_read_when_their_turn_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     monkeypatch.setattr(group_reading, "GROUP_BYTES", 1 << 16)
-    monkeypatch.setattr(group_reading, "max_file_bytes", lambda _: 1 << 19)
+    for module in (group_reading, inspection):
+        monkeypatch.setattr(module, "max_file_bytes", lambda _: 1 << 19)
     monkeypatch.setattr(group_reading, "CACHED_SECONDS", 0)
     top = Location.of(tmp_path if where == "local" else f"memory://{tmp_path.name}")
     contents = {str(n): bytes([n]) * (n % 3 * 100_000 + 10) for n in range(70)}
