@@ -41,9 +41,12 @@ def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int,
     line: str | None = None,
 ) -> str:  # fmt: skip
-    """Format a warning of deprecated settings for the user, and others for the programmer."""
+    """Format a warning of data or deprecated settings for the user, others for the programmer."""
+    from overlap.catalog.problems import DataWarning
     from overlap.config.old_spellings import OldSpellingWarning
 
+    if issubclass(category, DataWarning):
+        return f"note: {message}\n"
     if issubclass(category, OldSpellingWarning):
         return f"warning: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n{line or ''}"

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.catalog import Listing, clips_to_predict
+from overlap.catalog.cell_text import normal_text
 from overlap.catalog.inspection import NOT_OPENED
 from overlap.config import FeatureConfig, fingerprint
 from overlap.ensemble.pooling import Pool
@@ -214,7 +215,8 @@ def _columns(listing: Listing, words: Sequence[str]) -> tuple[str, ...]:
         return tuple(words)
     disagreement = spread_column(words)
     columns = tuple(word for word in listing.template.words if word != disagreement)
-    other = sorted(set(columns) ^ set(words))
+    spelled = {normal_text(word): word for word in words}
+    other = sorted(set(columns) ^ set(spelled))
     if other:
         path = f"{listing.data}/{listing.template.name}"
         raise DataError(
@@ -222,4 +224,4 @@ def _columns(listing: Listing, words: Sequence[str]) -> tuple[str, ...]:
             "remove the template, or choose another model",
             code="other-words", path=path, words=other,
         )  # fmt: skip
-    return columns
+    return tuple(spelled[word] for word in columns)
