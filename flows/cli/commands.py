@@ -213,7 +213,10 @@ def _with_features(config: RunConfig) -> Iterator[None]:
 
 @app.command()
 def predict(
-    clips: Annotated[str, typer.Argument(help="Folder or URL with audio files.")],
+    clips: Annotated[
+        list[str],
+        typer.Argument(help="Folder or URL with audio files; or sound files of one folder."),
+    ],
     *,
     out: Annotated[str, typer.Option(help="CSV file to write.")],
     model: Annotated[
@@ -238,7 +241,8 @@ def predict(
     from overlap.promotion.champion import find_ensemble
 
     find_ensemble(Location.of(workspace), model)
-    list_clips(clips)
+    chosen = clips[0] if len(clips) == 1 else clips
+    list_clips(chosen)
     if Location.of(out).is_folder():
         raise UserError(
             f"--out {out}: is a folder; name a file in it, such as {out}/preds.csv",
@@ -248,7 +252,7 @@ def predict(
     from flows.predict import predict as predict_flow
 
     with flow_shown():
-        done = predict_flow(clips, out, model, workspace, ClusterConfig(address=cluster))
+        done = predict_flow(chosen, out, model, workspace, ClusterConfig(address=cluster))
     if as_json:
         print_json(asdict(done))
         return

@@ -84,8 +84,12 @@ def check_tables(listing: Listing) -> None:
     problems.raise_if_fatal(str(listing.data))
 
 
-def clips_to_predict(listing: Listing) -> pd.DataFrame:
+def clips_to_predict(listing: Listing, problems: Problems | None = None) -> pd.DataFrame:
     """Return the clips of a folder that match a row of the output, in the order of its rows.
+
+    Args:
+        listing: The folder.
+        problems: Holds the problems of the listing and receives further ones.
 
     Returns:
         table_id, file and version of each clip; the index numbers the clips in the order of their
@@ -94,7 +98,7 @@ def clips_to_predict(listing: Listing) -> pd.DataFrame:
     Raises:
         DataError: there are fatal problems, all of which the message lists.
     """
-    problems = Problems([*listing.problems.found])
+    problems = Problems([*listing.problems.found]) if problems is None else problems
     clips = _join(listing, problems)[0]
     problems.raise_if_fatal(str(listing.data))
     clips = clips[clips["split"] == "test"].reset_index(drop=True)

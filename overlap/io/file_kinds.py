@@ -2,12 +2,16 @@
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Final
 
 ARCHIVES: Final = re.compile(
     r"\.(tar|tar\.\w+|tgz|tbz2?|txz|tzst|7z|rar|gz|bz2|xz|zst|lz4|lzma|cab|iso|dmg)$", re.IGNORECASE
 )
 """Suffixes of archives and compressed files that are not read as folders; zip archives are."""
+QUOTES: Final = "'\"\u2018\u2019\u201c\u201d"
+"""Quotes of shells and of word processors."""
 _UTF8: Final = "save it as UTF-8 (in Excel: CSV UTF-8)"
 _AS_CSV: Final = "export it as CSV UTF-8"
 
@@ -79,3 +83,36 @@ def archive_remedy(name: str) -> str | None:
     is_tar = suffix.startswith((".tar", ".tgz", ".tb", ".tx", ".tz"))
     how = "unpack it with `tar -xf`" if is_tar else "unpack it"
     return f"archives of the kind {suffix} are not read; {how}, or pack it as .zip"
+
+
+def address_hint(address: str) -> str:
+    r"""Explain why an address names nothing, if it is of a usual wrong kind.
+
+    Examples:
+        >>> address_hint("C:\\data")
+        '; this is a path of Windows: write it as this system sees it (in WSL /mnt/c/data)'
+        >>> address_hint("'my data'")
+        '; the name itself contains quotes: leave them out'
+        >>> address_hint("data")
+        ''
+    """
+    if found := re.match(r"([A-Za-z]):[\\/](.*)", address):
+        inner = found[2].replace("\\", "/")
+        return (
+            "; this is a path of Windows: write it as this system sees it "
+            f"(in WSL /mnt/{found[1].lower()}/{inner})"
+        )
+    if len(address) > 1 and (address[0] in QUOTES or address[-1] in QUOTES):
+        return "; the name itself contains quotes: leave them out"
+    if address != address.strip():
+        return "; the name has white space around it: leave it out"
+    path = Path(address)
+    if path.is_symlink():
+        return f"; it is a link to {path.readlink()}, which does not exist"
+    if "$" in address or "%" in address:
+        return "; variables are not expanded in quotes and configuration files"
+    parent = path.parent
+    near = []
+    if parent.is_dir() and "://" not in address:
+        near = get_close_matches(path.name, [item.name for item in parent.iterdir()], n=1)
+    return f"; did you mean {parent / near[0]}?" if near else ""
