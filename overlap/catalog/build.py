@@ -78,10 +78,14 @@ def check_tables(listing: Listing) -> None:
 
     Raises:
         DataError: there are fatal problems, all of which the message lists.
+
+    Warns:
+        DataWarning: problems were handled.
     """
     problems = Problems([*listing.problems.found])
     _join(listing, problems)
     problems.raise_if_fatal(str(listing.data))
+    problems.warn()
 
 
 def clips_to_predict(listing: Listing, problems: Problems | None = None) -> pd.DataFrame:
