@@ -232,6 +232,7 @@ def test_a_signal_of_a_child_is_its_own(environment: dict[str, str]) -> None:
     assert done.stdout == "-15 None\n"
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("sent", [*CODES])
 def test_mixing_ends_with_its_processes(
     words: Path, environment: dict[str, str], tmp_path: Path, sent: signal.Signals

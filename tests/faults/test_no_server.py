@@ -11,6 +11,7 @@ from support.errors import printed_code
 from support.processes import free_port
 
 
+@pytest.mark.extended
 def test_a_server_that_does_not_answer_is_named(
     overlap, data: Path, tiny: Path, tmp_path: Path
 ) -> None:

@@ -123,6 +123,7 @@ class StoppedError(Exception):
     """Interrupts the training."""
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("setting", [pytest.param({}, marks=pytest.mark.nightly), FULL_RECIPE])
 def test_an_interrupted_training_gives_the_same_result(
     tmp_path: Path, setting: dict[str, object]

@@ -110,6 +110,7 @@ def test_folds_need_a_complete_round(config: RunConfig, ready: Ready) -> None:
 # --- stopping --------------------------------------------------------------------------------
 
 
+@pytest.mark.extended
 def test_training_stops_when_the_expected_gain_is_too_small(
     config: RunConfig, ready: Ready
 ) -> None:
