@@ -32,6 +32,7 @@ from pydantic import ValidationError
 
 from overlap.config.presets import merged
 from overlap.errors import OverlapError, UserError
+from overlap.system.import_path import child_environment
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "deployments"
 """Next to the packages, in a clone and in an installation."""
@@ -143,7 +144,7 @@ def deploy(wanted: Wanted) -> Deployed:
         command = ["--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
         done = subprocess.run(
             [sys.executable, "-m", "prefect", *command],
-            env=os.environ | {"PWD": str(Path.cwd())},
+            env=child_environment(os.environ) | {"PWD": str(Path.cwd())},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     if done.returncode:
