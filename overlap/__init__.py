@@ -13,8 +13,8 @@ imported only when an ensemble is loaded.
 from importlib import import_module
 
 TYPE_CHECKING = False
-"""As in `typing`. `python -m overlap` imports this module while the current folder, which may contain
-a file `typing.py`, is on its path: nothing is imported here that Python has not loaded already."""
+"""As in `typing`. `python -m overlap` imports this module while the current folder is on its path,
+which may contain a file `typing.py`: only what Python has loaded already is imported here."""
 
 if TYPE_CHECKING:
     from overlap.api.ensemble import Ensemble, load_ensemble

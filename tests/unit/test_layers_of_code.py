@@ -32,8 +32,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("docs.site",),
 )
 """The packages from the lowest layer to the highest; a module imports from its own package and from
-lower layers. `overlap` is the package's own `__init__`; `overlap.__main__` is the entry point, which
-makes sure that `flows` is this project's before it imports it. docs/architecture.md contains a drawing of
+lower layers. `overlap` is the package's own `__init__`. The entry point `overlap.__main__` makes
+sure that `flows` is this project's before it imports it. docs/architecture.md contains a drawing of
 this table, which `make reference` generates."""
 LEVELS = {package: level for level, layer in enumerate(LAYERS) for package in layer}
 ORCHESTRATION = {"prefect", "dask", "distributed"}
