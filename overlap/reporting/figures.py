@@ -6,6 +6,9 @@
 import base64
 import io
 from collections.abc import Sequence
+from contextlib import chdir, nullcontext
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -81,6 +84,7 @@ def drawing(
         inches: Width and height.
         counted: Whether the horizontal axis shows integers, such as epochs or members.
     """
+    use_own_style()
     # Figure without pyplot has no global state and no window, and is safe in a flow's threads.
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -92,6 +96,18 @@ def drawing(
     if counted:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure, axes
+
+
+@lru_cache(maxsize=1)
+def use_own_style() -> None:
+    """Make every figure of this process independent of files named matplotlibrc.
+
+    Matplotlib reads the first that it finds, in the current folder, then in the user's. Such a file
+    may draw text with TeX, and matplotlib cannot be imported if its encoding is wrong.
+    """
+    with chdir(Path(__file__).parent) if Path("matplotlibrc").exists() else nullcontext():
+        import matplotlib as mpl
+    mpl.rcdefaults()
 
 
 def png(figure: "Figure") -> bytes:

@@ -94,6 +94,11 @@ def own_packages_first(packages: Sequence[str]) -> None:
             )
 
 
+def foreign_package(folder: str, packages: Sequence[str]) -> str | None:
+    """Return which of the packages a folder has that is not OWN_FOLDER; None: it has none."""
+    return next((name for name in packages if _first_foreign([folder], [name]) is not None), None)
+
+
 def _folder_of(module: object) -> str:
     """Return the folder that contains a loaded module or package; empty if it has no files."""
     file = getattr(module, "__file__", None)

@@ -12,15 +12,23 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import numba
 from llvmlite import binding
 
 from overlap.io.locks import exclusive
+
+NUMBA_SETTINGS: Final = ".numba_config.yaml"
+"""Numba reads a file of this name in the current folder, whoever wrote it, and fails if it is
+damaged. It may disable compilation or reduce the precision of the features."""
+
+with chdir(Path(__file__).parent) if Path(NUMBA_SETTINGS).exists() else nullcontext():
+    import numba
+numba.core.config._config_fname = os.devnull  # or it would be read before each compilation
+numba.config.reload_config()
 
 LOG = logging.getLogger(__name__)
 PACKAGE: Final = Path(__file__).parents[1]
