@@ -6,14 +6,13 @@
 import base64
 import io
 from collections.abc import Sequence
-from contextlib import chdir, nullcontext
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from overlap.ensemble.registry import EnsembleRecord
+from overlap.system.import_path import skip_settings_file
 from overlap.training.spec import MemberRecord
 
 if TYPE_CHECKING:
@@ -105,8 +104,9 @@ def use_own_style() -> None:
     Matplotlib reads the first that it finds, in the current folder, then in the user's. Such a file
     may draw text with TeX, and matplotlib cannot be imported if its encoding is wrong.
     """
-    with chdir(Path(__file__).parent) if Path("matplotlibrc").exists() else nullcontext():
-        import matplotlib as mpl
+    skip_settings_file("matplotlibrc", "matplotlib")
+    import matplotlib as mpl
+
     mpl.rcdefaults()
 
 

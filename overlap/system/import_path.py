@@ -94,6 +94,24 @@ def own_packages_first(packages: Sequence[str]) -> None:
             )
 
 
+def skip_settings_file(file: str, module: str) -> None:
+    """Import a module from elsewhere if the current folder has a settings file that it reads.
+
+    Keras imports Matplotlib, for instance, which fails if a file `matplotlibrc` is not UTF-8.
+
+    Args:
+        file: Name of the settings file.
+        module: The module that reads it when it is imported.
+    """
+    if not os.path.exists(file):  # noqa: PTH110
+        return
+    from contextlib import chdir
+    from importlib import import_module
+
+    with chdir(os.path.dirname(__file__)):  # noqa: PTH120
+        import_module(module)
+
+
 def foreign_package(folder: str, packages: Sequence[str]) -> str | None:
     """Return which of the packages a folder has that is not OWN_FOLDER; None: it has none."""
     return next((name for name in packages if _first_foreign([folder], [name]) is not None), None)

@@ -12,7 +12,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -20,13 +20,15 @@ from typing import Any, Final
 from llvmlite import binding
 
 from overlap.io.locks import exclusive
+from overlap.system.import_path import skip_settings_file
 
 NUMBA_SETTINGS: Final = ".numba_config.yaml"
 """Numba reads a file of this name in the current folder, whoever wrote it, and fails if it is
 damaged. It may disable compilation or reduce the precision of the features."""
 
-with chdir(Path(__file__).parent) if Path(NUMBA_SETTINGS).exists() else nullcontext():
-    import numba
+skip_settings_file(NUMBA_SETTINGS, "numba")
+import numba  # noqa: E402
+
 numba.core.config._config_fname = os.devnull  # or it would be read before each compilation
 numba.config.reload_config()
 
