@@ -10,7 +10,7 @@ from overlap.config import Resolution
 from overlap.features.store.coordinates import frame_times_s, mel_centres_hz
 from overlap.reporting.clip_inspection import InspectedClip
 from overlap.reporting.clip_section import RANGE_DB
-from overlap.reporting.figures import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL
+from overlap.reporting.figures import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL, use_own_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,7 @@ WAVEFORM, ROW, WORDS, WIDTH = 1.4, 2.4, 3.4, 8.4
 
 def draw_clip(shown: InspectedClip) -> "Figure":
     """Draw waveform, spectrograms, label and prediction of a clip."""
+    use_own_style()
     from matplotlib.figure import Figure
 
     rows = -(-len(shown.config.resolutions) // COLUMNS)

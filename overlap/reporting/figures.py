@@ -6,11 +6,13 @@
 import base64
 import io
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from overlap.ensemble.registry import EnsembleRecord
+from overlap.system.import_path import skip_settings_file
 from overlap.training.spec import MemberRecord
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def drawing(
         inches: Width and height.
         counted: Whether the horizontal axis shows integers, such as epochs or members.
     """
+    use_own_style()
     # Figure without pyplot has no global state and no window, and is safe in a flow's threads.
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -92,6 +95,19 @@ def drawing(
     if counted:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure, axes
+
+
+@lru_cache(maxsize=1)
+def use_own_style() -> None:
+    """Make every figure of this process independent of files named matplotlibrc.
+
+    Matplotlib reads the first that it finds, in the current folder, then in the user's. Such a file
+    may draw text with TeX, and matplotlib cannot be imported if its encoding is wrong.
+    """
+    skip_settings_file("matplotlibrc", "matplotlib")
+    import matplotlib as mpl
+
+    mpl.rcdefaults()
 
 
 def png(figure: "Figure") -> bytes:

@@ -17,10 +17,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import numba
 from llvmlite import binding
 
 from overlap.io.locks import exclusive
+from overlap.system.import_path import skip_settings_file
+
+NUMBA_SETTINGS: Final = ".numba_config.yaml"
+"""Numba reads a file of this name in the current folder, whoever wrote it, and fails if it is
+damaged. It may disable compilation or reduce the precision of the features."""
+
+skip_settings_file(NUMBA_SETTINGS, "numba")
+import numba  # noqa: E402
+
+numba.core.config._config_fname = os.devnull  # or it would be read before each compilation
+numba.config.reload_config()
 
 LOG = logging.getLogger(__name__)
 PACKAGE: Final = Path(__file__).parents[1]

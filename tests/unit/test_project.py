@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import yaml
+from distributed import Adaptive, Client, Scheduler, SchedulerPlugin, SpecCluster, Worker
 
 from support.markdown_blocks import ROOT
 
@@ -104,3 +105,26 @@ def test_what_make_locks_is_what_the_oldest_versions_are_made_for() -> None:
         name = re.match(r"[\w-]+", requirement)
         assert name
         assert re.search(rf"(?m)^{re.escape(name[0].lower())}==", lock), requirement
+
+
+UNDOCUMENTED: dict[type, tuple[str, ...]] = {
+    SpecCluster: ("new_worker_spec", "plan", "requested", "observed", "scale_down", "scale"),
+    Adaptive: ("target", "workers_to_close"),
+    Scheduler: ("run_function",),
+    SchedulerPlugin: ("valid_workers_downscaling",),
+    Client: ("subscribe_topic", "unsubscribe_topic"),
+    Worker: ("get_current_task", "log_event"),
+}
+"""What flows/clusters/ and tasks/ use of distributed without a promise that it stays."""
+
+
+def test_distributed_is_bounded_and_has_what_is_used_of_it() -> None:
+    (bound,) = [d for d in PROJECT["project"]["dependencies"] if d.startswith("distributed")]
+    assert "<" in bound
+    missing = {
+        f"{owner.__name__}.{name}"
+        for owner, names in UNDOCUMENTED.items()
+        for name in names
+        if not hasattr(owner, name)
+    }
+    assert missing == set()
