@@ -51,9 +51,11 @@ def _one_line(
 
 def _fail(error: Exception) -> None:
     from flows.service.servers import unreachable
+    from flows.service.settings_faults import settings_fault
     from overlap.errors import OverlapError, UserError
     from overlap.redaction import masked
 
+    error = settings_fault(error) or error
     if isinstance(error, UserError):
         _leave(f"error: {error} [{error.code}]", 2)
     if isinstance(error, OverlapError):
