@@ -26,6 +26,10 @@ from overlap.errors import UserError
 from overlap.system.signals import block_sigint
 
 HOST: Final = "127.0.0.1"
+COMMAND: Final = (
+    *("-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
+    *("--log-level", "error", "--lifespan", "on"),
+)
 KEPT: Final = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TZDIR|TMPDIR|TMP|TEMP|LD_\w+|DYLD_\w+|"
     r"VIRTUAL_ENV|CONDA_PREFIX|XDG_\w+|"
@@ -50,9 +54,15 @@ class ServerProcess:
 
     def __init__(self, storage: EmbeddedStorage, port: int, level: str) -> None:
         self.port = port
-        command = ["-m", "uvicorn", "--app-dir", str(_site_packages()), "--factory"]
-        command += ["prefect.server.api.server:create_app", "--host", HOST, "--port", str(port)]
-        command += ["--log-level", "error", "--lifespan", "on"]
+        command = [
+            *COMMAND,
+            "--app-dir",
+            str(_site_packages()),
+            "--host",
+            HOST,
+            "--port",
+            str(port),
+        ]
         with block_sigint():
             self.process = subprocess.Popen(
                 [sys.executable, *command], cwd=storage.home,

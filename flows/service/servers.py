@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partialmethod
+from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -76,6 +77,20 @@ def connect_directly() -> None:
     for kind in (base.PrefectHttpxSyncClient, base.PrefectHttpxAsyncClient):
         if not isinstance(vars(kind).get("__init__"), partialmethod):
             kind.__init__ = partialmethod(kind.__init__, trust_env=False)  # type: ignore[assignment]
+
+
+def without_socks() -> None:
+    """Remove SOCKS proxies for the processes of flow runs and of `prefect deploy`.
+
+    Only for a server on this machine: httpx, which they use, raises on such a proxy unless an
+    optional package is installed, even if NO_PROXY excludes the address.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    if is_loopback(PREFECT_API_URL.value() or "") and find_spec("socksio") is None:
+        for name in proxy_variables(os.environ):
+            if os.environ[name].lower().startswith("socks"):
+                del os.environ[name]
 
 
 def _start_embedded(warn: Callable[[str], None]) -> None:

@@ -15,6 +15,7 @@ SOURCES: Final = (
     "the environment (PREFECT_*), Prefect's profiles.toml, or .env, prefect.toml or pyproject.toml "
     "in the current folder"
 )
+LOGGING: Final = ("PREFECT_LOGGING_SETTINGS_PATH", "PREFECT_LOGGING_CONFIG_PATH")
 NAMED: Final = 3
 """Number of settings that a message names."""
 
@@ -64,4 +65,6 @@ def _reasons(error: BaseException) -> Iterator[str]:
     elif isinstance(error, tomllib.TOMLDecodeError):
         yield f"a TOML file cannot be read: {error}"
     else:
-        yield f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        named = [f"{name}={os.environ[name]}" for name in LOGGING if name in os.environ]
+        first = (str(error).splitlines() or [""])[0]
+        yield ": ".join([*named, type(error).__name__, first])
