@@ -107,8 +107,9 @@ def _start_embedded(warn: Callable[[str], None]) -> None:
             "(`prefect server start`)",
             code="no-server",
         )
-    database = settings.server.database.connection_url.get_secret_value()
-    storage = embedded_storage(settings.home, database)
+    secret = settings.server.database.connection_url
+    usual = f"sqlite+aiosqlite:///{settings.home}/prefect.db"
+    storage = embedded_storage(settings.home, secret.get_secret_value() if secret else usual)
     changed = _without_certificates()
     if storage.reason is not None:
         warn(f"{storage.reason}; the embedded Prefect server uses {storage.home}")
