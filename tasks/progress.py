@@ -30,6 +30,8 @@ from overlap.io.formatting import format_duration
 
 ARTIFACT_SECONDS = 2.0
 LINE_SECONDS = 60.0
+QUIET_SECONDS = 4.0
+"""Time without a result after which the user reads what the command waits for."""
 
 
 class Terminal:
@@ -78,6 +80,22 @@ class Terminal:
         """Print a line in place of a bar, where the output is not a terminal."""
         if self._console and not self._bars:
             self._console.print(text, highlight=False)
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Print what the command waits for if the block takes longer than `QUIET_SECONDS`."""
+        console = self._console
+        if console is None:
+            yield
+            return
+        text = f"note: waiting for {what}"
+        timer = threading.Timer(QUIET_SECONDS, console.print, (text,), {"highlight": False})
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 TERMINAL = Terminal()

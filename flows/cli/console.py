@@ -175,13 +175,18 @@ def print_export(done: Exported) -> None:
         print_line(name, value)
 
 
+def print_note(text: str) -> None:
+    """Print a line about the environment of the command on standard error."""
+    ERR.print(f"note: {text}", highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def flow_shown() -> Iterator[None]:
-    """Start the Prefect server, and show the progress of the flow within the block."""
-    from flows.service.servers import start_embedded_server
+    """Check or start the Prefect server, and show the progress of the flow within the block."""
+    from flows.service.servers import connect
     from tasks.progress import TERMINAL
 
-    start_embedded_server()
+    connect(print_note)
     with TERMINAL.shown(ERR):
         yield
 

@@ -51,16 +51,15 @@ def _one_line(
 
 def _fail(error: Exception) -> None:
     from flows.service.servers import unreachable
-    from flows.service.settings_files import settings_fault
+    from flows.service.settings_faults import settings_fault
     from overlap.errors import OverlapError, UserError
     from overlap.redaction import masked
 
+    error = settings_fault(error) or error
     if isinstance(error, UserError):
         _leave(f"error: {error} [{error.code}]", 2)
     if isinstance(error, OverlapError):
         _leave(f"failed: {error} [{error.code}]", 1)
-    if fault := settings_fault(error):
-        _leave(f"error: {masked(fault)} [prefect-settings]", 2)
     if named := unreachable(error):
         _leave(f"failed: {named} [server-unreachable]", 1)
     sys.stderr.write(masked("".join(traceback.format_exception(error))))

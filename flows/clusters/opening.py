@@ -21,7 +21,7 @@ from overlap.system.signals import block_sigint, defer_signals
 from overlap.system.thread_limits import THREAD_VARIABLES
 from tasks.cluster import LOST_SECONDS, Cluster, connect
 from tasks.on_worker import TRAINING_RESOURCE
-from tasks.progress import note
+from tasks.progress import TERMINAL, note
 
 STARTS = 2
 """Attempts to start a local cluster."""
@@ -51,19 +51,22 @@ def open_cluster(
         yield scheduler
         return
     with ExitStack() as stack:
-        address, adapt = stack.enter_context(_scheduler(config, training=work.training))
-        with connect(Cluster(address=address), config.timeout_s) as client:
-            cluster = Cluster(
-                address=address,
-                token=stack.enter_context(token_in(workspace)),
-                sample=work.sample,
-                features_on_gpu_workers=config.features_on_gpu_workers,
-                spare_workers_come=config.address is None and config.training is not None,
-                lost_after_s=max(LOST_SECONDS, config.timeout_s),
-            )
-            for warning in preflight(client, config, cluster, work):
-                note(warning)
-            adapt(client)
+        where = config.address or config.kind
+        limit = f"up to {config.timeout_s:g} s"
+        with TERMINAL.waiting(f"the Dask cluster ({where}) and its workers, {limit}"):
+            address, adapt = stack.enter_context(_scheduler(config, training=work.training))
+            with connect(Cluster(address=address), config.timeout_s) as client:
+                cluster = Cluster(
+                    address=address,
+                    token=stack.enter_context(token_in(workspace)),
+                    sample=work.sample,
+                    features_on_gpu_workers=config.features_on_gpu_workers,
+                    spare_workers_come=config.address is None and config.training is not None,
+                    lost_after_s=max(LOST_SECONDS, config.timeout_s),
+                )
+                for warning in preflight(client, config, cluster, work):
+                    note(warning)
+                adapt(client)
         yield cluster
 
 
