@@ -1,7 +1,6 @@
 """Opens the Dask cluster of a flow, and checks it before work is submitted."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from overlap.config import ClusterConfig
 from overlap.errors import RESUME_HINT, ClusterLostError
 from overlap.io.location import Location
 from overlap.system.accelerators import visible_accelerators
+from overlap.system.processors import usable_processors
 from overlap.system.signals import block_sigint, defer_signals
 from overlap.system.thread_limits import THREAD_VARIABLES
 from tasks.cluster import LOST_SECONDS, Cluster, connect
@@ -88,12 +88,13 @@ def _scheduler(
 def local_workers(
     config: ClusterConfig, accelerators: list[str], *, training: bool = True
 ) -> dict[str, dict[str, Any]]:
-    """Specify the workers of a local cluster: one per core, and one per accelerator for training.
+    """Specify the workers of a local cluster.
 
-    Without an accelerator, one training worker uses the processor. A training worker has as many
+    There is one per processor of this process, and one for training per accelerator. Without an
+    accelerator, one training worker uses the processor. A training worker has as many
     slots as members share an accelerator.
     """
-    cores = config.cpu_workers or os.cpu_count() or 1
+    cores = config.cpu_workers or usable_processors()
     shared = {
         "host": LOOPBACK,
         "protocol": _protocol(),

@@ -22,6 +22,7 @@ from overlap.errors import ChildError, OverlapError
 from overlap.io.location import Location
 from overlap.redaction import masked
 from overlap.system.allocator import with_retained_heap
+from overlap.system.processors import thread_environment
 from overlap.system.thread_limits import THREAD_VARIABLES
 
 CHILD_ENV = "OVERLAP_CHILD"
@@ -78,7 +79,8 @@ def run_child(
 ) -> None:
     """Run a module with this interpreter as a child process until it ends.
 
-    The child does not inherit limits on threads, and it keeps the memory that it frees (see
+    The child has one thread per processor of this process whatever limits on threads are set
+    here, and it keeps the memory that it frees (see
     `overlap.system.allocator`).
 
     Args:
@@ -96,6 +98,7 @@ def run_child(
     environment = with_retained_heap(
         {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
     )
+    environment |= thread_environment()
     environment |= {CHILD_ENV: "1", "PYTHONUNBUFFERED": "1", **extra}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines: list[str] = []

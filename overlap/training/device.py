@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from overlap.system.accelerators import SHARE, accelerator_bytes
+from overlap.system.processors import usable_processors
 
 
 def make_deterministic(seed: int) -> None:
@@ -76,7 +77,7 @@ def device_name() -> str:
         if devices:
             details = tf.config.experimental.get_device_details(devices[0])
             return str(details.get("device_name", devices[0].name))
-        return f"CPU ({os.cpu_count()} cores)"
+        return f"CPU ({usable_processors()} cores)"
     devices = keras.distribution.list_devices()
     return str(devices[0]) if devices else backend
 
