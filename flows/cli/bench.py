@@ -143,7 +143,9 @@ def bench_training(
     from overlap.bench.training import TrainingJob
     from overlap.bench.training import bench_training as measure
     from overlap.config.presets import PRESETS
+    from overlap.training.backend import check_backend
 
+    check_backend()
     names = tuple(name.strip() for name in presets.split(","))
     unknown = [name for name in names if name not in PRESETS]
     if unknown:

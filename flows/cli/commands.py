@@ -92,11 +92,13 @@ def _checked(config: RunConfig) -> Iterator["Workspace"]:
     uses that listing.
 
     Raises:
-        UserError: the data, or the workspace to compare with, cannot be used.
+        UserError: the data, the workspace to compare with or Keras's backend cannot be used.
     """
     from overlap.features.compare import comparison_store
+    from overlap.training.backend import check_backend
     from overlap.workspace.workspace import Workspace
 
+    check_backend(installed=config.cluster.address is None and config.cluster.kind == "local")
     with Workspace.of(config.workspace).shared() as workspace:
         workspace.list_data(config.data)
         comparison_store(config)
@@ -194,8 +196,11 @@ def _with_features(config: RunConfig) -> Iterator[None]:
     Raises:
         NotReadyError: clips are new or changed, or blocks of features are missing.
     """
+    from overlap.training.backend import check_backend
     from overlap.workspace.pending import pending_work
     from overlap.workspace.workspace import Workspace
+
+    check_backend(installed=config.cluster.address is None and config.cluster.kind == "local")
 
     with Workspace.of(config.workspace).shared() as workspace:
         pending = pending_work(config, workspace.list_data(config.data))
@@ -239,9 +244,11 @@ def predict(
     from overlap.io.location import Location
     from overlap.io.user_output import check_output, output_location
     from overlap.promotion.champion import find_ensemble
+    from overlap.training.backend import check_backend
 
     find_ensemble(Location.of(workspace), model)
     list_clips(clips)
+    check_backend(installed=cluster is None)
     target = output_location(out)
     check_output(target, "preds.csv")
     keep_stdout_for(target, as_json=as_json)

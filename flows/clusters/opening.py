@@ -27,6 +27,8 @@ STARTS = 2
 """Attempts to start a local cluster."""
 FAILED_START = "failed to start"
 """Part of distributed's error message for a process that did not start."""
+FOLLOWED = ("comm", "logging", "admin")
+"""Sections of Dask's settings that a local cluster takes from the user."""
 LOOPBACK = "127.0.0.1"
 ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 
@@ -75,7 +77,7 @@ def _scheduler(
     if config.address is not None:
         yield config.address, lambda _client: None
     elif config.kind == "local":
-        with _loop() as loop, ExitStack() as stack:
+        with dask.config.set(own_settings()), _loop() as loop, ExitStack() as stack:
             with defer_signals():
                 local = _started(config, loop, training=training)
                 stack.callback(local.close)
@@ -83,6 +85,17 @@ def _scheduler(
     else:
         with cluster_by_name(config, training=training) as cluster:
             yield cluster.address, cluster.adapt
+
+
+def own_settings() -> dict[str, Any]:
+    """Return Dask's settings for a local cluster.
+
+    They are Dask's defaults: limits of memory, preloaded modules or start methods in a file of the
+    user are meant for other clusters. Connections (TLS, time limits) and logs follow the user's.
+    """
+    defaults = dask.config.merge(*dask.config.defaults)["distributed"]
+    users = dask.config.get("distributed")
+    return {"distributed": {**defaults, **{key: users[key] for key in FOLLOWED if key in users}}}
 
 
 def local_workers(

@@ -17,6 +17,7 @@ from overlap.io.user_output import check_output, writing_output
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import find_ensemble
 from overlap.system.worker_process import run_child
+from overlap.training.backend import check_backend
 
 Kind = Literal["keras", "onnx"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -90,6 +91,7 @@ def export_ensemble(workspace: Location, name: str, out: Location, kind: Kind) -
     """
     owner, record = find_ensemble(workspace, name)
     check_output(out, f"model.{kind}")
+    check_backend(installed=kind == "keras")
     if kind == "onnx" and find_spec("tf2onnx") is None:
         raise UserError(
             "the packages for ONNX are not installed; install them in the project's folder with "

@@ -22,6 +22,7 @@ from overlap.errors import ChildError, OverlapError
 from overlap.io.location import Location
 from overlap.redaction import masked
 from overlap.system.allocator import with_retained_heap
+from overlap.system.foreign_settings import without_foreign_settings
 from overlap.system.processors import thread_environment
 from overlap.system.thread_limits import THREAD_VARIABLES
 
@@ -80,8 +81,8 @@ def run_child(
     """Run a module with this interpreter as a child process until it ends.
 
     The child has one thread per processor of this process whatever limits on threads are set
-    here, and it keeps the memory that it frees (see
-    `overlap.system.allocator`).
+    here, and no settings of other tools (see `overlap.system.foreign_settings`). It keeps the
+    memory that it frees (see `overlap.system.allocator`).
 
     Args:
         module: Import path; its `main` uses `child_reporter`.
@@ -95,8 +96,9 @@ def run_child(
         ChildError: the child ended with an error; the message contains the end of its output.
             Code `worker-process-failed`, fields `module` and `exit_code` (negative: the signal).
     """
+    inherited = without_foreign_settings(os.environ)
     environment = with_retained_heap(
-        {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+        {name: value for name, value in inherited.items() if name not in THREAD_VARIABLES}
     )
     environment |= thread_environment()
     environment |= {CHILD_ENV: "1", "PYTHONUNBUFFERED": "1", **extra}

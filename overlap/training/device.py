@@ -8,6 +8,7 @@ import keras
 
 from overlap.system.accelerators import SHARE, accelerator_bytes
 from overlap.system.processors import usable_processors
+from overlap.training.network import set_keras_defaults
 
 
 def make_deterministic(seed: int) -> None:
@@ -23,11 +24,12 @@ def make_deterministic(seed: int) -> None:
 
 
 def prepare_device() -> None:
-    """Set up the device; call before any network is built.
+    """Set up the device and Keras's defaults; call before any network is built.
 
     Limits the device memory to the share of this process. Where the backend supports a cache of
     compiled programs, enables it: the members of an ensemble are compiled once per machine.
     """
+    set_keras_defaults()
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
