@@ -38,13 +38,12 @@ def processor() -> str:
 def compiled(function: Callable[..., Any]) -> Any:  # noqa: ANN401  numba publishes no types
     """Compile a function through the cache; it runs without the interpreter's lock."""
     folder = cache_folder()
-    # The other setting turns compilation off, from the environment or .numba_config.yaml.
-    before = numba.config.CACHE_DIR, numba.config.DISABLE_JIT
-    numba.config.CACHE_DIR, numba.config.DISABLE_JIT = str(folder or ""), 0
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(folder or "")
     try:
         return numba.njit(nogil=True, cache=folder is not None)(function)
     finally:
-        numba.config.CACHE_DIR, numba.config.DISABLE_JIT = before
+        numba.config.CACHE_DIR = before
 
 
 @lru_cache(maxsize=1)
