@@ -17,6 +17,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
 from overlap.system.accelerators import shared_by
 from overlap.system.worker_process import run_child
+from overlap.training.backend import check_backend
 from overlap.training.placement import record_placement
 from overlap.training.spec import MemberRecord, MemberSpec, load_record
 from tasks.cluster import Cluster, awaited, connect, listen
@@ -34,6 +35,7 @@ from tasks.workers import trainers, unfit_workers
 
 def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
     """Complete a member in a child process; runs on a worker."""
+    check_backend()
     paths, here = MemberPaths(spec.folder(workspace)), placement()
     paths.spec.write_record(spec)
     with record_placement(paths.folder, here):

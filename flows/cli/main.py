@@ -11,12 +11,14 @@ import traceback
 import warnings
 
 from flows.cli import interruptions
+from overlap.system.foreign_settings import ignore_foreign_settings
 
 
 def main() -> None:
     """Run the command line; a mistake of the user ends in one message and exit code 2."""
     try:
         interruptions.listen()
+        ignore_foreign_settings()
         # Importing the commands takes a second, during which Ctrl-C may arrive.
         from flows.cli.commands import NO_COLOR, app
 
@@ -60,6 +62,8 @@ def _fail(error: Exception) -> None:
         _leave(f"error: {error} [{error.code}]", 2)
     if isinstance(error, OverlapError):
         _leave(f"failed: {error} [{error.code}]", 1)
+    if isinstance(error, ValueError) and str(error).startswith("A dask config file"):
+        _leave(f"error: Dask's settings cannot be read: {error} [dask-settings]", 2)
     if named := unreachable(error):
         _leave(f"failed: {named} [server-unreachable]", 1)
     sys.stderr.write(masked("".join(traceback.format_exception(error))))

@@ -1,6 +1,5 @@
 """The commands for a workspace: plan, status, verify."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from flows.cli.options import Json, WorkspaceOption, run_command
 from overlap.config import RunConfig
 from overlap.errors import CorruptError
 from overlap.io.formatting import format_bytes, format_duration
+from overlap.system.processors import usable_processors
 
 if TYPE_CHECKING:
     from overlap.workspace.plan import RunPlan
@@ -34,7 +34,7 @@ def plan(config: RunConfig, as_json: bool) -> None:
 
     comparison_store(config)  # refuse a wrong address, as a run does
     cluster = config.cluster
-    workers = cluster.adaptive.maximum or cluster.cpu_workers or os.cpu_count() or 1
+    workers = cluster.adaptive.maximum or cluster.cpu_workers or usable_processors()
     planned = plan_run(config, workers)
     if as_json:
         print_json({"cpu_workers": workers, **asdict(planned)})

@@ -5,13 +5,15 @@
 
 import base64
 import io
-from collections.abc import Sequence
-from functools import lru_cache
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from overlap.ensemble.registry import EnsembleRecord
+from overlap.system.foreign_settings import variables
 from overlap.system.import_path import skip_settings_file
 from overlap.training.spec import MemberRecord
 
@@ -25,6 +27,24 @@ MEMBER, ENSEMBLE, TRIVIAL = "#8a8f98", "#0072b2", "#d55e00"
 """Grey, blue and vermilion of Okabe and Ito, distinguishable with colour blindness."""
 
 
+@contextmanager
+def plain_style() -> Iterator[None]:
+    """Draw in Matplotlib's own style within the block, whatever files named matplotlibrc say.
+
+    Matplotlib reads the first that it finds, in the current folder, then in the user's. Such a file
+    may draw text with TeX, and Matplotlib cannot be imported if its encoding is wrong.
+    """
+    # The backend of a notebook may not be installed here; a notebook itself keeps its own.
+    ours = {} if "IPython" in sys.modules else {"MPLBACKEND": "agg"}
+    with variables(**ours):
+        skip_settings_file("matplotlibrc", "matplotlib")
+        import matplotlib as mpl
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        yield
+
+
+@plain_style()
 def draw_training(members: Sequence[MemberRecord]) -> "Figure":
     """Draw the held-out KL per epoch of each member, or the loss without held-out clips."""
     figure, axes = drawing(counted=True)
@@ -38,6 +58,7 @@ def draw_training(members: Sequence[MemberRecord]) -> "Figure":
     return figure
 
 
+@plain_style()
 def draw_growth(record: EnsembleRecord) -> "Figure | None":
     """Draw the KL of the growing ensemble, of each member, and of the trivial prediction.
 
@@ -83,7 +104,6 @@ def drawing(
         inches: Width and height.
         counted: Whether the horizontal axis shows integers, such as epochs or members.
     """
-    use_own_style()
     # Figure without pyplot has no global state and no window, and is safe in a flow's threads.
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -97,19 +117,7 @@ def drawing(
     return figure, axes
 
 
-@lru_cache(maxsize=1)
-def use_own_style() -> None:
-    """Make every figure of this process independent of files named matplotlibrc.
-
-    Matplotlib reads the first that it finds, in the current folder, then in the user's. Such a file
-    may draw text with TeX, and matplotlib cannot be imported if its encoding is wrong.
-    """
-    skip_settings_file("matplotlibrc", "matplotlib")
-    import matplotlib as mpl
-
-    mpl.rcdefaults()
-
-
+@plain_style()
 def png(figure: "Figure") -> bytes:
     """Render a figure as PNG."""
     target = io.BytesIO()

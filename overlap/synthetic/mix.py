@@ -31,6 +31,7 @@ from overlap.errors import AudioError, UserError
 from overlap.io.atomic import new_folder
 from overlap.io.location import Location
 from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
+from overlap.system.processors import usable_processors
 from overlap.system.signals import block_sigint
 from overlap.system.submission_window import SubmissionWindow
 
@@ -116,7 +117,7 @@ def _jobs(config: MixConfig, out: Path, pools: tuple[Pool, ...], count: int) -> 
 
 
 def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
-    workers = min(len(jobs), os.cpu_count() or 1)
+    workers = min(len(jobs), usable_processors())
     if workers < 2 or len(jobs) <= 2:
         yield from map(write_clips, jobs)
         return

@@ -2,19 +2,13 @@
 
 import resource
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-GROUPS = Path("/sys/fs/cgroup")
-"""Folder of Linux's control groups."""
-OWN_GROUPS = Path("/proc/self/cgroup")
-"""File that names the control groups of this process."""
+from overlap.system.control_groups import GROUPS, OWN_GROUPS, memory_left
+
 STATUS = Path("/proc/self/status")
-# Files of the limit and the usage, and the reclaimable part of the usage, per cgroup version.
-VERSION_2 = "memory.max", "memory.current", "inactive_file"
-VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
 
 
 def peak_memory_mb() -> float:
@@ -40,35 +34,4 @@ def free_memory(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> int:
         groups: Folder of Linux's control groups.
         own_groups: File that names the control groups of this process.
     """
-    return min([int(psutil.virtual_memory().available), *_left(groups, own_groups)])
-
-
-def _left(groups: Path, own_groups: Path) -> Iterator[int]:
-    """Yield the memory left in each limited group above this process."""
-    if not own_groups.exists():
-        return
-    for line in own_groups.read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            root, names = groups, VERSION_2
-        elif "memory" in controllers.split(","):
-            root, names = groups / "memory", VERSION_1
-        else:
-            continue
-        # Inside a container the path may be the host's; only folders that exist here count.
-        group = root / path.strip("/")
-        for folder in (group, *group.parents):
-            if folder.is_relative_to(root):
-                yield from _left_in(folder, *names)
-
-
-def _left_in(folder: Path, limit: str, usage: str, reclaimable: str) -> Iterator[int]:
-    try:
-        most, used = (folder / limit).read_text().strip(), int((folder / usage).read_text())
-        statistics = dict(
-            line.split() for line in (folder / "memory.stat").read_text().splitlines()
-        )
-    except OSError:  # absent, as in the root of version 2, or not readable
-        return
-    if most != "max":
-        yield max(0, int(most) - used + int(statistics.get(reclaimable, 0)))
+    return min([int(psutil.virtual_memory().available), *memory_left(groups, own_groups)])

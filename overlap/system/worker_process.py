@@ -24,7 +24,9 @@ from overlap.errors import ChildError, OverlapError
 from overlap.io.location import Location
 from overlap.redaction import masked
 from overlap.system.allocator import with_retained_heap
+from overlap.system.foreign_settings import without_foreign_settings
 from overlap.system.import_path import child_environment
+from overlap.system.processors import thread_environment
 from overlap.system.thread_limits import THREAD_VARIABLES
 
 CHILD_ENV = "OVERLAP_CHILD"
@@ -172,8 +174,9 @@ def run_child(
 ) -> None:
     """Run a module with this interpreter as a child process until it ends.
 
-    The child does not inherit limits on threads, and it keeps the memory that it frees (see
-    `overlap.system.allocator`).
+    The child has one thread per processor of this process whatever limits on threads are set
+    here, and no settings of other tools (see `overlap.system.foreign_settings`). It keeps the
+    memory that it frees (see `overlap.system.allocator`).
 
     Args:
         module: Import path; its `main` uses `child_reporter`.
@@ -188,9 +191,11 @@ def run_child(
             Code `worker-process-failed`, fields `module` and `exit_code` (negative: the signal).
             Or its reports contain something else (`stray-output`).
     """
+    inherited = without_foreign_settings(os.environ)
     environment = with_retained_heap(
-        {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+        {name: value for name, value in inherited.items() if name not in THREAD_VARIABLES}
     )
+    environment |= thread_environment()
     environment |= {"PYTHONUNBUFFERED": "1", **extra}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines: list[str] = []

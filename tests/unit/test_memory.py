@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from overlap.system.memory import GROUPS, OWN_GROUPS, free_memory
+from overlap.system.control_groups import GROUPS, OWN_GROUPS
+from overlap.system.memory import free_memory
 
 MB = 10**6
 
