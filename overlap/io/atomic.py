@@ -38,6 +38,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 def new_folder(path: Path) -> Iterator[Path]:
     """Create a folder that appears under its name only when it is complete.
 
+    Everything that writes into the folder must have ended when the block ends.
+
     Args:
         path: Its name; must not exist yet, or be an empty folder.
 
@@ -62,13 +64,25 @@ def new_folder(path: Path) -> Iterator[Path]:
             path=str(path),
         )
     part = _temporary(path)
-    part.mkdir(parents=True)
+    _unfinished.add(part)
     try:
+        part.mkdir(parents=True)
         yield part
         if path.exists():
             path.rmdir()
         part.rename(path)
     finally:
+        shutil.rmtree(part, ignore_errors=True)
+        _unfinished.discard(part)
+
+
+_unfinished: set[Path] = set()
+"""Folders that blocks of `new_folder` are filling or removing."""
+
+
+def remove_unfinished() -> None:
+    """Remove the folders that are not complete; for a process that is about to exit."""
+    for part in [*_unfinished]:
         shutil.rmtree(part, ignore_errors=True)
 
 

@@ -51,7 +51,9 @@ def cache_folder() -> Path | None:
     """Return the folder for machine code, or None if no candidate is writable."""
     # For a user without a home this stays "~/.cache", which is relative and therefore skipped.
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
-    temporary = Path(tempfile.gettempdir()) / f"overlap-{os.getuid()}"
+    # A child's own folder of temporary files is removed with it (`overlap.system.worker_process`).
+    lasting = os.environ.get("OVERLAP_PARENT_TMPDIR") or tempfile.gettempdir()
+    temporary = Path(lasting) / f"overlap-{os.getuid()}"
     named = (os.environ.get("NUMBA_CACHE_DIR"), home, temporary)
     candidates = [Path(name) for name in named if name and Path(name).is_absolute()]
     for candidate in candidates:

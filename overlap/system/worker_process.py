@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,15 +100,21 @@ def run_child(
     environment |= {CHILD_ENV: "1", "PYTHONUNBUFFERED": "1", **extra}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines: list[str] = []
-    with subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=environment,
-    ) as child:
+    # A killed child cannot remove its temporary files.
+    scratch = tempfile.TemporaryDirectory(prefix="overlap-child-", ignore_cleanup_errors=True)
+    environment |= {"TMPDIR": scratch.name, "OVERLAP_PARENT_TMPDIR": tempfile.gettempdir()}
+    with (
+        scratch,
+        subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=environment,
+        ) as child,
+    ):
         reader = threading.Thread(target=lines.extend, args=(child.stderr or (),), daemon=True)
         reader.start()
         over = threading.Event()
