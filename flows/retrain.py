@@ -161,7 +161,8 @@ def _train_members(
     config: RunConfig, workspace: Workspace, scheduler: Cluster | None
 ) -> TrainReport:
     """Train the members that are missing now; the run lock is held."""
-    members = workspace.members(config)
+    tracker = workspace.track_members(config)
+    members = tracker.members()
     if not members.pending:
         return TrainReport([], len(members.complete), members.shortfall)
     one_by_one = config.ensemble.stop_when_gain_below is not None
@@ -178,12 +179,14 @@ def _train_members(
             name = f"member {number} of {len(members.specs)}"
             return train_member.submit(cluster, workspace.location, spec, number, name, stop)
 
-        wanted = (lambda job: job in workspace.members(config).pending) if one_by_one else None
+        wanted = (lambda job: job in tracker.members().pending) if one_by_one else None
         for (number, _), future in dispatched(cluster, submit, members.pending, wanted):
             try:
                 records[number] = future.result()
             except OverlapError as error:
                 failed[number] = f"member {number} of {len(members.specs)}: {error}"
+            if one_by_one:
+                tracker.reread(number)
             progress.advance()
         members = workspace.members(config)
     if failed:

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from overlap.catalog import Catalog, Listing, list_data
 from overlap.config import FeatureConfig, RunConfig
-from overlap.ensemble.members import Members, load_members
+from overlap.ensemble.members import Members, MemberTracker, load_members
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles
 from overlap.errors import UserError
 from overlap.features import FeatureStore
@@ -195,6 +195,10 @@ class Workspace:
     def members(self, config: RunConfig) -> Members:
         """The progress of the members of a run, read now; needs catalogue and store."""
         return load_members(self.location, config, self.catalog, self.store)
+
+    def track_members(self, config: RunConfig) -> MemberTracker:
+        """The members of a run, to be followed while they are trained."""
+        return MemberTracker(self.location, config, self.catalog, self.store)
 
     def ensembles(self) -> list[EnsembleRecord]:
         """The published ensembles, oldest first, read now."""
