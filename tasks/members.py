@@ -29,7 +29,7 @@ from tasks.on_worker import (
     report,
     still_wanted,
 )
-from tasks.progress import Stage, note, stage
+from tasks.progress import TERMINAL, Stage, note, stage
 from tasks.workers import trainers, unfit_workers
 
 
@@ -161,8 +161,10 @@ def _epoch_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
             logger.info("epoch %d: %s", event["epoch"], note)
         elif event["event"] == "diverged":
             logger.warning("%s; the training restarts with another seed", event["reason"])
+            TERMINAL.note(f"{event['reason']}; the training restarts with another seed")
             progress.advance(-progress.done, "restarts with another seed")
         elif event["event"] == "again":
             logger.warning("%s", event["reason"])
+            TERMINAL.note(event["reason"])
 
     return on_event

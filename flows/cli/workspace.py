@@ -144,7 +144,11 @@ def verify(
 
     opened = Workspace.of(workspace)
     place = opened.location
-    result = library.verify_workspace(place, None if everything else recompute)
+    blocks, marked = None if everything else recompute, 0
+    if repair:
+        result, marked = library.verify_and_repair(opened, blocks)
+    else:
+        result = library.verify_workspace(place, blocks)
     if as_json:
         print_json(asdict(result))
     else:
@@ -155,10 +159,6 @@ def verify(
         )
         for line in result.newer:
             OUT.print(f"newer: {line}", highlight=False, soft_wrap=True)
-    marked = 0
-    if repair and result.faults:
-        with opened.lock():
-            marked = library.repair(place, result.faults)
     if result.faults:
         lines = "\n".join(f"  - {fault.what}" for fault in result.faults)
         if repair:

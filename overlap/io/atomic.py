@@ -51,6 +51,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     A link to a folder stays a link, and an empty folder keeps its mode and owner. A link or a
     mount point, such as a volume of a container, is filled at the end, item by item.
 
+    Everything that writes into the folder must have ended when the block ends.
+
     Args:
         path: Its name; must not exist yet, or be an empty folder.
 
@@ -78,6 +80,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     # A link or a mount point cannot be replaced by another folder.
     inside = path.is_symlink() or path.is_mount() or not os.access(path.parent, os.W_OK)
     part = path / _temporary(path).name if before and inside else _temporary(_resolved(path))
+    _unfinished.add(part)
     try:
         part.mkdir(parents=True)
         yield part
@@ -103,6 +106,17 @@ def new_folder(path: Path) -> Iterator[Path]:
             reason=errno.errorcode[error.errno],
         ) from error
     finally:
+        shutil.rmtree(part, ignore_errors=True)
+        _unfinished.discard(part)
+
+
+_unfinished: set[Path] = set()
+"""Folders that blocks of `new_folder` are filling or removing."""
+
+
+def remove_unfinished() -> None:
+    """Remove the folders that are not complete; for a process that is about to exit."""
+    for part in [*_unfinished]:
         shutil.rmtree(part, ignore_errors=True)
 
 

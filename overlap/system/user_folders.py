@@ -9,7 +9,9 @@ from pathlib import Path
 
 def temporary_folder() -> Path:
     """Return the name of this user's folder among the temporary files; it may not exist yet."""
-    return Path(tempfile.gettempdir()) / f"overlap-{os.getuid()}"
+    # A child's own folder of temporary files is removed with it (`overlap.system.worker_process`).
+    lasting = os.environ.get("OVERLAP_PARENT_TMPDIR") or tempfile.gettempdir()
+    return Path(lasting) / f"overlap-{os.getuid()}"
 
 
 def cache_folders() -> list[Path]:

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -199,23 +200,31 @@ def run_child(
     environment |= {"PYTHONUNBUFFERED": "1", **extra}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines: list[str] = []
-    child = start_child(module, arguments, environment)
-    reader = threading.Thread(target=lines.extend, args=(child.process.stdout or (),), daemon=True)
-    reader.start()
-    over = threading.Event()
-    threading.Thread(target=_kill_unwanted, args=(child.process, wanted, over), daemon=True).start()
-    try:
-        while (event := child.read_report()) is not None:
-            on_event(event)
-        code = child.process.wait()
-    finally:
-        over.set()
-        child.close()
-        reader.join(timeout=5)
-        if child.process.stdout is not None and not reader.is_alive():
-            child.process.stdout.close()
-        if log is not None:
-            log.write_bytes(masked("".join(lines)).encode())
+    # A killed child cannot remove its temporary files.
+    scratch = tempfile.TemporaryDirectory(prefix="overlap-child-", ignore_cleanup_errors=True)
+    environment |= {"TMPDIR": scratch.name, "OVERLAP_PARENT_TMPDIR": tempfile.gettempdir()}
+    with scratch:
+        child = start_child(module, arguments, environment)
+        reader = threading.Thread(
+            target=lines.extend, args=(child.process.stdout or (),), daemon=True
+        )
+        reader.start()
+        over = threading.Event()
+        threading.Thread(
+            target=_kill_unwanted, args=(child.process, wanted, over), daemon=True
+        ).start()
+        try:
+            while (event := child.read_report()) is not None:
+                on_event(event)
+            code = child.process.wait()
+        finally:
+            over.set()
+            child.close()
+            reader.join(timeout=5)
+            if child.process.stdout is not None and not reader.is_alive():
+                child.process.stdout.close()
+            if log is not None:
+                log.write_bytes(masked("".join(lines)).encode())
     if code:
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         end = "".join(deque(lines, TAIL_LINES)).strip()
