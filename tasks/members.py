@@ -15,7 +15,7 @@ from prefect.states import Cancelled
 from overlap.errors import ClusterError, UnfitWorkerError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
-from overlap.system.accelerators import shared_by
+from overlap.system.resources.accelerators import shared_by
 from overlap.system.worker_process import run_child
 from overlap.training.backend import check_backend
 from overlap.training.placement import record_placement

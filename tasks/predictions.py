@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from overlap.io.location import Location
 from overlap.prediction.jobs import PredictionJob, PredictionPlan, clips_of
 from overlap.prediction.table import prediction_table
-from overlap.system.accelerators import shared_by
+from overlap.system.resources.accelerators import shared_by
 from overlap.system.worker_process import run_child
 from overlap.training.backend import check_backend
 from tasks.cluster import Cluster

@@ -11,7 +11,7 @@ import typer
 
 from flows.cli.options import Json
 from overlap.errors import UserError
-from overlap.system.processors import usable_processors
+from overlap.system.resources.processors import usable_processors
 
 bench = typer.Typer(help="Benchmarks, as ratios taken in one run.", no_args_is_help=True)
 

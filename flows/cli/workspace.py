@@ -10,7 +10,7 @@ from flows.cli.options import Json, WorkspaceOption, run_command
 from overlap.config import RunConfig
 from overlap.errors import CorruptError
 from overlap.io.formatting import format_bytes, format_duration
-from overlap.system.processors import usable_processors
+from overlap.system.resources.processors import usable_processors
 
 if TYPE_CHECKING:
     from overlap.workspace.plan import RunPlan

@@ -15,8 +15,8 @@ from flows.clusters.preflight import Work, preflight, token_in
 from overlap.config import ClusterConfig
 from overlap.errors import RESUME_HINT, ClusterLostError
 from overlap.io.location import Location
-from overlap.system.accelerators import visible_accelerators
-from overlap.system.processors import usable_processors
+from overlap.system.resources.accelerators import visible_accelerators
+from overlap.system.resources.processors import usable_processors
 from overlap.system.signals import block_sigint, defer_signals
 from overlap.system.thread_limits import THREAD_VARIABLES
 from tasks.cluster import LOST_SECONDS, Cluster, connect

@@ -19,7 +19,7 @@ import numpy as np
 
 from overlap.config import RunConfig
 from overlap.errors import BenchError
-from overlap.system.memory import peak_memory_mb
+from overlap.system.resources.memory import peak_memory_mb
 from overlap.system.worker_process import Child, child_reporter, start_child
 
 PLAIN = "plain fit, float32 arrays"

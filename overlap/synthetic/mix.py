@@ -32,7 +32,7 @@ from overlap.io.atomic import new_folder
 from overlap.io.location import Location
 from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
 from overlap.system.process_pool import process_pool
-from overlap.system.processors import usable_processors
+from overlap.system.resources.processors import usable_processors
 from overlap.system.signals import block_sigint
 from overlap.system.submission_window import SubmissionWindow
 

@@ -27,7 +27,7 @@ from overlap.redaction import masked
 from overlap.system.allocator import with_retained_heap
 from overlap.system.foreign_settings import without_foreign_settings
 from overlap.system.import_path import child_environment
-from overlap.system.processors import thread_environment
+from overlap.system.resources.processors import thread_environment
 from overlap.system.thread_limits import THREAD_VARIABLES
 
 CHILD_ENV = "OVERLAP_CHILD"

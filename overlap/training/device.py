@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from overlap.system.accelerators import SHARE, accelerator_bytes
-from overlap.system.processors import usable_processors
+from overlap.system.resources.accelerators import SHARE, accelerator_bytes
+from overlap.system.resources.processors import usable_processors
 from overlap.training.network import set_keras_defaults
 
 

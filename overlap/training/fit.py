@@ -18,7 +18,7 @@ from overlap.errors import CorruptError, DivergedError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
 from overlap.metrics.divergence import kl
-from overlap.system.energy import energy_joules
+from overlap.system.resources.energy import energy_joules
 from overlap.training.checkpoint import Progress, restore_checkpoint, save_checkpoint
 from overlap.training.feed.batches import Batch, TrainingData
 from overlap.training.feed.keras_input import keras_input

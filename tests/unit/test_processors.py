@@ -10,9 +10,9 @@ import pytest
 
 from flows.clusters.opening import local_workers
 from overlap.config import ClusterConfig
-from overlap.system.accelerators import visible_accelerators
-from overlap.system.control_groups import GROUPS, OWN_GROUPS
-from overlap.system.processors import SLURM, thread_environment, usable_processors
+from overlap.system.resources.accelerators import visible_accelerators
+from overlap.system.resources.control_groups import GROUPS, OWN_GROUPS
+from overlap.system.resources.processors import SLURM, thread_environment, usable_processors
 from support.running_service import missing
 from support.trials import trial
 
@@ -22,7 +22,7 @@ V2, V1 = "0::/job/step\n", "4:cpu,cpuacct:/job\n3:memory:/\n"
 @pytest.fixture(autouse=True)
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of eight processors, without a Slurm job."""
-    monkeypatch.setattr("overlap.system.processors.pinned_processors", lambda: 8)
+    monkeypatch.setattr("overlap.system.resources.processors.pinned_processors", lambda: 8)
     monkeypatch.delenv(SLURM, raising=False)
 
 
@@ -127,7 +127,7 @@ def test_threads_are_limited_by_a_quota_only(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(SLURM, "2")
     assert thread_environment()["OMP_NUM_THREADS"] == "2"
     monkeypatch.delenv(SLURM)
-    monkeypatch.setattr("overlap.system.processors.usable_processors", lambda: 8)
+    monkeypatch.setattr("overlap.system.resources.processors.usable_processors", lambda: 8)
     assert thread_environment() == {}
 
 
@@ -138,7 +138,7 @@ def python(code: str, *before: str, **extra: str) -> str:
     ).stdout.strip()  # fmt: skip
 
 
-COUNT = "from overlap.system.processors import usable_processors as n; print(n())"
+COUNT = "from overlap.system.resources.processors import usable_processors as n; print(n())"
 
 
 @trial(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from overlap.system.control_groups import GROUPS, OWN_GROUPS, processor_quotas
+from overlap.system.resources.control_groups import GROUPS, OWN_GROUPS, processor_quotas
 from overlap.system.thread_limits import THREAD_VARIABLES
 
 SLURM: Final = "SLURM_CPUS_PER_TASK"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from overlap.system.control_groups import GROUPS, OWN_GROUPS, memory_left
+from overlap.system.resources.control_groups import GROUPS, OWN_GROUPS, memory_left
 
 STATUS = Path("/proc/self/status")
 
