@@ -18,25 +18,27 @@ from tasks.predictions import PredictReport, apply_to_all, write_predictions
 
 def _run_name() -> str:
     given = flow_run.parameters
-    return f"predict-{name_of(str(given['clips']).rstrip('/'))}-{given['model']}"
+    clips = given["clips"]
+    first = clips if isinstance(clips, str) else str(next(iter(clips)))
+    return f"predict-{name_of(first.rstrip('/'))}-{given['model']}"
 
 
 @flow(name="predict", flow_run_name=_run_name, task_runner=MEMBER_THREADS)
 def predict(
-    clips: str,
+    clips: str | list[str],
     out: str,
     model: str = "champion",
     workspace: str = "workspace",
     cluster: ClusterConfig = ClusterConfig(),  # noqa: B008  frozen
 ) -> PredictReport:
-    """Predict a folder of clips.
+    """Predict a folder of clips, or sound files.
 
     Jobs of a few thousand clips run on the training workers. Each reads its files, computes
     the features in memory and applies every member. The workspace keeps only the predictions,
     below predictions/, and an interrupted run resumes from them.
 
     Args:
-        clips: Folder or URL with audio files.
+        clips: Folder or URL with audio files, a sound file, or several files of one folder.
         out: CSV file, device or pipe to write: id, one column per word, and the members' spread
             in nats.
         model: `champion`, a version, or the address of an ensemble's folder.

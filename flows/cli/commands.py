@@ -218,7 +218,10 @@ def _with_features(config: RunConfig) -> Iterator[None]:
 
 @app.command()
 def predict(
-    clips: Annotated[str, typer.Argument(help="Folder or URL with audio files.")],
+    clips: Annotated[
+        list[str],
+        typer.Argument(help="Folder or URL with audio files; or sound files of one folder."),
+    ],
     *,
     out: Annotated[
         str, typer.Option(help="CSV file, device or pipe to write; `-`: standard output.")
@@ -247,7 +250,8 @@ def predict(
     from overlap.training.backend import check_backend
 
     find_ensemble(Location.of(workspace), model)
-    list_clips(clips)
+    chosen = clips[0] if len(clips) == 1 else clips
+    list_clips(chosen)
     check_backend(installed=cluster is None)
     target = output_location(out)
     check_output(target, "preds.csv")
@@ -255,7 +259,7 @@ def predict(
     from flows.predict import predict as predict_flow
 
     with flow_shown():
-        done = predict_flow(clips, out, model, workspace, ClusterConfig(address=cluster))
+        done = predict_flow(chosen, out, model, workspace, ClusterConfig(address=cluster))
     if as_json:
         print_json(asdict(done))
         return

@@ -43,9 +43,10 @@ def mix(  # noqa: PLR0913  one parameter per option
     The speaker of a recording is its file name up to the first underscore. No speaker occurs both
     in train and in test.
     """
-    from flows.cli.console import OUT, bar, print_next
+    from flows.cli.console import ERR, OUT, bar, print_next
     from overlap.synthetic import MixConfig
     from overlap.synthetic import mix as mix_clips
+    from overlap.synthetic.speakers import unused_recordings
 
     config = MixConfig(
         train=train, test=test, words_per_clip=words_per_clip, min_clips=min_clips,
@@ -53,6 +54,8 @@ def mix(  # noqa: PLR0913  one parameter per option
     )  # fmt: skip
     with bar("mixing clips") as on_progress:
         used = mix_clips(words, out, config, on_progress)
+    if unused := unused_recordings(words):
+        ERR.print(f"note: {unused}", highlight=False, soft_wrap=True)
     OUT.print(
         f"{train} training and {test} test clips of {words_per_clip} out of {len(used)} words "
         f"({' '.join(used)}), in {out}",

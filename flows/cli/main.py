@@ -1,7 +1,7 @@
 """The entry point of the `overlap` command: exit codes and final messages.
 
-Exit codes: 0 success, 1 the work failed, 2 a mistake of the user, 130 after SIGINT, 143 after
-SIGTERM.
+Exit codes: 0 success, 1 the work failed, 2 a mistake of the user, 130 after SIGINT, 141 after
+writing to a closed pipe, 143 after SIGTERM.
 """
 
 import os
@@ -9,13 +9,21 @@ import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 
 from flows.cli import interruptions
+from flows.cli.standard_streams import (
+    PIPE_CLOSED_CODE,
+    OutputError,
+    flush_output,
+    prepare_streams,
+)
 from overlap.system.foreign_settings import ignore_foreign_settings
 
 
 def main() -> None:
     """Run the command line; a mistake of the user ends in one message and exit code 2."""
+    prepare_streams()
     try:
         interruptions.listen()
         ignore_foreign_settings()
@@ -26,7 +34,11 @@ def main() -> None:
         if NO_COLOR in sys.argv[1:]:  # before a console is created; child processes inherit it
             os.environ["NO_COLOR"] = "1"
             sys.argv[1:] = [word for word in sys.argv[1:] if word != NO_COLOR]
-        app()
+        _run(app)
+    except OutputError as error:
+        if error.code != PIPE_CLOSED_CODE:
+            sys.stderr.write(f"failed: {error} [output-not-written]\n")
+        sys.exit(error.code)
     except KeyboardInterrupt:
         interruptions.leave(signal.SIGINT)
     except SystemExit as end:
@@ -39,13 +51,26 @@ def main() -> None:
         _fail(error)
 
 
+def _run(app: Callable[[], object]) -> None:
+    """Run the command and write the rest of its output, also before it exits."""
+    try:
+        app()
+    except SystemExit:
+        flush_output()
+        raise
+    flush_output()
+
+
 def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int,
     line: str | None = None,
 ) -> str:  # fmt: skip
-    """Format a warning of deprecated settings for the user, and others for the programmer."""
+    """Format a warning of data or deprecated settings for the user, others for the programmer."""
+    from overlap.catalog.problems import DataWarning
     from overlap.config.old_spellings import OldSpellingWarning
 
+    if issubclass(category, DataWarning):
+        return f"note: {message}\n"
     if issubclass(category, OldSpellingWarning):
         return f"warning: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n{line or ''}"

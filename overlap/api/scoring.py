@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from overlap.api.sounds import Path
-from overlap.catalog.id_matching import match_ids
-from overlap.catalog.label_tables import Table, check_distributions, read_table
+from overlap.catalog.cell_text import CellTexts, normal_text, repeated_texts
+from overlap.catalog.id_matching import id_hint, match_ids
+from overlap.catalog.label_kinds import check_distributions
+from overlap.catalog.label_tables import Table, read_table
 from overlap.catalog.problems import Problems
 from overlap.ensemble.score_tables import score_joined
 from overlap.errors import DataError
@@ -49,6 +51,7 @@ def score(labels: Rows, predictions: Rows, train_labels: Rows | None = None) -> 
         "labels and predictions have different words", unmatched, code="different-words"
     )
     problems.raise_if_fatal("score")
+    problems.warn()
     return score_joined(_predicted_only(truth, predicted.ids), predicted, train)
 
 
@@ -59,7 +62,11 @@ def _predicted_only(truth: Table, ids: tuple[str, ...]) -> Table:
     matched = matches[rows]
     problems = Problems()
     unknown = [ids[index] for index in np.setdiff1d(np.arange(len(ids)), matched)]
-    problems.add_cases("predictions have ids without a label", unknown, code="ids-without-label")
+    problems.add_cases(
+        f"predictions have ids without a label{id_hint(unknown, truth.ids)}",
+        unknown,
+        code="ids-without-label",
+    )
     repeated = np.unique(matched[np.bincount(matched, minlength=len(ids))[matched] > 1])
     problems.add_cases(
         "several labels match the same prediction",
@@ -91,12 +98,19 @@ def _table(source: Rows, name: str, problems: Problems, extra_column: str = "") 
 
 def _from_frame(frame: pd.DataFrame, name: str, problems: Problems, extra_column: str) -> Table:
     frame = frame.set_index("id") if "id" in frame.columns else frame
-    frame = frame.drop(columns=extra_column, errors="ignore")
-    words = tuple(str(column) for column in frame.columns)
+    extra = [c for c in frame.columns if normal_text(str(c)) == extra_column]
+    frame = frame.drop(columns=extra)
+    texts = CellTexts(name)
+    written = [str(column) for column in frame.columns]
+    words = tuple(texts.normal(word, "column name") for word in written)
+    problems.add_cases(
+        f"{name} has duplicate columns", repeated_texts(words, written), code="duplicate-columns"
+    )
     if not words or not len(frame):
         missing = "column for a word" if len(frame) else "rows"
         raise DataError(f"{name}: has no {missing}", code="empty-table", table=name)
-    ids = np.array([str(one).strip() for one in frame.index], object)
+    ids = np.array([texts.id(str(one)) for one in frame.index], object)
+    texts.report(problems)
     repeated = pd.Index(ids)[pd.Index(ids).duplicated()]
     problems.add_cases(f"{name} has duplicate ids", repeated.unique(), code="duplicate-ids")
     numbers = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)

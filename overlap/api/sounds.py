@@ -110,6 +110,7 @@ def _from_location(location: Location) -> Sounds:
     if location.is_folder():
         listing = list_clips(location)
         listing.problems.raise_if_fatal(str(location))
+        listing.problems.warn(stacklevel=5)
         files = listing.files.iloc[natural_order([*listing.files["clip_id"]])]
         return _from_files([location / name for name in files["file"]])
     if not location.exists():

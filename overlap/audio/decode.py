@@ -16,6 +16,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from overlap.audio.foreign_formats import CONVERSION, foreign_format
 from overlap.audio.wav_pcm16 import Pcm16, parse_pcm16
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
@@ -176,14 +177,16 @@ def _read(data: bytes, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, i
         raise
     except soundfile.LibsndfileError as error:
         # The prefix names the file in memory; without it, equal faults have equal reasons.
-        raise _unreadable(error.error_string) from None
+        raise _unreadable(error.error_string, data) from None
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-        raise _unreadable(str(error)) from None
+        raise _unreadable(str(error), data) from None
     return _checked(samples), rate, length
 
 
-def _unreadable(fault: str) -> AudioError:
+def _unreadable(fault: str, data: bytes) -> AudioError:
     fault = fault.strip().rstrip(".")
+    if foreign := foreign_format(data[:16]):
+        fault = f"the content is {foreign}; {CONVERSION}"
     return AudioError(f"unreadable ({fault})", code="unreadable", fault=fault)
 
 

@@ -7,9 +7,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.catalog.catalog import Catalog, natural_order
-from overlap.catalog.id_matching import match_ids
+from overlap.catalog.cell_text import normal_text, visible
+from overlap.catalog.folds import groups_of
+from overlap.catalog.id_matching import id_hint, match_ids
 from overlap.catalog.inspection import COLUMNS, NOT_OPENED, Runner, inspect_files
-from overlap.catalog.listing import GROUPS, Listing
+from overlap.catalog.listing import Listing
 from overlap.catalog.problems import Problem, Problems
 from overlap.catalog.rows import OK, QUARANTINED, REMOVED
 from overlap.config import AudioFormat, ChecksConfig
@@ -61,7 +63,7 @@ def build_catalog(
     report_audio(clips, checks, problems)
     _report_duplicates(clips, labels, problems)
     problems.raise_if_fatal(str(listing.data))
-    words = listing.template.words if listing.template else _words(listing)
+    words = _words_as_before(_output_words(listing), previous)
     catalog = Catalog(str(listing.data), wanted, words, clips, labels)
     return CatalogReport(_on_stable_rows(catalog, previous), tuple(problems.handled), inspected)
 
@@ -76,14 +78,22 @@ def check_tables(listing: Listing) -> None:
 
     Raises:
         DataError: there are fatal problems, all of which the message lists.
+
+    Warns:
+        DataWarning: problems were handled.
     """
     problems = Problems([*listing.problems.found])
     _join(listing, problems)
     problems.raise_if_fatal(str(listing.data))
+    problems.warn()
 
 
-def clips_to_predict(listing: Listing) -> pd.DataFrame:
+def clips_to_predict(listing: Listing, problems: Problems | None = None) -> pd.DataFrame:
     """Return the clips of a folder that match a row of the output, in the order of its rows.
+
+    Args:
+        listing: The folder.
+        problems: Holds the problems of the listing and receives further ones.
 
     Returns:
         table_id, file and version of each clip; the index numbers the clips in the order of their
@@ -92,21 +102,32 @@ def clips_to_predict(listing: Listing) -> pd.DataFrame:
     Raises:
         DataError: there are fatal problems, all of which the message lists.
     """
-    problems = Problems([*listing.problems.found])
+    problems = Problems([*listing.problems.found]) if problems is None else problems
     clips = _join(listing, problems)[0]
     problems.raise_if_fatal(str(listing.data))
     clips = clips[clips["split"] == "test"].reset_index(drop=True)
     return clips.sort_values("position")[["table_id", "file", "version"]]
 
 
-def _words(listing: Listing) -> tuple[str, ...]:
-    return listing.labels.words if listing.labels else ()
+def _output_words(listing: Listing) -> tuple[str, ...]:
+    """Return the words in the order of the output."""
+    table = listing.template or listing.labels
+    return table.words if table else ()
+
+
+def _words_as_before(words: tuple[str, ...], previous: Catalog | None) -> tuple[str, ...]:
+    """Return the words as an earlier catalogue spells them, if it has the same in this order.
+
+    Catalogues that did not store the normal form keep their words, so that no member changes.
+    """
+    same = previous is not None and tuple(map(normal_text, previous.words)) == words
+    return previous.words if previous is not None and same else words
 
 
 def _join(listing: Listing, problems: Problems) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Return the files that match a table (or all, if there is none) in the order of their ids."""
     files = listing.files.drop_duplicates(["split", "clip_id"])
-    words = listing.template.words if listing.template else _words(listing)
+    words = _output_words(listing)
     parts, labels = [], []
     for split, table in (("train", listing.labels), ("test", listing.template)):
         part = files[files["split"] == split]
@@ -132,7 +153,7 @@ def _join(listing: Listing, problems: Problems) -> tuple[pd.DataFrame, NDArray[n
         parts.append(part)
         labels.append(values)
     clips = pd.concat(parts, ignore_index=True)
-    clips["group"] = _groups(clips, listing, problems)
+    clips["group"] = groups_of(clips, listing, problems)
     return clips, np.concatenate(labels)
 
 
@@ -145,19 +166,22 @@ def _report_join(
     problems: Problems,
 ) -> None:
     missing = ids[index < 0]
+    hint = id_hint(missing, part["clip_id"])
     if len(missing) == len(ids) and len(part):
         example = part["clip_id"].iloc[0]
         problems.add(
-            f"no id in {table} matches a file in {split}/ (such as {example})",
+            f"no id in {table} matches a file in {split}/ (such as {example}){hint}",
             missing,
             code="no-id-matches",
         )
     else:
         problems.add_cases(
-            f"{table} has ids without a file in {split}/", missing, code="ids-without-file"
+            f"{table} has ids without a file in {split}/{hint}", missing, code="ids-without-file"
         )
     found, count = np.unique(index[index >= 0], return_counts=True)
-    ambiguous = part["clip_id"].to_numpy()[found[count > 1]]
+    ambiguous = [
+        " and ".join(visible(clip) for clip in ids[index == file]) for file in found[count > 1]
+    ]
     if len(set(ids)) == len(ids):  # otherwise the duplicate ids of the table are already reported
         problems.add_cases(
             f"{table} has several ids for the same file", ambiguous, code="several-ids-per-file"
@@ -169,27 +193,6 @@ def _report_join(
         code="unlisted-files",
         fatal=False,
     )
-
-
-def _groups(clips: pd.DataFrame, listing: Listing, problems: Problems) -> pd.Series:
-    none = pd.Series([""] * len(clips), dtype="str")
-    if listing.groups is None:
-        return none
-    ids = listing.groups["id"].str.strip()
-    problems.add_cases(
-        f"{GROUPS} has duplicate ids", ids[ids.duplicated()].unique(), code="duplicate-ids"
-    )
-    train = (clips["split"] == "train").to_numpy()
-    index = match_ids([*clips.loc[train, "clip_id"]], [*ids])
-    known = index >= 0
-    values = none.to_numpy(copy=True).astype(object)
-    values[np.flatnonzero(train)[index[known]]] = listing.groups["group"].to_numpy()[known]
-    problems.add_cases(
-        f"{GROUPS} assigns no group to training clips",
-        clips.loc[train & (values == ""), "clip_id"],
-        code="clips-without-group",
-    )
-    return pd.Series(values, dtype="str")
 
 
 def _with_inspection(

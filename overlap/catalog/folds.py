@@ -1,14 +1,22 @@
-"""Partition of the training clips into training rows and held-out rows of a member."""
+"""Groups of the training clips, and their partition into training and held-out rows."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.catalog.catalog import Catalog
+from overlap.catalog.id_matching import id_hint, match_ids
+from overlap.catalog.listing import GROUPS, Listing
+from overlap.catalog.problems import Problems
 from overlap.config import ValidationConfig
 from overlap.errors import DataError
+
+MISSING_VALUES = frozenset({"nan", "NaN", "None", "none", "null", "NULL", "<NA>", "N/A", "#N/A"})
+"""Texts that programs write for a missing value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,3 +111,59 @@ def balanced_parts(
         part_of[group] = np.argmin(filled)
         filled[part_of[group]] += sizes[group]
     return part_of
+
+
+def groups_of(clips: pd.DataFrame, listing: Listing, problems: Problems) -> pd.Series:
+    """Return the group of each training clip; empty for other clips and without a table.
+
+    Args:
+        clips: clip_id and split of each clip.
+        listing: The listing, with the table of groups.
+        problems: Receives the faults of the table.
+    """
+    none = pd.Series([""] * len(clips), dtype="str")
+    if listing.groups is None:
+        return none
+    ids = listing.groups["id"]
+    problems.add_cases(
+        f"{GROUPS} has duplicate ids", ids[ids.duplicated()].unique(), code="duplicate-ids"
+    )
+    train = (clips["split"] == "train").to_numpy()
+    index = match_ids([*clips.loc[train, "clip_id"]], [*ids])
+    known = index >= 0
+    problems.add_cases(
+        f"{GROUPS} has ids that no training clip has; these rows are not used"
+        f"{id_hint(ids[~known], clips.loc[train, 'clip_id'])}",
+        ids[~known],
+        code="unused-rows",
+        fatal=False,
+    )
+    values = none.to_numpy(copy=True).astype(object)
+    values[np.flatnonzero(train)[index[known]]] = listing.groups["group"].to_numpy()[known]
+    problems.add_cases(
+        f"{GROUPS} assigns no group to training clips; an empty cell is not a group: write a name "
+        "for each clip, a different one for clips that share nothing",
+        clips.loc[train & (values == ""), "clip_id"],
+        code="clips-without-group",
+    )
+    _report_suspicious_groups(values[train], problems)
+    return pd.Series(values, dtype="str")
+
+
+def _report_suspicious_groups(groups: NDArray[np.object_], problems: Problems) -> None:
+    """Warn of groups that may be one, and of texts that programs write for a missing value."""
+    names = sorted({str(group) for group in groups} - {""})
+    folded = Counter(name.casefold() for name in names)
+    problems.add_cases(
+        f"{GROUPS} has groups that differ only in upper and lower case; they are different groups",
+        [name for name in names if folded[name.casefold()] > 1],
+        code="groups-differ-in-case",
+        fatal=False,
+    )
+    problems.add_cases(
+        f"{GROUPS} has groups that look like missing values; all clips of such a group are held "
+        "out together",
+        [name for name in names if name in MISSING_VALUES],
+        code="groups-like-missing-values",
+        fatal=False,
+    )

@@ -1,19 +1,26 @@
 """Matches the ids of a table with the names of files."""
 
 import re
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
+
+from overlap.audio.decode import is_audio
+from overlap.catalog.cell_text import normal_text
+from overlap.catalog.problems import printable
+
+EXAMINED = 100
+"""Ids without a file of which the reason is searched."""
 
 
 def match_ids(stems: Sequence[str], ids: Sequence[str]) -> NDArray[np.int64]:
     """Find the file of every row of a table.
 
     An id matches the file with the same stem, else the file with the same stem after normalisation
-    (Unicode NFC, surrounding spaces removed). A plain number also matches the only file whose stem
-    ends in that number. An id is never interpreted as a path: it matches listed files only.
+    (`overlap.catalog.cell_text.normal_text`). A plain number also matches the only file whose
+    stem ends in that number. An id is never interpreted as a path: it matches listed files only.
 
     Args:
         stems: File stems, without duplicates.
@@ -28,7 +35,7 @@ def match_ids(stems: Sequence[str], ids: Sequence[str]) -> NDArray[np.int64]:
     """
     by_stem, by_normalised, by_number = dict[str, int](), dict[str, int](), dict[int, int]()
     for index, stem in enumerate(stems):
-        by_stem[stem], normal = index, _normalised(stem)
+        by_stem[stem], normal = index, normal_text(stem)
         if normal != stem:
             by_normalised[normal] = -1 if normal in by_normalised else index
         found = re.search(r"[0-9]+$", stem)
@@ -42,15 +49,50 @@ def match_ids(stems: Sequence[str], ids: Sequence[str]) -> NDArray[np.int64]:
             return by_stem[clip]
         if _is_number(clip):
             return by_number.get(int(clip), -1)
-        return by_stem.get(_normalised(clip), -1)
+        return by_stem.get(normal_text(clip), -1)
 
     return np.array([index_of(clip) for clip in ids], np.int64)
 
 
-def _normalised(text: str) -> str:
-    """Remove surrounding spaces and compose letters, which macOS decomposes in file names."""
-    return (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
-
-
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def id_hint(ids: Iterable[str], stems: Iterable[str]) -> str:
+    """Explain why ids match no file, if one of the usual reasons applies to one of them.
+
+    Args:
+        ids: Ids without a file; the first few are examined.
+        stems: File stems.
+
+    Returns:
+        A clause that begins with a semicolon, or an empty text.
+
+    Examples:
+        >>> id_hint(["a.wav"], ["a"])
+        '; an id is the name of a file without its suffix: write a instead of a.wav'
+        >>> id_hint(["x"], ["a"])
+        ''
+    """
+    known, folded = {*stems}, dict[str, str]()
+    for clip in islice(ids, EXAMINED):
+        folded = folded or {stem.casefold(): stem for stem in known}
+        name = re.split(r"[/\\\\]", clip)[-1]
+        stem = name.rpartition(".")[0] if is_audio(name) else name
+        if stem in known and stem != clip:
+            part = "suffix" if name == clip else "folder"
+            return (
+                f"; an id is the name of a file without its {part}: "
+                f"write {printable(stem)} instead of {printable(clip)}"
+            )
+        if found := re.fullmatch(r"([0-9]{1,18})\.0*", clip):
+            return (
+                f"; {clip} is a decimal number, which spreadsheets and pandas make of a column "
+                f"with empty cells: write {found[1]}"
+            )
+        if re.fullmatch(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+", clip):
+            return f"; a spreadsheet shortened {clip}: format the column as text"
+        if clip.casefold() in folded:
+            other = printable(folded[clip.casefold()])
+            return f"; upper and lower case differ: write {other} instead of {printable(clip)}"
+    return ""

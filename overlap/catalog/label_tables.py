@@ -18,18 +18,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overlap.catalog.cell_text import CellTexts, normal_text, repeated_texts
+from overlap.catalog.label_kinds import check_distributions
 from overlap.catalog.problems import Problems
 from overlap.catalog.spreadsheet_formulas import is_formula
+from overlap.io.file_kinds import kind_of_content
 from overlap.io.formatting import format_bytes
 from overlap.io.location import Location
 
-ROW_SUM_TOLERANCE = 1e-3
-"""Largest deviation from 1 of the sum of a row of labels."""
 MAX_BYTES = 1 << 30
 """Size limit of a table: ten million clips of a dozen words. Its numbers take at most four times as
 much memory."""
 MAX_LINE_BYTES = 16 << 20
 """Size limit of a line: a million columns. A longer one means that the file is not a table."""
+INSPECTED_BYTES = 512
+"""Bytes at the beginning of a file that show its kind."""
 
 RowConsumer = Callable[[list[str]], None]
 """Receives the cells of a row."""
@@ -55,9 +58,9 @@ class Table:
     name: str
     """Name of the file, for messages."""
     ids: tuple[str, ...]
-    """The ids as written in the table, in its order."""
+    """The ids as written in the table without surrounding white space, in its order."""
     words: tuple[str, ...]
-    """The columns after the id, in the table's order."""
+    """The columns after the id in their normal form, in the table's order."""
     values: NDArray[np.float64]
     """(rows, words) float64; NaN for cells that are not numbers."""
 
@@ -79,6 +82,13 @@ def read_table(
         The table, or None if the file cannot be read as a table.
     """
     name, ids, cells, words = location.name, list[str](), array("d"), list[str]()
+    texts, unreadable = CellTexts(name), list[str]()
+
+    def number(cell: str) -> float:
+        value = _number(cell)
+        if value != value and not unreadable:  # noqa: PLR0124  NaN
+            unreadable.append(cell)
+        return value
 
     def on_header(header: list[str]) -> RowConsumer:
         id_column = header.index("id")
@@ -86,16 +96,17 @@ def read_table(
         words.extend(header[at] for at in columns)
 
         def consume(row: list[str]) -> None:
-            ids.append(row[id_column].strip())
-            cells.extend([_number(row[at]) for at in columns])
+            ids.append(texts.id(row[id_column]))
+            cells.extend([number(row[at]) for at in columns])
 
         return consume
 
-    if not _read_rows(location, ("id",), problems, on_header):
+    if not _read_rows(location, ("id",), problems, texts, on_header):
         return None
     if not words:
         problems.add(f"{name} has no column for a word", code="no-word-columns")
         return None
+    texts.report(problems)
     problems.add_cases(
         f"{name} has column names that a spreadsheet that opens the predictions would execute as "
         "formulas",
@@ -106,12 +117,13 @@ def read_table(
     problems.add_cases(f"{name} has duplicate ids", repeated, code="duplicate-ids")
     values = np.array(cells, np.float64).reshape(len(ids), len(words))
     if labels:
-        check_distributions(name, np.array(ids, object), values, problems)
+        check_distributions(name, np.array(ids, object), values, problems, *unreadable)
     return Table(name, tuple(ids), tuple(words), values)
 
 
 def _number(cell: str) -> float:
     """Return the number in a cell, else NaN; `1_000` and non-ASCII digits are not numbers."""
+    cell = cell if cell.isascii() else normal_text(cell)
     try:
         return float(cell) if cell.isascii() and "_" not in cell else np.nan
     except ValueError:
@@ -123,19 +135,37 @@ def read_csv(
 ) -> pd.DataFrame | None:
     """Read columns of a CSV file as text; return None if it is not such a table.
 
+    Cells have their normal form; ids have no surrounding white space.
+
     Args:
         location: The file; UTF-8, with or without a byte order mark.
         required: Names of the columns, all of which the file must have.
-        problems: Receives the faults of the table.
+        problems: Receives the faults of the table, and the columns that are not used.
     """
-    rows: list[list[str]] = []
+    rows, texts = list[list[str]](), CellTexts(location.name)
 
     def on_header(header: list[str]) -> RowConsumer:
-        columns = [header.index(column) for column in required]
-        return lambda row: rows.append([row[column] for column in columns])
+        columns = [(column, header.index(column)) for column in required]
+        problems.add_cases(
+            f"{location.name} has columns that are not used",
+            [column for column in header if column not in required],
+            code="unused-columns",
+            fatal=False,
+        )
 
-    if not _read_rows(location, required, problems, on_header):
+        def consume(row: list[str]) -> None:
+            rows.append(
+                [
+                    texts.id(row[at]) if column == "id" else texts.normal(row[at], column)
+                    for column, at in columns
+                ]
+            )
+
+        return consume
+
+    if not _read_rows(location, required, problems, texts, on_header):
         return None
+    texts.report(problems)
     return pd.DataFrame(rows, columns=[*required], dtype="str")
 
 
@@ -143,6 +173,7 @@ def _read_rows(
     location: Location,
     required: Sequence[str],
     problems: Problems,
+    texts: CellTexts,
     on_header: Callable[[list[str]], RowConsumer],
 ) -> bool:
     """Pass the rows of a table to a consumer one by one.
@@ -151,7 +182,8 @@ def _read_rows(
         location: The file.
         required: Columns that it must have.
         problems: Receives the faults of the table.
-        on_header: Receives the header and returns the consumer of the rows.
+        texts: Normalises the names of the columns.
+        on_header: Receives the normalised header and returns the consumer of the rows.
 
     Returns:
         Whether the file is a table with the required columns.
@@ -159,8 +191,9 @@ def _read_rows(
     name, ragged = location.name, []
     try:
         with closing(_numbered_rows(location)) as rows:
-            _, header = next(rows)
-            if not _is_usable(name, header, required, problems):
+            _, written = next(rows)
+            header = [texts.normal(column, "column name") for column in written]
+            if not _is_usable(name, written, header, required, problems):
                 return False
             consume = on_header(header)
             for line, row in rows:
@@ -171,7 +204,7 @@ def _read_rows(
     except (OSError, csv.Error, _TableError) as error:
         fault = error.strerror if isinstance(error, OSError) else error
         problems.add(
-            f"{name} cannot be read as a CSV table in UTF-8 ({fault})", code=_code_of(error)
+            f"{name} cannot be read as a CSV table in UTF-8: {fault}", code=_code_of(error)
         )
         return False
     problems.add_cases(
@@ -187,22 +220,43 @@ def _code_of(error: OSError | csv.Error | _TableError) -> str:
 
 
 def _is_usable(
-    name: str, header: Sequence[str], required: Sequence[str], problems: Problems
+    name: str,
+    written: Sequence[str],
+    header: Sequence[str],
+    required: Sequence[str],
+    problems: Problems,
 ) -> bool:
-    """Report the faults of a header; return whether the table can be read with it."""
+    """Report the faults of a header; return whether the table can be read with it.
+
+    Args:
+        name: Name of the table.
+        written: The column names as written.
+        header: Their normal form.
+        required: Columns that the table must have.
+        problems: Receives the faults.
+    """
     missing = [column for column in required if column not in header]
     if missing:
-        other = next((mark for mark in (";", "\t", "|") if mark in header[0]), None)
-        hint = f" (the separator must be a comma, not {other!r})" if other else ""
+        other = next((mark for mark in (";", "\t", "|") if mark in written[0]), None)
+        hint = _column_hint(missing, header)
+        if other:
+            hint = f" (the separator must be a comma, not {other!r}; save the table as CSV UTF-8)"
         message = f"{name} has no column {' or '.join(missing)}{hint}; its columns are"
-        separated = other is not None and {*missing} <= {*header[0].split(other)}
+        separated = other is not None and {*missing} <= {*map(normal_text, written[0].split(other))}
         code = "wrong-separator" if separated else "missing-columns"
         problems.add(message, header, code=code)
-    repeated = sorted(column for column, times in Counter(header).items() if times > 1)
+    repeated = repeated_texts(header, written)
     problems.add_cases(f"{name} has duplicate columns", repeated, code="duplicate-columns")
-    unnamed = [f"column {at}" for at, word in enumerate(header, 1) if not word.strip()]
-    problems.add_cases(f"{name} has columns without a name", unnamed, code="unnamed-columns")
+    unnamed = [f"column {at}" for at, word in enumerate(header, 1) if not word]
+    index = "; if pandas wrote the table, write it with index=False" if not header[0] else ""
+    problems.add_cases(f"{name} has columns without a name{index}", unnamed, code="unnamed-columns")
     return not missing and not repeated and not unnamed
+
+
+def _column_hint(missing: Sequence[str], header: Sequence[str]) -> str:
+    """Suggest to rename a column whose name differs in case from a missing one."""
+    found = [(c, m) for m in missing for c in header if c.casefold() == m.casefold()]
+    return "".join(f" (rename {column} to {wanted})" for column, wanted in found)
 
 
 def _numbered_rows(location: Location) -> Generator[tuple[int, list[str]]]:
@@ -214,6 +268,8 @@ def _numbered_rows(location: Location) -> Generator[tuple[int, list[str]]]:
     # The files of fsspec for other file systems cannot limit the length of a line.
     content = None if location.local is not None else io.BytesIO(_whole(location))
     with content or location.reading() as file:
+        _check_kind(file.read(INSPECTED_BYTES))
+        file.seek(0)
         reader, empty = csv.reader(_lines(file), strict=True), True
         for row in reader:
             if row:
@@ -221,6 +277,13 @@ def _numbered_rows(location: Location) -> Generator[tuple[int, list[str]]]:
                 yield reader.line_num, row
     if empty:
         raise _TableError("the file is empty", "empty-table")
+
+
+def _check_kind(start: bytes) -> None:
+    kind = kind_of_content(start)
+    if kind is not None:
+        code = "table-not-utf8" if kind.is_text else "not-a-csv"
+        raise _TableError(f"line 1: the file is {kind.name}; {kind.remedy}", code)
 
 
 def _whole(location: Location) -> bytes:
@@ -251,27 +314,7 @@ def _lines(file: IO[bytes]) -> Iterator[str]:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             wrong = line[error.start]
-            message = f"line {number}: byte 0x{wrong:02x} is not valid UTF-8"
+            message = (
+                f"line {number}: byte 0x{wrong:02x} is not valid UTF-8; save the table as CSV UTF-8"
+            )
             raise _TableError(message, "table-not-utf8") from None
-
-
-def check_distributions(
-    name: str, ids: NDArray[np.object_], values: NDArray[np.float64], problems: Problems
-) -> None:
-    """Report rows that are not distributions.
-
-    Args:
-        name: Name of the table, for messages.
-        ids: (rows,) the id of each row.
-        values: (rows, words) float64.
-        problems: Receives the faults of the rows.
-    """
-    finite = np.isfinite(values).all(axis=1)
-    negative = finite & (values < 0).any(axis=1)
-    with np.errstate(over="ignore", invalid="ignore"):  # sums of 1e308; infinities of both signs
-        off = finite & ~negative & (np.abs(values.sum(axis=1) - 1) > ROW_SUM_TOLERANCE)
-    problems.add_cases(
-        f"{name} has rows with a cell that is not a number", ids[~finite], code="not-a-number"
-    )
-    problems.add_cases(f"{name} has rows with a negative cell", ids[negative], code="negative")
-    problems.add_cases(f"{name} has rows that do not sum to 1", ids[off], code="row-sum")

@@ -1,22 +1,34 @@
 """Lists the files and tables of a data folder, without decoding a clip."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from os import PathLike
+from typing import Literal, TypeAlias
 
 import pandas as pd
 
 from overlap.audio.decode import SUFFIXES, is_audio
+from overlap.audio.foreign_formats import CONVERSION, is_foreign
+from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
 from overlap.catalog.label_tables import Table, read_csv, read_table
-from overlap.catalog.problems import Problems
+from overlap.catalog.problems import EXAMPLES, Problem, Problems, printable
 from overlap.catalog.spreadsheet_formulas import is_formula
 from overlap.errors import DataError
+from overlap.io.file_kinds import address_hint, archive_remedy
+from overlap.io.listing import Entry
 from overlap.io.location import Location
 
 Split = Literal["train", "test"]
+Address: TypeAlias = str | PathLike[str] | Location
+"""Path or URL."""
 
 LABELS = "train_answer.csv"
 TEMPLATE = "submission.csv"
 GROUPS = "groups.csv"
+TABLES = frozenset({LABELS, TEMPLATE, GROUPS, "test_answer.csv"})
+"""Tables of a data set."""
+FOLDERS_EXAMINED = 20
+"""Subfolders in which a data set is searched."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ class Listing:
     """Problems found so far."""
 
 
-def list_data(address: str | Location) -> Listing:
+def list_data(address: Address) -> Listing:
     """List a data set and read its tables.
 
     Raises:
@@ -55,11 +67,13 @@ def list_data(address: str | Location) -> Listing:
             folder=str(data),
         )
     splits: list[Split] = ["train", "test"] if "test" in folders else ["train"]
+    names, rest = [entry.name for entry in data.files()], [f for f in folders if f not in splits]
+    _report_unused(unused_files(data, names, rest, sounds_only=True), "", problems)
     parts = [_files(data / s, s, f"{s}/", problems) for s in splits]
     files = pd.concat(parts, ignore_index=True)
     if not (files["split"] == "train").any():
         problems.raise_if_fatal(str(data))
-        raise _no_clips(data / "train")
+        raise _no_clips(data / "train", problems)
     _check_ids(files, problems)
     labels = _table(data / LABELS, problems, labels=True)
     template = _table(data / TEMPLATE, problems, labels=False)
@@ -75,39 +89,107 @@ def list_data(address: str | Location) -> Listing:
     return Listing(data, files, labels, template, _groups(data / GROUPS, problems), problems)
 
 
-def list_clips(address: str | Location) -> Listing:
-    """List a folder of clips without labels, for predictions; its template is optional.
+def list_clips(address: Address | Sequence[Address]) -> Listing:
+    """List clips without labels, for predictions: a folder, a sound file, or several files.
+
+    A folder may contain a template. Several files must be in one folder.
 
     Raises:
-        DataError: the folder does not exist (`no-such-folder`) or contains no clips (`no-clips`).
+        DataError: the folder does not exist (`no-such-folder`), is a file of another kind
+            (`unsupported-archive`, `unsupported-format`, `not-a-folder`), or contains no clips
+            (`no-clips`); or several files are in different folders (`several-folders`).
     """
-    data = _folder(address)
+    given: list[Address] = (
+        [address] if isinstance(address, (str, PathLike, Location)) else [*address]
+    )
+    places = [Location.of(one) for one in given]
+    sounds = [place for place in places if place.is_file() and _is_sound(place.name)]
+    if len(sounds) == len(places) > 0:
+        return _list_sounds(sounds)
+    if len(places) != 1:
+        wrong = next((one for one in places if one not in sounds), None)
+        raise DataError(
+            "give one folder, or sound files; "
+            + (
+                f"{wrong} is neither a sound file nor the only folder" if wrong else "none is given"
+            ),
+            code="not-sound-files",
+            file=str(wrong),
+        )
+    data = _folder(given[0])
     problems = Problems()
     files = _files(data, "test", "", problems)
     if files.empty:
         problems.raise_if_fatal(str(data))
-        raise _no_clips(data)
+        raise _no_clips(data, problems)
     _check_ids(files, problems)
     template = _table(data / TEMPLATE, problems, labels=False)
     return Listing(data, files, None, template, None, problems)
 
 
-def _folder(address: str | Location) -> Location:
+def _is_sound(name: str) -> bool:
+    return is_audio(name.lstrip("."))
+
+
+def _list_sounds(sounds: Sequence[Location]) -> Listing:
+    folders = dict.fromkeys(sound.parent for sound in sounds)
+    if len(folders) > 1:
+        raise DataError(
+            f"the sound files are in different folders ({', '.join(map(str, [*folders][:5]))}); "
+            "predict them folder by folder",
+            code="several-folders",
+            folders=len(folders),
+        )
+    (data,) = folders
+    names, problems = {sound.name for sound in sounds}, Problems()
+    entries = [entry for entry in data.files() if entry.name in names]
+    files = _frame(entries, "test", "", problems)
+    problems.raise_if_fatal(str(data))
+    _check_ids(files, problems)
+    return Listing(data, files, None, None, None, problems)
+
+
+def _folder(address: Address) -> Location:
     data = Location.of(address)
-    if not data.is_folder():
-        raise DataError(f"{data}: no such folder", code="no-such-folder", folder=str(data))
-    return data
+    if data.is_folder():
+        return data
+    if data.is_file():
+        remedy = archive_remedy(data.name)
+        if remedy:
+            raise DataError(f"{data}: {remedy}", code="unsupported-archive", file=str(data))
+        if is_foreign(data.name):
+            raise DataError(
+                f"{data}: is of an unsupported format; {CONVERSION}",
+                code="unsupported-format",
+                file=str(data),
+            )
+        raise DataError(
+            f"{data}: is a file; name a folder or a zip archive",
+            code="not-a-folder",
+            file=str(data),
+        )
+    hint = address_hint(str(address))
+    raise DataError(f"{data}: no such folder{hint}", code="no-such-folder", folder=str(data))
 
 
 def _hint(data: Location, folders: list[str]) -> str:
-    """Suggest the only subfolder if it is a data set, as in many archives."""
-    deeper = data / folders[0] if len(folders) == 1 else None
-    return f"; use {deeper}" if deeper and (deeper / "train").is_folder() else ""
+    """Suggest the subfolder that is the data set, as in many archives, or a name in lower case."""
+    for name in folders:
+        if name.lower() == "train":
+            return f"; rename {name}/ to train/"
+    below = [name for name in folders if not is_ignored(name)]
+    deeper = [data / name for name in below[:FOLDERS_EXAMINED]]
+    deeper += [place / inner for place in deeper for inner in place.folders()[:3]]
+    found = [place for place in deeper if (place / "train").is_folder()]
+    return f"; use {found[0]}" if found else ""
 
 
-def _no_clips(folder: Location) -> DataError:
+def _no_clips(folder: Location, problems: Problems) -> DataError:
     below = [name for name in folder.folders() if name in ("train", "test")]
     hint = f"; use {folder / below[-1]}" if below else ""
+    unused = next((one for one in problems.found if one.code == "unused-files"), None)
+    if unused:
+        hint += f"; {unused}"
     return DataError(
         f"{folder}: contains no clips (files ending in {', '.join(sorted(SUFFIXES))}){hint}",
         code="no-clips",
@@ -116,9 +198,26 @@ def _no_clips(folder: Location) -> DataError:
     )
 
 
+def _report_unused(unused: UnusedFiles, prefix: str, problems: Problems) -> None:
+    if unused.count:
+        place = f"{prefix}: " if prefix else ""
+        problems.found.append(
+            Problem(
+                "unused-files",
+                f"{place}{unused}",
+                tuple(printable(name) for name in unused.cases[:EXAMPLES]),
+                unused.count,
+                fatal=False,
+            )
+        )
+
+
 def _files(folder: Location, split: Split, prefix: str, problems: Problems) -> pd.DataFrame:
     others: list[str] = []
-    entries = [entry for entry in folder.files(others) if is_audio(entry.name)]
+    every = [*folder.files(others)]
+    entries = [entry for entry in every if is_audio(entry.name)]
+    names = [entry.name for entry in every if not is_audio(entry.name)]
+    _report_unused(unused_files(folder, names, sorted(others), TABLES), prefix, problems)
     problems.add_cases(
         "entries with the name of a clip are ignored because they are not regular files (folders, "
         "pipes, broken links)",
@@ -126,6 +225,11 @@ def _files(folder: Location, split: Split, prefix: str, problems: Problems) -> p
         code="not-regular-files",
         fatal=False,
     )
+    return _frame(entries, split, prefix, problems)
+
+
+def _frame(entries: Sequence[Entry], split: Split, prefix: str, problems: Problems) -> pd.DataFrame:
+    """Return the files of a listing, without those whose names cannot be used."""
     undecodable = {entry.name for entry in entries if not _is_text(entry.name)}
     problems.add_cases(
         "file names are not valid UTF-8, so no table can contain them; rename these files",

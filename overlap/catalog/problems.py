@@ -1,5 +1,6 @@
 """Problems of a data set, collected so that one error reports all of them."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,10 @@ EXAMPLES = 5
 """Number of cases that are listed for each problem."""
 MAX_NAME_LENGTH, MAX_MESSAGE_LENGTH = 400, 4000
 """Characters that are shown of a name, and of a message."""
+
+
+class DataWarning(UserWarning):
+    """A problem of the data that was handled: cells were normalised, or input is not used."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,16 @@ class Problems:
     def warnings(self) -> Sequence[str]:
         """One line for each problem that was handled."""
         return [str(problem) for problem in self.handled]
+
+    def warn(self, stacklevel: int = 3) -> None:
+        """Issue a `DataWarning` for each problem that was handled.
+
+        Args:
+            stacklevel: As in `warnings.warn`; the default names the caller of this function's
+                caller.
+        """
+        for line in self.warnings:
+            warnings.warn(line, DataWarning, stacklevel=stacklevel)
 
     def raise_if_fatal(self, data: str) -> None:
         """Raise an error that lists every problem, if at least one is fatal.

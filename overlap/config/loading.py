@@ -1,8 +1,7 @@
 """Builds a validated `RunConfig` from a preset, a configuration file and `--set key=value`."""
 
 import difflib
-import json
-import tomllib
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,15 @@ from pydantic import BaseModel, ValidationError
 
 from overlap.config import RunConfig
 from overlap.config.old_spellings import current_values, warn_of_old_spellings
+from overlap.config.parsing import RepeatedKeyError, parsed, text_of
 from overlap.config.presets import merged
 from overlap.errors import ConfigError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+"""Shows a value that was given: one of nested references may be exponentially long."""
+MAX_DEPTH = 20
+"""Parts of a key; no setting has as many."""
 
 
 def configure(
@@ -88,7 +94,11 @@ def explain(error: ValidationError) -> str:
         elif fault["type"] == "missing":
             lines.append(f"{where}: is required")
         else:
-            given = "" if isinstance(fault["input"], Mapping) else f" (given: {fault['input']!r})"
+            given = (
+                ""
+                if isinstance(fault["input"], Mapping)
+                else f" (given: {_SHORT.repr(fault['input'])})"
+            )
             message = fault["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {message}{given}")
     return "\n".join(lines)
@@ -118,16 +128,21 @@ def _suggestion(location: tuple[int | str, ...]) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        text = file.read_text(encoding="utf-8")
-        if file.suffix == ".toml":
-            content = tomllib.loads(text)
-        elif file.suffix == ".json":
-            content = json.loads(text)
-        else:
-            content = yaml.safe_load(text) or {}
+        content = parsed(text_of(file.read_bytes()), file.suffix.lower())
+        content = {} if content is None else content
     except FileNotFoundError:
         raise ConfigError(
             f"{file}: no such configuration file", code="no-such-file", path=str(file)
+        ) from None
+    except RepeatedKeyError as error:
+        raise ConfigError(
+            f"{file}: {error}", code="repeated-key", path=str(file), keys=error.keys
+        ) from None
+    except RecursionError:
+        raise ConfigError(
+            f"{file}: is nested too deeply for a configuration",
+            code="unreadable-file",
+            path=str(file),
         ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(
@@ -150,15 +165,21 @@ def _assignment(text: str) -> dict[str, Any]:
         raise ConfigError(
             f"{text!r} is not of the form section.key=value", code="malformed-assignment", text=text
         )
+    if key.count(".") > MAX_DEPTH:
+        raise ConfigError(
+            f"{text[:80]!r}: no setting has so many parts", code="malformed-assignment", text=text
+        )
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+        content = parsed(value, ".yaml")
+    except RepeatedKeyError as error:
+        raise ConfigError(f"{text!r}: {error}", code="repeated-key", text=text) from None
+    except (yaml.YAMLError, RecursionError):
         raise ConfigError(
             f"{text!r}: the value after = is not valid YAML",
             code="malformed-assignment",
             text=text,
         ) from None
-    nested: Any = parsed
+    nested: Any = content
     for part in reversed(key.strip().split(".")):
         nested = {part: nested}
     return dict(nested)

@@ -161,6 +161,8 @@ class Location(Documents):
         for info in self._listed():
             if info["type"] == "file":
                 yield Entry.of_info(info)
+            elif others is not None:
+                others.append(PurePosixPath(info["name"]).name)
 
     def folders(self) -> list[str]:
         """Return the sorted names of the folders directly in this one; empty if it is absent."""

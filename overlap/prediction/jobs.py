@@ -14,7 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.catalog import Listing, clips_to_predict
+from overlap.catalog.cell_text import normal_text
 from overlap.catalog.inspection import NOT_OPENED
+from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig, fingerprint
 from overlap.ensemble.pooling import Pool
 from overlap.ensemble.registry import EnsembleRecord
@@ -111,6 +113,8 @@ class PredictionPlan:
     of the clip among the clips of all jobs."""
     jobs: tuple[PredictionJob, ...]
     """Together they contain every clip once, in the order of the ids."""
+    warnings: tuple[str, ...] = ()
+    """Lines about files that are not used and cells that were normalised."""
 
     def missing(self) -> list[PredictionJob]:
         """Return the jobs that have not run, or that could not open all of their files."""
@@ -134,10 +138,11 @@ def plan_prediction(
         MemberError: Members of the ensemble no longer exist.
     """
     members = members_of(owner, ensemble)
-    clips, words = clips_to_predict(listing), _columns(listing, ensemble.words)
+    problems = Problems([*listing.problems.found])
+    clips, words = clips_to_predict(listing, problems), _columns(listing, ensemble.words)
     data = str(listing.data)
     jobs = jobs_for(workspace, owner, ensemble, members, data, clips.sort_index())
-    return PredictionPlan(ensemble, data, words, clips, jobs)
+    return PredictionPlan(ensemble, data, words, clips, jobs, tuple(problems.warnings))
 
 
 def members_of(owner: Location, ensemble: EnsembleRecord) -> list[MemberRecord]:
@@ -214,7 +219,8 @@ def _columns(listing: Listing, words: Sequence[str]) -> tuple[str, ...]:
         return tuple(words)
     disagreement = spread_column(words)
     columns = tuple(word for word in listing.template.words if word != disagreement)
-    other = sorted(set(columns) ^ set(words))
+    spelled = {normal_text(word): word for word in words}
+    other = sorted(set(columns) ^ set(spelled))
     if other:
         path = f"{listing.data}/{listing.template.name}"
         raise DataError(
@@ -222,4 +228,4 @@ def _columns(listing: Listing, words: Sequence[str]) -> tuple[str, ...]:
             "remove the template, or choose another model",
             code="other-words", path=path, words=other,
         )  # fmt: skip
-    return columns
+    return tuple(spelled[word] for word in columns)

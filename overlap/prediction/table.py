@@ -83,4 +83,4 @@ def _warnings(plan: PredictionPlan, whole: PredictionChunk) -> tuple[str, ...]:
         state=np.where(whole.reason == "", OK, QUARANTINED),
     )
     report_audio(clips, ChecksConfig(max_bad_fraction=1.0), problems)
-    return tuple(problems.warnings)
+    return (*plan.warnings, *problems.warnings)

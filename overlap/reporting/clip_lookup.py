@@ -7,6 +7,7 @@ import numpy as np
 
 from overlap.audio.decode import Clip
 from overlap.catalog import Catalog
+from overlap.catalog.cell_text import normal_text
 from overlap.catalog.inspection import digest
 from overlap.catalog.problems import printable
 from overlap.catalog.rows import REMOVED
@@ -85,7 +86,9 @@ def _rows_of(name: str, catalog: Catalog) -> list[int]:
         rows = np.flatnonzero((exists & (catalog.clips[column] == name)).to_numpy())
         if len(rows):
             return [int(row) for row in rows]
-    return []
+    normal = normal_text(name)
+    known = catalog.clips["clip_id"].map(normal_text)  # a name may be typed in composed letters
+    return [int(row) for row in np.flatnonzero((exists & (known == normal)).to_numpy())]
 
 
 def _similar(name: str, catalog: Catalog | None) -> str | None:

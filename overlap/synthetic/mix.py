@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Final
@@ -24,12 +23,11 @@ import pandas as pd
 import soundfile
 from numpy.typing import NDArray
 
-from overlap.catalog.inspection import load_clip
 from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE, Split
 from overlap.config import AudioFormat
-from overlap.errors import AudioError, UserError
+from overlap.errors import UserError
 from overlap.io.atomic import new_folder
-from overlap.io.location import Location
+from overlap.synthetic.recordings import every_unusable_named, load_recording
 from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
 from overlap.system.process_pool import process_pool
 from overlap.system.resources.processors import usable_processors
@@ -39,8 +37,6 @@ from overlap.system.submission_window import SubmissionWindow
 ANSWERS = "test_answer.csv"
 WORD_RMS = 0.05
 """Root mean square of a word before its random gain; full scale is 1.0."""
-SPEECH_THRESHOLD = 10 ** (-30 / 20)
-"""Amplitude relative to a recording's peak above which a sample belongs to the word."""
 PEAK = 0.99
 """Limit of a mixture's peak; a louder mixture is attenuated as a whole."""
 JOB_CLIPS = 250
@@ -102,7 +98,8 @@ def mix(
             chosen = tuple(pool for pool in pools if pool.split == split)
             table = Mixture(np.empty((0, config.words_per_clip), np.int64), ())
             # Closing stops all writers before the folder may be removed.
-            with closing(_run(_jobs(config, folder, chosen, count))) as written:
+            jobs = _jobs(config, folder, chosen, count)
+            with every_unusable_named(pools, _format_of(config)), closing(_run(jobs)) as written:
                 for mixture in written:
                     table += mixture
                     done += len(mixture.pools)
@@ -110,6 +107,10 @@ def mix(
             tables[split] = table
         _write_tables(folder, words, tables)
     return words
+
+
+def _format_of(config: MixConfig) -> AudioFormat:
+    return AudioFormat(config.rate_hz, round(config.rate_hz * config.clip_seconds))
 
 
 def _jobs(config: MixConfig, out: Path, pools: tuple[Pool, ...], count: int) -> list[MixJob]:
@@ -153,9 +154,7 @@ def _wait_for_parent() -> None:
 
 def write_clips(job: MixJob) -> Mixture:
     """Mix and write the clips of a job."""
-    config, wanted = job.config, AudioFormat(
-        job.config.rate_hz, round(job.config.rate_hz * job.config.clip_seconds)
-    )  # fmt: skip
+    config, wanted = job.config, _format_of(job.config)
     words = np.empty((job.stop - job.start, config.words_per_clip), np.int64)
     names = []
     for row, index in enumerate(range(job.start, job.stop)):
@@ -182,7 +181,7 @@ def _draw_clip(
     mixed = np.zeros(wanted.samples)
     reach = round(config.offset_seconds * wanted.sample_rate)
     for file in files:
-        recording = _load_recording(file, wanted)
+        recording = load_recording(file, wanted)
         gain = 10 ** (random.uniform(-config.gain_db, config.gain_db) / 20)
         level = WORD_RMS * gain / np.sqrt(np.mean(recording.samples**2))
         earliest, latest = -min(reach, recording.before), min(reach, recording.after)
@@ -217,34 +216,6 @@ def _draw_recordings(
         pool=pool.name,
         words_per_clip=config.words_per_clip,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Recording:
-    """A recording of a word with the length of a clip."""
-
-    samples: NDArray[np.float64]
-    before: int
-    """Samples before the word: the largest shift to the left that does not truncate it."""
-    after: int
-    """Samples after the word."""
-
-
-@lru_cache(maxsize=10000)
-def _load_recording(file: str, wanted: AudioFormat) -> _Recording:
-    try:
-        clip = load_clip(Location(str(Path(file).parent)), Path(file).name, wanted)
-    except AudioError as error:
-        raise UserError(
-            f"{file}: {error}; remove it from the recordings",
-            code="unusable-recording",
-            file=file,
-            fault=error.code,
-        ) from None
-    samples = clip.samples.astype(np.float64)
-    amplitude = np.abs(samples)
-    spoken = np.flatnonzero(amplitude > SPEECH_THRESHOLD * amplitude.max())
-    return _Recording(samples, int(spoken[0]), int(len(samples) - 1 - spoken[-1]))
 
 
 def _shifted(samples: NDArray[np.float64], by: int) -> NDArray[np.float64]:

@@ -1,15 +1,22 @@
 """Divides speakers into pools of recordings that may be mixed with each other."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from overlap.audio.decode import is_audio
+from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
+from overlap.catalog.cell_text import normal_text, repeated_texts
 from overlap.catalog.listing import Split
 from overlap.errors import UserError
+from overlap.io.location import Location
 
+FRACTIONS = tuple(percent / 100 for percent in range(5, 95, 5))
+"""Fractions of test speakers that are tried for a remedy."""
+MIN_CLIPS_TRIED = 20
+"""Smallest numbers of recordings that are tried for a remedy."""
 Speakers = dict[str, list[str]]
 """Files by speaker."""
 
@@ -53,12 +60,12 @@ def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[P
     """Choose the words, and divide the speakers into the test set and groups of the training set.
 
     Raises:
-        UserError: there are too few words (`too-few-words`) or speakers (`too-few-speakers`), or
-            the folder does not exist (`no-such-folder`) or has no words (`no-words`).
+        UserError: there are too few words (`too-few-words`) or speakers (`too-few-speakers`), two
+            folders have the same word (`repeated-word`), or the folder does not exist
+            (`no-such-folder`) or has no words (`no-words`).
     """
     found = _recordings(folder)
-    counts = {word: sum(map(len, speakers.values())) for word, speakers in found.items()}
-    words = tuple(sorted(word for word, count in counts.items() if count >= config.min_clips))
+    words, pools = _divided(found, config)
     if len(words) < max(2, config.words_per_clip):
         raise UserError(
             f"{folder}: {len(words)} words have at least {config.min_clips} recordings, but a "
@@ -67,6 +74,28 @@ def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[P
             words=len(words),
             words_per_clip=config.words_per_clip,
         )
+    for pool in pools:
+        if fault := _fault(pool, words, config):
+            missing, speakers = fault
+            lacking = f"no speaker of {', '.join(missing)}" if missing else f"{speakers} speaker(s)"
+            raise UserError(
+                f"{folder}: too few speakers: {pool.split} has {lacking} if "
+                f"{config.test_speakers:.0%} of the speakers are reserved for test; "
+                f"{_remedy(found, config)}",
+                code="too-few-speakers",
+                split=pool.split,
+                speakers=speakers,
+                words=tuple(missing),
+            )
+    return words, pools
+
+
+def _divided(
+    found: Mapping[str, Speakers], config: MixConfig
+) -> tuple[tuple[str, ...], list[Pool]]:
+    """Return the words with enough recordings, and the pools, which may be too small."""
+    counts = {word: sum(map(len, speakers.values())) for word, speakers in found.items()}
+    words = tuple(sorted(word for word, count in counts.items() if count >= config.min_clips))
     speakers = sorted({speaker for word in words for speaker in found[word]})
     order = np.random.default_rng(config.seed).permutation(len(speakers))
     test_count = max(1, round(config.test_speakers * len(speakers))) if config.test else 0
@@ -76,9 +105,30 @@ def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[P
     pools = [_pool("test", "test", test, by_word)] if config.test else []
     if config.train:
         pools += _training_pools(train, by_word, config)
-    for pool in pools:
-        _check_pool(pool, words, config, folder)
     return words, pools
+
+
+def _remedy(found: Mapping[str, Speakers], config: MixConfig) -> str:
+    """Return the options under which every pool has enough speakers, or ask for recordings."""
+
+    def works(**changed: float) -> bool:
+        other = replace(config, **changed)  # type: ignore[arg-type]
+        words, pools = _divided(found, other)
+        enough = len(words) >= max(2, other.words_per_clip)
+        return enough and not any(_fault(pool, words, other) for pool in pools)
+
+    options = []
+    fractions = sorted(FRACTIONS, key=lambda fraction: abs(fraction - config.test_speakers))
+    if fraction := next((f for f in fractions if works(test_speakers=f)), None):
+        verb = "raise" if fraction > config.test_speakers else "lower"
+        options.append(f"{verb} --test-speakers to {fraction:g}")
+    counts = {sum(map(len, speakers.values())) for speakers in found.values()}
+    larger = sorted(count for count in counts if count > config.min_clips)[:MIN_CLIPS_TRIED]
+    if least := next((count for count in larger if works(min_clips=count)), None):
+        options.append(
+            f"raise --min-clips to {least}, which leaves out words with fewer recordings"
+        )
+    return ", or ".join([*options, "provide more recordings"])
 
 
 def _training_pools(
@@ -105,19 +155,36 @@ def _pool(split: Split, name: str, members: set[str], by_word: Sequence[Speakers
     return Pool(split, name, recordings)
 
 
-def _check_pool(pool: Pool, words: Sequence[str], config: MixConfig, folder: Path) -> None:
+def _fault(pool: Pool, words: Sequence[str], config: MixConfig) -> tuple[list[str], int] | None:
+    """Return the words without a speaker and the number of speakers if these are too few."""
     missing = [word for word, takes in zip(words, pool.recordings, strict=True) if not takes]
     speakers = {speaker for takes in pool.recordings for speaker, _ in takes}
-    if missing or len(speakers) < config.words_per_clip:
-        fault = f"no speaker of {', '.join(missing)}" if missing else f"{len(speakers)} speaker(s)"
-        raise UserError(
-            f"{folder}: too few speakers: {pool.split} has {fault} if {config.test_speakers:.0%} "
-            "of the speakers are reserved for test; raise --min-clips, or provide more recordings",
-            code="too-few-speakers",
-            split=pool.split,
-            speakers=len(speakers),
-            words=tuple(missing),
-        )
+    too_few = missing or len(speakers) < config.words_per_clip
+    return (missing, len(speakers)) if too_few else None
+
+
+def unused_recordings(folder: Path) -> str:
+    """Return a clause about the files of a folder of words that are not used, or an empty text."""
+    whole, place = UnusedFiles(), Location.of(folder)
+    names = [item.name for item in folder.iterdir() if item.is_file()]
+    whole.foreign += unused_files(place, names, (), sounds_only=True).foreign
+    for word in _words_of(folder):
+        others: list[str] = []
+        files = [entry.name for entry in (place / word.name).files(others)]
+        rest = [name for name in files if not is_audio(name)]
+        found = unused_files(place / word.name, rest, others)
+        whole.foreign += [f"{word.name}/{name}" for name in found.foreign]
+        whole.other += [f"{word.name}/{name}" for name in found.other]
+        whole.nested.update({f"{word.name}/{name}": n for name, n in found.nested.items()})
+    return str(whole)
+
+
+def _words_of(folder: Path) -> list[Path]:
+    folders = (item for item in folder.iterdir() if item.is_dir())
+    return sorted(
+        item for item in folders
+        if not item.name.startswith("_") and not is_ignored(item.name)
+    )  # fmt: skip
 
 
 def _recordings(folder: Path) -> dict[str, Speakers]:
@@ -125,14 +192,25 @@ def _recordings(folder: Path) -> dict[str, Speakers]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder", code="no-such-folder", folder=str(folder))
     found: dict[str, Speakers] = {}
-    folders = (item for item in folder.iterdir() if item.is_dir())
-    for word in sorted(item for item in folders if not item.name.startswith(("_", "."))):
-        for file in sorted(item for item in word.iterdir() if is_audio(item.name)):
-            speaker = file.stem.split("_")[0]
-            found.setdefault(word.name, {}).setdefault(speaker, []).append(str(file))
-    if not found:
+    folders = _words_of(folder)
+    if repeated := repeated_texts(
+        [normal_text(f.name) for f in folders], [f.name for f in folders]
+    ):
         raise UserError(
-            f"{folder}: contains no words; it needs one folder of recordings per word",
+            f"{folder}: folders are the same word: {'; '.join(repeated)}; merge them",
+            code="repeated-word",
+            words=tuple(repeated),
+        )
+    for word in folders:
+        for file in sorted(item for item in word.iterdir() if is_audio(item.name)):
+            speaker = normal_text(file.stem.split("_")[0])
+            takes = found.setdefault(normal_text(word.name), {}).setdefault(speaker, [])
+            takes.append(str(file))
+    if not found:
+        unused = unused_recordings(folder)
+        raise UserError(
+            f"{folder}: contains no words; it needs one folder of recordings per word"
+            + (f"; {unused}" if unused else ""),
             code="no-words",
             folder=str(folder),
         )

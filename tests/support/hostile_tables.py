@@ -56,8 +56,9 @@ ENCODINGS = [
           "table-not-utf8", "line 1", "0xb3"),
     table("Latin-1", holds(GOOD.replace("a,1", "é,1").encode("latin-1")),
           "table-not-utf8", "line 2", "0xe9"),
-    table("UTF-16", holds(GOOD.encode("utf-16")), "table-not-utf8", "line 1", "0xff"),
-    table("UTF-16 without byte order mark", holds(GOOD.encode("utf-16-le")), "missing-columns"),
+    table("UTF-16", holds(GOOD.encode("utf-16")), "table-not-utf8", "line 1", "UTF-16"),
+    table("UTF-16 without byte order mark", holds(GOOD.encode("utf-16-le")),
+          "table-not-utf8", "line 1", "UTF-16"),
     table("a lone surrogate in UTF-8", holds(GOOD.encode().replace(b"a,1", b"\xed\xa0\x80,1")),
           "table-not-utf8", "line 2", "0xed"),
     table("zero bytes", holds(GOOD.replace("a,1", "a,\x001")), "not-a-number", ": a"),
@@ -66,9 +67,9 @@ ENCODINGS = [
     table("only blank lines", holds("\n\r\n\n"), "empty-table"),
     table("blank lines between rows", holds("\n" + GOOD.replace("\n", "\n\n"))),
     table("an Excel file", holds(b"PK\x03\x04\x14\x00\x06\x00" + bytes(range(256))),
-          "missing-columns"),
+          "not-a-csv", "Excel"),
     table("an HTML page with error 404", holds("<html>\n<body>404</body>\n</html>\n"),
-          "missing-columns"),
+          "not-a-csv", "web page"),
     table("JSON", holds('{"id": ["a"], "yes": [1]}\n'), "missing-columns"),
 ]  # fmt: skip
 

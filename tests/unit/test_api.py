@@ -165,7 +165,10 @@ def nan_row(table: pd.DataFrame) -> pd.DataFrame:
     ("labels", "predictions", "code", "table", "cases"),
     [
         (LABELS, nan_row(PREDICTIONS), "not-a-number", "predictions", ("b",)),
-        (LABELS, PREDICTIONS.assign(x=0.9), "row-sum", "predictions", ("b", "a")),
+        (
+            LABELS, PREDICTIONS.assign(x=0.9),
+            "row-sum", "predictions", ("b (sum 1.15)", "a (sum 1.4)"),
+        ),
         (LABELS.assign(x=-1), PREDICTIONS, "negative", "labels", ("a", "b", "c")),
         (LABELS.assign(x="much"), PREDICTIONS, "not-a-number", "labels", ("a", "b", "c")),
         (LABELS.rename(columns={"y": "z"}), PREDICTIONS, "different-words", "", ("y", "z")),
@@ -183,7 +186,7 @@ def test_invalid_tables_are_rejected(
 ) -> None:
     with raises(DataError, "invalid-data", problems=((code, len(cases)),)) as caught:
         overlap.score(labels, predictions)
-    assert re.search(rf"{table}.*: {', '.join(cases)}$", str(caught.value))
+    assert re.search(rf"(?m){table}.*: {re.escape(', '.join(cases))}$", str(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_a_byte_order_mark_is_not_part_of_the_header(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "cases"),
     [
-        ("id,yes,no\na,0.5,0.6\n", "row-sum", ("a",)),
+        ("id,yes,no\na,0.5,0.6\n", "row-sum", ("a (sum 1.1)",)),
         ("id,yes,no\na,-0.5,1.5\n", "negative", ("a",)),
         ("id,yes,no\na,1,\n", "not-a-number", ("a",)),
         ("id,yes,no\na,1,nan\n", "not-a-number", ("a",)),
@@ -69,7 +69,7 @@ def test_a_byte_order_mark_is_not_part_of_the_header(tmp_path: Path) -> None:
         ("yes,id\n1\n", "ragged-rows", ("line 2",)),
         ("id,yes\na,1_0\n", "not-a-number", ("a",)),
         ("id,yes\na,٣\n", "not-a-number", ("a",)),
-        ("id,yes\na,18446744073709551616\n", "row-sum", ("a",)),
+        ("id,yes\na,18446744073709551616\n", "row-sum", ("a (sum 1.84467e+19)",)),
         ("id,yes\n" + "x" * (17 << 20), "line-too-long", ()),
     ],
 )
@@ -133,8 +133,8 @@ def test_blank_lines_are_not_rows(tmp_path: Path) -> None:
 def test_messages_contain_no_escape_sequences_and_stay_short(tmp_path: Path) -> None:
     _, (problem,) = read(tmp_path, 'id,yes\n"a\n\x1b[2J",2\n"' + "b" * 5000 + '",2\n,2\n')
     first, second, third = problem.cases
-    assert (first, third) == (r"a\n\x1b[2J", "(empty)")
-    assert second == "b" * 400 + "…"
+    assert (first, third) == (r"a\n\x1b[2J (sum 2)", "(empty) (sum 2)")
+    assert second == "b" * 300 + "… (sum 2)"
     assert str(problem).endswith(f": {first}, {second}, {third}")
     assert len(str(problem)) < 600
 

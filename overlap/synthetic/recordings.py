@@ -1,0 +1,99 @@
+"""Loads the recordings of words, and names every one that cannot be used."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overlap.audio.decode import Clip
+from overlap.catalog.inspection import load_clip
+from overlap.config import AudioFormat
+from overlap.errors import AudioError, UserError
+from overlap.io.location import Location
+from overlap.synthetic.speakers import Pool
+
+SPEECH_THRESHOLD = 10 ** (-30 / 20)
+"""Amplitude relative to a recording's peak above which a sample belongs to the word."""
+SEARCH_SECONDS = 4.0
+"""Time for the search of further unusable recordings after the first."""
+NAMED_FILES = 20
+"""Unusable recordings that a message names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A recording of a word with the length of a clip."""
+
+    samples: NDArray[np.float64]
+    before: int
+    """Samples before the word: the largest shift to the left that does not truncate it."""
+    after: int
+    """Samples after the word."""
+
+
+@lru_cache(maxsize=10000)
+def load_recording(file: str, wanted: AudioFormat) -> Recording:
+    """Decode a recording and find its word.
+
+    Raises:
+        UserError: it is unusable (`unusable-recording`).
+    """
+    try:
+        clip = _decoded(file, wanted)
+    except AudioError as error:
+        raise UserError(
+            f"{file}: {error}; remove it from the recordings",
+            code="unusable-recording",
+            file=file,
+            fault=error.code,
+            reason=str(error),
+        ) from None
+    samples = clip.samples.astype(np.float64)
+    amplitude = np.abs(samples)
+    spoken = np.flatnonzero(amplitude > SPEECH_THRESHOLD * amplitude.max())
+    return Recording(samples, int(spoken[0]), int(len(samples) - 1 - spoken[-1]))
+
+
+def _decoded(file: str, wanted: AudioFormat) -> Clip:
+    path = Path(file)
+    return load_clip(Location(str(path.parent)), path.name, wanted)
+
+
+@contextmanager
+def every_unusable_named(pools: Sequence[Pool], wanted: AudioFormat) -> Iterator[None]:
+    """Name every unusable recording if one of them ends the mixing, within `SEARCH_SECONDS`."""
+    try:
+        yield
+    except UserError as error:
+        if error.code != "unusable-recording":
+            raise
+        first = str(error.fields["file"])
+        files = [
+            file
+            for pool in pools for takes in pool.recordings for _, some in takes for file in some
+        ]  # fmt: skip
+        end, faults = time.monotonic() + SEARCH_SECONDS, {first: str(error.fields["reason"])}
+        checked = 0
+        for file in files:
+            if time.monotonic() > end:
+                break
+            checked += 1
+            try:
+                _decoded(file, wanted)
+            except AudioError as fault:
+                faults[file] = str(fault)
+        partly = "" if checked == len(files) else f" ({checked} of {len(files)} were checked)"
+        named = "; ".join(f"{file}: {fault}" for file, fault in [*faults.items()][:NAMED_FILES])
+        more = f"; … ({len(faults)} in total)" if len(faults) > NAMED_FILES else ""
+        raise UserError(
+            f"{len(faults)} of the recordings cannot be used{partly}: {named}{more}; remove "
+            "them from the recordings",
+            code=error.code,
+            **error.fields,
+            files=tuple(faults),
+        ) from None
