@@ -13,14 +13,15 @@ DATA ?=
 WORKSPACE ?= workspace
 PRESET ?= demo
 
-.PHONY: setup run test test-e2e test-field test-nightly test-faults test-image test-backend test-minimum lint docs reference format lock \
+.PHONY: setup run test test-extended test-field test-e2e test-nightly test-faults test-image test-backend test-minimum lint docs reference format lock \
 	audit bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
 	@echo "make run DATA=folder  runs it on your data (PRESET=demo|baseline|fast WORKSPACE=folder)"
-	@echo "make test             the test suite; make test-e2e: the commands of README and tutorial"
+	@echo "make test             the test suite; make test-extended: longer tests of processes"
 	@echo "make test-field       situations of real machines and files (docs/reliability.md)"
+	@echo "make test-e2e         the commands of README and tutorial"
 	@echo "make test-nightly     what make test leaves out: hours"
 	@echo "make test-faults      hundreds of kills and storage faults (SEED=1 KILLS=100)"
 	@echo "make test-image       builds the image of docker/ and runs the service in it (podman, root)"
@@ -56,7 +57,11 @@ TWO := -n 2 --dist loadfile --no-loadscope-reorder
 LONG := -o faulthandler_timeout=900
 
 test: setup
-	$(PYTEST) $(TWO) --durations=20 -m "not nightly and not faults"
+	$(PYTEST) $(TWO) --durations=20 -m "not extended and not nightly and not faults"
+
+# The process tests for which `make test` has no time; .ci/run runs them too.
+test-extended: setup
+	$(PYTEST) $(TWO) --durations=20 -m "extended and not nightly and not faults"
 
 # The commands of a user with their real sizes: those of the tutorial and the README, with the demo.
 test-e2e: setup
@@ -66,7 +71,7 @@ test-e2e: setup
 test-field: setup
 	$(PYTEST) $(TWO) --durations=10 -m "not nightly" tests/field
 
-# Every test that neither `make test` nor `make test-field` runs. Benchmarks and trainings of real sizes run
+# Every test that .ci/run does not run. Benchmarks and trainings of real sizes run
 # alone. OVERLAP_SKIP_NOTHING=1 makes a failure of what is missing on the machine.
 test-nightly: setup
 	$(MAKE) test-e2e

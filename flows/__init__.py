@@ -1,5 +1,8 @@
 """Prefect flows, the clusters they compute on, and the `overlap` command."""
 
 from overlap.redaction import hide_in_logs
+from overlap.system.import_path import protect_children
 
-hide_in_logs()  # here, because Prefect imports the module of a flow without the command line
+# Here, because Prefect imports the module of a flow without the command line.
+hide_in_logs()
+protect_children((__name__, "tasks"))

@@ -2,17 +2,17 @@
 
     python -m flows.bench_scale WORKSPACE WORKERS
 
-measures it over the catalogue of the workspace, and prints a JSON object.
+measures it over the catalogue of the workspace, and reports a JSON object.
 """
 
-import json
-import subprocess
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
@@ -21,6 +21,7 @@ from overlap.bench.scale import ScaleReport, Stage, drive, write_catalogue
 from overlap.config import ClusterConfig
 from overlap.errors import BenchError
 from overlap.io.location import Location
+from overlap.system.worker_process import child_reporter, start_child
 
 
 def bench_scale(clips: int, workers: int) -> ScaleReport:
@@ -35,23 +36,29 @@ def bench_scale(clips: int, workers: int) -> ScaleReport:
     """
     with tempfile.TemporaryDirectory(prefix="overlap-scale-") as folder:
         write_catalogue(Location.of(folder), clips)
-        command = [sys.executable, "-m", "flows.bench_scale", folder, str(workers)]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
+        with Path(folder, "driver.log").open("w+", errors="replace") as log:
+            child = start_child("flows.bench_scale", [folder, str(workers)], os.environ, log)
+            try:
+                report, code = child.read_report(), child.process.wait()
+            finally:
+                child.close()
+            log.seek(0)
+            printed = log.read()
+    if code or report is None:
         raise BenchError(
-            f"the driver failed over {clips} clips:\n{ended.stderr[-2000:]}",
+            f"the driver failed over {clips} clips:\n{printed[-2000:]}",
             code="driver-failed",
             clips=clips,
         )
-    return TypeAdapter(ScaleReport).validate_json(ended.stdout)
+    return TypeAdapter(ScaleReport).validate_python(report)
 
 
 def main(folder: str, workers: str) -> None:
     """Measure the driver in this process."""
-    prepare(verbose=False)
-    workspace = Location.of(folder)
-    report = drive(workspace, lambda: _stage(workspace, int(workers)))
-    sys.stdout.write(json.dumps(asdict(report)))
+    with child_reporter() as emit:
+        prepare(verbose=False)
+        workspace = Location.of(folder)
+        emit(asdict(drive(workspace, lambda: _stage(workspace, int(workers)))))
 
 
 @contextmanager

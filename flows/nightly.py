@@ -29,7 +29,7 @@ def nightly_retrain(config: RunConfig) -> RunReport | None:
             if pending.published and not pending.anything:
                 since = f"nothing changed since ensemble {pending.published}"
                 return concluded(f"skipped: {since}", None)
-            report = run_stages(config, listing, pending)
+            report = run_stages(config)
     except WorkspaceLockedError as error:
         return concluded(f"skipped: {error}", None)
     return concluded(report.headline, report)

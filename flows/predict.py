@@ -10,6 +10,7 @@ from overlap.catalog import list_clips
 from overlap.config import ClusterConfig
 from overlap.io.location import Location
 from overlap.io.urls import name_of
+from overlap.io.user_output import output_location
 from overlap.prediction.jobs import clips_of, plan_prediction
 from overlap.promotion.champion import find_ensemble
 from tasks.predictions import PredictReport, apply_to_all, write_predictions
@@ -38,7 +39,8 @@ def predict(
 
     Args:
         clips: Folder or URL with audio files, a sound file, or several files of one folder.
-        out: CSV file to write: id, one column per word, and the members' spread in nats.
+        out: CSV file, device or pipe to write: id, one column per word, and the members' spread
+            in nats.
         model: `champion`, a version, or the address of an ensemble's folder.
         workspace: Folder or URL of the workspace.
         cluster: The cluster that computes.
@@ -51,5 +53,5 @@ def predict(
     if missing:
         with open_cluster(cluster, root, Work(training=True, files=listing)) as scheduler:
             apply_to_all(scheduler, missing, "predictions")
-    report = write_predictions(plan, Location.of(out), clips_of(missing))
+    report = write_predictions(plan, output_location(out), clips_of(missing))
     return concluded(f"{report.clips} clips predicted with {ensemble.version}, in {out}", report)

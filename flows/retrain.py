@@ -16,7 +16,6 @@ from flows.clusters.opening import open_cluster
 from flows.clusters.preflight import Work
 from flows.promotion import settle_champion
 from flows.service.limits import is_deployed, only_run_on
-from overlap.catalog import Listing
 from overlap.config import RunConfig
 from overlap.ensemble.members import Members
 from overlap.ensemble.registry import EnsembleRecord
@@ -25,7 +24,7 @@ from overlap.features.compare import comparison_store, read_comparison_set
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion
 from overlap.training.spec import MemberRecord, MemberSpec
-from overlap.workspace.pending import Pending, pending_work
+from overlap.workspace.pending import pending_work
 from overlap.workspace.workspace import Workspace
 from tasks.artifacts import show_members, show_run
 from tasks.catalog import catalogue
@@ -78,21 +77,19 @@ def retrain(config: RunConfig) -> RunReport:
     """From sound files to a published ensemble."""
     workspace = Workspace.of(config.workspace)
     with only_run_on(workspace.location, wait=True), workspace.shared():
-        listing = workspace.list_data(config.data)
-        pending = pending_work(config, listing)
-        report = run_stages(config, listing, pending, wait=is_deployed())
+        workspace.list_data(config.data)  # report a wrong folder before anything is written
+        report = run_stages(config, wait=is_deployed())
     return concluded(report.headline, report)
 
 
-def run_stages(
-    config: RunConfig, listing: Listing, pending: Pending, *, wait: bool = False
-) -> RunReport:
+def run_stages(config: RunConfig, *, wait: bool = False) -> RunReport:
     """Run all stages in order; must be called within a flow.
+
+    The work to do is determined under the run lock: whoever held it before may have done some of
+    it, or undone some, as `overlap verify --repair` does.
 
     Args:
         config: The run.
-        listing: The data.
-        pending: The work to do.
         wait: Whether to wait for another run on the workspace.
 
     Raises:
@@ -100,10 +97,10 @@ def run_stages(
     """
     workspace = Workspace.of(config.workspace)
     comparison_store(config)  # report a wrong address before anything is written
-    with workspace.lock(wait=wait, on_wait=note) as changed:
-        if changed:
-            listing = workspace.list_data(config.data)
-            pending = pending_work(config, listing)
+    workspace.check_usable()
+    with workspace.lock(wait=wait, on_wait=note):
+        listing = workspace.list_data(config.data)
+        pending = pending_work(config, listing)
         opened = None if pending.anything else NO_CLUSTER
         files = listing if pending.features else None
         work = Work(training=True, run=config, files=files, members=True)
@@ -131,13 +128,13 @@ def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureRepo
     """Check the data and compute the missing features."""
     workspace = Workspace.of(config.workspace)
     with workspace.shared():
-        listing = workspace.list_data(config.data)
+        workspace.list_data(config.data)  # report a wrong folder before anything is written
         other = read_comparison_set(config)
-        if scheduler is None and not pending_work(config, listing).features:
-            scheduler = NO_CLUSTER
-        with workspace.lock(wait=is_deployed(), on_wait=note) as changed:
-            if changed:
-                listing = workspace.list_data(config.data)
+        workspace.check_usable()
+        with workspace.lock(wait=is_deployed(), on_wait=note):
+            listing = workspace.list_data(config.data)
+            if scheduler is None and not pending_work(config, listing).features:
+                scheduler = NO_CLUSTER
             work = Work(training=False, run=config, files=listing)
             with open_cluster(config.cluster, workspace.location, work, scheduler) as cluster:
                 catalogue(cluster, listing, workspace, config.features, config.checks)
@@ -154,14 +151,24 @@ def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureRepo
 def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
     """Train the wanted members that are not complete."""
     workspace = ready_features(config)
-    members = workspace.members(config)
+    with workspace.lock(wait=is_deployed(), on_wait=note) as changed:
+        if changed:
+            workspace = ready_features(config)
+        return _train_members(config, workspace, scheduler)
+
+
+def _train_members(
+    config: RunConfig, workspace: Workspace, scheduler: Cluster | None
+) -> TrainReport:
+    """Train the members that are missing now; the run lock is held."""
+    tracker = workspace.track_members(config)
+    members = tracker.members()
     if not members.pending:
         return TrainReport([], len(members.complete), members.shortfall)
     one_by_one = config.ensemble.stop_when_gain_below is not None
     records, failed = {}, {}
     work = Work(training=True, run=config, members=True)
     with (
-        workspace.lock(wait=is_deployed(), on_wait=note),
         open_cluster(config.cluster, workspace.location, work, scheduler) as cluster,
         stage("members", len(members.pending)) as progress,
         stopped_on_error() as stop,
@@ -172,12 +179,14 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
             name = f"member {number} of {len(members.specs)}"
             return train_member.submit(cluster, workspace.location, spec, number, name, stop)
 
-        wanted = (lambda job: job in workspace.members(config).pending) if one_by_one else None
+        wanted = (lambda job: job in tracker.members().pending) if one_by_one else None
         for (number, _), future in dispatched(cluster, submit, members.pending, wanted):
             try:
                 records[number] = future.result()
             except OverlapError as error:
                 failed[number] = f"member {number} of {len(members.specs)}: {error}"
+            if one_by_one:
+                tracker.reread(number)
             progress.advance()
         members = workspace.members(config)
     if failed:
@@ -214,7 +223,9 @@ def _judge_failures(failed: list[str], members: Members) -> None:
 def pool(config: RunConfig, scheduler: Cluster | None = None) -> tuple[EnsembleRecord, Promotion]:
     """Pool, score and publish the members, and write the report."""
     workspace = ready_features(config)
-    with workspace.lock(wait=is_deployed(), on_wait=note):
+    with workspace.lock(wait=is_deployed(), on_wait=note) as changed:
+        if changed:
+            workspace = ready_features(config)
         record = pool_members(config, workspace)
         promotion = settle_champion(config, workspace, record, scheduler)
         make_report(workspace, record, promotion)

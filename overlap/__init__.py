@@ -11,8 +11,10 @@ imported only when an ensemble is loaded.
 """
 
 from importlib import import_module
-from importlib.metadata import version
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False
+"""As in `typing`. `python -m overlap` imports this module while the current folder is on its path,
+which may contain a file `typing.py`: only what Python has loaded already is imported here."""
 
 if TYPE_CHECKING:
     from overlap.api.ensemble import Ensemble, load_ensemble
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from overlap.config import FeatureConfig
     from overlap.metrics.divergence import Score
 
-__version__ = version("overlap")
+    __version__: str
 __all__ = ["Ensemble", "FeatureConfig", "Score", "extract_features", "load_ensemble", "score"]
 
 _MODULES = {
@@ -37,9 +39,13 @@ _MODULES = {
 
 def __getattr__(name: str) -> object:
     """Import an exported name on first access (PEP 562)."""
-    if name not in _MODULES:
+    value: object
+    if name == "__version__":
+        value = import_module("importlib.metadata").version("overlap")
+    elif name in _MODULES:
+        value = getattr(import_module(_MODULES[name]), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

@@ -15,8 +15,9 @@ from prefect.states import Cancelled
 from overlap.errors import ClusterError, UnfitWorkerError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
-from overlap.system.accelerators import shared_by
+from overlap.system.resources.accelerators import shared_by
 from overlap.system.worker_process import run_child
+from overlap.training.backend import check_backend
 from overlap.training.placement import record_placement
 from overlap.training.spec import MemberRecord, MemberSpec, load_record
 from tasks.cluster import Cluster, awaited, connect, listen
@@ -28,12 +29,13 @@ from tasks.on_worker import (
     report,
     still_wanted,
 )
-from tasks.progress import Stage, note, stage
+from tasks.progress import TERMINAL, Stage, note, stage
 from tasks.workers import trainers, unfit_workers
 
 
 def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
     """Complete a member in a child process; runs on a worker."""
+    check_backend()
     paths, here = MemberPaths(spec.folder(workspace)), placement()
     paths.spec.write_record(spec)
     with record_placement(paths.folder, here):
@@ -159,8 +161,10 @@ def _epoch_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
             logger.info("epoch %d: %s", event["epoch"], note)
         elif event["event"] == "diverged":
             logger.warning("%s; the training restarts with another seed", event["reason"])
+            TERMINAL.note(f"{event['reason']}; the training restarts with another seed")
             progress.advance(-progress.done, "restarts with another seed")
         elif event["event"] == "again":
             logger.warning("%s", event["reason"])
+            TERMINAL.note(event["reason"])
 
     return on_event

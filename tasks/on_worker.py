@@ -53,6 +53,9 @@ def portable_call(
     packed = pickle.dumps((fit, function, arguments))
 
     def unpack_and_run() -> "Result":  # sent by value: must not refer to this module
+        from overlap.system.import_path import own_packages_first
+
+        own_packages_first(("tasks", "flows"))  # the worker's path may have others first
         from tasks.on_worker import run_if_compatible
 
         inside: tuple[WorkerRequirements, Callable[..., Result], tuple[object, ...]] = pickle.loads(

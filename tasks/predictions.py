@@ -12,8 +12,9 @@ from prefect.cache_policies import NO_CACHE
 from overlap.io.location import Location
 from overlap.prediction.jobs import PredictionJob, PredictionPlan, clips_of
 from overlap.prediction.table import prediction_table
-from overlap.system.accelerators import shared_by
+from overlap.system.resources.accelerators import shared_by
 from overlap.system.worker_process import run_child
+from overlap.training.backend import check_backend
 from tasks.cluster import Cluster
 from tasks.members import TrainingJob, on_training_worker, stopped_on_error
 from tasks.on_worker import places_on_this_worker, report, still_wanted
@@ -36,6 +37,7 @@ class PredictReport:
 
 def apply_on_worker(job: PredictionJob, topic: str) -> None:
     """Predict files with an ensemble in a child process; runs on a worker."""
+    check_backend()
     with tempfile.TemporaryDirectory(prefix="overlap-predict-") as folder:
         location = Location(f"{folder}/job.json")
         location.write_record(job)

@@ -30,6 +30,8 @@ from overlap.io.formatting import format_duration
 
 ARTIFACT_SECONDS = 2.0
 LINE_SECONDS = 60.0
+QUIET_SECONDS = 4.0
+"""Time without a result after which the user reads what the command waits for."""
 
 
 class Terminal:
@@ -41,23 +43,25 @@ class Terminal:
 
     @contextmanager
     def shown(self, console: Console) -> Iterator[None]:
-        """Show the stages that run within the block."""
-        self._console = console
-        if not console.is_terminal or console.is_dumb_terminal:  # TERM=dumb moves no cursor
-            yield
-            self._console = None
-            return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as self._bars:
-            yield
-        self._bars = self._console = None
+        """Show the stages that run within the block, however it ends."""
+        before = self._bars, self._console
+        self._bars, self._console = None, console
+        try:
+            if not console.is_terminal or console.is_dumb_terminal:  # TERM=dumb moves no cursor
+                yield
+                return
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+            )
+            with Progress(*columns, console=console) as self._bars:
+                yield
+        finally:
+            self._bars, self._console = before
 
     def open(self, name: str, total: int) -> TaskID | None:
         """Start a bar."""
@@ -79,6 +83,27 @@ class Terminal:
         if self._console and not self._bars:
             self._console.print(text, highlight=False)
 
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Print what the command waits for if the block takes longer than `QUIET_SECONDS`."""
+        console = self._console
+        if console is None:
+            yield
+            return
+        text = f"note: waiting for {what}"
+        timer = threading.Timer(QUIET_SECONDS, console.print, (text,), {"highlight": False})
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def note(self, text: str) -> None:
+        """Print a note for the user, above the bars where there are any."""
+        if self._console:
+            self._console.print(f"note: {text}", highlight=False)
+
 
 TERMINAL = Terminal()
 
@@ -86,7 +111,7 @@ TERMINAL = Terminal()
 def note(text: str) -> None:
     """Within a flow or task: warn the user in the log and the terminal."""
     get_run_logger().warning(text)
-    TERMINAL.line(f"note: {text}")
+    TERMINAL.note(text)
 
 
 class Stage:

@@ -8,6 +8,7 @@
 #SBATCH --output=%x-%A-%a.log
 set -euo pipefail
 export PATH="${OVERLAP_BIN:-$PWD/.venv/bin}:$PATH"
+export PYTHONSAFEPATH=1 # Python imports nothing from this folder
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=""
 
 exec dask worker --scheduler-file "${OVERLAP_SCHEDULER:-$PWD/scheduler.json}" \

@@ -10,6 +10,7 @@
 #SBATCH --output=%x-%A-%a.log
 set -euo pipefail
 export PATH="${OVERLAP_BIN:-$PWD/.venv/bin}:$PATH"
+export PYTHONSAFEPATH=1 # Python imports nothing from this folder
 
 exec dask worker --scheduler-file "${OVERLAP_SCHEDULER:-$PWD/scheduler.json}" --resources "GPU=1" \
     --nthreads 1 --no-dashboard --local-directory "${TMPDIR:-/tmp}" --death-timeout 3600

@@ -8,6 +8,7 @@
 #SBATCH --output=%x-%j.log
 set -euo pipefail
 export PATH="${OVERLAP_BIN:-$PWD/.venv/bin}:$PATH"
+export PYTHONSAFEPATH=1 # Python imports nothing from this folder
 file="${OVERLAP_SCHEDULER:-$PWD/scheduler.json}"
 
 # The queue determines when workers start: wait for one that can train, which a run needs first.

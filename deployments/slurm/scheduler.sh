@@ -17,6 +17,7 @@
 #SBATCH --output=%x-%j.log
 set -euo pipefail
 export PATH="${OVERLAP_BIN:-$PWD/.venv/bin}:$PATH"
+export PYTHONSAFEPATH=1 # Python imports nothing from this folder
 file="${OVERLAP_SCHEDULER:-$PWD/scheduler.json}"
 
 rm -f "$file" # workers wait for this file; an old one has the address of a dead scheduler

@@ -11,6 +11,7 @@ import typer
 
 from flows.cli.options import Json
 from overlap.errors import UserError
+from overlap.system.resources.processors import usable_processors
 
 bench = typer.Typer(help="Benchmarks, as ratios taken in one run.", no_args_is_help=True)
 
@@ -142,7 +143,9 @@ def bench_training(
     from overlap.bench.training import TrainingJob
     from overlap.bench.training import bench_training as measure
     from overlap.config.presets import PRESETS
+    from overlap.training.backend import check_backend
 
+    check_backend()
     names = tuple(name.strip() for name in presets.split(","))
     unknown = [name for name in names if name not in PRESETS]
     if unknown:
@@ -178,7 +181,7 @@ def bench_training(
 def bench_scale(
     clips: Annotated[int, typer.Option(min=1, help="Clips of the catalogue.")] = 11_000_000,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers; default: one per core.")
+        int | None, typer.Option(min=1, help="Workers; default: one per usable processor.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -186,7 +189,7 @@ def bench_scale(
     from flows.bench_scale import bench_scale as measure
     from flows.cli.console import print_json, print_table
 
-    report = measure(clips, workers or os.cpu_count() or 1)
+    report = measure(clips, workers or usable_processors())
     figures = {"peak_mb": report.peak_mb, "bytes_per_clip": report.bytes_per_clip}
     if as_json:
         print_json(asdict(report) | figures)

@@ -15,7 +15,7 @@ from flows.cli import workspace as workspace_commands
 from flows.cli.options import Cluster, Json, Verbose, WorkspaceOption, run_command
 from flows.service.environment import prepare
 from overlap.config import RunConfig
-from overlap.errors import NotReadyError, UserError
+from overlap.errors import NotReadyError
 
 if TYPE_CHECKING:
     from overlap.workspace.workspace import Workspace
@@ -92,11 +92,13 @@ def _checked(config: RunConfig) -> Iterator["Workspace"]:
     uses that listing.
 
     Raises:
-        UserError: the data, or the workspace to compare with, cannot be used.
+        UserError: the data, the workspace to compare with or Keras's backend cannot be used.
     """
     from overlap.features.compare import comparison_store
+    from overlap.training.backend import check_backend
     from overlap.workspace.workspace import Workspace
 
+    check_backend(installed=config.cluster.address is None and config.cluster.kind == "local")
     with Workspace.of(config.workspace).shared() as workspace:
         workspace.list_data(config.data)
         comparison_store(config)
@@ -194,8 +196,11 @@ def _with_features(config: RunConfig) -> Iterator[None]:
     Raises:
         NotReadyError: clips are new or changed, or blocks of features are missing.
     """
+    from overlap.training.backend import check_backend
     from overlap.workspace.pending import pending_work
     from overlap.workspace.workspace import Workspace
+
+    check_backend(installed=config.cluster.address is None and config.cluster.kind == "local")
 
     with Workspace.of(config.workspace).shared() as workspace:
         pending = pending_work(config, workspace.list_data(config.data))
@@ -218,7 +223,9 @@ def predict(
         typer.Argument(help="Folder or URL with audio files; or sound files of one folder."),
     ],
     *,
-    out: Annotated[str, typer.Option(help="CSV file to write.")],
+    out: Annotated[
+        str, typer.Option(help="CSV file, device or pipe to write; `-`: standard output.")
+    ],
     model: Annotated[
         str, typer.Option(help="champion, a version, or an ensemble's folder.")
     ] = "champion",
@@ -234,21 +241,21 @@ def predict(
     mean prediction and an empty spread.
     """
     prepare(verbose=verbose)
-    from flows.cli.console import OUT, flow_shown, look_next, print_json
+    from flows.cli.console import OUT, flow_shown, keep_stdout_for, look_next, print_json
     from overlap.catalog import list_clips
     from overlap.config import ClusterConfig
     from overlap.io.location import Location
+    from overlap.io.user_output import check_output, output_location
     from overlap.promotion.champion import find_ensemble
+    from overlap.training.backend import check_backend
 
     find_ensemble(Location.of(workspace), model)
     chosen = clips[0] if len(clips) == 1 else clips
     list_clips(chosen)
-    if Location.of(out).is_folder():
-        raise UserError(
-            f"--out {out}: is a folder; name a file in it, such as {out}/preds.csv",
-            code="out-is-folder",
-            path=out,
-        )
+    check_backend(installed=cluster is None)
+    target = output_location(out)
+    check_output(target, "preds.csv")
+    keep_stdout_for(target, as_json=as_json)
     from flows.predict import predict as predict_flow
 
     with flow_shown():
@@ -258,7 +265,7 @@ def predict(
         return
     earlier = done.clips - done.computed
     known = f", {earlier} of them by an earlier run" if earlier else ""
-    OUT.print(f"{done.clips} clips predicted{known}, in {out}", highlight=False, soft_wrap=True)
+    OUT.print(f"{done.clips} clips predicted{known}, in {target}", highlight=False, soft_wrap=True)
     if done.imputed:
         named = ", ".join(done.imputed[:5]) + (", …" if len(done.imputed) > 5 else "")
         OUT.print(

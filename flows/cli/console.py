@@ -13,9 +13,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from overlap.ensemble.registry import EnsembleRecord
+from overlap.errors import UserError
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
 from overlap.io.formatting import format_bytes
+from overlap.io.location import Location
+from overlap.io.user_output import is_stdout
 from overlap.promotion.champion import Promotion
 from overlap.reporting.tables import DRIFT_LEGEND, drift_table, kl_table, relative_to_trivial
 from overlap.workspace.workspace import Workspace
@@ -31,6 +34,22 @@ ERR = Console(stderr=True, markup=False, emoji=False)
 def print_json(content: object) -> None:
     """Print one JSON object on standard output."""
     sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def keep_stdout_for(target: Location, *, as_json: bool) -> None:
+    """Print messages on standard error from now on if the output of a command is standard output.
+
+    Raises:
+        UserError: JSON would be printed there too (`two-outputs`).
+    """
+    if not is_stdout(target):
+        return
+    if as_json:
+        raise UserError(
+            "--json and --out both write to standard output; leave out --json, or name a file",
+            code="two-outputs",
+        )
+    OUT.stderr = True
 
 
 def print_line(name: str, value: object) -> None:
@@ -175,13 +194,18 @@ def print_export(done: Exported) -> None:
         print_line(name, value)
 
 
+def print_note(text: str) -> None:
+    """Print a line about the environment of the command on standard error."""
+    ERR.print(f"note: {text}", highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def flow_shown() -> Iterator[None]:
-    """Start the Prefect server, and show the progress of the flow within the block."""
-    from flows.service.servers import start_embedded_server
+    """Check or start the Prefect server, and show the progress of the flow within the block."""
+    from flows.service.servers import connect
     from tasks.progress import TERMINAL
 
-    start_embedded_server()
+    connect(print_note)
     with TERMINAL.shown(ERR):
         yield
 

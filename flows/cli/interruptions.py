@@ -20,6 +20,8 @@ from overlap.errors import RESUME_HINT
 
 GRACE_SECONDS: Final = 7.0
 """Time for an orderly shutdown after the first signal."""
+WAIT_SECONDS: Final = 1.0
+"""Time for killed processes to end."""
 AGAIN_SECONDS: Final = 0.05
 """Delay before a lost signal is sent again."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -121,12 +123,17 @@ def _watch(reader: int) -> None:
 
 
 def _end(number: int) -> NoReturn:
-    """Kill all descendants of this process, and exit."""
+    """Kill all descendants of this process, remove what they were writing, and exit."""
     import psutil
 
-    for process in psutil.Process().children(recursive=True):
+    from overlap.io.atomic import remove_unfinished
+
+    below = psutil.Process().children(recursive=True)
+    for process in below:
         with suppress(psutil.Error):
             process.kill()
+    psutil.wait_procs(below, timeout=WAIT_SECONDS)  # a process still writes until it has ended
+    remove_unfinished()
     if _stop.claims_final_message():
         os.write(2, STOPPED.encode())
     os._exit(exit_code(number))

@@ -18,6 +18,7 @@ from flows.cli.standard_streams import (
     flush_output,
     prepare_streams,
 )
+from overlap.system.foreign_settings import ignore_foreign_settings
 
 
 def main() -> None:
@@ -25,6 +26,7 @@ def main() -> None:
     prepare_streams()
     try:
         interruptions.listen()
+        ignore_foreign_settings()
         # Importing the commands takes a second, during which Ctrl-C may arrive.
         from flows.cli.commands import NO_COLOR, app
 
@@ -76,13 +78,17 @@ def _one_line(
 
 def _fail(error: Exception) -> None:
     from flows.service.servers import unreachable
+    from flows.service.settings_faults import settings_fault
     from overlap.errors import OverlapError, UserError
     from overlap.redaction import masked
 
+    error = settings_fault(error) or error
     if isinstance(error, UserError):
         _leave(f"error: {error} [{error.code}]", 2)
     if isinstance(error, OverlapError):
         _leave(f"failed: {error} [{error.code}]", 1)
+    if isinstance(error, ValueError) and str(error).startswith("A dask config file"):
+        _leave(f"error: Dask's settings cannot be read: {error} [dask-settings]", 2)
     if named := unreachable(error):
         _leave(f"failed: {named} [server-unreachable]", 1)
     sys.stderr.write(masked("".join(traceback.format_exception(error))))

@@ -127,7 +127,13 @@ def prune(
 def export(
     version: Annotated[str, typer.Argument(help="champion, a version, or an ensemble's folder.")],
     *,
-    out: Annotated[str, typer.Option(help="File or URL to write, ending in .keras or .onnx.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            help="File or URL to write, ending in .keras or .onnx; with --format any name, a "
+            "device or a pipe; `-`: standard output."
+        ),
+    ],
     kind: Annotated[
         str | None, typer.Option("--format", help="keras or onnx; default: by the file's ending.")
     ] = None,
@@ -139,12 +145,14 @@ def export(
     The exported model maps (clips, samples) float32 in [-1, 1] to (clips, words). Its predictions
     are compared with the pipeline's before the file is written.
     """
-    from flows.cli.console import print_export, print_json
+    from flows.cli.console import keep_stdout_for, print_export, print_json
     from overlap.export.request import export_ensemble, export_format
     from overlap.io.location import Location
+    from overlap.io.user_output import output_location
 
-    chosen = export_format(out, kind)
-    done = export_ensemble(Location.of(workspace), version, Location.of(out), chosen)
+    chosen, target = export_format(out, kind), output_location(out)
+    keep_stdout_for(target, as_json=as_json)
+    done = export_ensemble(Location.of(workspace), version, target, chosen)
     if as_json:
         print_json(asdict(done))
     else:

@@ -97,5 +97,10 @@ def _wanted(
             pool=pool,
             known=pools(),
         )
+    from flows.cli.console import print_note
+    from flows.service.servers import connect, without_socks
+
+    connect(print_note)
+    without_socks()
     wanted = Wanted(config=values, cron=cron, timezone=timezone)
     return wanted if pool is None else replace(wanted, pool=pool)

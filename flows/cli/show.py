@@ -26,7 +26,10 @@ def show(
     clip: Annotated[str, typer.Argument(help="Sound file, or id of a clip in the workspace.")],
     *,
     out: Annotated[
-        str | None, typer.Option(help="PNG file to write; default: ID.png in this folder.")
+        str | None,
+        typer.Option(
+            help="PNG file, device or pipe to write; `-`: standard output; default: ID.png here."
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -44,17 +47,20 @@ def show(
     contains the same sound.
     """
     prepare(verbose=False)
-    from flows.cli.console import print_json
+    from flows.cli.console import keep_stdout_for, print_json
     from overlap.io.location import Location
+    from overlap.io.user_output import write_output
     from overlap.reporting.clip_inspection import inspect_clip
     from overlap.reporting.clip_picture import draw_clip
     from overlap.reporting.figures import png
 
     target = None if out is None else picture_target(out)
     check_openable(target, asked=open_it)
+    if target is not None:
+        keep_stdout_for(target, as_json=as_json)
     shown = inspect_clip(clip, Location.of(workspace), model)
     target = target or picture_target(f"{shown.name}.png")
-    target.write_bytes(png(draw_clip(shown)))
+    write_output(target, png(draw_clip(shown)))
     if as_json:
         print_json(_as_json(shown, target))
     else:
@@ -69,18 +75,13 @@ def picture_target(out: str) -> "Location":
     Raises:
         UserError: the picture cannot be written there.
     """
-    from overlap.io.location import Location
+    from overlap.io.user_output import check_output, is_stream, output_location
 
-    target = Location.of(out)
+    target = output_location(out)
     target.check_writable()
-    if PurePosixPath(out).suffix.lower() != ".png":
+    if PurePosixPath(out).suffix.lower() != ".png" and not is_stream(target):
         raise UserError(f"--out {out}: name a file that ends in .png", code="not-a-png", path=out)
-    if target.is_folder():
-        raise UserError(
-            f"--out {out}: is a folder; name a file in it, such as {out}/clip.png",
-            code="out-is-folder",
-            path=out,
-        )
+    check_output(target, "clip.png")
     if target.local is not None and not target.parent.is_folder():
         raise UserError(
             f"--out {out}: no such folder {target.parent}; create it first",

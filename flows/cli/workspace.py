@@ -1,6 +1,5 @@
 """The commands for a workspace: plan, status, verify."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from flows.cli.options import Json, WorkspaceOption, run_command
 from overlap.config import RunConfig
 from overlap.errors import CorruptError
 from overlap.io.formatting import format_bytes, format_duration
+from overlap.system.resources.processors import usable_processors
 
 if TYPE_CHECKING:
     from overlap.workspace.plan import RunPlan
@@ -34,7 +34,7 @@ def plan(config: RunConfig, as_json: bool) -> None:
 
     comparison_store(config)  # refuse a wrong address, as a run does
     cluster = config.cluster
-    workers = cluster.adaptive.maximum or cluster.cpu_workers or os.cpu_count() or 1
+    workers = cluster.adaptive.maximum or cluster.cpu_workers or usable_processors()
     planned = plan_run(config, workers)
     if as_json:
         print_json({"cpu_workers": workers, **asdict(planned)})
@@ -144,7 +144,11 @@ def verify(
 
     opened = Workspace.of(workspace)
     place = opened.location
-    result = library.verify_workspace(place, None if everything else recompute)
+    blocks, marked = None if everything else recompute, 0
+    if repair:
+        result, marked = library.verify_and_repair(opened, blocks)
+    else:
+        result = library.verify_workspace(place, blocks)
     if as_json:
         print_json(asdict(result))
     else:
@@ -155,10 +159,6 @@ def verify(
         )
         for line in result.newer:
             OUT.print(f"newer: {line}", highlight=False, soft_wrap=True)
-    marked = 0
-    if repair and result.faults:
-        with opened.lock():
-            marked = library.repair(place, result.faults)
     if result.faults:
         lines = "\n".join(f"  - {fault.what}" for fault in result.faults)
         if repair:

@@ -1,7 +1,6 @@
 """Opens the Dask cluster of a flow, and checks it before work is submitted."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,17 +15,20 @@ from flows.clusters.preflight import Work, preflight, token_in
 from overlap.config import ClusterConfig
 from overlap.errors import RESUME_HINT, ClusterLostError
 from overlap.io.location import Location
-from overlap.system.accelerators import visible_accelerators
+from overlap.system.resources.accelerators import visible_accelerators
+from overlap.system.resources.processors import usable_processors
 from overlap.system.signals import block_sigint, defer_signals
 from overlap.system.thread_limits import THREAD_VARIABLES
 from tasks.cluster import LOST_SECONDS, Cluster, connect
 from tasks.on_worker import TRAINING_RESOURCE
-from tasks.progress import note
+from tasks.progress import TERMINAL, note
 
 STARTS = 2
 """Attempts to start a local cluster."""
 FAILED_START = "failed to start"
 """Part of distributed's error message for a process that did not start."""
+FOLLOWED = ("comm", "logging", "admin")
+"""Sections of Dask's settings that a local cluster takes from the user."""
 LOOPBACK = "127.0.0.1"
 ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 
@@ -51,19 +53,22 @@ def open_cluster(
         yield scheduler
         return
     with ExitStack() as stack:
-        address, adapt = stack.enter_context(_scheduler(config, training=work.training))
-        with connect(Cluster(address=address), config.timeout_s) as client:
-            cluster = Cluster(
-                address=address,
-                token=stack.enter_context(token_in(workspace)),
-                sample=work.sample,
-                features_on_gpu_workers=config.features_on_gpu_workers,
-                spare_workers_come=config.address is None and config.training is not None,
-                lost_after_s=max(LOST_SECONDS, config.timeout_s),
-            )
-            for warning in preflight(client, config, cluster, work):
-                note(warning)
-            adapt(client)
+        where = config.address or config.kind
+        limit = f"up to {config.timeout_s:g} s"
+        with TERMINAL.waiting(f"the Dask cluster ({where}) and its workers, {limit}"):
+            address, adapt = stack.enter_context(_scheduler(config, training=work.training))
+            with connect(Cluster(address=address), config.timeout_s) as client:
+                cluster = Cluster(
+                    address=address,
+                    token=stack.enter_context(token_in(workspace)),
+                    sample=work.sample,
+                    features_on_gpu_workers=config.features_on_gpu_workers,
+                    spare_workers_come=config.address is None and config.training is not None,
+                    lost_after_s=max(LOST_SECONDS, config.timeout_s),
+                )
+                for warning in preflight(client, config, cluster, work):
+                    note(warning)
+                adapt(client)
         yield cluster
 
 
@@ -75,7 +80,7 @@ def _scheduler(
     if config.address is not None:
         yield config.address, lambda _client: None
     elif config.kind == "local":
-        with _loop() as loop, ExitStack() as stack:
+        with dask.config.set(own_settings()), _loop() as loop, ExitStack() as stack:
             with defer_signals():
                 local = _started(config, loop, training=training)
                 stack.callback(local.close)
@@ -85,15 +90,27 @@ def _scheduler(
             yield cluster.address, cluster.adapt
 
 
+def own_settings() -> dict[str, Any]:
+    """Return Dask's settings for a local cluster.
+
+    They are Dask's defaults: limits of memory, preloaded modules or start methods in a file of the
+    user are meant for other clusters. Connections (TLS, time limits) and logs follow the user's.
+    """
+    defaults = dask.config.merge(*dask.config.defaults)["distributed"]
+    users = dask.config.get("distributed")
+    return {"distributed": {**defaults, **{key: users[key] for key in FOLLOWED if key in users}}}
+
+
 def local_workers(
     config: ClusterConfig, accelerators: list[str], *, training: bool = True
 ) -> dict[str, dict[str, Any]]:
-    """Specify the workers of a local cluster: one per core, and one per accelerator for training.
+    """Specify the workers of a local cluster.
 
-    Without an accelerator, one training worker uses the processor. A training worker has as many
+    There is one per processor of this process, and one for training per accelerator. Without an
+    accelerator, one training worker uses the processor. A training worker has as many
     slots as members share an accelerator.
     """
-    cores = config.cpu_workers or os.cpu_count() or 1
+    cores = config.cpu_workers or usable_processors()
     shared = {
         "host": LOOPBACK,
         "protocol": _protocol(),

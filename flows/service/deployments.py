@@ -32,9 +32,12 @@ from pydantic import ValidationError
 
 from overlap.config.presets import merged
 from overlap.errors import OverlapError, UserError
+from overlap.system.import_path import child_environment, foreign_package
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "deployments"
 """Next to the packages, in a clone and in an installation."""
+PACKAGES: Final = ("flows", "tasks")
+"""Packages that a flow run imports."""
 POOL_PREFIX: Final = "overlap-"
 """A work pool is named after its template: `overlap-process` uses pools/process.json."""
 
@@ -119,9 +122,11 @@ def deploy(wanted: Wanted) -> Deployed:
     """Create or update pools, automations and deployments on the server at PREFECT_API_URL.
 
     Raises:
-        UserError: the server does not answer, or requires a password.
+        UserError: the server does not answer, or requires a password; or the flow runs would find
+            other packages in the current folder.
         OverlapError: Prefect refuses; the message is Prefect's.
     """
+    _check_current_folder(wanted.pool)
     with get_client(sync_client=True) as client, _refusals_described():
         if client.api_healthcheck() is not None:
             raise UserError(
@@ -143,7 +148,7 @@ def deploy(wanted: Wanted) -> Deployed:
         command = ["--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
         done = subprocess.run(
             [sys.executable, "-m", "prefect", *command],
-            env=os.environ | {"PWD": str(Path.cwd())},
+            env=child_environment(os.environ) | {"PWD": str(Path.cwd())},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     if done.returncode:
@@ -153,6 +158,27 @@ def deploy(wanted: Wanted) -> Deployed:
         )
     names = tuple(entry["name"] for entry in content["deployments"])
     return Deployed(pools=pools(), deployments=names, automations=automations)
+
+
+def _check_current_folder(pool: str) -> None:
+    """Check that a process worker will import the flows of this installation.
+
+    The flow runs work in the current folder, which Prefect puts first on their path.
+
+    Raises:
+        UserError: the folder has packages of the same name.
+    """
+    if pool != f"{POOL_PREFIX}process":
+        return
+    if name := foreign_package(str(Path.cwd()), PACKAGES):
+        raise UserError(
+            f"{Path.cwd()} contains a package `{name}`, which flow runs would import in place of "
+            f"`{name}` of overlap; deploy from another folder, and name data and workspace with "
+            "absolute paths",
+            code="foreign-package",
+            package=name,
+            folder=str(Path.cwd()),
+        )
 
 
 @contextmanager

@@ -1,21 +1,265 @@
-"""The Prefect server of a command: starts the embedded one, and describes unreachable ones."""
+"""The Prefect server of a command: checks the configured one, or starts the embedded one."""
 
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partialmethod
+from importlib.util import find_spec
+from typing import Final
+from urllib.parse import urlsplit
 
-from overlap.errors import RESUME_HINT
-from overlap.system.signals import block_sigint
+from flows.service.environment import (
+    CERTIFICATES,
+    EPHEMERAL,
+    LOOPBACK_HOSTS,
+    NO_PROXY,
+    PROXIES,
+    certificates_fault,
+    proxy_variables,
+)
+from overlap.errors import RESUME_HINT, UserError
+
+ANSWER_SECONDS: Final = 4.0
+"""Time for one answer of a configured server."""
+BUSY_SECONDS: Final = 30.0
+"""How long the command waits for a configured server that is busy or starting."""
+BUSY: Final = (429, 502, 503, 504)
+"""HTTP status of such a server."""
 
 
-def start_embedded_server() -> None:
-    """Start the embedded server, unless another is configured, shielded from Ctrl-C.
+def connect(warn: Callable[[str], None]) -> None:
+    """Check the configured server; without one, start the embedded server.
 
-    It ends with this process. If the terminal's signal ended the server first, the final states
-    and logs of a run would be lost, and the server would print "Aborted!".
+    The embedded server is shielded from Ctrl-C and ends with this process. If the terminal's signal
+    ended it first, the final states and logs of a run would be lost.
+
+    Args:
+        warn: Prints one line for the user.
+
+    Raises:
+        UserError: the server does not answer, does not start, or is not one of this Prefect.
     """
-    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
 
-    with block_sigint(), get_client(sync_client=True):
-        pass  # the first client starts the server
+    if url := PREFECT_API_URL.value():
+        if is_loopback(url):
+            connect_directly()
+            if url.startswith("http://"):
+                _apply(_without_certificates())
+        _check(url, warn)
+        return
+    _start_embedded(warn)
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether a URL names this machine.
+
+    Examples:
+        >>> is_loopback("http://127.0.0.1:4200/api"), is_loopback("https://prefect.example/api")
+        (True, False)
+    """
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:  # such as "http://[::1"
+        return False
+    return host in LOOPBACK_HOSTS or host.startswith("127.")
+
+
+def connect_directly() -> None:
+    """Let Prefect's clients of this process ignore proxies and certificates of the environment.
+
+    httpx creates a connection pool for every proxy variable, even if NO_PROXY excludes the address;
+    SOCKS proxies and some entries of NO_PROXY then raise. Prefect has no setting for it, and it
+    creates its clients itself.
+    """
+    from prefect.client import base
+
+    for kind in (base.PrefectHttpxSyncClient, base.PrefectHttpxAsyncClient):
+        if not isinstance(vars(kind).get("__init__"), partialmethod):
+            kind.__init__ = partialmethod(kind.__init__, trust_env=False)  # type: ignore[assignment]
+
+
+def without_socks() -> None:
+    """Remove SOCKS proxies for the processes of flow runs and of `prefect deploy`.
+
+    Only for a server on this machine: httpx, which they use, raises on such a proxy unless an
+    optional package is installed, even if NO_PROXY excludes the address.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    if is_loopback(PREFECT_API_URL.value() or "") and find_spec("socksio") is None:
+        for name in proxy_variables(os.environ):
+            if os.environ[name].lower().startswith("socks"):
+                del os.environ[name]
+
+
+def _start_embedded(warn: Callable[[str], None]) -> None:
+    from prefect.settings import get_current_settings
+
+    from flows.service import embedded_server
+    from flows.service.embedded_storage import embedded_storage, folder_fault
+
+    settings = get_current_settings()
+    if not settings.server.ephemeral.enabled:
+        raise UserError(
+            f"{EPHEMERAL}=false forbids the embedded Prefect server, and PREFECT_API_URL names no "
+            f"other; unset {EPHEMERAL}, or set PREFECT_API_URL to a running server "
+            "(`prefect server start`)",
+            code="no-server",
+        )
+    secret = settings.server.database.connection_url
+    usual = f"sqlite+aiosqlite:///{settings.home}/prefect.db"
+    storage = embedded_storage(settings.home, secret.get_secret_value() if secret else usual)
+    changed = _without_certificates()
+    if storage.reason is not None:
+        warn(f"{storage.reason}; the embedded Prefect server uses {storage.home}")
+        if folder_fault(settings.home):  # results of tasks may be stored there, too
+            changed["PREFECT_HOME"] = str(storage.home)
+            changed["PREFECT_PROFILES_PATH"] = str(settings.profiles_path)
+    _apply(changed)
+    connect_directly()
+    embedded_server.start(storage, settings.server.ephemeral.startup_timeout_seconds, warn)
+
+
+def _without_certificates() -> dict[str, str]:
+    """Return settings for an address of http://, where a missing file of certificates is no fault.
+
+    Prefect's clients read the file before they connect.
+    """
+    from prefect.settings import PREFECT_API_SSL_CERT_FILE
+
+    if not certificates_fault(PREFECT_API_SSL_CERT_FILE.value()):
+        return {}
+    import certifi
+
+    return {"PREFECT_API_SSL_CERT_FILE": certifi.where()}
+
+
+def _apply(settings: dict[str, str]) -> None:
+    """Change settings of Prefect for this process and those that it starts."""
+    if settings:
+        from prefect.context import refresh_global_settings_context
+
+        os.environ.update(settings)
+        refresh_global_settings_context()
+
+
+def _check(url: str, warn: Callable[[str], None]) -> None:
+    """Check that the configured server answers, and is one of this major version of Prefect."""
+    from prefect.settings import PREFECT_API_SSL_CERT_FILE
+
+    file = PREFECT_API_SSL_CERT_FILE.value()
+    if url.startswith("https://"):
+        file = file or os.environ.get(CERTIFICATES)
+    if fault := certificates_fault(file):
+        raise UserError(
+            f"the certificates in {file} cannot be read ({fault}); correct "
+            "PREFECT_API_SSL_CERT_FILE or SSL_CERT_FILE, or unset it",
+            code="unreadable-certificates",
+            path=file,
+        )
+    until, warned = time.monotonic() + BUSY_SECONDS, False
+    while (fault := _asked(url)) is not None:
+        if time.monotonic() > until:
+            raise _not_answering(url, fault)
+        if not warned:
+            warned = True
+            warn(f"waiting for the Prefect server {url} ({fault}), up to {BUSY_SECONDS:g} s")
+        time.sleep(1)
+
+
+def _asked(url: str) -> str | None:
+    """Ask a server for its version once.
+
+    Returns:
+        Why it may answer later; None: it answered.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    import httpx
+    from prefect import __version__
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    try:
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(sync_client=True, httpx_settings={"timeout": ANSWER_SECONDS}) as client,
+        ):
+            found = client.api_version()
+    except (httpx.TimeoutException, httpx.RemoteProtocolError, httpx.ReadError) as error:
+        return str(error) or type(error).__name__
+    except PrefectHTTPStatusError as error:
+        status = error.response.status_code
+        if status in BUSY:
+            return f"HTTP status {status}"
+        raise _refused(url, status) from None
+    except httpx.TransportError as error:  # refused, unknown host, wrong scheme
+        raise _not_answering(url, str(error) or type(error).__name__) from None
+    except (ImportError, httpx.InvalidURL) as error:
+        raise _wrong_proxy(url, error) from None
+    except ValueError as error:  # includes JSONDecodeError
+        if "proxy" in str(error).lower():
+            raise _wrong_proxy(url, error) from None
+        raise _no_api(url, "its answer is not JSON") from None
+    major = str(found).partition(".")[0]
+    if major != __version__.partition(".")[0]:
+        if not major.isdecimal():
+            raise _no_api(url, f"its version is {str(found)[:40]!r}")
+        raise UserError(
+            f"the Prefect server {url} has version {found}, and the installed Prefect "
+            f"{__version__}: the major versions must be equal; set PREFECT_API_URL to another "
+            "server, or unset it for an embedded one",
+            code="server-version",
+            address=url,
+            version=str(found),
+        )
+    return None
+
+
+def _refused(url: str, status: int) -> UserError:
+    if status in (401, 403):
+        return UserError(
+            f"the Prefect server {url} requires a password: set "
+            "PREFECT_API_AUTH_STRING=USER:PASSWORD",
+            code="password-required",
+            address=url,
+        )
+    return _no_api(url, f"HTTP status {status}")
+
+
+def _not_answering(url: str, reason: str) -> UserError:
+    proxies = ", ".join(proxy_variables(os.environ))
+    hint = f"; the connection uses {proxies}" if proxies and not is_loopback(url) else ""
+    return UserError(
+        f"the Prefect server {url} does not answer ({reason}){hint}; start it, correct "
+        "PREFECT_API_URL (the environment or Prefect's profile sets it), or remove it for an "
+        f"embedded server; {RESUME_HINT}",
+        code="server-unreachable",
+        address=url,
+    )
+
+
+def _no_api(url: str, reason: str) -> UserError:
+    return UserError(
+        f"{url} answers, but is not a Prefect API ({reason}): another service or a proxy answers; "
+        "correct PREFECT_API_URL, which usually ends in /api, or a proxy on the way",
+        code="no-prefect-api",
+        address=url,
+    )
+
+
+def _wrong_proxy(url: str, error: Exception) -> UserError:
+    names = [*proxy_variables(os.environ), *(name for name in NO_PROXY if name in os.environ)]
+    return UserError(
+        f"no connection to the Prefect server {url}: {', '.join(names) or ', '.join(PROXIES)}: "
+        f"{error}; correct these variables, add the server to NO_PROXY, or for a SOCKS proxy "
+        "install httpx[socks]",
+        code="unusable-proxy",
+        address=url,
+    )
 
 
 def unreachable(error: BaseException) -> str | None:

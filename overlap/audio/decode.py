@@ -4,9 +4,12 @@ Safe repairs (resampling, downmixing, padding, trimming) are applied and reporte
 raises `AudioError`, whose message becomes the reason in the quarantine.
 """
 
-import io
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import soundfile
@@ -42,6 +45,8 @@ wrong."""
 MIN_RATE_RATIO = 1 / 64
 """Lowest sampling rate relative to the wanted one; below it, a file has nothing of the frequency
 band of the features."""
+OPEN_FILES = Path("/proc/self/fd")
+"""The open files of this process, on Linux."""
 INT16_SCALE = np.float32(2**-15)
 """Value of one step of a 16-bit sample; a power of two, so that scaling is exact."""
 
@@ -162,7 +167,7 @@ def _scaled(pcm: Pcm16, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, 
 def _read(data: bytes, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, int]:
     """Return the (frames, channels) float32 that the clip needs, the file's rate and frames."""
     try:
-        with soundfile.SoundFile(_LenientSeekBytes(data)) as file:
+        with _file_with(data) as path, soundfile.SoundFile(path) as file:
             rate = file.samplerate
             frames = _frames_needed(rate, file.channels, file.frames, wanted)
             samples = file.read(frames, dtype="float32", always_2d=True)
@@ -171,7 +176,7 @@ def _read(data: bytes, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, i
     except AudioError:  # a ValueError too
         raise
     except soundfile.LibsndfileError as error:
-        # The prefix names the object in memory; without it, equal faults have equal reasons.
+        # The prefix names the file in memory; without it, equal faults have equal reasons.
         raise _unreadable(error.error_string, data) from None
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         raise _unreadable(str(error), data) from None
@@ -204,18 +209,24 @@ def _checked(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return samples
 
 
-class _LenientSeekBytes(io.BytesIO):
-    """Bytes as a file that ignores a seek to an invalid position, like a file on a disk.
+@contextmanager
+def _file_with(data: bytes) -> Iterator[str]:
+    """Yield the path of a file in memory.
 
-    A damaged header makes libsndfile seek to a negative position. An exception cannot pass through
-    its callbacks: it would be printed with a traceback, and libsndfile would assume position 0.
+    libsndfile could read an object in memory. But if it recognises no format, which for it includes
+    MP3, it searches the folder of the file for a resource fork, `._NAME` or `.AppleDouble/NAME`,
+    and the folder of an object in memory is the current folder. The folder of this file has none.
     """
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        try:
-            return super().seek(offset, whence)
-        except (ValueError, OverflowError):
-            return self.tell()
+    if not hasattr(os, "memfd_create") or not OPEN_FILES.is_dir():
+        with tempfile.TemporaryDirectory(prefix="overlap-clip-") as folder:
+            path = Path(folder, "clip")
+            path.write_bytes(data)
+            yield str(path)
+        return
+    with os.fdopen(os.memfd_create("clip"), "wb") as file:
+        file.write(data)
+        file.flush()
+        yield str(OPEN_FILES / str(file.fileno()))
 
 
 def _frames_needed(rate: int, channels: int, length: int, wanted: AudioFormat) -> int:

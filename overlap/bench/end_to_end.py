@@ -5,15 +5,15 @@ in memory unless a folder is given, and each round rewrites all chunks. The libr
 measured before and after each measurement: only its features, without reading and writing.
 """
 
-import json
+import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import wave
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,10 @@ from overlap.features import FeatureStore, block_jobs, extract_block
 from overlap.features.reference import reference_features
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
+from overlap.system.worker_process import Child, child_reporter, start_child
 
+MODULE = "overlap.bench.end_to_end"
+STDERR = 2
 LOOP_CLIPS = 64
 WORKERS = (1, 2)
 
@@ -133,57 +136,50 @@ def _median(rounds: NDArray[np.float64] | list[float]) -> float:
 
 def _round(workspace: Location, workers: int) -> _Measured:
     """Start workers, release them together, and wait for the last one."""
-    command = [sys.executable, "-m", "overlap.bench.end_to_end", str(workspace)]
-    started = [
-        subprocess.Popen(
-            [*command, str(number), str(workers)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        for number in range(workers)
-    ]  # fmt: skip
+    started: list[Child] = []
     try:
+        for number in range(workers):
+            arguments = [str(workspace), str(number), str(workers)]
+            started.append(start_child(MODULE, arguments, os.environ, STDERR))
         for worker in started:
-            _read_line(worker)  # the worker is ready
+            _read_report(worker)  # the worker is ready
         begun = time.perf_counter()
         for worker in started:
-            worker.stdin.write("go\n")  # type: ignore[union-attr]  # it is a pipe
-            worker.stdin.flush()  # type: ignore[union-attr]
-        done = [json.loads(_read_line(worker)) for worker in started]
+            worker.process.stdin.write("go\n")  # type: ignore[union-attr]  # it is a pipe
+            worker.process.stdin.flush()  # type: ignore[union-attr]
+        done = [_read_report(worker) for worker in started]
         seconds = time.perf_counter() - begun
     finally:
         for worker in started:
-            worker.kill()
-            worker.communicate()
+            worker.close()
     clips, cpu = sum(one["clips"] for one in done), sum(one["cpu_seconds"] for one in done)
     return _Measured(clips / cpu, clips / seconds)
 
 
-def _read_line(worker: subprocess.Popen[str]) -> str:
-    line = worker.stdout.readline()  # type: ignore[union-attr]  # it is a pipe
-    if not line:
-        code = worker.wait()
+def _read_report(worker: Child) -> dict[str, Any]:
+    report = worker.read_report()
+    if report is None:
+        code = worker.process.wait()
         raise BenchError(
             f"a worker of the benchmark ended with exit code {code}; its error is printed above",
             code="benchmark-worker-failed",
             exit_code=code,
         )
-    return line
+    return report
 
 
 def _work(workspace: Location, number: int, workers: int) -> None:
     """Run as a worker: compute every `workers`-th block when the parent sends a line."""
-    with stored_rows(workspace) as rows:
-        blocks = FeatureStore.open(workspace).blocks(rows)
-        jobs = [*block_jobs(workspace, rows, blocks)]
-    extract_block(jobs[number])
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.readline()
-    cpu = time.process_time()
-    clips = sum(extract_block(job).clips for job in jobs[number::workers])
-    result = {"clips": clips, "cpu_seconds": time.process_time() - cpu}
-    sys.stdout.write(json.dumps(result) + "\n")
-    sys.stdout.flush()
+    with child_reporter(reads_input=True) as emit:
+        with stored_rows(workspace) as rows:
+            blocks = FeatureStore.open(workspace).blocks(rows)
+            jobs = [*block_jobs(workspace, rows, blocks)]
+        extract_block(jobs[number])
+        emit({"event": "ready"})
+        sys.stdin.readline()
+        cpu = time.process_time()
+        clips = sum(extract_block(job).clips for job in jobs[number::workers])
+        emit({"clips": clips, "cpu_seconds": time.process_time() - cpu})
 
 
 def _write(folder: Path, clips: NDArray[np.float32], files: int, rate: int) -> None:

@@ -21,7 +21,7 @@ from overlap.features.statistics import CODES
 from overlap.features.store.layout import KEY_BYTES, SPLITS
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
-from overlap.system.memory import peak_memory_mb
+from overlap.system.resources.memory import peak_memory_mb
 
 WORDS = ("bed", "bird", "cat", "dog", "down", "eight")
 TEST_SHARE = 11

@@ -6,7 +6,7 @@ epoch each, so that a machine that slows down affects all variants equally.
 """
 
 import json
-import subprocess
+import os
 import sys
 import tempfile
 import time
@@ -19,8 +19,8 @@ import numpy as np
 
 from overlap.config import RunConfig
 from overlap.errors import BenchError
-from overlap.system.memory import peak_memory_mb
-from overlap.system.worker_process import child_reporter
+from overlap.system.resources.memory import peak_memory_mb
+from overlap.system.worker_process import Child, child_reporter, start_child
 
 PLAIN = "plain fit, float32 arrays"
 WORDS_PER_CLIP = 4
@@ -68,7 +68,7 @@ def bench_training(job: TrainingJob, presets: tuple[str, ...], rounds: int) -> l
     """
     variants = (PLAIN, *presets)
     with tempfile.TemporaryDirectory(prefix="overlap-bench-") as folder:
-        place, started = Path(folder), dict[str, subprocess.Popen[str]]()
+        place, started = Path(folder), dict[str, Child]()
         try:
             for variant in variants:
                 started[variant] = _start(variant, job, place)
@@ -80,9 +80,8 @@ def bench_training(job: TrainingJob, presets: tuple[str, ...], rounds: int) -> l
                 for variant in variants:
                     rounds_of[variant].append(_run_epoch(variant, started[variant], place))
         finally:
-            for process in started.values():
-                process.kill()
-                process.communicate()
+            for child in started.values():
+                child.close()
     speeds = {
         variant: np.array([done["clips"] / done["seconds"] for done in rounds_of[variant]])
         for variant in variants
@@ -101,38 +100,30 @@ def bench_training(job: TrainingJob, presets: tuple[str, ...], rounds: int) -> l
     ]
 
 
-def _start(variant: str, job: TrainingJob, folder: Path) -> subprocess.Popen[str]:
+def _start(variant: str, job: TrainingJob, folder: Path) -> Child:
     # Output goes to a file: a pipe that is not read fills up and blocks the process.
     with _log(folder, variant).open("w") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", __name__, variant, json.dumps(asdict(job)), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
+        arguments = [variant, json.dumps(asdict(job)), str(folder)]
+        return start_child(__name__, arguments, os.environ, log)
 
 
 def _log(folder: Path, variant: str) -> Path:
     return folder / f"{variant}.log"
 
 
-def _run_epoch(variant: str, process: subprocess.Popen[str], folder: Path) -> Mapping[str, float]:
-    process.stdin.write("go\n")  # type: ignore[union-attr]  # it is a pipe
-    process.stdin.flush()  # type: ignore[union-attr]
-    return _read_message(variant, process, folder)
+def _run_epoch(variant: str, child: Child, folder: Path) -> Mapping[str, float]:
+    child.process.stdin.write("go\n")  # type: ignore[union-attr]  # it is a pipe
+    child.process.stdin.flush()  # type: ignore[union-attr]
+    return _read_message(variant, child, folder)
 
 
-def _read_message(
-    variant: str, process: subprocess.Popen[str], folder: Path
-) -> Mapping[str, float]:
-    line = process.stdout.readline()  # type: ignore[union-attr]  # it is a pipe
-    if not line:
+def _read_message(variant: str, child: Child, folder: Path) -> Mapping[str, float]:
+    message = child.read_report()
+    if message is None:
         log = _log(folder, variant).read_text()[-2000:]
         raise BenchError(
             f"{variant}: the process failed; its log ends with\n{log}", variant=variant
         )
-    message: Mapping[str, float] = json.loads(line)
     return message
 
 
@@ -145,7 +136,7 @@ def _work(variant: str, job: TrainingJob, folder: Path) -> None:
     )
     config = config.model_copy(update={"network": network})
     epoch = _plain(config, job) if variant == PLAIN else _member(config, job, folder / variant)
-    with child_reporter() as emit:
+    with child_reporter(reads_input=True) as emit:
         next(epoch)
         emit({})
         for _ in sys.stdin:

@@ -56,7 +56,10 @@ class ClusterConfig(ConfigModel):
         "kind: options of a worker, or arguments of add_worker_group; none: all are alike.",
     )
     cpu_workers: int | None = Field(
-        None, ge=1, le=4096, description="CPU workers; none: one per core (local cluster)."
+        None,
+        ge=1,
+        le=4096,
+        description="CPU workers; none: one per processor that the run may use (local cluster).",
     )
     training_workers: int | None = Field(
         None, ge=1, le=4096, description="Training workers; none: one per accelerator, at least 1."

@@ -1,13 +1,13 @@
 """The members that a run plans: which are complete and which are still to be trained."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, partition
 from overlap.config import RunConfig
-from overlap.ensemble.held_out import HeldOutPredictions, combine_held_out
+from overlap.ensemble.held_out import combine_held_out
 from overlap.ensemble.stopping import StoppingPoint, find_stopping_point
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore
@@ -94,6 +94,97 @@ class Members:
         return f"{complete} of {planned} members; {'; '.join(reasons)}" if reasons else None
 
 
+class MemberTracker:
+    """Follows the members of a run while they are trained; reads every file of a member once.
+
+    A decision about the next member needs the predictions of all members before it. Reading them
+    for every decision would cost the square of the number of members.
+
+    Args:
+        workspace: The workspace.
+        config: The run.
+        catalog: The clips.
+        store: The features, complete.
+
+    Raises:
+        CorruptError: A record of a member cannot be read.
+    """
+
+    def __init__(
+        self, workspace: Location, config: RunConfig, catalog: Catalog, store: FeatureStore
+    ) -> None:
+        self._workspace, self._config, self._catalog = workspace, config, catalog
+        self._specs = tuple(plan_members(config, catalog, store))
+        self._folders = [spec.folder(workspace) for spec in self._specs]
+        self._records = [load_record(folder) for folder in self._folders]
+        self._tests = test_key(catalog)
+        self._rows: dict[int, NDArray[np.int64]] = {}
+        self._parts: list[tuple[int, NDArray[np.int64], NDArray[np.float64]]] = []
+        self._searched = 0
+        self._stop: StoppingPoint | None = None
+
+    def reread(self, number: int) -> None:
+        """Read the record of one member again, because its job has ended.
+
+        Args:
+            number: Its number in the plan, from 1.
+        """
+        self._records[number - 1] = load_record(self._folders[number - 1])
+
+    def members(self) -> Members:
+        """Return the state of the members as it was last read.
+
+        Raises:
+            CorruptError: The predictions of a member cannot be read.
+        """
+        tests = self._tests
+        return Members(
+            specs=self._specs,
+            records=tuple(r if r and r.test_key == tests else None for r in self._records),
+            trained=tuple(record is not None for record in self._records),
+            stop=self._stopping_point(),
+            min_members=self._config.ensemble.min_members,
+        )
+
+    def _stopping_point(self) -> StoppingPoint | None:
+        min_gain, validation = self._config.ensemble.stop_when_gain_below, self._config.validation
+        if min_gain is None or self._stop is not None:
+            return self._stop
+        self._read_leading_predictions()
+        folds = [fold for fold, *_ in self._parts]
+        rounds = min(folds.count(fold) for fold in range(validation.folds or 1))
+        if rounds > self._searched:
+            held_out = combine_held_out(self._catalog, validation, self._parts)
+            if held_out is not None:
+                self._stop = find_stopping_point(held_out, min_gain, self._searched)
+            self._searched = rounds
+        return self._stop
+
+    def _read_leading_predictions(self) -> None:
+        """Read the held-out predictions of the members before the first untrained one.
+
+        Later members are left out, so that the stopping point does not depend on the order in
+        which members finish, or on failures.
+        """
+        for index in range(len(self._parts), len(self._specs)):
+            if self._records[index] is None:
+                return
+            fold = self._specs[index].fold
+            location = MemberPaths(self._folders[index]).predictions
+            try:  # without the record's digest: predictions are written before the record
+                saved = location.read_arrays()
+            except (OSError, CorruptError) as error:
+                raise CorruptError(
+                    f"{location}: the file cannot be read ({error}); {REMEDY}", path=str(location)
+                ) from None
+            if fold not in self._rows:
+                held_out = partition(self._catalog, self._config.validation, fold).held_out
+                self._rows[fold] = held_out
+            if not np.array_equal(saved["held_out_rows"], self._rows[fold]):
+                return  # the rows have moved: the member has to predict again first
+            self._parts.append((fold, self._rows[fold], saved["held_out"]))
+
+
 def load_members(
     workspace: Location, config: RunConfig, catalog: Catalog, store: FeatureStore
 ) -> Members:
@@ -108,21 +199,7 @@ def load_members(
     Raises:
         CorruptError: A record or the predictions of a member cannot be read.
     """
-    specs = plan_members(config, catalog, store)
-    records = [load_record(spec.folder(workspace)) for spec in specs]
-    trained = [record is not None for record in records]
-    min_gain = config.ensemble.stop_when_gain_below
-    tests, stop = test_key(catalog), None
-    if min_gain is not None:
-        held_out = _leading_predictions(workspace, config, catalog, specs, trained)
-        stop = find_stopping_point(held_out, min_gain) if held_out else None
-    return Members(
-        specs=tuple(specs),
-        records=tuple(r if r is not None and r.test_key == tests else None for r in records),
-        trained=tuple(trained),
-        stop=stop,
-        min_members=config.ensemble.min_members,
-    )
+    return MemberTracker(workspace, config, catalog, store).members()
 
 
 def ready_members(workspace: Location, members: Members) -> list[MemberRecord]:
@@ -140,32 +217,3 @@ def ready_members(workspace: Location, members: Members) -> list[MemberRecord]:
             code="members-missing", workspace=str(workspace), complete=complete, planned=planned,
         )  # fmt: skip
     return members.complete
-
-
-def _leading_predictions(
-    workspace: Location,
-    config: RunConfig,
-    catalog: Catalog,
-    specs: Sequence[MemberSpec],
-    trained: Sequence[bool],
-) -> HeldOutPredictions | None:
-    """Return the held-out predictions of the members before the first untrained one.
-
-    Later members are left out, so that the stopping point does not depend on the order in which
-    members finish, or on failures.
-    """
-    count = trained.index(False) if False in trained else len(trained)
-    parts = []
-    for spec in specs[:count]:
-        location = MemberPaths(spec.folder(workspace)).predictions
-        try:  # without the record's digest: predictions are written before the record
-            saved = location.read_arrays()
-        except (OSError, CorruptError) as error:
-            raise CorruptError(
-                f"{location}: the file cannot be read ({error}); {REMEDY}", path=str(location)
-            ) from None
-        rows = partition(catalog, config.validation, spec.fold).held_out
-        if not np.array_equal(saved["held_out_rows"], rows):
-            break  # the rows have moved: the member has to predict again first
-        parts.append((spec.fold, rows, saved["held_out"]))
-    return combine_held_out(catalog, config.validation, parts)

@@ -16,7 +16,9 @@ class StoppingPoint:
     """Expected reduction of the KL by the next member, nats."""
 
 
-def find_stopping_point(held_out: HeldOutPredictions, min_gain: float) -> StoppingPoint | None:
+def find_stopping_point(
+    held_out: HeldOutPredictions, min_gain: float, searched: int = 0
+) -> StoppingPoint | None:
     """Find the earliest point at which the expected gain of the next member is below `min_gain`.
 
     The search considers the first three complete rounds, the first four, and so on. The
@@ -26,11 +28,12 @@ def find_stopping_point(held_out: HeldOutPredictions, min_gain: float) -> Stoppi
     Args:
         held_out: Predictions of members in the order of training, without gaps.
         min_gain: Smallest worthwhile gain per member, nats.
+        searched: Number of rounds up to which an earlier search found no stopping point.
 
     Returns:
         None if the expected gain is never below `min_gain`.
     """
-    for rounds in range(FEWEST_POINTS, len(held_out.rounds) + 1):
+    for rounds in range(max(FEWEST_POINTS, searched + 1), len(held_out.rounds) + 1):
         part = held_out.first_rounds(rounds)
         law = fit_law(mean_kl_by_count(part.rounds, part.labels).mean(axis=1))
         if law is not None:

@@ -46,11 +46,16 @@ def submission_table(
 
 
 def write_table(table: pd.DataFrame, location: Location, extra: Sequence[str] = ()) -> None:
-    """Check a table of predictions and write it as CSV.
+    """Check a table of predictions and write it as CSV; see `table_bytes`."""
+    location.write_bytes(table_bytes(table, location, extra))
+
+
+def table_bytes(table: pd.DataFrame, location: Location, extra: Sequence[str] = ()) -> bytes:
+    """Check a table of predictions and return it as CSV.
 
     Args:
         table: The column `id` and one column per word.
-        location: The CSV file.
+        location: The CSV file, for the message.
         extra: Further columns, which are not words and may have empty cells.
 
     Raises:
@@ -73,4 +78,4 @@ def write_table(table: pd.DataFrame, location: Location, extra: Sequence[str] = 
         )  # fmt: skip
     buffer = io.StringIO()
     table.to_csv(buffer, index=False, float_format="%.9g", lineterminator="\n")
-    location.write_bytes(buffer.getvalue().encode())
+    return buffer.getvalue().encode()

@@ -4,6 +4,8 @@ The export itself (`overlap.export.write`) loads the training backend and every 
 a process of its own, so that this memory is released afterwards.
 """
 
+import shutil
+import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import PurePosixPath
@@ -11,9 +13,11 @@ from typing import Any, Literal, get_args
 
 from overlap.errors import ChildError, MemberError, UserError
 from overlap.io.location import Location
+from overlap.io.user_output import check_output, writing_output
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import find_ensemble
 from overlap.system.worker_process import run_child
+from overlap.training.backend import check_backend
 
 Kind = Literal["keras", "onnx"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -86,13 +90,8 @@ def export_ensemble(workspace: Location, name: str, out: Location, kind: Kind) -
             (`export-failed`).
     """
     owner, record = find_ensemble(workspace, name)
-    out.check_writable()
-    if out.is_folder():
-        raise UserError(
-            f"--out {out}: is a folder; name a file in it, such as {out}/model.{kind}",
-            code="out-is-folder",
-            out=str(out),
-        )
+    check_output(out, f"model.{kind}")
+    check_backend(installed=kind == "keras")
     if kind == "onnx" and find_spec("tf2onnx") is None:
         raise UserError(
             "the packages for ONNX are not installed; install them in the project's folder with "
@@ -111,12 +110,16 @@ def export_ensemble(workspace: Location, name: str, out: Location, kind: Kind) -
         )
     report: dict[str, Any] = {}
     stored = paths.ensemble(record.version).record
-    try:
-        run_child("overlap.export.write", [str(stored), kind, str(out)], report.update)
-    except ChildError as error:
-        raise MemberError(
-            f"export of ensemble {record.version} failed: {error}",
-            code="export-failed",
-            version=record.version,
-        ) from None
+    with tempfile.TemporaryDirectory(prefix="overlap-export-") as folder:
+        made = Location(f"{folder}/model.{kind}")
+        try:
+            run_child("overlap.export.write", [str(stored), kind, str(made)], report.update)
+        except ChildError as error:
+            raise MemberError(
+                f"export of ensemble {record.version} failed: {error}",
+                code="export-failed",
+                version=record.version,
+            ) from None
+        with made.reading() as file, writing_output(out) as output:
+            shutil.copyfileobj(file, output)
     return Exported(record.version, kind, str(out), report["bytes"], report["difference"])

@@ -67,7 +67,7 @@ def write_export(location: Location, kind: Kind, out: Location) -> dict[str, flo
             if not difference <= TOLERANCE:
                 raise CorruptError(
                     f"the {kind} file differs from the pipeline by {difference:.2g}, more than "
-                    f"{TOLERANCE:g}; {out} is not written",
+                    f"{TOLERANCE:g}; nothing is written",
                     code="export-differs",
                     difference=difference,
                     limit=TOLERANCE,

@@ -20,7 +20,7 @@ from overlap.features.statistics import CODES, count_codes
 from overlap.features.store.layout import SPLITS
 from overlap.features.store.store import FeatureStore
 from overlap.io.bulk_read import Read
-from overlap.system.energy import Readings, processor_joules
+from overlap.system.resources.energy import Readings, processor_joules
 
 GROUP = 32
 """Clips decoded and transformed at once: a multiple of the lanes of every processor."""

@@ -10,7 +10,7 @@ from overlap.config import AudioFormat
 from overlap.features.store.blocks import Block
 from overlap.features.store.layout import SPLITS
 from overlap.io.location import Location
-from overlap.system.energy import Readings
+from overlap.system.resources.energy import Readings
 
 
 @dataclass(frozen=True)

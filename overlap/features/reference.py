@@ -11,6 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig, Resolution
+from overlap.system.foreign_settings import variables
+
+# librosa would take filters from a cache that the user has set up, whoever wrote them.
+with variables(LIBROSA_CACHE_DIR=None):
+    librosa.cache  # noqa: B018  imported on first use
 
 AMIN = 1e-10
 """Smallest power: lower values become -100 dB."""

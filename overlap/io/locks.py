@@ -3,7 +3,7 @@
 All locks are `flock` locks: the kernel releases them when their process ends, even by `kill -9`,
 and no clock is involved. A file system without locks grants every lock at once, and object stores
 have none: there, a Prefect server's concurrency limits keep scheduled runs apart, and the user
-must keep other runs apart.
+must keep other runs apart. Threads of one process exclude each other everywhere.
 """
 
 import errno
@@ -11,9 +11,11 @@ import fcntl
 import json
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -30,8 +32,12 @@ RETRY_SECONDS = 1.0
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 """Errors of a file system that has no locks."""
 
-_held: set[Path] = set()
-"""Run locks that this process holds."""
+_holders: dict[str, object] = {}
+"""Token of the run of this process that holds a run lock, by the address of the workspace."""
+_holders_lock = threading.Lock()
+_tokens: ContextVar[frozenset[object]] = ContextVar("overlap_run_locks", default=frozenset())
+"""Tokens of the run to which this code belongs. A context, not a thread, is a run: Prefect hands
+the context of a flow on to the threads of its tasks."""
 
 
 @contextmanager
@@ -53,7 +59,7 @@ def exclusive(path: Path) -> Iterator[None]:
 def run_lock(
     workspace: "Location", *, wait: bool = False, on_wait: Callable[[str], None] = lambda _: None
 ) -> Iterator[None]:
-    """Hold the workspace's run lock; reentrant within a process.
+    """Hold the workspace's run lock; reentrant within a run, also in the threads of its tasks.
 
     Two runs that write one workspace at the same time would do the same work twice, and one could
     read what the other is replacing.
@@ -67,32 +73,51 @@ def run_lock(
         WorkspaceLockedError: another run holds the lock, and `wait` is false.
         StorageError: the workspace cannot be written.
     """
-    path = WorkspacePaths(workspace).run_lock
-    if path is None or path in _held:
+    if holds_run_lock(workspace):
         yield
         return
-    with ExitStack() as held:
-        announced = False
-        while (file := _acquired(path)) is None:
-            about = _holder(path)
-            who = " (process {process} on {host}, since {since})".format(**about) if about else ""
-            if not wait:
-                raise WorkspaceLockedError(
-                    f"{workspace}: another run works on it{who}; wait until it has ended, or use "
-                    "another workspace",
-                    workspace=str(workspace),
-                    **about,
-                )
-            if not announced:
-                on_wait(f"waits for the run that works on {workspace}{who}")
-                announced = True
-            time.sleep(RETRY_SECONDS)
-        held.callback(file.close)
-        # Removed while locked: a process that has opened it already finds another inode.
-        held.callback(path.unlink, missing_ok=True)
-        held.callback(_held.discard, path)
-        _held.add(path)
+    path, token, announced = WorkspacePaths(workspace).run_lock, object(), False
+    while (held := _entered(workspace.url, path, token)) is None:
+        about = {} if path is None else _holder(path)
+        who = " (process {process} on {host}, since {since})".format(**about) if about else ""
+        if not wait:
+            raise WorkspaceLockedError(
+                f"{workspace}: another run works on it{who}; wait until it has ended, or use "
+                "another workspace",
+                workspace=str(workspace),
+                **about,
+            )
+        if not announced:
+            on_wait(f"waits for the run that works on {workspace}{who}")
+            announced = True
+        time.sleep(RETRY_SECONDS)
+    with held:
+        _tokens.set(_tokens.get() | {token})
+        held.callback(lambda: _tokens.set(_tokens.get() - {token}))
         yield
+
+
+def holds_run_lock(workspace: "Location") -> bool:
+    """Return whether the run to which the caller belongs holds the workspace's run lock."""
+    return _holders.get(workspace.url) in _tokens.get()
+
+
+def _entered(key: str, path: Path | None, token: object) -> ExitStack | None:
+    """Take the run lock and return what releases it; None if another run holds it."""
+    with _holders_lock:
+        if key in _holders:
+            return None
+        _holders[key] = token
+    with ExitStack() as held:
+        held.callback(_holders.pop, key)
+        if path is not None:
+            file = _acquired(path)
+            if file is None:
+                return None
+            held.callback(file.close)
+            # Removed while locked: a process that has opened it already finds another inode.
+            held.callback(path.unlink, missing_ok=True)
+        return held.pop_all()
 
 
 def _lock(file: IO[bytes], *, wait: bool) -> bool:

@@ -2,9 +2,14 @@
 
 A chain consists of links joined by `::`. Each link opens what the links after it provide. The path
 of a chain is in its first link that has one.
+
+An address without a protocol is a path on a local disk, and is never parsed: a name may contain
+`::`, `%`, `#` or `?`.
 """
 
-from pathlib import Path, PurePosixPath
+import os
+import re
+from pathlib import Path
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -13,6 +18,10 @@ from overlap.errors import UserError
 from overlap.redaction import in_address, masked
 
 ZIP = "zip"
+LOCAL_PREFIXES = ("/", "./", "../", "~")
+"""Beginnings of an address that is a path."""
+ROOT = re.compile(r"/|(?:[\w+.-]+::)*[\w+.-]+://")
+"""The beginning of an absolute address that every address on the same file system has."""
 NO_PASSWORDS = (
     "contains a password or key, but addresses are stored with every run and shown; set it in the "
     "environment instead, for s3:// as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -29,6 +38,8 @@ def resolved(text: str) -> str:
     if in_address(text):
         raise UserError(f"{masked(text)}: {NO_PASSWORDS}", code="secret-in-address")
     try:
+        if _is_path(text):
+            return _absolute(os.path.expanduser(text))  # noqa: PTH111  "~name" may be a file
         filesystem, path = fsspec.core.url_to_fs(text)
     except (ValueError, ImportError, OSError) as error:
         raise UserError(
@@ -37,8 +48,27 @@ def resolved(text: str) -> str:
             address=text,
         ) from error
     if isinstance(filesystem, LocalFileSystem):
-        return str(Path(path).absolute())
-    return text.rstrip("/")
+        return _absolute(path)
+    return _without_final_slash(text)
+
+
+def _is_path(text: str) -> bool:
+    """Return whether an address as a user gives it is a path, not a URL or a chain."""
+    first, chain, _ = text.partition("::")
+    if text.startswith(LOCAL_PREFIXES):
+        return True
+    return "://" not in first and bool(chain) and first not in fsspec.available_protocols()
+
+
+def _absolute(path: str) -> str:
+    """Return an absolute path; POSIX lets pathlib keep exactly two leading slashes."""
+    return "/" + str(Path(path).absolute()).lstrip("/")
+
+
+def _without_final_slash(url: str) -> str:
+    """Remove final slashes; those of a root, as in `memory://`, stay."""
+    root = _root_of(url)
+    return root + url[len(root) :].rstrip("/")
 
 
 def joined(url: str, name: str) -> str:
@@ -52,26 +82,43 @@ def joined(url: str, name: str) -> str:
     """
     scheme, path, rest = _parts(url)
     if rest is None:
-        return f"{url.rstrip('/')}/{name}"
+        return f"{url}{name}" if url == _root_of(url) else f"{url}/{name}"
     if scheme.endswith("://"):
         return f"{scheme}{path}/{name}::{rest}" if path else f"{scheme}{name}::{rest}"
     return f"{scheme}::{joined(rest, name)}"
 
 
 def name_of(url: str) -> str:
-    """Return the last part of an address, or the file name of a whole archive."""
+    """Return the last part of an address, or the file name of a whole archive.
+
+    The name of a root, such as `/` or `memory://`, is empty.
+    """
     _, path, rest = _parts(url)
-    return PurePosixPath(path).name if path or rest is None else name_of(rest)
+    return path.rpartition("/")[2] if path or rest is None else name_of(rest)
 
 
 def parent_of(url: str) -> str:
-    """Return the address of the parent folder; for a whole archive, the folder of its file."""
+    """Return the address of the parent folder; for a whole archive, the folder of its file.
+
+    A root is its own parent.
+
+    Examples:
+        >>> parent_of("/clip.wav"), parent_of("s3://bucket"), parent_of("memory://")
+        ('/', 's3://', 'memory://')
+    """
     scheme, path, rest = _parts(url)
     if rest is None:
-        return url.rpartition("/")[0]
+        root = _root_of(url)
+        return root + url[len(root) :].rpartition("/")[0]
     if path:
         return f"{scheme}{path.rpartition('/')[0]}::{rest}"
     return parent_of(rest) if scheme.endswith("://") else f"{scheme}::{parent_of(rest)}"
+
+
+def _root_of(url: str) -> str:
+    """Return the root of an address's file system, such as `/` or `memory://`."""
+    found = ROOT.match(url)
+    return found[0] if found else ""
 
 
 def in_archive(url: str) -> tuple[str, str] | None:
@@ -83,6 +130,8 @@ def in_archive(url: str) -> tuple[str, str] | None:
         >>> in_archive("zip::/data.zip")
         ('', '/data.zip')
     """
+    if _is_path(url):
+        return None
     scheme, path, rest = _parts(url)
     if rest is None or scheme.removesuffix("://") != ZIP:
         return None

@@ -10,9 +10,10 @@ from overlap.catalog.build import report_audio
 from overlap.catalog.problems import Problems
 from overlap.catalog.rows import OK, QUARANTINED
 from overlap.config import ChecksConfig
-from overlap.ensemble.submission import submission_table, write_table
+from overlap.ensemble.submission import submission_table, table_bytes
 from overlap.errors import CorruptError, DataError
 from overlap.io.location import Location
+from overlap.io.user_output import write_output
 from overlap.metrics.disagreement import spread_column
 from overlap.prediction.jobs import PredictionChunk, PredictionPlan, read_chunk
 
@@ -31,8 +32,8 @@ class PredictionTable:
     """Lines that list repaired and unusable clips."""
 
     def write(self, location: Location) -> None:
-        """Check the table and write it as CSV."""
-        write_table(self.table, location, (self.disagreement_column,))
+        """Check the table and write it as CSV to where the user wants it."""
+        write_output(location, table_bytes(self.table, location, (self.disagreement_column,)))
 
 
 def prediction_table(plan: PredictionPlan) -> PredictionTable:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, drawing
+from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, drawing, plain_style
 from overlap.reporting.per_word import Confusions
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ MOST_WORDS = 30
 """Most words on an axis; of more words, those with the most confusions."""
 
 
+@plain_style()
 def svg(figure: "Figure", name: str) -> str:
     """Render a figure as SVG for inclusion in a page.
 
@@ -39,6 +40,7 @@ def svg(figure: "Figure", name: str) -> str:
     return drawn.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
 
 
+@plain_style()
 def calibration_curve(
     labels: NDArray[np.float64], predictions: NDArray[np.float64]
 ) -> tuple["Figure", list[dict[str, str]]]:
@@ -62,6 +64,7 @@ def calibration_curve(
     return figure, rows
 
 
+@plain_style()
 def probability_histogram(
     labels: NDArray[np.float64], predictions: NDArray[np.float64]
 ) -> tuple["Figure", list[dict[str, str]]]:
@@ -88,6 +91,7 @@ def probability_histogram(
     return figure, rows
 
 
+@plain_style()
 def kl_histogram(per_clip: NDArray[np.float64]) -> tuple["Figure", list[dict[str, str]]]:
     """Draw the distribution of the KL of single clips."""
     figure, axes = drawing()
@@ -104,6 +108,7 @@ def kl_histogram(per_clip: NDArray[np.float64]) -> tuple["Figure", list[dict[str
     return figure, rows
 
 
+@plain_style()
 def confusion_matrix(words: tuple[str, ...], confusions: Confusions) -> "Figure":
     """Draw how often each word was predicted where another was missed."""
     counts = confusions.substitutions

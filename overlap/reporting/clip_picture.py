@@ -10,7 +10,7 @@ from overlap.config import Resolution
 from overlap.features.store.coordinates import frame_times_s, mel_centres_hz
 from overlap.reporting.clip_inspection import InspectedClip
 from overlap.reporting.clip_section import RANGE_DB
-from overlap.reporting.figures import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL
+from overlap.reporting.figures import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL, plain_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +29,7 @@ WAVEFORM, ROW, WORDS, WIDTH = 1.4, 2.4, 3.4, 8.4
 """Inches: heights of the waveform and of a row of spectrograms; widths of words and rest."""
 
 
+@plain_style()
 def draw_clip(shown: InspectedClip) -> "Figure":
     """Draw waveform, spectrograms, label and prediction of a clip."""
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from overlap.catalog import Catalog
 from overlap.errors import AudioError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.reporting.figures import data_address
+from overlap.reporting.figures import data_address, plain_style
 from overlap.reporting.report_data import HeldOutClips
 
 WORDS_SHOWN = 6
@@ -84,6 +84,7 @@ def _spectrograms(store: FeatureStore, row: int) -> tuple[tuple[str, str], ...]:
     )
 
 
+@plain_style()
 def _png(decibels: NDArray[np.float32]) -> bytes:
     from matplotlib.image import imsave
 

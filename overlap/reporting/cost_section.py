@@ -3,7 +3,7 @@
 from overlap.io.formatting import format_bytes, format_duration
 from overlap.reporting.html import Rows, Tile
 from overlap.reporting.report_data import ReportData
-from overlap.system.energy import watt_hours
+from overlap.system.resources.energy import watt_hours
 from overlap.workspace.costs import StageCost
 
 STAGES = {"check": "checking the clips", "features": "features"}

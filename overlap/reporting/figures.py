@@ -5,12 +5,16 @@
 
 import base64
 import io
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from overlap.ensemble.registry import EnsembleRecord
+from overlap.system.foreign_settings import variables
+from overlap.system.import_path import skip_settings_file
 from overlap.training.spec import MemberRecord
 
 if TYPE_CHECKING:
@@ -23,6 +27,24 @@ MEMBER, ENSEMBLE, TRIVIAL = "#8a8f98", "#0072b2", "#d55e00"
 """Grey, blue and vermilion of Okabe and Ito, distinguishable with colour blindness."""
 
 
+@contextmanager
+def plain_style() -> Iterator[None]:
+    """Draw in Matplotlib's own style within the block, whatever files named matplotlibrc say.
+
+    Matplotlib reads the first that it finds, in the current folder, then in the user's. Such a file
+    may draw text with TeX, and Matplotlib cannot be imported if its encoding is wrong.
+    """
+    # The backend of a notebook may not be installed here; a notebook itself keeps its own.
+    ours = {} if "IPython" in sys.modules else {"MPLBACKEND": "agg"}
+    with variables(**ours):
+        skip_settings_file("matplotlibrc", "matplotlib")
+        import matplotlib as mpl
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        yield
+
+
+@plain_style()
 def draw_training(members: Sequence[MemberRecord]) -> "Figure":
     """Draw the held-out KL per epoch of each member, or the loss without held-out clips."""
     figure, axes = drawing(counted=True)
@@ -36,6 +58,7 @@ def draw_training(members: Sequence[MemberRecord]) -> "Figure":
     return figure
 
 
+@plain_style()
 def draw_growth(record: EnsembleRecord) -> "Figure | None":
     """Draw the KL of the growing ensemble, of each member, and of the trivial prediction.
 
@@ -94,6 +117,7 @@ def drawing(
     return figure, axes
 
 
+@plain_style()
 def png(figure: "Figure") -> bytes:
     """Render a figure as PNG."""
     target = io.BytesIO()

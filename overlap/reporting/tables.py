@@ -6,7 +6,7 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.selection import MethodScore
 from overlap.features.compare import DriftRow
 from overlap.promotion.champion import Promotion
-from overlap.system.energy import watt_hours
+from overlap.system.resources.energy import watt_hours
 from overlap.training.spec import MemberRecord
 
 DRIFT_LEGEND = (

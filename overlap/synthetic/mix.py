@@ -11,10 +11,10 @@ import io
 import os
 import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,8 @@ from overlap.errors import UserError
 from overlap.io.atomic import new_folder
 from overlap.synthetic.recordings import every_unusable_named, load_recording
 from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
+from overlap.system.process_pool import process_pool
+from overlap.system.resources.processors import usable_processors
 from overlap.system.signals import block_sigint
 from overlap.system.submission_window import SubmissionWindow
 
@@ -117,13 +119,12 @@ def _jobs(config: MixConfig, out: Path, pools: tuple[Pool, ...], count: int) -> 
 
 
 def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
-    workers = min(len(jobs), os.cpu_count() or 1)
+    workers = min(len(jobs), usable_processors())
     if workers < 2 or len(jobs) <= 2:
         yield from map(write_clips, jobs)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _exit_with_parent) as pool:
-        # The pool has few jobs at a time, so that none has to be cancelled if this ends early: a
-        # pool whose processes were killed fails on cancelled jobs.
+    with process_pool(workers, _exit_with_parent) as pool:
+        # The pool has few jobs at a time, so that none has to be cancelled if this ends early.
         window = SubmissionWindow[tuple[int, MixJob], Future[Mixture]](
             lambda numbered: pool.submit(write_clips, numbered[1])
         )

@@ -10,17 +10,27 @@ temporary files. If none is writable, every process compiles for itself and logs
 import hashlib
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import numba
 from llvmlite import binding
 
 from overlap.io.locks import exclusive
+from overlap.system.import_path import skip_settings_file
+from overlap.system.user_folders import cache_folders, private_folders
+
+NUMBA_SETTINGS: Final = ".numba_config.yaml"
+"""Numba reads a file of this name in the current folder, whoever wrote it, and fails if it is
+damaged. It may disable compilation or reduce the precision of the features."""
+
+skip_settings_file(NUMBA_SETTINGS, "numba")
+import numba  # noqa: E402
+
+numba.core.config._config_fname = os.devnull  # or it would be read before each compilation
+numba.config.reload_config()
 
 LOG = logging.getLogger(__name__)
 PACKAGE: Final = Path(__file__).parents[1]
@@ -49,16 +59,12 @@ def compiled(function: Callable[..., Any]) -> Any:  # noqa: ANN401  numba publis
 @lru_cache(maxsize=1)
 def cache_folder() -> Path | None:
     """Return the folder for machine code, or None if no candidate is writable."""
-    # For a user without a home this stays "~/.cache", which is relative and therefore skipped.
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
-    temporary = Path(tempfile.gettempdir()) / f"overlap-{os.getuid()}"
-    named = (os.environ.get("NUMBA_CACHE_DIR"), home, temporary)
-    candidates = [Path(name) for name in named if name and Path(name).is_absolute()]
-    for candidate in candidates:
-        folder = candidate / "overlap" / f"kernel-{code_digest()}"
-        # Another user could create a folder of that name among the temporary files.
-        if (candidate != temporary or _is_private(candidate)) and _is_private(folder):
-            return folder
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    candidates = [*([Path(named)] if named else []), *cache_folders()]
+    candidates = [candidate for candidate in candidates if candidate.is_absolute()]
+    # The machine code is executed, so a folder of another user must not be used.
+    if folder := next(private_folders(candidates, f"kernel-{code_digest()}"), None):
+        return folder
     LOG.warning(
         "no folder for compiled code is writable (%s), so each process spends some seconds on "
         "compiling the feature kernel; set NUMBA_CACHE_DIR to a writable folder",
@@ -81,19 +87,6 @@ def one_compiler(name: str) -> Iterator[None]:
     with exclusive(folder / f"{name}.lock"):  # without locks several processes compile
         yield
         (folder / f"{name}.done").touch()
-
-
-def _is_private(folder: Path) -> bool:
-    """Create a folder, and return whether only this user can write to it.
-
-    The machine code in it is executed, so a folder of another user must not be used.
-    """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        about = folder.stat()
-    except OSError:
-        return False
-    return about.st_uid == os.getuid() and not about.st_mode & 0o022 and os.access(folder, os.W_OK)
 
 
 def source_files() -> list[Path]:

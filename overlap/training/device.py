@@ -6,7 +6,9 @@ from typing import Any
 
 import keras
 
-from overlap.system.accelerators import SHARE, accelerator_bytes
+from overlap.system.resources.accelerators import SHARE, accelerator_bytes
+from overlap.system.resources.processors import usable_processors
+from overlap.training.network import set_keras_defaults
 
 
 def make_deterministic(seed: int) -> None:
@@ -22,11 +24,12 @@ def make_deterministic(seed: int) -> None:
 
 
 def prepare_device() -> None:
-    """Set up the device; call before any network is built.
+    """Set up the device and Keras's defaults; call before any network is built.
 
     Limits the device memory to the share of this process. Where the backend supports a cache of
     compiled programs, enables it: the members of an ensemble are compiled once per machine.
     """
+    set_keras_defaults()
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -76,7 +79,7 @@ def device_name() -> str:
         if devices:
             details = tf.config.experimental.get_device_details(devices[0])
             return str(details.get("device_name", devices[0].name))
-        return f"CPU ({os.cpu_count()} cores)"
+        return f"CPU ({usable_processors()} cores)"
     devices = keras.distribution.list_devices()
     return str(devices[0]) if devices else backend
 

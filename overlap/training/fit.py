@@ -6,10 +6,8 @@ epoch. An interrupted training therefore resumes after its last complete epoch a
 result as an uninterrupted one, as far as the backend is deterministic.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
@@ -20,7 +18,8 @@ from overlap.errors import CorruptError, DivergedError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
 from overlap.metrics.divergence import kl
-from overlap.system.energy import energy_joules
+from overlap.system.resources.energy import energy_joules
+from overlap.training.checkpoint import Progress, restore_checkpoint, save_checkpoint
 from overlap.training.feed.batches import Batch, TrainingData
 from overlap.training.feed.keras_input import keras_input
 from overlap.training.feed.passes import PassPrefetcher
@@ -34,22 +33,6 @@ STATISTICS_CLIPS = 2048
 PATIENCE_EPOCHS, PATIENCE_STEPS = 5, 2000
 """A loss above the trivial one counts as divergence only this long after the warm-up (the longer of
 the two): with a dropout of 0.5, the first epochs of a small set often have such a loss."""
-
-
-@dataclass
-class Progress:
-    """The progress of a training; stored in the checkpoint."""
-
-    history: list[dict[str, float]] = field(default_factory=list)
-    """Per finished epoch: loss, and held_out_kl where clips are held out."""
-    seconds: float = 0.0
-    """Time in training epochs, over all attempts, s."""
-    waited: float = 0.0
-    """Part of that time in which the device waited for a batch, s."""
-    joules: float | None = None
-    """Energy used in training epochs, J; None if the device does not report it."""
-    kept_epoch: int = 0
-    """Epoch whose weights are kept, counted from 1."""
 
 
 def train(
@@ -73,7 +56,7 @@ def train(
             the trivial one (`loss-above-trivial`).
     """
     training = data.training
-    progress, best = _restore(learner, MemberPaths(folder).checkpoint, emit)
+    progress, best = _restored(learner, MemberPaths(folder).checkpoint, emit)
     ahead = PassPrefetcher(data.epoch, range(len(progress.history), training.epochs))
     try:
         for epoch in range(len(progress.history), training.epochs):
@@ -92,7 +75,7 @@ def train(
                 progress.kept_epoch = epoch + 1
                 best = learner.network.get_weights()
             progress.history.append(entry)
-            _save(learner, progress, best, MemberPaths(folder).checkpoint)
+            save_checkpoint(learner, progress, best, MemberPaths(folder).checkpoint)
             emit(_event(progress, data))
     finally:
         ahead.close()
@@ -166,30 +149,13 @@ def _event(progress: Progress, data: TrainingData) -> dict[str, Any]:
     }
 
 
-def _save(
-    learner: Learner, progress: Progress, best: list[NDArray[Any]], location: Location
-) -> None:
-    about = json.dumps(asdict(progress))
-    state = {
-        f"v{index}": keras.ops.convert_to_numpy(variable.value)
-        for index, variable in enumerate(learner.state)
-    }
-    weights = {f"k{index}": values for index, values in enumerate(best)}
-    location.write_arrays({"about": np.frombuffer(about.encode(), np.uint8), **state, **weights})
-
-
-def _restore(
+def _restored(
     learner: Learner, location: Location, emit: Emit
 ) -> tuple[Progress, list[NDArray[Any]]]:
-    initial = Progress(), learner.network.get_weights()
-    if not location.exists():
-        return initial
+    """Return progress and kept weights of the checkpoint, or of a training that begins."""
     try:
-        saved = location.read_arrays()
+        found = restore_checkpoint(learner, location)
     except CorruptError as error:
         emit({"event": "again", "reason": f"{error}; the training restarts"})
-        return initial
-    for index, variable in enumerate(learner.state):
-        variable.assign(saved[f"v{index}"])
-    best = [saved[f"k{index}"] for index in range(len(learner.network.weights))]
-    return Progress(**json.loads(saved["about"].tobytes())), best
+        found = None
+    return found or (Progress(), learner.network.get_weights())

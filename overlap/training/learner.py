@@ -20,7 +20,7 @@ from overlap.training.augment import augment
 from overlap.training.feed.batches import Batch
 from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.feed.keras_input import keras_input
-from overlap.training.network import SCORES
+from overlap.training.network import EPSILON, SCORES
 from overlap.training.subset import log_partition
 
 Tensor = Any  # of whichever backend Keras runs on
@@ -44,7 +44,7 @@ class Loss(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no type
     def call(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Return the (clips,) losses of (clips, words) scores and labels, nats."""
         if self.subset is None:
-            logarithms = ops.log(ops.maximum(labels, keras.config.epsilon()))
+            logarithms = ops.log(ops.maximum(labels, EPSILON))
             losses = ops.sum(labels * (logarithms - ops.log_softmax(scores)), axis=-1)
         else:
             chosen = self.subset * ops.sum(labels * scores, axis=-1)

@@ -6,7 +6,6 @@ own process, a member returns all memory at the end, and a crash affects only th
 """
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -18,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, Partition, partition
-from overlap.errors import DivergedError, MemberError
+from overlap.errors import CorruptError, DivergedError, MemberError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MODEL_FILE, PREDICTIONS_FILE, MemberPaths, WorkspacePaths
 from overlap.metrics.divergence import kl, trivial_prediction
-from overlap.system.accelerators import usable_bytes
-from overlap.system.memory import peak_memory_mb
 from overlap.system.provenance import software
+from overlap.system.resources.accelerators import usable_bytes
+from overlap.system.resources.memory import peak_memory_mb
 from overlap.system.worker_process import child_main
 from overlap.training.device import (
     device_name,
@@ -43,7 +42,14 @@ from overlap.training.learner import Learner, build_learner
 from overlap.training.network import build_network, precision
 from overlap.training.placement import placement_here
 from overlap.training.saved import load_network, save_network
-from overlap.training.spec import MemberRecord, MemberSpec, load_record, test_key, training_key
+from overlap.training.spec import (
+    MemberRecord,
+    MemberSpec,
+    load_record,
+    test_key,
+    training_key,
+    written_digest,
+)
 
 
 def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecord:
@@ -82,7 +88,7 @@ def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecor
         "test_key": test_key(catalog),
         "parameters": network.count_params(),
         "held_out_kl": held_out_kl,
-        "files": {n: str((folder / n).digest()) for n in (MODEL_FILE, PREDICTIONS_FILE)},
+        "files": {n: written_digest(folder / n) for n in (MODEL_FILE, PREDICTIONS_FILE)},
     }
     record = MemberRecord(**{**fields, **predicted})
     paths = MemberPaths(folder)
@@ -118,10 +124,8 @@ def train_member(
     Raises:
         MemberError: Every attempt diverged (code `training-diverged`, with the `failures`).
     """
-    failures: list[str] = []
     paths = MemberPaths(folder)
-    if paths.failures.exists():
-        failures = json.loads(paths.failures.read_bytes())
+    failures = recorded_failures(paths, emit)
     while True:
         seed = spec.seed + len(failures) * RETRY_SEED_OFFSET
         try:
@@ -138,6 +142,27 @@ def train_member(
         paths.failures.write_json(failures)
         emit({"event": "diverged", "reason": failures[-1]})
         keras.backend.clear_session()
+
+
+def recorded_failures(paths: MemberPaths, emit: Emit) -> list[str]:
+    """Return the attempts that diverged, one line each.
+
+    If their file is damaged, the attempt that the checkpoint belongs to is unknown, and the
+    training begins again.
+    """
+    if not paths.failures.exists():
+        return []
+    try:
+        found = paths.failures.read_json()
+        if isinstance(found, list) and all(isinstance(line, str) for line in found):
+            return found
+        reason = f"{paths.failures}: is damaged: it is not a list of lines"
+    except CorruptError as error:
+        reason = str(error)
+    emit({"event": "again", "reason": f"{reason}; the training restarts"})
+    for file in (paths.checkpoint, paths.failures):
+        file.remove()
+    return []
 
 
 def _attempt(

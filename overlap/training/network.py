@@ -28,18 +28,37 @@ Tensor = Any  # of whichever backend Keras runs on
 INITIALISER = "he_normal"
 SCORES = "words"
 """Name of the layer that outputs one score per word."""
+EPSILON = 1e-7
+"""Keras's default for the smallest probability in a logarithm."""
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
 @contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Build layers that compute in this precision; their weights are float32."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(POLICIES[name])
+    """Build layers that compute in this precision; their weights are float32.
+
+    The other defaults of Keras are fixed too: they could come from a file of the user.
+    """
+    before = keras.config.dtype_policy(), keras.config.floatx(), keras.config.image_data_format()
+    set_keras_defaults(POLICIES[name])
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(before[0])
+        keras.config.set_floatx(before[1])
+        keras.config.set_image_data_format(before[2])
+
+
+def set_keras_defaults(policy: str = "float32") -> None:
+    """Set every default of Keras that shapes a network or its training.
+
+    Args:
+        policy: The default precision of layers, a name of a policy of Keras.
+    """
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(EPSILON)
+    keras.config.set_dtype_policy(policy)
 
 
 def build_network(

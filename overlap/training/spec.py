@@ -226,6 +226,22 @@ def records_of(workspace: Location, names: Sequence[str]) -> list[MemberRecord]:
     return found
 
 
+def written_digest(location: Location) -> str:
+    """Return the SHA-256 of a file that a member has just written, for its record.
+
+    Raises:
+        CorruptError: The file does not exist (code `missing-file`); the member is not complete.
+    """
+    digest = location.digest()
+    if digest is None:
+        raise CorruptError(
+            f"{location}: disappeared after it was written; check who removes files there, and "
+            "run again",
+            code="missing-file", path=str(location),
+        )  # fmt: skip
+    return digest
+
+
 def read_member_file(folder: Location, record: MemberRecord, name: str) -> bytes:
     """Read a file of a complete member and verify its digest.
 

@@ -12,7 +12,6 @@ from overlap.config import RunConfig
 from overlap.ensemble.members import load_members
 from overlap.ensemble.publish import ensemble_name
 from overlap.ensemble.registry import published as find_published
-from overlap.errors import UserError
 from overlap.promotion.champion import is_settled
 from overlap.workspace.workspace import Workspace
 
@@ -56,13 +55,7 @@ def pending_work(config: RunConfig, listing: Listing) -> Pending:
     """
     workspace = Workspace.of(config.workspace)
     place = workspace.location
-    place.check_writable()
-    if place.exists() and not place.is_folder():
-        raise UserError(
-            f"{place}: is a file; name a folder as the workspace",
-            code="workspace-is-file",
-            workspace=str(place),
-        )
+    workspace.check_usable()
     before, wanted = workspace.find_catalog(), config.features.clip_format
     store = workspace.find_store(config.features)
     clips, members = len(listing.files), config.ensemble.members

@@ -10,7 +10,7 @@ from overlap.config import RunConfig
 from overlap.features.compute import Backend, select_backend
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
-from overlap.system.accelerators import usable_bytes
+from overlap.system.resources.accelerators import usable_bytes
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.spec import load_record
 from overlap.workspace.pending import pending_work

@@ -16,6 +16,7 @@ from overlap.io.workspace_paths import PREDICTIONS_FILE, WorkspacePaths
 from overlap.promotion.champion import champion
 from overlap.training.spec import MemberRecord, keep_newer_member, load_record, test_key
 from overlap.workspace.costs import Costs
+from overlap.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,32 @@ class _Newer:
             return False
         self.found.append(str(error))
         return True
+
+
+def verify_and_repair(
+    workspace: Workspace, recompute: int | None = 1, seed: int = 0
+) -> tuple[Verification, int]:
+    """Verify a workspace and mark damaged parts as missing; no run may work on it meanwhile.
+
+    What a run is writing looks damaged, so files are compared under the run lock, too.
+
+    Args:
+        workspace: The workspace.
+        recompute: See `verify_workspace`.
+        seed: See `verify_workspace`.
+
+    Returns:
+        The verification, and the number of faults that were marked.
+
+    Raises:
+        NotReadyError: the workspace has no catalogue or no store.
+        WorkspaceLockedError: a run works on the workspace.
+    """
+    if not workspace.location.is_folder():
+        Catalog.load(workspace.location)  # names what is missing, before the lock makes the folder
+    with workspace.lock():
+        result = verify_workspace(workspace.location, recompute, seed)
+        return result, repair(workspace.location, result.faults) if result.faults else 0
 
 
 def repair(workspace: Location, faults: tuple[Fault, ...]) -> int:

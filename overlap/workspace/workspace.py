@@ -7,17 +7,20 @@ promote`), so they are read from the files every time.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Final, Self
 
 from overlap.catalog import Catalog, Listing, list_data
 from overlap.config import FeatureConfig, RunConfig
-from overlap.ensemble.members import Members, load_members
+from overlap.ensemble.members import Members, MemberTracker, load_members
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles
+from overlap.errors import UserError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.io.locks import run_lock
+from overlap.io.locks import holds_run_lock, run_lock
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import Aliases, read_aliases
 
@@ -30,7 +33,7 @@ class Workspace:
 
     Nested flows receive only the address of a workspace, because parameters of a Prefect flow are
     stored as JSON. Within a block of `shared` or `lock`, `of` returns the object of that block for
-    its address; otherwise it returns a new object.
+    its address; otherwise, and in the other threads of the process, it returns a new object.
 
     Args:
         location: The folder; it need not exist.
@@ -40,15 +43,12 @@ class Workspace:
         paths: Addresses of its files.
     """
 
-    _open: "dict[Location, Workspace]" = {}  # noqa: RUF012  one registry per process
-
     def __init__(self, location: Location) -> None:
         self.location, self.paths = location, WorkspacePaths(location)
         self._catalog: Catalog | None = None
         self._catalog_version: str | None = _NOT_READ
         self._store: FeatureStore | None = None
         self._listings: dict[Location, Listing] = {}
-        self._locked = False
 
     @classmethod
     def of(cls, address: "str | os.PathLike[str] | Location") -> "Workspace":
@@ -58,7 +58,7 @@ class Workspace:
             UserError: the address is not valid.
         """
         location = Location.of(address)
-        return cls._open.get(location) or cls(location)
+        return _shared.get().get(location) or cls(location)
 
     def __str__(self) -> str:
         return str(self.location)
@@ -66,20 +66,21 @@ class Workspace:
     @contextmanager
     def shared(self) -> Iterator[Self]:
         """Let `of` return this object within the block; reentrant."""
-        if self.location in self._open:
+        before = _shared.get()
+        if self.location in before:
             yield self
             return
-        self._open[self.location] = self
+        _shared.set({**before, self.location: self})
         try:
             yield self
         finally:
-            del self._open[self.location]
+            _shared.set({place: one for place, one in _shared.get().items() if one is not self})
 
     @contextmanager
     def lock(
         self, *, wait: bool = False, on_wait: Callable[[str], None] = lambda _message: None
     ) -> Iterator[bool]:
-        """Hold the run lock of the workspace; reentrant within a process.
+        """Hold the run lock of the workspace; reentrant within a run.
 
         The object is `shared` within the block.
 
@@ -95,7 +96,7 @@ class Workspace:
             WorkspaceLockedError: another run holds the lock, and `wait` is false.
             StorageError: the workspace cannot be written.
         """
-        if self._locked:
+        if holds_run_lock(self.location):
             yield False
             return
         waited = False
@@ -110,11 +111,22 @@ class Workspace:
             changed = waited or (read != _NOT_READ and read != self._stored_version())
             if changed:
                 self.reload()
-            self._locked = True
-            try:
-                yield changed
-            finally:
-                self._locked = False
+            yield changed
+
+    def check_usable(self) -> None:
+        """Raise an error if no run can write here; writes nothing.
+
+        Raises:
+            UserError: this is a file (`workspace-is-file`), or in an archive
+                (`read-only-archive`).
+        """
+        self.location.check_writable()
+        if self.location.exists() and not self.location.is_folder():
+            raise UserError(
+                f"{self}: is a file; name a folder as the workspace",
+                code="workspace-is-file",
+                workspace=str(self),
+            )
 
     def reload(self) -> None:
         """Discard what was read, so that the next access reads the files again."""
@@ -184,6 +196,10 @@ class Workspace:
         """The progress of the members of a run, read now; needs catalogue and store."""
         return load_members(self.location, config, self.catalog, self.store)
 
+    def track_members(self, config: RunConfig) -> MemberTracker:
+        """The members of a run, to be followed while they are trained."""
+        return MemberTracker(self.location, config, self.catalog, self.store)
+
     def ensembles(self) -> list[EnsembleRecord]:
         """The published ensembles, oldest first, read now."""
         return list_ensembles(self.location)
@@ -195,3 +211,9 @@ class Workspace:
     def champion(self) -> str | None:
         """Version of the champion, read now; None where there is none."""
         return self.aliases().version
+
+
+_shared: ContextVar[Mapping[Location, Workspace]] = ContextVar(
+    "overlap_shared_workspaces", default=MappingProxyType({})
+)
+"""The shared objects of the run to which the code belongs, by address."""

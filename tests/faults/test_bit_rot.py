@@ -183,6 +183,7 @@ def _outcome(parts: dict[str, Callable[[], Any]], before: dict[str, Any], what: 
     return outcome
 
 
+@pytest.mark.extended
 def test_no_wrong_number_comes_from_a_damaged_disk(written: RunConfig) -> None:
     found = rot(written, 60, DAMAGES)
     assert sum(outcomes[REFUSED] for outcomes in found.values()) > 20

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,7 @@ from support.fault_tables import write_table
 from support.process_fixtures import submission
 from support.processes import OVERLAP
 from support.run_steps import Finished
+from support.trials import trial
 
 SEED = int(os.environ.get("OVERLAP_SEED", "1"))
 STOPPED = f"stopped; {RESUME_HINT}\n"
@@ -53,6 +55,14 @@ def interrupt(
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == [], f"processes are left: {alive}"
     return process.returncode, said, took
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def listens(process: subprocess.Popen[str]) -> bool:
@@ -232,6 +242,7 @@ def test_a_signal_of_a_child_is_its_own(environment: dict[str, str]) -> None:
     assert done.stdout == "-15 None\n"
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("sent", [*CODES])
 def test_mixing_ends_with_its_processes(
     words: Path, environment: dict[str, str], tmp_path: Path, sent: signal.Signals
@@ -243,6 +254,46 @@ def test_mixing_ends_with_its_processes(
     code, said, took = interrupt(command, environment, 6, sent)
     assert (code, said) == (CODES[sent], STOPPED)
     assert took < END_SECONDS
+    assert list(tmp_path.iterdir()) == []
+
+
+@trial(
+    "R",
+    "Ctrl-C during `overlap mix` on a machine that gives its processes no time",
+    "own",
+    "Their jobs are awaited; after seven seconds they are killed, and `.mixed.*.part` stays: "
+    "gigabytes of a large set.",
+    "The writers are killed at once, and the unfinished folder is removed.",
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the writers in /proc")
+def test_writers_that_get_no_time_leave_no_folder(
+    words: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "mixed"
+    command = [OVERLAP, "mix", str(words), "--out", str(out), "--train", "200000", "--test", "9"]
+    command += ["--words-per-clip", "2", "--test-speakers", "0.2"]
+    with subprocess.Popen(
+        command, env=environment, text=True, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            until(lambda: any(tmp_path.glob(".mixed.*.part/train/*.wav")))
+            writers = [
+                child
+                for child in psutil.Process(process.pid).children()
+                if "resource_tracker" not in " ".join(child.cmdline())
+            ]
+            assert writers
+            for writer in writers:
+                writer.suspend()
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, said) == (CODES[signal.SIGINT], STOPPED)
+    assert time.monotonic() - began < END_SECONDS
+    assert psutil.wait_procs(writers, timeout=5)[1] == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,13 +11,14 @@ from support.errors import printed_code
 from support.processes import free_port
 
 
+@pytest.mark.extended
 def test_a_server_that_does_not_answer_is_named(
     overlap, data: Path, tiny: Path, tmp_path: Path
 ) -> None:
     url = f"http://127.0.0.1:{free_port()}/api"
     run = ("run", "--data", data, "--workspace", tmp_path / "w", "--config", tiny)
-    said = overlap(*run, code=1, PREFECT_API_URL=url).stderr
-    assert f"failed: the Prefect server {url} does not answer (" in said
+    said = overlap(*run, code=2, PREFECT_API_URL=url).stderr
+    assert f"error: the Prefect server {url} does not answer (" in said
     assert printed_code(said) == "server-unreachable"
     assert RESUME_HINT in said
     assert "Traceback" not in said

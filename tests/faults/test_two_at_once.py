@@ -86,6 +86,7 @@ def test_the_second_waits_where_it_is_told_to(workspace: Location) -> None:
     assert f"process {other.pid} on {platform.node()}" in who
 
 
+@pytest.mark.extended
 def test_many_take_turns_and_never_two_at_once(workspace: Location, tmp_path: Path) -> None:
     """The lock's file is removed and made anew each time: nobody holds one that is gone."""
     count = tmp_path / "count"

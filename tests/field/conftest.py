@@ -50,7 +50,8 @@ def run(field_environment: dict[str, str], tmp_path: Path) -> Run:
     """Run `overlap` as a user does; nothing is checked.
 
     Keyword arguments: `folder` is the current folder, `extra` adds variables, `without` removes
-    some, `prefix` is a command in front (`("taskset", "-c", "0")`), `timeout` in seconds.
+    some, `prefix` is a command in front (`("taskset", "-c", "0")`), `timeout` in seconds, `script`
+    is another console script.
     """
 
     def start(
@@ -60,6 +61,7 @@ def run(field_environment: dict[str, str], tmp_path: Path) -> Run:
         without: tuple[str, ...] = (),
         prefix: tuple[str, ...] = (),
         timeout: float = 280,
+        script: str | Path = OVERLAP,
     ) -> Answer:
         environment = {
             name: value
@@ -68,7 +70,7 @@ def run(field_environment: dict[str, str], tmp_path: Path) -> Run:
         }
         began = time.monotonic()
         done = subprocess.run(
-            [*prefix, OVERLAP, *map(str, arguments)], cwd=folder, env=environment,
+            [*prefix, script, *map(str, arguments)], cwd=folder, env=environment,
             capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr, time.monotonic() - began)

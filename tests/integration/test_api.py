@@ -43,6 +43,7 @@ def test_the_examples_of_the_page_are_correct(
     assert done.attempted == len(page.examples)
 
 
+@pytest.mark.extended
 def test_predictions_equal_those_of_the_command_line(
     overlap, finished, data: Path, tmp_path: Path, ensemble: library.Ensemble
 ) -> None:

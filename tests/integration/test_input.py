@@ -18,6 +18,7 @@ TOGETHER = 4
 """Requests that the slow server wants to have at once before it answers any."""
 
 
+@pytest.mark.extended
 def test_an_archive_gives_what_its_folder_gives(
     config: RunConfig, data: Path, tmp_path: Path
 ) -> None:

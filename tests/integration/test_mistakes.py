@@ -91,6 +91,7 @@ def test_every_problem_of_the_data_in_one_message(overlap, copy: Path, tmp_path:
     assert not list((tmp_path / "w").glob("*.zarr"))
 
 
+@pytest.mark.extended
 def test_a_stage_on_its_own_is_about_the_data_and_features_that_it_is_told(
     overlap, finished, copy: Path, tiny: Path
 ) -> None:
@@ -125,6 +126,7 @@ def test_stores_that_cannot_be_compared(
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.extended
 def test_places_to_write_to(overlap, finished, data: Path, tmp_path: Path) -> None:
     file, folder = tmp_path / "file", tmp_path / "folder"
     file.write_text("mine")
@@ -204,6 +206,7 @@ def test_a_cluster_kind_that_is_not_there(overlap, data: Path, tmp_path: Path) -
     assert "cluster.kind dask_nowhere.SomeCluster" in said
 
 
+@pytest.mark.extended
 def test_a_cluster_without_gpu_then_with_one(
     overlap, dask: str, copy: Path, tiny: Path, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """A run lists its data, loads the catalogue and takes the lock once: flows in this process."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -7,10 +8,13 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import retrain
 from overlap.config import RunConfig
+from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.io.locks import run_lock
 from overlap.workspace.workspace import Workspace
 from support.counted_calls import counted_calls
 from support.process_fixtures import Api
+from support.trials import trial
 from support.untrained_members import Ready, champion_of
 
 pytestmark = pytest.mark.slow
@@ -45,5 +49,43 @@ def test_a_stage_reads_once(
     with Workspace.of(Location.of(config.workspace)).shared() as workspace:
         workspace.list_data(config.data)
         getattr(retrain, stage)(config)
-    locks = {} if stage == "train" else {"lock": 1}  # nothing to train
-    assert calls == {"list": 1, "load": 1, **locks}
+    assert calls == {"list": 1, "load": 1, "lock": 1}
+
+
+class OpenedError(Exception):
+    """Ends a stage where it would open a cluster; its argument is the one that it was given."""
+
+
+@trial(
+    "R",
+    "`overlap features` waits for another run; meanwhile a block of features is marked as missing",
+    "own",
+    "The work was determined before the wait: no cluster is opened, and the stage fails.",
+    "The work is determined when the lock is held.",
+)
+@pytest.mark.usefixtures("server")
+def test_the_work_is_determined_under_the_lock(
+    config: RunConfig, ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, waiting = Location.of(config.workspace), threading.Event()
+
+    def other_run(inside: threading.Event) -> None:
+        with run_lock(workspace):
+            inside.set()
+            assert waiting.wait(60)
+            FeatureStore.open(workspace, read_only=False).mark_missing(0)
+
+    def no_cluster(*arguments: object) -> None:
+        raise OpenedError(arguments[-1])
+
+    monkeypatch.setattr(retrain, "is_deployed", lambda: True)  # it waits
+    monkeypatch.setattr(retrain, "note", lambda _message: waiting.set())
+    monkeypatch.setattr(retrain, "open_cluster", no_cluster)
+    inside = threading.Event()
+    thread = threading.Thread(target=other_run, args=(inside,))
+    thread.start()
+    assert inside.wait(60)
+    with pytest.raises(OpenedError) as caught:
+        retrain.features(config)
+    thread.join()
+    assert caught.value.args == (None,)  # not NO_CLUSTER

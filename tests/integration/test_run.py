@@ -53,6 +53,7 @@ def test_a_run_says_how_far_test_is_from_train(finished) -> None:
     assert "/ other" not in finished.said
 
 
+@pytest.mark.extended
 def test_features_are_compared_with_those_of_another_workspace(
     overlap, copy: Path, data: Path, tiny: Path, tmp_path: Path
 ) -> None:
@@ -145,6 +146,7 @@ def test_plan_of_a_new_workspace_writes_nothing(overlap, data: Path, tmp_path: P
     assert not place.exists()
 
 
+@pytest.mark.extended
 def test_damage_is_found_and_only_that_is_made_again(
     overlap, copy: Path, data: Path, tiny: Path, finished
 ) -> None:
@@ -172,6 +174,7 @@ def test_damage_is_found_and_only_that_is_made_again(
     assert "OK" in overlap("verify", "--workspace", copy).stdout
 
 
+@pytest.mark.extended
 def test_a_lost_submission_is_published_again(
     overlap, copy: Path, data: Path, tiny: Path, finished
 ) -> None:
@@ -209,6 +212,7 @@ def test_predictions_for_new_clips_are_the_ensembles(
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "preds.csv").read_bytes()
 
 
+@pytest.mark.extended
 def test_a_stage_does_what_is_missing(
     overlap, copy: Path, data: Path, tiny: Path, finished
 ) -> None:

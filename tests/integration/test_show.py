@@ -36,6 +36,7 @@ def test_a_clip_of_the_data_set_with_the_champions_prediction(
     assert row["spread"] == pytest.approx(shown["predicted"]["spread"], abs=1e-5)
 
 
+@pytest.mark.extended
 def test_the_picture_is_opened_only_on_request(overlap, data: Path, tmp_path: Path) -> None:
     """Without a workspace, the command still writes the picture."""
     opened, browser = tmp_path / "opened", tmp_path / "browser"
@@ -53,6 +54,7 @@ def test_the_picture_is_opened_only_on_request(overlap, data: Path, tmp_path: Pa
     assert not nothing.exists()
 
 
+@pytest.mark.extended
 def test_the_picture_is_named_by_the_clip(
     overlap, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +82,7 @@ def test_invalid_requests(overlap, finished, data: Path, tmp_path: Path) -> None
         assert not (tmp_path / "x.png").exists()
 
 
+@pytest.mark.extended
 def test_a_damaged_champion(overlap, finished, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(finished.workspace, tmp_path / "copy"))
     network = next(copy.glob("members/*/model.keras"))

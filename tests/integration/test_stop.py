@@ -16,7 +16,7 @@ from support.dask_processes import GPU, HERE, dask_process
 from support.errors import printed_code
 from support.processes import OVERLAP, free_port, members_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 ENDLESS = ("--members", 1, "--set", "training.epochs=100000")
 

@@ -1,6 +1,7 @@
 """The kernel agrees with librosa for every supported configuration."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ def sound(kind: str, config: FeatureConfig, seed: int) -> np.ndarray:
     return kinds[kind].astype(np.float32)
 
 
+@pytest.mark.extended
 @settings(max_examples=60)
 @given(
     config=configurations(),

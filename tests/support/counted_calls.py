@@ -1,4 +1,4 @@
-"""Counts what a run should do only once: listing the data, loading the catalogue, locking."""
+"""Counts what a run should do once: listing data, loading the catalogue, locking, reading files."""
 
 from collections import Counter
 from contextlib import AbstractContextManager
@@ -32,4 +32,17 @@ def counted_calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr(module, "list_data", list_counted)
     monkeypatch.setattr(Catalog, "load", load_counted)
     monkeypatch.setattr(module, "run_lock", lock_counted)
+    return counted
+
+
+def counted_reads(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Count the readings of files from now on, by the name of the file."""
+    counted: Calls = Counter()
+    read = Location.read_bytes
+
+    def read_counted(location: Location) -> bytes:
+        counted[location.name] += 1
+        return read(location)
+
+    monkeypatch.setattr(Location, "read_bytes", read_counted)
     return counted

@@ -30,15 +30,18 @@ def dask_process(
     Args:
         kind: scheduler or worker.
         log: Where its output goes.
-        environment: Its environment; none: that of the test.
+        environment: Its environment; none: that of the test. PYTHONSAFEPATH is removed, which
+            only processes of overlap have.
         before: Command that it is started by.
         folder: Where it is started: what Python looks through first.
     """
     with ExitStack() as opened:
         output = opened.enter_context(log.open("wb")) if log else subprocess.DEVNULL
+        variables = {**(os.environ if environment is None else environment)}
+        variables.pop("PYTHONSAFEPATH", None)
         process = subprocess.Popen(
             [*before, sys.executable, "-m", "dask", kind, *arguments],
-            stdout=output, stderr=output, env=environment, cwd=folder,
+            stdout=output, stderr=output, env=variables, cwd=folder,
         )  # fmt: skip
         opened.callback(stop, process)
         yield process

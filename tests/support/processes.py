@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,20 @@ from pathlib import Path
 import psutil
 
 OVERLAP = str(Path(sys.executable).with_name("overlap"))
+
+
+def console_script(folder: Path) -> Path:
+    """Write the script that an installer writes for the entry point of pyproject.toml."""
+    text = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text("utf-8")
+    module, _, name = tomllib.loads(text)["project"]["scripts"]["overlap"].partition(":")
+    script = folder / "bin" / "overlap"
+    script.parent.mkdir()
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom {module} import {name}\n"
+        f"if __name__ == '__main__':\n    sys.exit({name}())\n"
+    )
+    script.chmod(0o755)
+    return script
 
 
 def free_port() -> int:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from overlap.system.accelerators import SHARE, nvml_handles, shared_by
+from overlap.system.resources.accelerators import SHARE, nvml_handles, shared_by
 
 NVML = SimpleNamespace(
     nvmlDeviceGetCount=lambda: 3,

@@ -9,7 +9,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import COSTS_FILE
 from overlap.reporting.cost_section import stages_table
 from overlap.reporting.report_data import load_report_data
-from overlap.system.energy import Readings, joules_of, processor_joules
+from overlap.system.resources.energy import Readings, joules_of, processor_joules
 from overlap.workspace.costs import StageCost, add_cost, read_costs
 from support.untrained_members import Ready, champion_of
 

@@ -1,6 +1,9 @@
 """Decoding and repair of audio files."""
 
 import io
+import os
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from overlap.audio.decode import Clip, decode, is_audio
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from support.errors import raises
+from support.trials import trial
 
 RATE = 16000
 WANTED = AudioFormat(RATE, RATE)
@@ -160,3 +164,123 @@ def test_a_header_that_claims_too_many_frames() -> None:
     clip = decode(bytes(content), WANTED)
     assert clip.repairs == ("padded",)
     assert not clip.samples[-RATE // 4 :].any()
+
+
+def _apple_double(folder: Path) -> None:
+    (folder / ".AppleDouble").mkdir()
+
+
+def _resource_fork(folder: Path) -> None:
+    (folder / "._").write_bytes(b"\x00\x05\x16\x07" + bytes(200))
+
+
+def _junk(folder: Path) -> None:
+    (folder / "._").write_bytes(bytes(range(256)))
+    (folder / ".AppleDouble").write_bytes(b"a file, not a folder")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(
+            _apple_double,
+            marks=trial(
+                "H",
+                "a folder `.AppleDouble` in the current folder, clips in MP3",
+                source="libsndfile/libsndfile#1112",
+                before="every MP3 is unreadable: bad data offset",
+                now="the samples are the same as in any other folder",
+            ),
+        ),
+        pytest.param(
+            _resource_fork,
+            marks=trial(
+                "H",
+                "a file `._` in the current folder, as macOS writes on network disks",
+                source="libsndfile/libsndfile#1112",
+                before="every MP3 is unreadable: bad data length",
+                now="the samples are the same as in any other folder",
+            ),
+        ),
+        pytest.param(
+            _junk,
+            marks=trial(
+                "H",
+                "a file `.AppleDouble` and a damaged `._` in the current folder",
+                source="own",
+                before="every MP3 is unreadable",
+                now="the samples are the same as in any other folder",
+            ),
+        ),
+    ],
+)
+def test_the_current_folder_changes_no_samples(
+    spoil: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = encoded(tone(1.0), format="MP3", subtype="MPEG_LAYER_III")
+    expected = decode(content, WANTED)
+    spoil(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    found = decode(content, WANTED)
+    assert np.array_equal(found.samples, expected.samples)
+    assert found.repairs == expected.repairs
+
+
+@trial(
+    "H",
+    "a text file named `.wav`, in a folder with `.AppleDouble`",
+    source="own",
+    before="the reason in the quarantine depends on the current folder",
+    now="the reason is the same in every folder: Format not recognised",
+)
+def test_the_current_folder_changes_no_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _apple_double(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for content in (b"not a recording " * 20, b"RIFF\0\0\0\0ABCD" + bytes(100)):
+        with raises(AudioError, "unreadable", fault="Format not recognised"):
+            decode(content, WANTED)
+
+
+@trial(
+    "H",
+    "the current folder is removed while clips are decoded",
+    source="own",
+    before="correct",
+    now="clips are decoded",
+)
+def test_a_removed_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(tone(1.0), format="FLAC")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert decode(content, WANTED).repairs == ()
+
+
+@trial(
+    "H",
+    "a system without files in memory or `/proc` (macOS, some containers)",
+    source="own",
+    before="correct",
+    now="the same samples through a private temporary folder, which is empty afterwards",
+)
+def test_a_system_without_files_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(tone(1.0), format="MP3", subtype="MPEG_LAYER_III")
+    expected = decode(content, WANTED).samples
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert np.array_equal(decode(content, WANTED).samples, expected)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_decoding_leaves_no_file_open() -> None:
+    content = encoded(tone(1.0), format="MP3", subtype="MPEG_LAYER_III")
+    opened = Path("/dev/fd")
+    decode(content, WANTED)
+    before = len([*opened.iterdir()])
+    for _ in range(50):
+        decode(content, WANTED)
+        with pytest.raises(AudioError):
+            decode(b"not a recording", WANTED)
+    assert len([*opened.iterdir()]) == before

@@ -75,6 +75,7 @@ def test_a_job_template_gives_a_job(kind: str) -> None:
     assert job.labels == {"a": "b"}
     assert job.env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
     assert job.env["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert job.env["PYTHONSAFEPATH"] == "1"  # imports nothing from the current folder
     if kind == "kubernetes":
         pod = job.job_manifest["spec"]["template"]["spec"]
         mounted = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}

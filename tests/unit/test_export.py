@@ -152,6 +152,7 @@ def test_impossible_exports_are_refused(
         export_ensemble(workspace, "v1", workspace / "m.onnx", "onnx")
 
 
+@pytest.mark.extended
 def test_the_documented_import_registers_every_layer() -> None:
     code = (
         "import keras, overlap.export.layers\n"

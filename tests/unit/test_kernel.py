@@ -235,6 +235,7 @@ def kernel_of_new_process(**environment: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.extended
 def test_the_kernel_is_compiled_once(tmp_path: Path) -> None:
     first = kernel_of_new_process(NUMBA_CACHE_DIR=str(tmp_path))
     assert (first["hits"], first["misses"]) == (0, 1)
@@ -244,6 +245,7 @@ def test_the_kernel_is_compiled_once(tmp_path: Path) -> None:
     assert second["values"] == first["values"]
 
 
+@pytest.mark.extended
 def test_processes_that_start_together_compile_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROBE]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
@@ -252,6 +254,7 @@ def test_processes_that_start_together_compile_once(tmp_path: Path) -> None:
     assert sorted(report["misses"] for report in reports) == [0, 0, 1]
 
 
+@pytest.mark.extended
 def test_without_a_writable_cache_folder_the_temporary_folder_is_used(tmp_path: Path) -> None:
     """Files block the cache folders: not even root can create folders below them."""
     blocked = tmp_path / "file"
@@ -263,6 +266,7 @@ def test_without_a_writable_cache_folder_the_temporary_folder_is_used(tmp_path: 
     assert found["folder"].startswith(f"{tmp_path}/overlap-")
 
 
+@pytest.mark.extended
 def test_a_cache_folder_that_others_can_write_is_not_trusted(tmp_path: Path) -> None:
     folder = tmp_path / "overlap" / f"kernel-{jit.code_digest()}"
     folder.mkdir(parents=True)
@@ -272,6 +276,7 @@ def test_a_cache_folder_that_others_can_write_is_not_trusted(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.extended
 def test_a_temporary_folder_created_by_another_user_is_not_trusted(tmp_path: Path) -> None:
     """Any user can create a folder among the temporary files, and then owns its content."""
     blocked = tmp_path / "file"
@@ -285,6 +290,7 @@ def test_a_temporary_folder_created_by_another_user_is_not_trusted(tmp_path: Pat
     assert found["hits"] == 0
 
 
+@pytest.mark.extended
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names x86-64 instruction sets")
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="names x86-64 instruction sets")
 @pytest.mark.parametrize(

@@ -28,10 +28,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("overlap",),
     ("tasks",),
     ("flows",),
+    ("overlap.__main__",),
     ("docs.site",),
 )
 """The packages from the lowest layer to the highest; a module imports from its own package and from
-lower layers. `overlap` is the package's own `__init__`. docs/architecture.md contains a drawing of
+lower layers. `overlap` is the package's own `__init__`. The entry point `overlap.__main__` makes
+sure that `flows` is this project's before it imports it. docs/architecture.md contains a drawing of
 this table, which `make reference` generates."""
 LEVELS = {package: level for level, layer in enumerate(LAYERS) for package in layer}
 ORCHESTRATION = {"prefect", "dask", "distributed"}
@@ -126,7 +128,7 @@ def test_packages_and_modules_stay_small() -> None:
     lengths = {module: len(file.read_text().splitlines()) for module, file in MODULES.items()}
     assert {module: n for module, n in lengths.items() if n > LONGEST} == {}
     flat = {file.name for file in (ROOT / "overlap").glob("*.py")}
-    assert flat == {"__init__.py", "errors.py", "redaction.py"}
+    assert flat == {"__init__.py", "__main__.py", "errors.py", "redaction.py"}
     folders = {file.parent for file in MODULES.values()}
     sizes = {str(folder): len([*folder.glob("*.py")]) - 1 for folder in folders}
     assert {folder: n for folder, n in sizes.items() if n > 15} == {}

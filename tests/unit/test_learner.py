@@ -1,6 +1,13 @@
 """The learner and the training loop, on arrays without a store or a worker process."""
 
-from collections.abc import Iterator
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import keras
@@ -9,17 +16,21 @@ import pytest
 
 from overlap.catalog import Partition
 from overlap.config import AugmentConfig, NetworkConfig, Stage, TrainingConfig
-from overlap.errors import DivergedError
+from overlap.errors import CorruptError, DivergedError
 from overlap.features import Normalisation
 from overlap.io.location import Location
-from overlap.io.workspace_paths import CHECKPOINT_FILE
+from overlap.io.workspace_paths import CHECKPOINT_FILE, MemberPaths
 from overlap.training import fit
+from overlap.training.checkpoint import Progress, restore_checkpoint
 from overlap.training.feed.batches import TrainingData
 from overlap.training.feed.device_dataset import DeviceDataset
-from overlap.training.fit import Progress, predict, train
+from overlap.training.fit import predict, train
 from overlap.training.learner import Learner, build_learner
+from overlap.training.member import recorded_failures
 from overlap.training.network import build_network, precision
+from overlap.training.spec import written_digest
 from support.errors import raises
+from support.trials import trial
 
 CONSTANTS = Normalisation((-70.0, -60.0), (-30.0, -30.0), (15.0, 15.0))
 SMALL = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8, dropout=0.2)
@@ -34,6 +45,13 @@ FULL_RECIPE = {
     "keep": "best",
     "augment": AugmentConfig(mix=0.5, shift_frames=1, masks=1, mask_mels=2, mask_frames=2),
 }
+
+OTHERS = [
+    name
+    for name in ("jax", "tensorflow")
+    if name != keras.backend.backend() and importlib.util.find_spec(name)
+]
+"""The other backends that are installed."""
 
 
 class ArraySource:
@@ -123,6 +141,7 @@ class StoppedError(Exception):
     """Interrupts the training."""
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("setting", [pytest.param({}, marks=pytest.mark.nightly), FULL_RECIPE])
 def test_an_interrupted_training_gives_the_same_result(
     tmp_path: Path, setting: dict[str, object]
@@ -156,21 +175,185 @@ def test_an_interrupted_training_gives_the_same_result(
     assert max(values.size for values in saved.values()) < CLIPS * 8 * 9 * 2  # no features
 
 
-def test_a_damaged_checkpoint_restarts_the_training(tmp_path: Path) -> None:
+Once = tuple[Path, TrainingData, list[np.ndarray]]
+
+
+def trained_once(folder: Path) -> tuple[TrainingData, list[np.ndarray]]:
+    """Train two epochs; the checkpoint stays. Returns the data and the resulting weights."""
+    data = data_of(epochs=2)
+    learner, _ = trained(folder, data)
+    return data, learner.network.get_weights()
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Folder, data and weights of two epochs; the folder is not to be changed."""
+    folder = tmp_path_factory.mktemp("once")
+    return folder, *trained_once(folder)
+
+
+@pytest.fixture
+def place(once: Once, tmp_path: Path) -> Location:
+    """A copy of the checkpoint of those epochs."""
+    shutil.copy(once[0] / CHECKPOINT_FILE, tmp_path)
+    return Location(str(tmp_path / CHECKPOINT_FILE))
+
+
+def restarted(folder: Path, data: TrainingData) -> tuple[list[dict], list[np.ndarray]]:
+    """Train again in a folder; returns the events and the resulting weights."""
+    events: list[dict] = []
+    learner = learner_of(data)
+    train(learner, data, Location(str(folder)), events.append)
+    return events, learner.network.get_weights()
+
+
+def without(name: str) -> Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]:
+    return lambda arrays: {key: value for key, value in arrays.items() if key != name}
+
+
+CHANGES: dict[str, Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]] = {
+    "a variable less": without("v3"),
+    "a weight less": without("k1"),
+    "more variables": lambda arrays: arrays | {"v999": np.zeros(2, np.float32)},
+    "another shape": lambda arrays: arrays | {"v1": arrays["v1"][..., None]},
+    "another type": lambda arrays: arrays | {"v0": arrays["v0"].astype(np.float64)},
+    "no progress": without("about"),
+    "progress that is no JSON": lambda arrays: arrays | {"about": np.zeros(3, np.uint8)},
+    "progress of another shape": lambda arrays: arrays | {"about": np.frombuffer(b"[1]", np.uint8)},
+}
+
+
+def test_a_checkpoint_that_does_not_fit_changes_no_variable(once: Once, place: Location) -> None:
+    learner, arrays = learner_of(once[1]), place.read_arrays()
+    before = [np.array(variable.value) for variable in learner.state]
+    for change, changed in CHANGES.items():
+        place.write_arrays(changed(arrays))
+        known = "progress" not in change
+        with pytest.raises(CorruptError, match=r"checkpoint\.npz") as caught:
+            restore_checkpoint(learner, place)
+        assert (caught.value.code == "foreign-checkpoint") is known, change
+        assert caught.value.fields.get("differing") == (1 if known else None)
+        for variable, value in zip(learner.state, before, strict=True):
+            assert np.array_equal(variable.value, value)
+    place.remove()
+    assert restore_checkpoint(learner, place) is None
+
+
+@trial(
+    "R",
+    "A training is interrupted; then Keras is upgraded, and has other variables",
+    "own",
+    "`KeyError: 'v12'` or `ValueError` at every run; the member can never be completed.",
+    "The training begins again, says so, and gives the result of an undisturbed one.",
+)
+def test_a_checkpoint_that_does_not_fit_restarts_the_training(once: Once, place: Location) -> None:
+    _, data, expected = once
+    place.write_arrays(without("v3")(place.read_arrays()))
+    events, weights = restarted(Path(place.url).parent, data)
+    assert [event["event"] for event in events] == ["again", "epoch", "epoch"]
+    assert str(place) in events[0]["reason"]
+    assert events[0]["reason"].endswith("; the training restarts")
+    for one, other in zip(expected, weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@trial(
+    "R",
+    "A checkpoint with fields of progress that only a later release knows",
+    "own",
+    "`TypeError: unexpected keyword argument` at every run.",
+    "The fields are ignored; the training resumes.",
+)
+def test_a_checkpoint_of_a_later_release_is_resumed(once: Once, place: Location) -> None:
+    arrays = place.read_arrays()
+    about = json.loads(arrays["about"].tobytes()) | {"added_later": 1}
+    place.write_arrays(arrays | {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)})
+    events, weights = restarted(Path(place.url).parent, once[1])
+    assert events == []  # nothing was left to train
+    for one, other in zip(once[2], weights, strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.skipif(not OTHERS, reason="only one backend is installed")
+@pytest.mark.slow
+@trial(
+    "R",
+    "A training begins with `KERAS_BACKEND=jax`, is killed, and resumes with TensorFlow",
+    "own",
+    "`KeyError` or `ValueError` at every run; the member can never be completed.",
+    "The training begins again, says so, and gives the result of an undisturbed one.",
+)
+def test_a_checkpoint_of_another_backend_restarts_the_training(once: Once, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; import test_learner as t; "
+        "t.trained_once(Path(sys.argv[1]))"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], check=True, timeout=200,
+        env=os.environ | {"KERAS_BACKEND": OTHERS[0], "JAX_PLATFORMS": "cpu", "PYTHONPATH": path},
+    )  # fmt: skip
+    _, data, expected = once
+    events, weights = restarted(tmp_path, data)
+    assert [event["event"] for event in events] == ["again", "epoch", "epoch"]
+    assert keras.backend.backend() in events[0]["reason"]
+    for one, other in zip(expected, weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_damaged_checkpoint_restarts_the_training(once: Once, place: Location) -> None:
     """The training reports the restart and gives the result of an uninterrupted one."""
-    folder, data = Location(str(tmp_path)), data_of(epochs=2)
-    uninterrupted = learner_of(data)
-    train(uninterrupted, data, folder, ignore)
-    file, events = tmp_path / CHECKPOINT_FILE, []
+    _, data, expected = once
+    file = Path(place.url)
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    again = learner_of(data)
-    train(again, data, folder, events.append)
+    events, weights = restarted(file.parent, data)
     assert [event["event"] for event in events] == ["again", "epoch", "epoch"]
     assert str(file) in events[0]["reason"]
-    for one, other in zip(uninterrupted.network.weights, again.network.weights, strict=True):
+    for one, other in zip(expected, weights, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@trial(
+    "R",
+    "`failures.json` of a training that diverged once is cut off",
+    "own",
+    "`JSONDecodeError` at every run; the member can never be completed.",
+    "The training begins again with its first seed, and says so.",
+)
+@pytest.mark.parametrize("content", [b"", b"[", b"{}", b"[1]", b"\xff"])
+def test_a_damaged_record_of_failures_restarts_the_training(tmp_path: Path, content: bytes) -> None:
+    paths, events = MemberPaths(Location(str(tmp_path))), list[Mapping]()
+    paths.failures.write_bytes(content)
+    paths.checkpoint.write_bytes(b"of an attempt that is unknown")
+    assert recorded_failures(paths, events.append) == []
+    assert [event["event"] for event in events] == ["again"]
+    assert events[0]["reason"].startswith(f"{paths.failures}: is damaged")
+    assert not paths.failures.exists()
+    assert not paths.checkpoint.exists()
+
+
+def test_recorded_failures_are_kept(tmp_path: Path) -> None:
+    paths = MemberPaths(Location(str(tmp_path)))
+    assert recorded_failures(paths, ignore) == []
+    paths.failures.write_json(["seed 1 diverged"])
+    assert recorded_failures(paths, ignore) == ["seed 1 diverged"]
+
+
+@trial(
+    "R",
+    "Another process removes a member's file between its writing and its record",
+    "own",
+    'The record states the digest `"None"`; every later reading calls the member damaged.',
+    "The member fails with `missing-file`, and is not complete.",
+)
+def test_a_file_that_disappeared_has_no_digest(tmp_path: Path) -> None:
+    place = Location(str(tmp_path / "model.keras"))
+    with raises(CorruptError, "missing-file", path=str(place)):
+        written_digest(place)
+    place.write_bytes(b"x")
+    assert written_digest(place) == hashlib.sha256(b"x").hexdigest()
 
 
 def test_the_best_epoch_is_kept(tmp_path: Path) -> None:

@@ -1,24 +1,28 @@
 """Which members are pending and which are published; the members are not trained."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from overlap.catalog import list_data
 from overlap.config import RunConfig
 from overlap.ensemble import registry
-from overlap.ensemble.members import Members, load_members
+from overlap.ensemble.members import Members, MemberTracker, load_members
 from overlap.ensemble.pooling import Pool
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
-from overlap.io.workspace_paths import ENSEMBLE_FILE, PREDICTIONS_FILE
+from overlap.io.workspace_paths import ENSEMBLE_FILE, MEMBER_FILE, PREDICTIONS_FILE
 from overlap.metrics.divergence import kl
 from overlap.promotion.champion import consider
 from overlap.reporting.tables import kl_table
 from overlap.training.spec import plan_members
 from overlap.workspace.pending import pending_work
 from overlap.workspace.verify import verify_workspace
+from support.counted_calls import counted_reads
 from support.errors import raises
+from support.trials import trial
 from support.untrained_members import Ready, complete, published, with_ensemble
 
 FOLDS = {"holdout": 0, "folds": 2}
@@ -30,6 +34,10 @@ def state(config: RunConfig, ready: Ready) -> Members:
 
 def numbers(members: Members) -> list[int]:
     return [number for number, _ in members.pending]
+
+
+def facts(members: Members) -> tuple[object, ...]:
+    return members.pending, members.complete, members.trained, members.stop
 
 
 def members_left(config: RunConfig) -> int:
@@ -110,6 +118,7 @@ def test_folds_need_a_complete_round(config: RunConfig, ready: Ready) -> None:
 # --- stopping --------------------------------------------------------------------------------
 
 
+@pytest.mark.extended
 def test_training_stops_when_the_expected_gain_is_too_small(
     config: RunConfig, ready: Ready
 ) -> None:
@@ -145,6 +154,35 @@ def test_training_stops_when_the_expected_gain_is_too_small(
     later = published(on, ready)
     assert len(later.members) == at + 1
     assert published(on, ready) == later
+
+
+@trial(
+    "R",
+    "`ensemble.members` 1,000 with `ensemble.stop_when_gain_below`",
+    "own",
+    "Every record and every prediction is read again for each member: a million readings.",
+    "Each is read once, and a record once more when its member ends.",
+)
+@pytest.mark.parametrize("validation", [None, FOLDS])
+def test_a_tracker_reads_each_file_once_and_decides_the_same(
+    config: RunConfig, ready: Ready, validation: dict | None
+) -> None:
+    config = with_ensemble(config, validation, members=12, stop_when_gain_below=2e-2)
+    tracker = MemberTracker(Location.of(config.workspace), config, *ready)
+    expected, found, reads = [], [], Counter[str]()
+    for number in (2, 1, *range(3, 13)):
+        complete(config, ready, [number])
+        expected.append(facts(state(config, ready)))
+        with pytest.MonkeyPatch.context() as patch:
+            counted = counted_reads(patch)
+            tracker.reread(number)
+            found.append(facts(tracker.members()))
+        reads += counted
+    assert found == expected
+    stop = tracker.members().stop
+    assert stop is not None
+    # After the decision no prediction is needed.
+    assert reads == {MEMBER_FILE: 12, PREDICTIONS_FILE: stop.members}
 
 
 def test_gaps_are_filled_before_the_stopping_point_is_sought(

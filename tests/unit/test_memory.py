@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from overlap.system.memory import GROUPS, OWN_GROUPS, free_memory
+from overlap.system.resources.control_groups import GROUPS, OWN_GROUPS
+from overlap.system.resources.memory import free_memory
 
 MB = 10**6
 
@@ -76,7 +77,7 @@ def test_a_real_group_with_a_limit() -> None:
         (made / limit).write_text(str(300 * MB))
     except OSError as error:
         pytest.skip(f"no control group can be made here: {error}")
-    code = "from overlap.system.memory import free_memory; print(free_memory())"
+    code = "from overlap.system.resources.memory import free_memory; print(free_memory())"
     try:
         output = subprocess.run(
             ["sh", "-c", f"echo $$ > {made}/cgroup.procs && exec '{sys.executable}' -c '{code}'"],

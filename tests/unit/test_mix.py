@@ -58,7 +58,7 @@ def test_the_number_of_processes_does_not_change_a_byte(
 ) -> None:
     many = replace(CONFIG, train=3 * JOB_CLIPS, test=1)
     mix(words, tmp_path / "several", many)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
     mix(words, tmp_path / "one", many)
     assert content(tmp_path / "several") == content(tmp_path / "one")
 

@@ -92,6 +92,7 @@ def test_width_scales_the_filters(kind: str) -> None:
     assert size(0.5) < size(1) < size(2)
 
 
+@pytest.mark.extended
 def test_loading_a_network_registers_its_layers(tmp_path: Path) -> None:
     """A process that has not built a network can load one."""
     network, folder = build_network(TINY, (8, 9, 2), 5, CONSTANTS), Location(str(tmp_path))

@@ -1,5 +1,6 @@
 """Progress as a person sees it: in a real pseudo-terminal, in a plain one, and in a file."""
 
+import io
 import os
 import pty
 import re
@@ -11,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from support.processes import OVERLAP
+from support.trials import trial
 from tasks import progress
 from tasks.progress import TERMINAL, stage
 
@@ -106,3 +108,43 @@ def test_what_ends_early_or_at_once_has_no_time_left(capsys: pytest.CaptureFixtu
         with stage("all", 2) as work:
             work.advance(2, "at once")
     assert capsys.readouterr().err.splitlines() == ["nothing: 0 of 0", "all: 2 of 2 at once"]
+
+
+class WorkError(Exception):
+    """Ends a block of work."""
+
+
+@trial(
+    "R",
+    "A notebook or service runs a flow that fails, and then another flow",
+    "own",
+    "The second flow shows no progress: its bars belong to the display of the first.",
+    "Every flow shows its progress, whatever ended the one before.",
+)
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_shown_after_an_error(terminal: bool) -> None:
+    written = io.StringIO()
+    first = Console(file=io.StringIO(), force_terminal=terminal, width=200)
+    with pytest.raises(WorkError), TERMINAL.shown(first), stage("lost", 2):
+        raise WorkError
+    with stage("between", 1) as work:  # nothing is shown outside a block
+        work.advance()
+    with TERMINAL.shown(Console(file=written, width=200)), stage("members", 2) as work:
+        work.advance(2, "done")
+    assert written.getvalue().splitlines() == ["members: 2 of 2 done"]
+    assert "between" not in first.file.getvalue()
+
+
+@trial(
+    "R",
+    "A training begins again, and the terminal shows bars",
+    "own",
+    "The reason is in Prefect's log only.",
+    "The reason is printed above the bars.",
+)
+@pytest.mark.parametrize("terminal", [True, False])
+def test_notes_are_shown_with_bars_and_without(terminal: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=200)
+    with TERMINAL.shown(console), stage("members", 2):
+        TERMINAL.note("the training restarts")
+    assert console.file.getvalue().count("note: the training restarts") == 1

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import yaml
+from distributed import Adaptive, Client, Scheduler, SchedulerPlugin, SpecCluster, Worker
 
 from support.markdown_blocks import ROOT
 
@@ -66,19 +67,20 @@ def test_the_workflow_runs_what_ci_runs() -> None:
 def test_ci_runs_targets_that_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     called = re.findall(r"(?m)^make ([\w-]+)$", (ROOT / ".ci" / "run").read_text())
-    assert called == ["lint", "docs", "test", "test-field"]
+    assert called == ["lint", "docs", "test", "test-extended", "test-field"]
     for target in [*called, "test-minimum", "test-backend", "test-e2e", "test-nightly"]:
         assert re.search(rf"(?m)^{target}:", makefile), target
 
 
 def test_every_test_is_run_by_one_of_the_targets() -> None:
-    """`make test` and `make test-e2e` leave out what `make test-nightly` runs, and no more."""
+    """No combination of markers and folders is left out by all of the targets."""
     makefile = (ROOT / "Makefile").read_text()
     recipes = dict(re.findall(r"(?m)^(test[\w-]*): setup\n((?:\t.*\n)+)", makefile))
     options = PROJECT["tool"]["pytest"]["ini_options"]
     markers = {marker.partition(":")[0] for marker in options["markers"]}
-    assert markers == {"slow", "nightly", "faults", "trial"}
-    assert '-m "not nightly and not faults"\n' in recipes["test"]
+    assert markers == {"slow", "extended", "nightly", "faults", "trial"}
+    assert '-m "not extended and not nightly and not faults"\n' in recipes["test"]
+    assert '-m "extended and not nightly and not faults"\n' in recipes["test-extended"]
     assert '-m "not nightly" tests/e2e\n' in recipes["test-e2e"]
     assert "-m nightly tests/e2e\n" in recipes["test-nightly"]
     assert '-m "nightly and not faults"\n' in recipes["test-nightly"]
@@ -103,3 +105,26 @@ def test_what_make_locks_is_what_the_oldest_versions_are_made_for() -> None:
         name = re.match(r"[\w-]+", requirement)
         assert name
         assert re.search(rf"(?m)^{re.escape(name[0].lower())}==", lock), requirement
+
+
+UNDOCUMENTED: dict[type, tuple[str, ...]] = {
+    SpecCluster: ("new_worker_spec", "plan", "requested", "observed", "scale_down", "scale"),
+    Adaptive: ("target", "workers_to_close"),
+    Scheduler: ("run_function",),
+    SchedulerPlugin: ("valid_workers_downscaling",),
+    Client: ("subscribe_topic", "unsubscribe_topic"),
+    Worker: ("get_current_task", "log_event"),
+}
+"""What flows/clusters/ and tasks/ use of distributed without a promise that it stays."""
+
+
+def test_distributed_is_bounded_and_has_what_is_used_of_it() -> None:
+    (bound,) = [d for d in PROJECT["project"]["dependencies"] if d.startswith("distributed")]
+    assert "<" in bound
+    missing = {
+        f"{owner.__name__}.{name}"
+        for owner, names in UNDOCUMENTED.items()
+        for name in names
+        if not hasattr(owner, name)
+    }
+    assert missing == set()

@@ -263,6 +263,7 @@ print(max(seen[20:60]), max(seen[160:]))
 """
 
 
+@pytest.mark.extended
 def test_memory_is_flat_over_200_blocks(ready: Ready, config: RunConfig) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FLAT, config.workspace], capture_output=True, text=True, check=True

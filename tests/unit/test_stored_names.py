@@ -147,7 +147,9 @@ def test_environment_variables() -> None:
 
 def test_console_script() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"overlap": "flows.cli.main:main"}
+    assert project["scripts"] == {"overlap": "overlap.__main__:main"}
+    assert callable(importlib.import_module("overlap.__main__").main)
+    # Scripts of installations before 0.3 import it.
     assert callable(importlib.import_module("flows.cli.main").main)
 
 

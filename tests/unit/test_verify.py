@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +12,17 @@ import zarr
 
 from overlap.catalog import Catalog, list_data
 from overlap.config import RunConfig
-from overlap.errors import CorruptError
+from overlap.errors import CorruptError, NotReadyError, WorkspaceLockedError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
+from overlap.io.locks import run_lock
 from overlap.workspace.pending import pending_work
 from overlap.workspace.status import read_status
-from overlap.workspace.verify import Fault, repair, verify_workspace
+from overlap.workspace.verify import Fault, repair, verify_and_repair, verify_workspace
+from overlap.workspace.workspace import Workspace
 from support.errors import raises
 from support.run_steps import computed
+from support.trials import trial
 
 Ready = tuple[Catalog, FeatureStore]
 
@@ -118,3 +123,50 @@ def test_blocks_are_computed_again_on_demand(ready: Ready, config: RunConfig) ->
     result = verify_workspace(Location.of(config.workspace), recompute=3)
     assert (result.blocks, result.blocks_recomputed, result.faults) == (8, 3, ())
     assert np.all([result.members == 0, result.ensembles == 0])
+
+
+@trial(
+    "R",
+    "`overlap verify --repair` while a run replaces a file",
+    "own",
+    "Files are compared without the run lock: what the run is writing is removed as damaged "
+    "once it has ended.",
+    "Files are compared and repaired under the run lock; a running run ends it with "
+    "`workspace-locked`.",
+)
+def test_a_repair_never_inspects_what_a_run_is_writing(ready: Ready, config: RunConfig) -> None:
+    place = Location.of(config.workspace)
+    FeatureStore.open(place, read_only=False).mark_missing(0)  # a run computes it again
+    inside, leave = threading.Event(), threading.Event()
+
+    def run() -> None:
+        with run_lock(place):
+            inside.set()
+            leave.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(run)
+        assert inside.wait(60)
+        with raises(WorkspaceLockedError, "workspace-locked"):
+            verify_and_repair(Workspace.of(place), recompute=0)
+        leave.set()
+        other.result()
+    result, marked = verify_and_repair(Workspace.of(place), recompute=0)
+    assert ([f.what for f in result.faults], marked) == (
+        ["features: 1 blocks are missing; run `overlap features`"],
+        0,
+    )
+
+
+def test_a_repair_marks_what_is_damaged_now(ready: Ready, config: RunConfig) -> None:
+    place = Location.of(config.workspace)
+    (place / "members/abc/member.json").write_bytes(b"{")
+    result, marked = verify_and_repair(Workspace.of(place), recompute=0)
+    assert ([f.member for f in result.faults], marked) == (["abc"], 1)
+    assert verify_and_repair(Workspace.of(place), recompute=0)[0].faults == ()
+
+
+def test_a_repair_makes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(NotReadyError):
+        verify_and_repair(Workspace.of(tmp_path / "nothing"))
+    assert [*tmp_path.iterdir()] == []

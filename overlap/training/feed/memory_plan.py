@@ -6,7 +6,7 @@ from typing import Literal
 from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
 from overlap.io.formatting import format_bytes
-from overlap.system.memory import free_memory
+from overlap.system.resources.memory import free_memory
 
 GB = 1e9
 DEVICE_FRACTION = 0.3

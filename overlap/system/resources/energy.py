@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from overlap.system.accelerators import asked_of_nvml
+from overlap.system.resources.accelerators import asked_of_nvml
 
 RAPL = Path("/sys/class/powercap")
 """Folder of Linux's energy counters of processors; usually readable by root only."""

@@ -4,10 +4,14 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Final
 
 SHARE = "OVERLAP_ACCELERATOR_SHARE"
 """Environment variable with the fraction of an accelerator's memory that a process may use."""
+NODES: Final = Path("/dev")
+"""Folder of device files."""
 USABLE = 0.92
 """Usable fraction of an accelerator's memory; the driver and the libraries need the rest."""
 
@@ -31,19 +35,47 @@ def shared_by(members: int) -> Mapping[str, str]:
 def visible_accelerators() -> list[str]:
     """Return the indexes of the NVIDIA accelerators that this process may use.
 
-    They come from `nvidia-smi`, because a training framework would allocate their memory.
+    They come from `nvidia-smi`, because a training framework would allocate their memory. As in
+    CUDA, the first name in CUDA_VISIBLE_DEVICES that no device has ends the list: a name without a
+    driver is no accelerator.
     """
-    chosen = _chosen()
-    if chosen is not None:
-        return chosen
+    devices, chosen = _devices(), _chosen()
+    if chosen is None:
+        return [*devices]
+    return [*takewhile(lambda name: _is_device(name, devices), chosen)]
+
+
+def _devices(nodes: Path = NODES) -> dict[str, str]:
+    """Return the UUIDs of the devices that the driver reports, by their indexes.
+
+    A container may have the driver without `nvidia-smi`; the UUIDs are then empty.
+
+    Args:
+        nodes: Folder of the driver's device files.
+    """
     try:
         listed = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],  # noqa: S607
+            ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"],  # noqa: S607
             capture_output=True, text=True, check=True, timeout=20,
         ).stdout  # fmt: skip
+    except FileNotFoundError:
+        return {str(index): "" for index, _ in enumerate(nodes.glob("nvidia[0-9]*"))}
     except (OSError, subprocess.SubprocessError):
-        return []
-    return listed.split()
+        return {}
+    rows = (line.split(",") for line in listed.splitlines() if "," in line)
+    return {index.strip(): uuid.strip() for index, uuid, *_ in rows}
+
+
+def _is_device(name: str, devices: Mapping[str, str]) -> bool:
+    """Return whether a name in CUDA_VISIBLE_DEVICES is that of a device."""
+    if name.isdigit():
+        return str(int(name)) in devices
+    if name.startswith("MIG-"):  # part of a device; `nvidia-smi` lists whole devices
+        return bool(devices)
+    # CUDA accepts the beginning of a UUID.
+    return name.startswith("GPU-") and any(
+        not uuid or uuid.startswith(name) for uuid in devices.values()
+    )
 
 
 def asked_of_nvml(question: Callable[[Any, list[Any]], float]) -> float | None:
@@ -90,4 +122,5 @@ def _chosen() -> list[str] | None:
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is None:
         return None
-    return [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
+    names = [name.strip() for name in listed.split(",")]
+    return [*takewhile(lambda name: name not in ("", "-1"), names)]  # as in CUDA

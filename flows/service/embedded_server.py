@@ -1,0 +1,228 @@
+"""Starts the embedded Prefect server: a process with an environment of its own.
+
+Prefect would pass on every variable of the user and wait two minutes for a server that has ended.
+Here settings of servers, proxies, certificates and of other programs do not reach the process, and
+the message about one that ends quotes its output.
+"""
+
+import atexit
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Final
+
+from flows.service.embedded_storage import EmbeddedStorage
+from flows.service.environment import HEARTBEAT, QUIET_HOSTS
+from overlap.errors import UserError
+from overlap.system.signals import block_sigint
+
+HOST: Final = "127.0.0.1"
+COMMAND: Final = (
+    *("-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
+    *("--log-level", "error", "--lifespan", "on"),
+)
+KEPT: Final = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TZDIR|TMPDIR|TMP|TEMP|LD_\w+|DYLD_\w+|"
+    r"VIRTUAL_ENV|CONDA_PREFIX|XDG_\w+|"
+    r"PYTHON(PATH|HOME|UTF8|USERBASE|NOUSERSITE|PYCACHEPREFIX|DONTWRITEBYTECODE|SAFEPATH|HASHSEED)"
+)
+"""Variables that the server keeps. Others of the user configure servers, proxies or programs."""
+ATTEMPTS: Final = 5
+"""Ports that are tried; another program may take one between its choice and its use."""
+QUIET_SECONDS: Final = 4.0
+"""Time without an answer after which the user reads what the command waits for."""
+POLL_SECONDS: Final = 0.1
+LINES: Final = 200
+"""Last lines of output that are kept."""
+NAMED_ERROR: Final = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b.*")
+REMEDY: Final = (
+    "correct the cause, or set PREFECT_API_URL to a running server (`prefect server start`)"
+)
+
+
+class ServerProcess:
+    """A starting server and the end of its output."""
+
+    def __init__(self, storage: EmbeddedStorage, port: int, level: str) -> None:
+        self.port = port
+        command = [
+            *COMMAND,
+            "--app-dir",
+            str(_site_packages()),
+            "--host",
+            HOST,
+            "--port",
+            str(port),
+        ]
+        with block_sigint():
+            self.process = subprocess.Popen(
+                [sys.executable, *command], cwd=storage.home,
+                env=server_environment(os.environ, storage, level),
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                encoding="utf-8", errors="replace",
+            )  # fmt: skip
+            self._tail: deque[str] = deque(maxlen=LINES)
+            shown = sys.stderr if level != "CRITICAL" else None
+            self._reader = threading.Thread(
+                target=_drain, args=(self.process.stdout, self._tail, shown), daemon=True
+            )
+            self._reader.start()
+
+    def ended(self) -> bool:
+        """Return whether the process has ended; its output is complete then."""
+        if self.process.poll() is None:
+            return False
+        self._reader.join(timeout=1)
+        return True
+
+    def answers(self) -> bool:
+        """Return whether the API is ready."""
+        # http.client reads neither proxies nor certificates from the environment.
+        with closing(http.client.HTTPConnection(HOST, self.port, timeout=2)) as connection:
+            try:
+                connection.request("GET", "/api/health")
+                return connection.getresponse().status == http.HTTPStatus.OK
+            except (OSError, http.client.HTTPException):
+                return False
+
+    def output(self) -> str:
+        """Return the last lines of output."""
+        return "".join(self._tail)
+
+    def stop(self) -> None:
+        """End the process."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start(storage: EmbeddedStorage, timeout_s: float, warn: Callable[[str], None]) -> None:
+    """Start the server that Prefect's clients of this process use; it ends with this process.
+
+    Args:
+        storage: Its home and database.
+        timeout_s: Time within which it must answer.
+        warn: Prints one line for the user.
+
+    Raises:
+        UserError: it ends, or does not answer; the message quotes its output.
+    """
+    level = os.environ.get("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL").upper()
+    began, warned = time.monotonic(), False
+    for _ in range(ATTEMPTS):
+        server = ServerProcess(storage, _free_port(), level)
+        atexit.register(server.stop)
+        _register(server)
+        while not server.ended():
+            if server.answers():
+                return
+            waited = time.monotonic() - began
+            if waited > timeout_s:
+                raise UserError(
+                    f"the embedded Prefect server does not answer within {timeout_s:g} s"
+                    f"{_quoted(server.output())}; {REMEDY}",
+                    code="embedded-server-failed",
+                    seconds=timeout_s,
+                )
+            if waited > QUIET_SECONDS and not warned:
+                warned = True
+                warn(f"waiting for the embedded Prefect server, up to {timeout_s:g} s")
+            time.sleep(POLL_SECONDS)
+        if "address already in use" not in server.output():
+            break
+    raise UserError(
+        f"the embedded Prefect server does not start{_quoted(server.output())}; {REMEDY}",
+        code="embedded-server-failed",
+        status=server.process.returncode,
+    )
+
+
+def server_environment(
+    variables: Mapping[str, str], storage: EmbeddedStorage, level: str
+) -> dict[str, str]:
+    """Return the environment of the server.
+
+    Args:
+        variables: The environment of this process.
+        storage: Home and database.
+        level: Level of its log; errors are always written, for `ServerProcess.output`.
+    """
+    from prefect.settings.constants import DEFAULT_PROFILES_PATH
+
+    kept = {name: value for name, value in variables.items() if KEPT.fullmatch(name)}
+    shown = "ERROR" if level == "CRITICAL" else level
+    return (
+        kept
+        | QUIET_HOSTS
+        | HEARTBEAT
+        | {
+            "PREFECT_HOME": str(storage.home),
+            "PREFECT_PROFILES_PATH": str(DEFAULT_PROFILES_PATH),
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": storage.database,
+            "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": str(storage.migrate).lower(),
+            "PREFECT_SERVER_LOGGING_LEVEL": shown,
+            "PREFECT_LOGGING_LEVEL": shown,
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": shown,
+            "PREFECT_LOGGING_COLORS": "false",
+            "PREFECT_UI_ENABLED": "0",
+            "PREFECT__SERVER_EPHEMERAL": "1",
+            "PREFECT__SERVER_FINAL": "1",
+            "PYTHONSAFEPATH": "1",
+        }
+    )
+
+
+def cause(output: str) -> str | None:
+    r"""Return the line of a server's output that names the error, or None.
+
+    Examples:
+        >>> cause("Traceback\n  File x\nOSError: disk full\n\nApplication startup failed\n")
+        'OSError: disk full'
+    """
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    named = [line for line in lines if NAMED_ERROR.fullmatch(line)]
+    return next(reversed(named or lines), None)
+
+
+def _quoted(output: str) -> str:
+    line = cause(output)
+    return f" ({line})" if line else ""
+
+
+def _drain(pipe: IO[str] | None, tail: deque[str], shown: IO[str] | None) -> None:
+    for line in pipe or ():
+        tail.append(line)
+        if shown is not None:
+            shown.write(line)
+
+
+def _register(server: ServerProcess) -> None:
+    """Let Prefect's clients of this process use the server instead of starting one."""
+    from prefect.server.api.server import SubprocessASGIServer
+
+    known = SubprocessASGIServer()
+    known.port, known.server_process, known.running = server.port, server.process, True
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _site_packages() -> Path:
+    import prefect
+
+    return Path(prefect.__file__).resolve().parents[1]

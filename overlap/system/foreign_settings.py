@@ -1,0 +1,92 @@
+"""Settings of other tools that must not shape a result, removed from an environment.
+
+Notebooks, job scripts and files in a home folder configure the libraries that overlap uses. A
+result depends on the configuration of the run alone, so our processes start without them. What is
+kept selects a device, limits memory, or only changes logs and caches; `KERAS_BACKEND` is a setting
+of overlap too.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Final
+
+FIXED: Final[Mapping[str, str]] = {
+    "MPLBACKEND": "agg",  # no window; the backend of a notebook may not be installed here
+    # Keras reads keras.json (data format, precision, epsilon, backend) in this folder, and would
+    # write one there: a folder that cannot exist.
+    "KERAS_HOME": os.devnull,
+}
+"""Variables that our processes have with these values."""
+REMOVED: Final = (
+    *("KERAS_", "TF_", "XLA_FLAGS", "JAX_", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32"),
+    *("LIBROSA_", "ZARR_", "MATPLOTLIBRC", "PANDAS_"),
+    *("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK", "NUMBA_OPT", "NUMBA_NUM_THREADS"),
+    "PYTHONWARNINGS",  # `error` fails at the first deprecation of any library
+)
+"""Beginnings of the names of variables that our processes do not have."""
+KEPT: Final = (
+    "KERAS_BACKEND",
+    *("TF_CPP_", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_GPU_ALLOCATOR", "TF_GPU_THREAD_", "TF_CUDA_"),
+    *("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_", "JAX_LOGGING_LEVEL", "JAX_CUDA_VISIBLE_DEVICES"),
+)
+"""Beginnings of names that `REMOVED` does not cover."""
+XLA_FLAGS_KEPT: Final = "--xla_gpu_cuda_data_dir="
+"""Beginning of the one flag of XLA that is kept: it says where CUDA is installed."""
+
+
+def without_foreign_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for a process of ours.
+
+    Args:
+        environment: The environment of this process.
+
+    Examples:
+        >>> sorted(without_foreign_settings({"TF_XLA_FLAGS": "x", "KERAS_BACKEND": "jax"}))
+        ['KERAS_BACKEND', 'KERAS_HOME', 'MPLBACKEND']
+    """
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(REMOVED) or name.startswith(KEPT)
+    }
+    flags = environment.get("XLA_FLAGS", "").split()
+    if found := [flag for flag in flags if flag.startswith(XLA_FLAGS_KEPT)]:
+        kept["XLA_FLAGS"] = " ".join(found)
+    return {**kept, **FIXED}
+
+
+def ignore_foreign_settings(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Remove the settings of other tools from this process; call it before they are imported.
+
+    Args:
+        environment: The environment of this process.
+    """
+    wanted = without_foreign_settings(environment)
+    for name in environment.keys() - wanted.keys():
+        del environment[name]
+    environment.update(wanted)
+    # Python has read PYTHONWARNINGS already, and passes it on to processes that it spawns.
+    sys.warnoptions[:] = [o for o in sys.warnoptions if not o.startswith("error")]
+    warnings.filters[:] = [f for f in warnings.filters if f[0] != "error"]  # type: ignore[index]
+
+
+@contextmanager
+def variables(**values: str | None) -> Iterator[None]:
+    """Set environment variables within the block, for an import; None removes one."""
+    before = {name: os.environ.get(name) for name in values}
+    try:
+        _set(values)
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

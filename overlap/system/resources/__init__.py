@@ -1,0 +1,1 @@
+"""Processors, accelerators, memory and energy that this process may use."""

@@ -1,0 +1,37 @@
+"""Memory of a process: what it may still allocate on its machine, and its peak so far."""
+
+import resource
+import sys
+from pathlib import Path
+
+import psutil
+
+from overlap.system.resources.control_groups import GROUPS, OWN_GROUPS, memory_left
+
+STATUS = Path("/proc/self/status")
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident memory of this process so far, MB.
+
+    Linux reports it for the current program. `getrusage` includes the memory of the process before
+    it executed this program, which may be that of a large parent.
+    """
+    if STATUS.exists():
+        lines = STATUS.read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1e3
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def free_memory(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> int:
+    """Return the memory that this process may still allocate, bytes.
+
+    Containers, pods and batch jobs are control groups with limits of their own, which the
+    machine's figures do not include; the kernel kills a process that exceeds them.
+
+    Args:
+        groups: Folder of Linux's control groups.
+        own_groups: File that names the control groups of this process.
+    """
+    return min([int(psutil.virtual_memory().available), *memory_left(groups, own_groups)])

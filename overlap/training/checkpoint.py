@@ -1,0 +1,118 @@
+"""The checkpoint of an unfinished training: every variable that training changes, and its progress.
+
+A checkpoint is used only if it fits the learner as a whole. Keras promises nothing about the
+number, the order or the types of its variables: another version or backend has others, and a part
+of them must never be mixed with the state of a new training.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from overlap.errors import CorruptError
+from overlap.io.location import Location
+from overlap.io.records import from_json
+from overlap.training.learner import Learner
+
+ABOUT = "about"
+"""Key of the progress, JSON as UTF-8 bytes; arrays are `v0`, `v1`, … and `k0`, `k1`, …."""
+
+
+@dataclass
+class Progress:
+    """The progress of a training; stored in the checkpoint."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Per finished epoch: loss, and held_out_kl where clips are held out."""
+    seconds: float = 0.0
+    """Time in training epochs, over all attempts, s."""
+    waited: float = 0.0
+    """Part of that time in which the device waited for a batch, s."""
+    joules: float | None = None
+    """Energy used in training epochs, J; None if the device does not report it."""
+    kept_epoch: int = 0
+    """Epoch whose weights are kept, counted from 1."""
+
+
+def save_checkpoint(
+    learner: Learner, progress: Progress, best: list[NDArray[Any]], location: Location
+) -> None:
+    """Replace the checkpoint.
+
+    Args:
+        learner: The learner after an epoch.
+        progress: Its progress.
+        best: The weights to keep so far.
+        location: File of the checkpoint.
+    """
+    about = json.dumps(asdict(progress))
+    arrays = _named(learner.state, best)
+    location.write_arrays({ABOUT: np.frombuffer(about.encode(), np.uint8), **arrays})
+
+
+def restore_checkpoint(
+    learner: Learner, location: Location
+) -> tuple[Progress, list[NDArray[Any]]] | None:
+    """Give a learner the state of the checkpoint; the learner changes completely or not at all.
+
+    Returns:
+        The progress, and the weights to keep so far; None where there is no checkpoint.
+
+    Raises:
+        CorruptError: The file is damaged (`not-arrays`, `not-json`, `not-a-record`), or does not
+            fit the learner, as after a change of Keras's version or backend
+            (`foreign-checkpoint`).
+    """
+    if not location.exists():
+        return None
+    saved = location.read_arrays()
+    weights = learner.network.get_weights()
+    _check_fits(saved, _named(learner.state, weights), str(location))
+    progress = _progress(saved, str(location))
+    for index, variable in enumerate(learner.state):
+        variable.assign(saved[f"v{index}"])
+    return progress, [saved[f"k{index}"] for index in range(len(weights))]
+
+
+def _named(state: Sequence[Any], best: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a checkpoint by their keys, without the progress."""
+    values = [keras.ops.convert_to_numpy(variable.value) for variable in state]
+    return {f"v{index}": array for index, array in enumerate(values)} | {
+        f"k{index}": array for index, array in enumerate(best)
+    }
+
+
+def _check_fits(
+    saved: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]], where: str
+) -> None:
+    differing = [
+        name
+        for name in sorted({*saved, *expected} - {ABOUT}, key=lambda name: (name[:1], len(name)))
+        if name not in saved
+        or name not in expected
+        or (saved[name].shape, saved[name].dtype) != (expected[name].shape, expected[name].dtype)
+    ]
+    if differing:
+        raise CorruptError(
+            f"{where}: does not fit the network and optimiser of Keras {keras.__version__} with "
+            f"the backend {keras.backend.backend()}: {len(differing)} of {len(expected)} arrays "
+            "differ, so another version or backend wrote it",
+            code="foreign-checkpoint", path=where, differing=len(differing),
+        )  # fmt: skip
+
+
+def _progress(saved: Mapping[str, NDArray[Any]], where: str) -> Progress:
+    """Parse the progress; fields of a later release are ignored."""
+    about = from_json(saved[ABOUT].tobytes() if ABOUT in saved else b"", where)
+    known = {one.name for one in fields(Progress)}
+    if not isinstance(about, dict) or not isinstance(about.get("history"), list):
+        raise CorruptError(
+            f"{where}: is damaged: it does not contain the progress",
+            code="not-a-record", path=where,
+        )  # fmt: skip
+    return Progress(**{name: value for name, value in about.items() if name in known})

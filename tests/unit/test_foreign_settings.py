@@ -1,0 +1,365 @@
+"""Settings of other tools do not reach our processes, their results or their pictures."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+
+from flows.clusters.opening import own_settings
+from overlap.errors import ConfigError
+from overlap.system.foreign_settings import ignore_foreign_settings, without_foreign_settings
+from overlap.training.backend import check_backend
+from support.errors import raises
+from support.trials import trial
+
+KERAS = """
+import json, keras, numpy as np
+from overlap.training.device import prepare_device
+prepare_device()
+print(json.dumps([keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format(),
+    keras.config.dtype_policy().name, keras.config.backend(), keras.config.max_epochs()]))
+"""
+DEFAULTS = ["float32", 1e-7, "channels_last", "float32", "tensorflow", None]
+
+
+def python(code: str, environment: dict[str, str], folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False,
+        env=environment, cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def child(**extra: str) -> dict[str, str]:
+    """The environment in which `run_child` starts a process."""
+    return without_foreign_settings({**os.environ, **extra})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(
+            {"image_data_format": "channels_first"},
+            marks=trial(
+                "E", "keras.json with `image_data_format: channels_first`",
+                source="ipazc/mtcnn#101",
+                before="every member fails; on an accelerator the wrong axis",
+                now="channels last",
+            ),
+        ),
+        pytest.param(
+            {"floatx": "float16", "epsilon": 0.01},
+            marks=trial(
+                "E", "keras.json with `floatx: float16` and another epsilon", source="own",
+                before="trained in half precision", now="float32, 1e-7",
+            ),
+        ),
+        pytest.param(
+            {"backend": "torch"},
+            marks=trial(
+                "E", "keras.json with `backend: torch`, which is not installed", source="own",
+                before="a traceback of 30 lines", now="TensorFlow",
+            ),
+        ),
+        pytest.param(
+            {"floatx": "bfloat16", "epsilon": 1},
+            marks=trial(
+                "E", "keras.json with values that Keras refuses", source="own",
+                before="ValueError while Keras is imported", now="float32, 1e-7",
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_keras_json_does_not_count(tmp_path: Path, content: dict[str, object]) -> None:
+    (tmp_path / ".keras").mkdir()
+    file = tmp_path / ".keras" / "keras.json"
+    file.write_text(json.dumps(content))
+    environment = child(HOME=str(tmp_path), KERAS_HOME=str(tmp_path / ".keras"))
+    assert json.loads(python(KERAS, environment, tmp_path)) == DEFAULTS
+    assert json.loads(file.read_text()) == content
+
+
+@trial(
+    "E",
+    "`KERAS_MAX_EPOCHS=1 KERAS_MAX_STEPS_PER_EPOCH=1`, left over from an experiment",
+    source="own",
+    before="members of one epoch with one step, recorded as complete",
+    now="all epochs",
+)
+def test_keras_limits_on_epochs(tmp_path: Path) -> None:
+    environment = child(KERAS_MAX_EPOCHS="1", KERAS_MAX_STEPS_PER_EPOCH="1")
+    assert json.loads(python(KERAS, environment, tmp_path)) == DEFAULTS
+
+
+def test_defaults_of_keras_are_set_without_a_clean_environment(tmp_path: Path) -> None:
+    """As for a process that `run_child` did not start."""
+    (tmp_path / "keras.json").write_text('{"floatx": "float64", "epsilon": 0.5}')
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    assert json.loads(python(KERAS, environment, tmp_path)) == DEFAULTS
+
+
+@trial(
+    "E",
+    "`MPLBACKEND=module://matplotlib_inline.backend_inline` of Jupyter, Colab and Kaggle",
+    source="deeptools/deepTools#1416",
+    before="every member fails: not a valid value for backend",
+    now="Keras and the pictures are loaded",
+)
+def test_the_plot_backend_of_a_notebook(tmp_path: Path) -> None:
+    inline = "module://matplotlib_inline.backend_inline"
+    assert python("import keras; print(1)", child(MPLBACKEND=inline), tmp_path) == "1"
+    ours = {**os.environ, "MPLBACKEND": inline}  # a flow that Prefect starts
+    code = "from overlap.reporting.figures import *\nwith plain_style(): f = drawing()[0]\n"
+    assert python(code + "print(png(f)[1:4])", ours, tmp_path) == "b'PNG'"
+
+
+PICTURE = """
+import hashlib
+from overlap.reporting.charts import kl_histogram, svg
+from overlap.reporting.figures import png
+import numpy as np
+figure, _ = kl_histogram(np.linspace(0.0, 1234.5, 50))
+print(hashlib.sha256(png(figure)).hexdigest())
+print(hashlib.sha256(svg(figure, "x").encode()).hexdigest())
+"""
+
+
+@trial(
+    "E",
+    "a file `matplotlibrc` in the current folder: other colours, `text.usetex`, decimal commas",
+    source="own",
+    before="other pictures; without TeX a traceback",
+    now="the same pictures",
+)
+def test_matplotlibrc_does_not_count(tmp_path: Path) -> None:
+    expected = python(PICTURE, dict(os.environ), tmp_path)
+    (tmp_path / "matplotlibrc").write_text(
+        "text.usetex: True\nfigure.facecolor: red\nsavefig.dpi: 30\naxes.formatter.use_locale: 1\n"
+    )
+    assert python(PICTURE, dict(os.environ), tmp_path) == expected
+
+
+FEATURES = """
+import hashlib
+import numpy as np
+from overlap.config import FeatureConfig
+from overlap.features.compute import compute_features
+config = FeatureConfig()
+clips = np.random.default_rng(0).normal(size=(16, config.clip_samples)).astype(np.float32) / 10
+print(hashlib.sha256(compute_features(clips, config).tobytes()).hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return python(FEATURES, dict(os.environ), tmp_path_factory.mktemp("plain"))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        pytest.param(
+            {"NUMBA_DISABLE_JIT": "1"},
+            marks=trial(
+                "E", "`NUMBA_DISABLE_JIT=1`", source="own",
+                before="the slower way, whose features differ in the last bits",
+                now="the same features, compiled",
+            ),
+        ),
+        pytest.param(
+            {"OMP_NUM_THREADS": "abc", "MKL_NUM_THREADS": "-1"},
+            marks=trial(
+                "E", "`OMP_NUM_THREADS=abc`", source="own", before="correct",
+                now="the same features",
+            ),
+        ),
+        pytest.param(
+            {"LC_ALL": "xx_XX.UTF-8", "LANG": "C", "LC_NUMERIC": "de_DE.UTF-8"},
+            marks=trial(
+                "E", "`LC_ALL` names a locale that is not installed", source="own",
+                before="correct", now="the same features",
+            ),
+        ),
+        pytest.param(
+            {"TMPDIR": "/no/such/folder", "NUMBA_CACHE_DIR": "/proc/1"},
+            marks=trial(
+                "E", "`TMPDIR` does not exist, `NUMBA_CACHE_DIR` is not writable", source="own",
+                before="correct", now="the same features",
+            ),
+        ),
+        pytest.param(
+            {"PYTHONHASHSEED": "1", "TZ": "Pacific/Apia", "PYTHONUTF8": "0", "LC_ALL": "C"},
+            marks=trial(
+                "E", "another hash seed, time zone and encoding", source="own", before="correct",
+                now="the same features",
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_features_do_not_depend_on_it(tmp_path: Path, features: str, extra: dict[str, str]) -> None:
+    assert python(FEATURES, child(**extra), tmp_path) == features
+
+
+LIBROSA = """
+from overlap.config import FeatureConfig
+from overlap.features.reference import mel_filters
+config = FeatureConfig()
+mel_filters(config, config.resolutions[0])
+"""
+
+
+@trial(
+    "E",
+    "`LIBROSA_CACHE_DIR`: filters from a cache that anyone may have written",
+    source="librosa documentation, Caching",
+    before="pickles of the cache are loaded",
+    now="the cache is not used",
+)
+def test_no_cache_of_librosa(tmp_path: Path) -> None:
+    python(LIBROSA, {**os.environ, "LIBROSA_CACHE_DIR": str(tmp_path / "cache")}, tmp_path)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_is_kept_and_what_is_not() -> None:
+    given = {
+        "PATH": "/bin",
+        "KERAS_BACKEND": "jax",
+        "TF_CPP_MIN_LOG_LEVEL": "1",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "JAX_PLATFORMS": "cpu",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.4",
+        "CUDA_VISIBLE_DEVICES": "1",
+    }
+    foreign = {
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "TF_XLA_FLAGS": "--tf_xla_auto_jit=2",
+        "TF_CONFIG": "{}",
+        "JAX_ENABLE_X64": "1",
+        "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+        "NVIDIA_TF32_OVERRIDE": "1",
+        "PYTHONWARNINGS": "error",
+        "ZARR_ARRAY__ORDER": "F",
+        "MATPLOTLIBRC": "/x",
+    }
+    flags = "--xla_gpu_cuda_data_dir=/opt/cuda --xla_cpu_enable_fast_math=true"
+    assert without_foreign_settings({**given, **foreign, "XLA_FLAGS": flags}) == {
+        **given,
+        "XLA_FLAGS": "--xla_gpu_cuda_data_dir=/opt/cuda",
+        "MPLBACKEND": "agg",
+        "KERAS_HOME": os.devnull,
+    }
+
+
+@trial(
+    "E",
+    "`XLA_FLAGS` or `TF_XLA_FLAGS` with a flag that does not exist",
+    source="own",
+    before="the process is aborted: Unknown flags in XLA_FLAGS",
+    now="a member's process starts without them",
+)
+def test_unknown_flags(tmp_path: Path) -> None:
+    environment = child(XLA_FLAGS="--xla_no_such_flag=1", TF_XLA_FLAGS="--no_such_flag")
+    code = (
+        "import tensorflow as tf; print(float(tf.function(lambda x: x + 1, jit_compile=True)(1.0)))"
+    )
+    assert python(code, environment, tmp_path) == "2.0"
+
+
+def test_warnings_are_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python passes its options on to every process that multiprocessing spawns."""
+    monkeypatch.setattr(sys, "warnoptions", ["error", "error::DeprecationWarning", "ignore"])
+    monkeypatch.setattr("warnings.filters", [("error", None, Warning, None, 0)])
+    environment = {"PYTHONWARNINGS": "error"}
+    ignore_foreign_settings(environment)
+    assert "PYTHONWARNINGS" not in environment
+    assert sys.warnoptions == ["ignore"]
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        pytest.param(
+            "theano", "unknown-backend",
+            marks=trial(
+                "E", "`KERAS_BACKEND=theano`", source="own",
+                before="every member fails with a traceback",
+                now="`unknown-backend`, exit code 2, before any work",
+            ),
+        ),
+        ("numpy", "unknown-backend"),
+        ("TensorFlow", "unknown-backend"),
+    ],
+)  # fmt: skip
+def test_an_unknown_backend(monkeypatch: pytest.MonkeyPatch, value: str, code: str) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", value)
+    with raises(ConfigError, code, backend=value, field="KERAS_BACKEND"):
+        check_backend(installed=False)
+
+
+@trial(
+    "E",
+    "`KERAS_BACKEND=torch` without torch",
+    source="own",
+    before="every member fails with a traceback of 30 lines",
+    now="`backend-not-installed`, exit code 2, before any work",
+)
+def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("overlap.training.backend.find_spec", lambda _name: None)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with raises(ConfigError, "backend-not-installed", backend="torch"):
+        check_backend()
+    check_backend(installed=False)  # other machines train
+    monkeypatch.setenv("KERAS_BACKEND", "")  # as in Keras: not set
+    check_backend(installed=False)
+
+
+@trial(
+    "E",
+    "`~/.config/dask/*.yaml` of another cluster: memory limits, preloaded modules, start method",
+    source="own",
+    before="workers of the local cluster are killed or do not start",
+    now="Dask's defaults; certificates and time limits of connections still count",
+)
+def test_a_local_cluster_has_the_settings_of_dask() -> None:
+    foreign = {
+        "distributed.worker.memory.terminate": 0.01,
+        "distributed.worker.multiprocessing-method": "fork",
+        "distributed.worker.preload": ["no.such.module"],
+        "distributed.comm.timeouts.connect": "77s",
+    }
+    with dask.config.set(foreign), dask.config.set(own_settings()):
+        assert dask.config.get("distributed.worker.memory.terminate") == 0.95
+        assert dask.config.get("distributed.worker.multiprocessing-method") == "spawn"
+        assert dask.config.get("distributed.worker.preload") == []
+        assert dask.config.get("distributed.comm.timeouts.connect") == "77s"
+
+
+def test_a_network_is_the_same_whatever_keras_defaults_to() -> None:
+    import keras
+
+    from overlap.config import NetworkConfig, Stage
+    from overlap.features import Normalisation
+    from overlap.training.network import build_network, precision
+
+    config = NetworkConfig(stages=(Stage(kind="plain", filters=4),))
+    before = keras.config.image_data_format(), keras.config.floatx()
+    try:
+        keras.config.set_image_data_format("channels_first")
+        keras.config.set_floatx("float64")
+        with precision("float32"):
+            network = build_network(config, (16, 12, 1), 3, Normalisation((-80,), (-40,), (15,)))
+        assert keras.config.image_data_format() == "channels_first"
+    finally:
+        keras.config.set_image_data_format(before[0])
+        keras.config.set_floatx(before[1])
+    convolutions = [x for x in network.layers if isinstance(x, keras.layers.Conv2D)]
+    assert {layer.data_format for layer in convolutions} == {"channels_last"}
+    assert {variable.dtype for variable in network.weights} <= {"float32"}
+    probabilities = network.predict(np.zeros((2, 16, 12, 1), np.float16), verbose=0)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
