@@ -13,7 +13,12 @@ from overlap.io.urls import name_of
 from overlap.io.user_output import output_location
 from overlap.prediction.jobs import clips_of, plan_prediction
 from overlap.promotion.champion import find_ensemble
-from tasks.predictions import PredictReport, apply_to_all, write_predictions
+from tasks.predictions import (
+    PredictReport,
+    apply_to_all,
+    keep_used_predictions,
+    write_predictions,
+)
 
 
 def _run_name() -> str:
@@ -49,6 +54,7 @@ def predict(
     owner, ensemble = find_ensemble(root, model)
     listing = list_clips(clips)
     plan = plan_prediction(root, owner, ensemble, listing)
+    keep_used_predictions(root, plan.jobs)
     missing = plan.missing()
     if missing:
         with open_cluster(cluster, root, Work(training=True, files=listing)) as scheduler:

@@ -8,7 +8,7 @@ from overlap.errors import ChildError
 from overlap.promotion.champion import Promotion
 from overlap.workspace.workspace import Workspace
 from tasks.cluster import NO_CLUSTER, Cluster
-from tasks.predictions import apply_to_all
+from tasks.predictions import apply_to_all, keep_used_predictions
 from tasks.progress import note
 from tasks.promotion import consider_champion, prepare_comparison, remove_old_versions
 
@@ -27,6 +27,8 @@ def settle_champion(
         scheduler: A cluster that the calling flow has opened, if any.
     """
     plan = prepare_comparison(workspace, record)
+    if plan:
+        keep_used_predictions(workspace.location, plan.jobs)
     missing = plan.missing() if plan else []
     if missing:
         opened = None if scheduler == NO_CLUSTER else scheduler

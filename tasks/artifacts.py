@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from prefect.artifacts import (
     create_link_artifact,
@@ -95,4 +96,5 @@ def _picture(alternative: str, drawn: "Figure") -> str:
 
 
 def _link(place: Location) -> str:
-    return place.url if "://" in place.url else f"file://{place.url}"
+    """Return the address as a link, in which blanks, `%`, `#` and `?` of names are escaped."""
+    return quote(place.url, safe="/:@") if place.local is None else place.local.as_uri()

@@ -9,8 +9,10 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from overlap.errors import StorageError
 from overlap.io.location import Location
 from overlap.prediction.jobs import PredictionJob, PredictionPlan, clips_of
+from overlap.prediction.retention import KEPT_FOR, mark_used, remove_old_predictions
 from overlap.prediction.table import prediction_table
 from overlap.system.resources.accelerators import shared_by
 from overlap.system.worker_process import run_child
@@ -83,6 +85,22 @@ def write_predictions(plan: PredictionPlan, out: Location, computed: int) -> Pre
     return PredictReport(
         out=str(out), clips=len(made.table), computed=computed, imputed=made.imputed
     )
+
+
+def keep_used_predictions(workspace: Location, jobs: Sequence[PredictionJob]) -> None:
+    """Within a flow: mark the chunks of some jobs as used, and remove those unused for long.
+
+    The prediction itself does not depend on it: a workspace that cannot be written gets a note.
+    """
+    try:
+        for folder in {Location(job.out).parent for job in jobs}:
+            mark_used(folder)
+        removed = remove_old_predictions(workspace)
+    except StorageError as error:
+        note(f"old predictions are not removed: {error}")
+        return
+    if removed:
+        note(f"removed: {len(removed)} predictions that were not used for {KEPT_FOR.days} days")
 
 
 def _clips_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:

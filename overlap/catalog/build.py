@@ -250,6 +250,13 @@ def report_audio(clips: pd.DataFrame, checks: ChecksConfig, problems: Problems) 
     train = clips["split"] == "train"
     if train.any() and not (train & (clips["state"] == OK)).any():
         problems.add("no training clip is usable", code="no-usable-training-clip")
+    test = clips["split"] == "test"
+    if test.any() and not (test & (clips["state"] == OK)).any():
+        problems.add(
+            "no test clip is usable, so that nothing could be predicted; mend the files, or remove "
+            "them with their template to train without test clips",
+            code="no-usable-test-clip",
+        )
 
 
 def _report_duplicates(

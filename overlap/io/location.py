@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -152,6 +153,12 @@ class Location(Documents):
     def size(self) -> int:
         """Return the size of the file according to its file system, bytes; 0 if unknown."""
         return int(self._filesystem.info(self._path)["size"] or 0)
+
+    def modified(self) -> datetime:
+        """Return the time at which the file was last written."""
+        with storage_errors(self):
+            changed: datetime = self._filesystem.modified(self._path)
+        return changed
 
     def files(self, others: list[str] | None = None) -> Iterator[Entry]:
         """Yield every file directly in this folder; `others` receives the names of all else."""

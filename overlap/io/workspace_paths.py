@@ -7,7 +7,7 @@
     members/<fingerprint>/           one folder per member: `MemberPaths`
     ensembles/<version>/             one folder per ensemble: `EnsemblePaths`
     champion.json                    the champion and the history of decisions
-    predictions/<fingerprint>/       results of prediction jobs, one file each
+    predictions/<fingerprint>/       results of prediction jobs, one file each, and `used`
     .run.lock                        the run lock, while a run holds it
     .seen-<token>                    a probe, while a cluster is open
 

@@ -137,6 +137,8 @@ def _unpacked(member: ZipInfo, data: bytes) -> Read:
 
 _open: dict[tuple[int, str], tuple[str, Archive]] = {}
 _lock = threading.Lock()
+_opening: dict[tuple[int, str], threading.Lock] = {}
+"""A lock per archive: opening one on an object store must not make the others wait."""
 
 
 def open_archive(address: str) -> Archive:
@@ -163,13 +165,16 @@ def open_archive(address: str) -> Archive:
         version = f"{info['size']}-{tag_of(info)}"
     key = (os.getpid(), address)  # a forked process must not share the file's position
     with _lock:
+        one_at_a_time = _opening.setdefault(key, threading.Lock())
+    with one_at_a_time:
         known, archive = _open.get(key, ("", None))
         if archive is None or known != version:
             archive = _opened(container, path, address)
-            _open.pop(key, None)
-            _open[key] = (version, archive)
-            while len(_open) > KEPT_OPEN:
-                del _open[next(iter(_open))]
+            with _lock:
+                _open.pop(key, None)
+                _open[key] = (version, archive)
+                while len(_open) > KEPT_OPEN:
+                    del _open[next(iter(_open))]
     return archive
 
 

@@ -145,7 +145,9 @@ def _become(job: dict[str, Any]) -> None:
     os.environ.update(job["extra"])
     sys.argv = job["command"]
     sys.modules["__main__"].__package__ = None  # usage messages name sys.argv[0], not this module
-    sys.path[0] = str(Path(sys.argv[0]).parent)  # the console script's folder
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the current folder of the server
+    sys.path.insert(0, str(Path(sys.argv[0]).parent))  # the console script's folder
     main()
     sys.exit(0)
 
