@@ -99,7 +99,7 @@ def test_predicting_a_folder_and_a_file(run, finished, data: Path, tmp_path: Pat
         out = tmp_path / "out.csv"
         done = run("predict", *given, "--workspace", workspace, "--out", out, "--json")
         assert done.code == 0, done.err
-        rows = [*csv.reader(out.open())]
+        rows = [*csv.reader(out.read_text("utf-8").splitlines())]
         return {row[0]: row[1:] for row in rows}, done.err, json.loads(done.out)
 
     whole, notes, _ = predicted(clips)
