@@ -26,6 +26,8 @@ class UnusedFiles:
 
     foreign: list[str] = field(default_factory=list)
     """Sound files of formats that are not read."""
+    outside: list[str] = field(default_factory=list)
+    """Sound files that are not in a folder of clips."""
     other: list[str] = field(default_factory=list)
     """Files that have no suffix of a sound file."""
     nested: Counter[str] = field(default_factory=Counter)
@@ -34,13 +36,13 @@ class UnusedFiles:
     @property
     def count(self) -> int:
         """Number of files."""
-        return len(self.foreign) + len(self.other) + self.nested.total()
+        return len([*self.foreign, *self.outside, *self.other]) + self.nested.total()
 
     @property
     def cases(self) -> list[str]:
         """The files by name, and subfolders with the number of their files."""
         folders = [f"{name}/ ({count})" for name, count in sorted(self.nested.items())]
-        return [*sorted(self.foreign), *folders, *sorted(self.other)]
+        return [*sorted(self.foreign), *sorted(self.outside), *folders, *sorted(self.other)]
 
     def __str__(self) -> str:
         """Return a clause, or an empty text if everything is used."""
@@ -50,6 +52,8 @@ class UnusedFiles:
                 f"{len(self.foreign)} of an unsupported format ({_suffixes(self.foreign)}; "
                 f"{CONVERSION})"
             )
+        if self.outside:
+            parts.append(f"{len(self.outside)} outside the folders of clips")
         if self.nested:
             named = [f"{name}/" for name in sorted(self.nested)]
             parts.append(f"{self.nested.total()} in subfolders ({_first(named)})")
@@ -74,14 +78,17 @@ def unused_files(
         names: The regular files directly in it that are not used.
         others: Everything else in it, of which the folders are searched.
         tables: Files that belong to a data set.
-        sounds_only: Whether files without a suffix of a sound file are left out.
+        sounds_only: Whether this is the top folder of a data set, whose clips are in folders below
+            it: files without a suffix of a sound file are left out.
     """
     found = UnusedFiles()
     for name in names:
         if is_ignored(name):
             continue
-        if is_foreign(name) or (sounds_only and is_audio(name)):
+        if is_foreign(name):
             found.foreign.append(name)
+        elif sounds_only and is_audio(name):
+            found.outside.append(name)
         elif not sounds_only and name not in tables:
             found.other.append(name)
     for name in others:

@@ -167,7 +167,9 @@ def unused_recordings(folder: Path) -> str:
     """Return a clause about the files of a folder of words that are not used, or an empty text."""
     whole, place = UnusedFiles(), Location.of(folder)
     names = [item.name for item in folder.iterdir() if item.is_file()]
-    whole.foreign += unused_files(place, names, (), sounds_only=True).foreign
+    top = unused_files(place, names, (), sounds_only=True)
+    whole.foreign += top.foreign
+    whole.outside += top.outside
     for word in _words_of(folder):
         others: list[str] = []
         files = [entry.name for entry in (place / word.name).files(others)]

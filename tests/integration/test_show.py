@@ -15,6 +15,7 @@ from support.errors import printed_code
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.extended
 def test_a_clip_of_the_data_set_with_the_champions_prediction(
     overlap, finished, data: Path, tmp_path: Path
 ) -> None:

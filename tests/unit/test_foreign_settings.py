@@ -41,6 +41,7 @@ def child(**extra: str) -> dict[str, str]:
     return without_foreign_settings({**os.environ, **extra})
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     "content",
     [
@@ -85,6 +86,7 @@ def test_keras_json_does_not_count(tmp_path: Path, content: dict[str, object]) -
     assert json.loads(file.read_text()) == content
 
 
+@pytest.mark.extended
 @trial(
     "E",
     "`KERAS_MAX_EPOCHS=1 KERAS_MAX_STEPS_PER_EPOCH=1`, left over from an experiment",
@@ -97,6 +99,7 @@ def test_keras_limits_on_epochs(tmp_path: Path) -> None:
     assert json.loads(python(KERAS, environment, tmp_path)) == DEFAULTS
 
 
+@pytest.mark.extended
 def test_defaults_of_keras_are_set_without_a_clean_environment(tmp_path: Path) -> None:
     """As for a process that `run_child` did not start."""
     (tmp_path / "keras.json").write_text('{"floatx": "float64", "epsilon": 0.5}')
@@ -104,6 +107,7 @@ def test_defaults_of_keras_are_set_without_a_clean_environment(tmp_path: Path) -
     assert json.loads(python(KERAS, environment, tmp_path)) == DEFAULTS
 
 
+@pytest.mark.extended
 @trial(
     "E",
     "`MPLBACKEND=module://matplotlib_inline.backend_inline` of Jupyter, Colab and Kaggle",
@@ -256,6 +260,7 @@ def test_what_is_kept_and_what_is_not() -> None:
     }
 
 
+@pytest.mark.extended
 @trial(
     "E",
     "`XLA_FLAGS` or `TF_XLA_FLAGS` with a flag that does not exist",

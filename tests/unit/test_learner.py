@@ -274,6 +274,7 @@ def test_a_checkpoint_of_a_later_release_is_resumed(once: Once, place: Location)
         assert np.array_equal(one, other)
 
 
+@pytest.mark.extended
 @pytest.mark.skipif(not OTHERS, reason="only one backend is installed")
 @pytest.mark.slow
 @trial(
