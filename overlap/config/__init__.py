@@ -5,7 +5,7 @@ these models. They are frozen and refuse unknown keys. A preset (`overlap.config
 the values that the caller omits.
 """
 
-from overlap.config.base import ConfigModel, fingerprint
+from overlap.config.base import ConfigModel, LaterField, fingerprint, hashed_form, later_fields
 from overlap.config.cluster import AdaptiveConfig, ClusterConfig
 from overlap.config.ensemble import EnsembleConfig, Pooling
 from overlap.config.features import (
@@ -34,6 +34,7 @@ __all__ = [
     "ConfigModel",
     "EnsembleConfig",
     "FeatureConfig",
+    "LaterField",
     "NetworkConfig",
     "Pooling",
     "PromotionConfig",
@@ -44,4 +45,6 @@ __all__ = [
     "TrainingConfig",
     "ValidationConfig",
     "fingerprint",
+    "hashed_form",
+    "later_fields",
 ]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -31,13 +32,59 @@ FormHook = Callable[[type[BaseModel], Mapping[str, Any]], dict[str, Any]]
 """Returns the JSON schema of a section as the form needs it."""
 
 
+@dataclass(frozen=True)
+class LaterField:
+    """Marks a field that a release after 0.1.0 introduced: `Annotated[int, LaterField(1)]`.
+
+    Fingerprints leave the field out where it has the value that corresponds to the behaviour before
+    it existed, so results of earlier releases are still found. A section that was stored without
+    the field has this value. The value never changes, whatever the field's default is later.
+    """
+
+    value: Any
+    """The field's value as JSON that stands for the earlier behaviour."""
+
+
+def later_fields(model: type[BaseModel]) -> dict[str, LaterField]:
+    """Return the marks of the fields that a release after 0.1.0 introduced."""
+    return {
+        name: mark
+        for name, field in model.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, LaterField)
+    }
+
+
+def hashed_form(model: BaseModel) -> dict[str, Any]:
+    """Return a model as JSON without the later fields that have their first value.
+
+    Args:
+        model: A section of the configuration, or a record.
+    """
+    content, later = model.model_dump(mode="json"), later_fields(type(model))
+    for name in type(model).model_fields:
+        if name in later and content[name] == later[name].value:
+            del content[name]
+        elif name in content:  # a renamed field is stored under its old name and has no parts
+            content[name] = _hashed_part(getattr(model, name), content[name])
+    return content
+
+
+def _hashed_part(value: object, content: Any) -> Any:  # noqa: ANN401  JSON
+    if isinstance(value, BaseModel):
+        return hashed_form(value)
+    if isinstance(value, list | tuple):
+        return [_hashed_part(one, part) for one, part in zip(value, content, strict=True)]
+    return content
+
+
 def fingerprint(*parts: object) -> str:
     """Return a short name for some content: 16 hexadecimal digits of SHA-256 over canonical JSON.
 
     Args:
-        *parts: Pydantic models, or anything that JSON can hold.
+        *parts: Pydantic models (see `hashed_form`), or anything that JSON can hold.
     """
-    plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
+    plain = [hashed_form(part) if isinstance(part, BaseModel) else part for part in parts]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -77,7 +124,8 @@ class ConfigModel(BaseModel):
             return values
         if info.context is STORED:
             known = section_from_file(cls.section, values)
-            return {name: known[name] for name in known if name in cls.model_fields}
+            first = {name: mark.value for name, mark in later_fields(cls).items()}
+            return first | {name: known[name] for name in known if name in cls.model_fields}
         current, renamed = current_section(cls.section, values)
         warn_of_old_spellings(renamed)
         return current

@@ -13,6 +13,7 @@ from overlap.config import (
     TrainingConfig,
     ValidationConfig,
     fingerprint,
+    hashed_form,
 )
 from overlap.errors import ConfigError, CorruptError, MemberError
 from overlap.features import FeatureStore, Normalisation
@@ -52,8 +53,9 @@ class MemberSpec(Record):
         """Name of the member's folder."""
         # The seed has its own field; the others do not affect the result.
         excluded = {"seed", "memory_gb", "device_gb", "steps_per_call"}
-        training = self.training.model_dump(mode="json", exclude=excluded)
-        return fingerprint(self.model_dump(mode="json", exclude={"training"}), training)
+        content = hashed_form(self)
+        training = {k: v for k, v in content.pop("training").items() if k not in excluded}
+        return fingerprint(content, training)
 
     @property
     def constants(self) -> Normalisation:
