@@ -67,9 +67,14 @@ class ComparisonPlan:
     obstacle: str = ""
     """Why some or all of the clips that neither trained on cannot be compared; empty if none."""
 
+    @property
+    def jobs(self) -> list[PredictionJob]:
+        """What the champion has to predict, finished or not."""
+        return [job for part in self.backfill for job in part.jobs]
+
     def missing(self) -> list[PredictionJob]:
         """Return the jobs that the champion has not finished."""
-        chunks = ((job, read_chunk(job)) for part in self.backfill for job in part.jobs)
+        chunks = ((job, read_chunk(job)) for job in self.jobs)
         return [job for job, chunk in chunks if chunk is None or not chunk.complete]
 
     def compare(self, confidence: float) -> Comparison | None:
