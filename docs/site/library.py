@@ -26,7 +26,9 @@ def library_pages() -> Iterator[Page]:
     """Yield a page for each package: a table of its modules, then the reference of each module."""
     for package in PACKAGES:
         for init in sorted((ROOT / package).rglob("__init__.py")):
-            modules = sorted(file for file in init.parent.glob("*.py") if file != init)
+            modules = sorted(
+                file for file in init.parent.glob("*.py") if not file.stem.startswith("__")
+            )
             name = ".".join(init.parent.relative_to(ROOT).parts)
             parts = [f"# {name}\n", _about(init), "", "| module | |", "| --- | --- |"]
             parts += [f"| [{m.stem}](#{m.stem}) | {_about(m).splitlines()[0]} |" for m in modules]
