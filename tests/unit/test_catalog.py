@@ -16,6 +16,7 @@ from overlap.errors import DataError, NotReadyError
 from overlap.io.location import Location
 from support.errors import raises
 from support.run_steps import catalogue
+from support.trials import trial
 
 WANTED = AudioFormat(16000, 16000)
 
@@ -167,6 +168,21 @@ def test_bad_clips_are_quarantined(copy: Path) -> None:
     assert bad["train_000004"].startswith("unreadable")
     assert bad["test_000002"] == "silent"
     assert len(reported(report)["quarantined"]) == 2
+
+
+@trial(
+    "R",
+    "a data set without one usable test clip",
+    source="own",
+    before="members were trained, and publishing the ensemble failed",
+    now="refused before anything is trained; exit code 2",
+)
+def test_a_data_set_needs_a_usable_test_clip(copy: Path) -> None:
+    for file in (copy / "test").iterdir():
+        file.write_bytes(b"no sound")
+    with raises(DataError, "invalid-data") as error:
+        build_catalog(list_data(copy), WANTED, ChecksConfig(max_bad_fraction=0.5))
+    assert error.value.fields["problems"] == (("no-usable-test-clip", 1),)
 
 
 def test_unusable_clips_are_inspected_once(copy: Path) -> None:

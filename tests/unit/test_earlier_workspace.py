@@ -28,6 +28,7 @@ from overlap.workspace.verify import repair, verify_workspace
 from support.earlier_workspace import STATUS_FILE, Earlier
 from support.errors import raises
 from support.record_files import NEWER, UNKNOWN, add_fields, make_newer, with_seal
+from support.trials import trial
 
 FIRST, SECOND = "20261127-220258-9c8c14dc", "20261127-220420-1914961e"
 MEMBERS = {
@@ -94,6 +95,13 @@ def test_the_same_configuration_plans_the_members_that_are_there(earlier: Earlie
     assert is_settled(earlier.location, SECOND)
 
 
+@trial(
+    "U",
+    "a workspace of 0.1.0 and a run over unchanged data",
+    source="own",
+    before="correct",
+    now="nothing is pending",
+)
 def test_nothing_is_pending(earlier: Earlier) -> None:
     current(earlier)
     pending = pending_work(earlier.config, list_data(earlier.config.data))
@@ -105,6 +113,13 @@ def test_costs_belong_to_the_features(earlier: Earlier) -> None:
     assert read_costs(earlier.location, earlier.config.features)["check"].clips == 84
 
 
+@trial(
+    "R",
+    "`verify --repair` where `member.json` has a field of a later release",
+    source="own",
+    before="the member's folder was deleted with its weights",
+    now="nothing is damaged, and nothing is written",
+)
 def test_an_unknown_field_deletes_no_member(earlier: Earlier) -> None:
     """`verify --repair` of release 0.1.0 removed the folder of such a member with its weights."""
     file = earlier.workspace / "members" / MEMBER / "member.json"
@@ -132,6 +147,13 @@ def test_a_specification_with_unknown_fields_keeps_its_folder(earlier: Earlier) 
     assert str(record.folder(earlier.location)) == str(other)
 
 
+@trial(
+    "R",
+    "`verify --repair` where the records of a member have the format of a later release",
+    source="own",
+    before="the member's folder was deleted with its weights",
+    now="the records are reported as newer, and nothing is repaired or removed",
+)
 @pytest.mark.parametrize("name", ["member.json", "spec.json", "placements"])
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_member_of_a_later_release_is_neither_missing_nor_damaged(
@@ -184,6 +206,13 @@ def test_damage_beside_a_newer_specification_deletes_nothing(earlier: Earlier) -
     assert earlier.contents() == before
 
 
+@trial(
+    "R",
+    "old versions are removed, and one of their members has a record of a later release",
+    source="own",
+    before="the member was deleted",
+    now="the member stays",
+)
 def test_pruning_keeps_a_newer_member_of_a_removed_version(earlier: Earlier) -> None:
     promote(earlier.location, SECOND)
     newer, other = MEMBERS[FIRST]

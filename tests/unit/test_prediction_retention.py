@@ -1,4 +1,4 @@
-"""Stored predictions that nothing has used for a long time are removed, and nothing else."""
+"""Stored predictions are bounded; what is in use, recent or unknown stays."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -10,55 +10,91 @@ from overlap.io.location import Location
 from overlap.prediction.retention import KEPT, KEPT_FOR, mark_used, remove_old_predictions
 from support.trials import trial
 
-NOW = datetime(2026, 6, 1, tzinfo=UTC)
+NOW = datetime.now(UTC)
+OLD = (NOW - KEPT_FOR - timedelta(days=1)).timestamp()
 
 
-def stored(workspace: Location, number: int, days: float) -> Path:
-    """Write a folder of predictions that was used some days before `NOW`."""
-    folder = Path(workspace.url) / "predictions" / f"{number:032x}"
-    folder.mkdir(parents=True)
-    (folder / "000.npz").write_bytes(b"x")
-    mark_used(Location.of(folder))
-    then = (NOW - timedelta(days=days)).timestamp()
-    for file in folder.iterdir():
-        os.utime(file, (then, then))
-    return folder
+def stored(workspace: Path, name: str, days: float, file: str = "0123456789abcdef.npz") -> Path:
+    """A folder of predictions that was last used so many days ago."""
+    place = workspace / "predictions" / name
+    place.mkdir(parents=True, exist_ok=True)
+    (place / file).write_bytes(b"x")
+    time = (NOW - timedelta(days=days)).timestamp()
+    for entry in place.iterdir():
+        os.utime(entry, (time, time))
+    return place
+
+
+def names(workspace: Path) -> set[str]:
+    return {folder.name for folder in (workspace / "predictions").iterdir()}
 
 
 @trial(
     "R",
-    "a service that predicts another folder every day",
-    source="own",
-    before="`predictions/` grew without limit",
-    now="what was not used for 30 days is removed, except the 20 folders used last",
+    "A service predicts another folder every day for a year",
+    "own",
+    "`predictions/` of the workspace grows without limit.",
+    "Folders stay for 30 days after their last use, and the 20 that were used last in any case.",
 )
-def test_what_was_not_used_for_long_is_removed(workspace: Location) -> None:
-    folders = [stored(workspace, number, 40 + number) for number in range(KEPT + 2)]
-    removed = remove_old_predictions(workspace, NOW)
-    assert removed == tuple(folder.name for folder in folders[KEPT:])
-    assert [folder.exists() for folder in folders] == [True] * KEPT + [False] * 2
-    assert remove_old_predictions(workspace, NOW) == ()
+def test_predictions_are_bounded(tmp_path: Path) -> None:
+    for day in range(365):
+        stored(tmp_path, f"{day:016x}", day)
+    removed = remove_old_predictions(Location.of(tmp_path), NOW)
+    assert names(tmp_path) == {f"{day:016x}" for day in range(31)}
+    assert len(removed) == 365 - 31
+    assert remove_old_predictions(Location.of(tmp_path), NOW) == ()
 
 
-def test_many_that_were_used_lately_stay(workspace: Location) -> None:
-    for number in range(KEPT + 5):
-        stored(workspace, number, KEPT_FOR.days - 1)
-    assert remove_old_predictions(workspace, NOW) == ()
+def test_the_last_used_stay_however_old(tmp_path: Path) -> None:
+    for day in range(KEPT + 5):
+        stored(tmp_path, f"{day:016x}", 400 + day)
+    remove_old_predictions(Location.of(tmp_path), NOW)
+    assert names(tmp_path) == {f"{day:016x}" for day in range(KEPT)}
 
 
-@pytest.mark.parametrize("unknown", ["index.json", "parts/000.npz"])
-def test_a_folder_with_unknown_content_stays(workspace: Location, unknown: str) -> None:
-    """A later release may keep more than chunks."""
-    for number in range(KEPT):
-        stored(workspace, number, 1)
-    folder = stored(workspace, KEPT, 400)
-    (folder / unknown).parent.mkdir(exist_ok=True)
-    (folder / unknown).write_bytes(b"{}")
-    assert remove_old_predictions(workspace, NOW) == ()
-    assert folder.exists()
-    other = stored(workspace, KEPT + 1, 400)
-    assert remove_old_predictions(workspace, NOW) == (other.name,)
+def test_a_folder_in_use_stays(tmp_path: Path) -> None:
+    for day in range(KEPT + 5):
+        stored(tmp_path, f"{day:016x}", 400 + day)
+    oldest = Location.of(tmp_path) / f"predictions/{KEPT + 4:016x}"
+    mark_used(oldest)
+    remove_old_predictions(Location.of(tmp_path))
+    assert oldest.is_folder()
+    assert len(names(tmp_path)) == KEPT
 
 
-def test_a_workspace_without_predictions(workspace: Location) -> None:
-    assert remove_old_predictions(workspace, NOW) == ()
+@trial(
+    "R",
+    "Old predictions in a format of a later release",
+    "own",
+    "correct",
+    "A folder with a file of an unknown kind is never removed.",
+)
+@pytest.mark.parametrize("file", ["0123.parquet", "format.json", ".hidden"])
+def test_what_is_unknown_stays(tmp_path: Path, file: str) -> None:
+    for day in range(KEPT + 5):
+        stored(tmp_path, f"{day:016x}", 400 + day, file)
+    for number in range(3):
+        (stored(tmp_path, f"below{number}", 500) / "folder").mkdir()
+    before = names(tmp_path)
+    assert remove_old_predictions(Location.of(tmp_path), NOW) == ()
+    assert names(tmp_path) == before
+
+
+def test_without_predictions_nothing_happens(tmp_path: Path) -> None:
+    assert remove_old_predictions(Location.of(tmp_path / "w")) == ()
+    assert not (tmp_path / "w").exists()
+
+
+def test_predictions_on_an_object_store() -> None:
+    workspace = Location.of("memory://old-predictions")
+    try:
+        for number in range(KEPT + 2):
+            folder = workspace / f"predictions/{number:016x}"
+            (folder / "a.npz").write_bytes(b"x")
+            mark_used(folder)
+        assert remove_old_predictions(workspace) == ()
+        later = datetime.now(UTC) + KEPT_FOR + timedelta(days=1)
+        assert len(remove_old_predictions(workspace, later)) == 2
+        assert len((workspace / "predictions").folders()) == KEPT
+    finally:
+        workspace.remove()

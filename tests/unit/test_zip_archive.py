@@ -1,14 +1,17 @@
 """Malicious and damaged zip archives."""
 
 import struct
+import threading
 import tracemalloc
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from overlap.io import zip_archive
 from overlap.io.bulk_read import TooLargeError
 from overlap.io.location import Location
+from support.trials import trial
 
 MOST = 1 << 20
 """Limit for the size of a file in these tests, bytes."""
@@ -83,3 +86,41 @@ def test_an_unsupported_member_yields_its_reason(tmp_path: Path) -> None:
     path.write_bytes(content)
     (found,) = Location.of(path).read_many(["a.wav"])
     assert "encrypted" in str(found)
+
+
+@trial(
+    "R",
+    "an archive on an object store that answers slowly, while others are read",
+    source="own",
+    before="every archive waited for it",
+    now="only its own readers wait",
+)
+def test_a_slow_archive_does_not_keep_others_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.zip", "b.zip"):
+        archive(tmp_path / name, {"x": b"x"})
+    opened, free, entered = zip_archive._opened, threading.Event(), threading.Event()
+
+    def slowly(container: object, path: str, address: str) -> zip_archive.Archive:
+        if address.endswith("a.zip"):
+            entered.set()
+            assert free.wait(30)
+        return opened(container, path, address)
+
+    monkeypatch.setattr(zip_archive, "_opened", slowly)
+    threads = {
+        name: threading.Thread(
+            target=zip_archive.open_archive, args=(str(tmp_path / name),), daemon=True
+        )
+        for name in ("a.zip", "b.zip")
+    }
+    threads["a.zip"].start()
+    assert entered.wait(30)
+    threads["b.zip"].start()
+    threads["b.zip"].join(30)
+    assert not threads["b.zip"].is_alive()
+    assert threads["a.zip"].is_alive()
+    free.set()
+    threads["a.zip"].join(30)
+    assert not threads["a.zip"].is_alive()
