@@ -47,7 +47,9 @@ ARTIFACT_KEYS = {
 }  # fmt: skip
 WORK_POOLS = {"overlap-process", "overlap-docker", "overlap-kubernetes"}
 VARIABLES = {
-    "library": {"OVERLAP_CHILD", "OVERLAP_PLACEMENT", "OVERLAP_ACCELERATOR_SHARE"},
+    "library": {
+        "OVERLAP_CHILD", "OVERLAP_PARENT_TMPDIR", "OVERLAP_PLACEMENT", "OVERLAP_ACCELERATOR_SHARE",
+    },
     "compose": {
         "OVERLAP_DATA", "OVERLAP_DATA_FOLDER", "OVERLAP_WORKSPACE", "OVERLAP_WORKSPACE_FOLDER",
         "OVERLAP_DEPLOY", "OVERLAP_BIND",
