@@ -74,6 +74,7 @@ test-field: setup
 # Every test that .ci/run does not run. Benchmarks and trainings of real sizes run
 # alone. OVERLAP_SKIP_NOTHING=1 makes a failure of what is missing on the machine.
 test-nightly: setup
+	$(MAKE) test-field
 	$(MAKE) test-e2e
 	$(PYTEST) $(LONG) -m nightly tests/e2e
 	$(PYTEST) $(LONG) $(TWO) -m "nightly and not faults"

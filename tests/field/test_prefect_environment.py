@@ -1,6 +1,5 @@
 """The environment of Prefect and of the network, as a whole command meets it."""
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -168,21 +167,3 @@ def test_a_server_that_is_gone(run, again) -> None:
     done = run(*again, extra={"PREFECT_API_URL": url})
     assert (done.code, printed_code(done.err)) == (2, "server-unreachable")
     assert url in done.err
-
-
-@trial(
-    "D",
-    "a plain service user: a uid without an entry in the user database, HOME not set",
-    source="own",
-    before="a traceback: Could not determine home directory",
-    now="the run ends with exit code 0; its home is a private folder for temporary files",
-)
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
-def test_a_user_without_a_home(run, again) -> None:
-    # The other user may read the interpreter and the workspace of these tests.
-    caps = "+dac_override,+dac_read_search"
-    prefix = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
-    prefix += (f"--inh-caps={caps}", f"--ambient-caps={caps}")
-    done = run(*again, prefix=prefix, without=("HOME",))
-    assert done.code == 0, done.err
-    assert "submission.csv" in done.out

@@ -67,7 +67,7 @@ def test_the_workflow_runs_what_ci_runs() -> None:
 def test_ci_runs_targets_that_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     called = re.findall(r"(?m)^make ([\w-]+)$", (ROOT / ".ci" / "run").read_text())
-    assert called == ["lint", "docs", "test", "test-extended", "test-field"]
+    assert called == ["lint", "docs", "test", "test-extended"]
     for target in [*called, "test-minimum", "test-backend", "test-e2e", "test-nightly"]:
         assert re.search(rf"(?m)^{target}:", makefile), target
 
