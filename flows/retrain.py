@@ -85,8 +85,8 @@ def retrain(config: RunConfig) -> RunReport:
 def run_stages(config: RunConfig, *, wait: bool = False) -> RunReport:
     """Run all stages in order; must be called within a flow.
 
-    The work to do is determined under the run lock: whoever held it before may have done some of
-    it, or undone some, as `overlap verify --repair` does.
+    The work to do is determined under the run lock: its previous holder may have done some of it,
+    or undone some, as `overlap verify --repair` does.
 
     Args:
         config: The run.

@@ -14,7 +14,7 @@ from flows.cli import data as data_commands
 from flows.cli import workspace as workspace_commands
 from flows.cli.options import Cluster, Json, Verbose, WorkspaceOption, run_command
 from flows.service.environment import prepare
-from overlap.config import RunConfig
+from overlap.config import ClusterConfig, RunConfig
 from overlap.errors import NotReadyError
 
 if TYPE_CHECKING:
@@ -84,6 +84,17 @@ def _retrain(config: RunConfig, *, as_json: bool) -> str:
     return workspace.paths.ensemble(report.ensemble.version).submission.url
 
 
+def _check_backend(cluster: ClusterConfig) -> None:
+    """Refuse a backend that cannot train where this cluster trains.
+
+    Raises:
+        ConfigError: the backend is unknown, or not installed where it must be.
+    """
+    from overlap.training.backend import check_backend
+
+    check_backend(installed=cluster.address is None and cluster.kind == "local")
+
+
 @contextmanager
 def _checked(config: RunConfig) -> Iterator["Workspace"]:
     """The workspace of a run, shared with the flow that the block runs.
@@ -95,10 +106,9 @@ def _checked(config: RunConfig) -> Iterator["Workspace"]:
         UserError: the data, the workspace to compare with or Keras's backend cannot be used.
     """
     from overlap.features.compare import comparison_store
-    from overlap.training.backend import check_backend
     from overlap.workspace.workspace import Workspace
 
-    check_backend(installed=config.cluster.address is None and config.cluster.kind == "local")
+    _check_backend(config.cluster)
     with Workspace.of(config.workspace).shared() as workspace:
         workspace.list_data(config.data)
         comparison_store(config)
@@ -196,12 +206,10 @@ def _with_features(config: RunConfig) -> Iterator[None]:
     Raises:
         NotReadyError: clips are new or changed, or blocks of features are missing.
     """
-    from overlap.training.backend import check_backend
     from overlap.workspace.pending import pending_work
     from overlap.workspace.workspace import Workspace
 
-    check_backend(installed=config.cluster.address is None and config.cluster.kind == "local")
-
+    _check_backend(config.cluster)
     with Workspace.of(config.workspace).shared() as workspace:
         pending = pending_work(config, workspace.list_data(config.data))
         if pending.features:
@@ -243,7 +251,6 @@ def predict(
     prepare(verbose=verbose)
     from flows.cli.console import OUT, flow_shown, keep_stdout_for, look_next, print_json
     from overlap.catalog import list_clips
-    from overlap.config import ClusterConfig
     from overlap.io.location import Location
     from overlap.io.user_output import check_output, output_location
     from overlap.promotion.champion import find_ensemble

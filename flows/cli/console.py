@@ -195,7 +195,7 @@ def print_export(done: Exported) -> None:
 
 
 def print_note(text: str) -> None:
-    """Print a line about the environment of the command on standard error."""
+    """Print a note for the user on standard error."""
     ERR.print(f"note: {text}", highlight=False, soft_wrap=True)
 
 

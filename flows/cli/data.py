@@ -43,7 +43,7 @@ def mix(  # noqa: PLR0913  one parameter per option
     The speaker of a recording is its file name up to the first underscore. No speaker occurs both
     in train and in test.
     """
-    from flows.cli.console import ERR, OUT, bar, print_next
+    from flows.cli.console import OUT, bar, print_next, print_note
     from overlap.synthetic import MixConfig
     from overlap.synthetic import mix as mix_clips
     from overlap.synthetic.speakers import unused_recordings
@@ -55,7 +55,7 @@ def mix(  # noqa: PLR0913  one parameter per option
     with bar("mixing clips") as on_progress:
         used = mix_clips(words, out, config, on_progress)
     if unused := unused_recordings(words):
-        ERR.print(f"note: {unused}", highlight=False, soft_wrap=True)
+        print_note(unused)
     OUT.print(
         f"{train} training and {test} test clips of {words_per_clip} out of {len(used)} words "
         f"({' '.join(used)}), in {out}",

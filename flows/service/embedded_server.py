@@ -23,7 +23,9 @@ from typing import IO, Final
 from flows.service.embedded_storage import EmbeddedStorage
 from flows.service.environment import HEARTBEAT, QUIET_HOSTS
 from overlap.errors import UserError
+from overlap.system.import_path import child_environment
 from overlap.system.signals import block_sigint
+from tasks.progress import QUIET_SECONDS
 
 HOST: Final = "127.0.0.1"
 COMMAND: Final = (
@@ -38,8 +40,6 @@ KEPT: Final = re.compile(
 """Variables that the server keeps. Others of the user configure servers, proxies or programs."""
 ATTEMPTS: Final = 5
 """Ports that are tried; another program may take one between its choice and its use."""
-QUIET_SECONDS: Final = 4.0
-"""Time without an answer after which the user reads what the command waits for."""
 POLL_SECONDS: Final = 0.1
 LINES: Final = 200
 """Last lines of output that are kept."""
@@ -161,7 +161,7 @@ def server_environment(
     """
     from prefect.settings.constants import DEFAULT_PROFILES_PATH
 
-    kept = {name: value for name, value in variables.items() if KEPT.fullmatch(name)}
+    kept = child_environment({n: value for n, value in variables.items() if KEPT.fullmatch(n)})
     shown = "ERROR" if level == "CRITICAL" else level
     return (
         kept
@@ -179,7 +179,6 @@ def server_environment(
             "PREFECT_UI_ENABLED": "0",
             "PREFECT__SERVER_EPHEMERAL": "1",
             "PREFECT__SERVER_FINAL": "1",
-            "PYTHONSAFEPATH": "1",
         }
     )
 

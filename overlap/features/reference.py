@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from overlap.config import FeatureConfig, Resolution
 from overlap.system.foreign_settings import variables
 
-# librosa would take filters from a cache that the user has set up, whoever wrote them.
+# librosa would take filters from a cache that the user has set up, which others may have written.
 with variables(LIBROSA_CACHE_DIR=None):
     librosa.cache  # noqa: B018  imported on first use
 

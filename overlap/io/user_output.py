@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Final, Literal
 
 from overlap.errors import UserError
-from overlap.io.atomic import temporary_name
+from overlap.io.atomic import replacing
 from overlap.io.location import Location
 from overlap.io.storage_errors import describe
 
@@ -148,24 +148,15 @@ def writing_output(location: Location) -> Iterator[IO[bytes]]:
 
 def _write_file(target: Path, data: memoryview) -> None:
     """Replace a file by a new one with the same mode and owner, or write it in place."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     before = target.stat() if target.exists() else None
     if before is not None and before.st_nlink > 1:  # its other names show the new content too
         _write_in_place(target, data)
         return
-    temporary = target.with_name(temporary_name(target))
     try:
-        try:
-            with temporary.open("xb") as file:
-                if before is not None:
-                    _take_over(file.fileno(), target, before)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            with suppress(FileNotFoundError, PermissionError):
-                temporary.unlink()
+        with replacing(target) as file:
+            if before is not None:
+                _take_over(file.fileno(), target, before)
+            file.write(data)
     except OSError as error:
         if before is None or error.errno not in CANNOT_RENAME:
             raise

@@ -23,7 +23,7 @@ from overlap.system.import_path import skip_settings_file
 from overlap.system.user_folders import cache_folders, private_folders
 
 NUMBA_SETTINGS: Final = ".numba_config.yaml"
-"""Numba reads a file of this name in the current folder, whoever wrote it, and fails if it is
+"""Numba reads a file of this name in the current folder, even of another user, and fails if it is
 damaged. It may disable compilation or reduce the precision of the features."""
 
 skip_settings_file(NUMBA_SETTINGS, "numba")

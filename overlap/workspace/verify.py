@@ -141,7 +141,7 @@ class _Newer:
 def verify_and_repair(
     workspace: Workspace, recompute: int | None = 1, seed: int = 0
 ) -> tuple[Verification, int]:
-    """Verify a workspace and mark damaged parts as missing; no run may work on it meanwhile.
+    """Verify a workspace and mark damaged parts as missing, while no run works on it.
 
     What a run is writing looks damaged, so files are compared under the run lock, too.
 

@@ -58,7 +58,7 @@ class OpenedError(Exception):
 
 @trial(
     "R",
-    "`overlap features` waits for another run; meanwhile a block of features is marked as missing",
+    "`overlap features` waits for another run, which marks a block of features as missing",
     "own",
     "The work was determined before the wait: no cluster is opened, and the stage fails.",
     "The work is determined when the lock is held.",

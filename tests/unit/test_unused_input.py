@@ -64,7 +64,7 @@ def test_foreign_formats(folder: Path) -> None:
 
 
 @trial(
-    "I", "foreign formats and subfolders in train/ and beside it: `overlap run`", source="own",
+    "I", "foreign formats and subfolders in train/ and next to it: `overlap run`", source="own",
     before="ignored silently", now="counted by folder in the warnings of the run",
 )  # fmt: skip
 def test_unused_files_of_a_data_set(dataset: Path, folder: Path) -> None:

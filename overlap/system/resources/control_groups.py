@@ -51,7 +51,7 @@ def processor_quotas(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> It
 
 
 def _groups_above(controller: str, groups: Path, own_groups: Path) -> Iterator[tuple[Path, int]]:
-    """Yield the folders of this process's groups and of those above them, with the version."""
+    """Yield the folder and version of each group of this process and of each group above it."""
     try:
         lines = own_groups.read_text().splitlines()
     except OSError:
