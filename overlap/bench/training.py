@@ -172,7 +172,7 @@ def _plain(config: RunConfig, job: TrainingJob) -> Iterator[Mapping[str, float]]
     y = labels.astype(np.float32)
     many = x.shape[-1]
     identity = Normalisation((-1e4,) * many, (0.0,) * many, (1.0,) * many)
-    network = build_network(config.network, x.shape[1:], job.words, identity)
+    network = build_network(config.network, x.shape[1:], job.words, identity).model
     network.compile(
         optimizer=keras.optimizers.Nadam(config.training.learning_rate), loss="kl_divergence"
     )

@@ -6,9 +6,10 @@ of them must never be mixed with the state of a new training.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -39,20 +40,67 @@ class Progress:
     """Epoch whose weights are kept, counted from 1."""
 
 
-def save_checkpoint(
-    learner: Learner, progress: Progress, best: list[NDArray[Any]], location: Location
-) -> None:
-    """Replace the checkpoint.
+def checkpoint_arrays(
+    learner: Learner, progress: Progress, best: Sequence[NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a checkpoint; the next epoch does not change them.
 
     Args:
         learner: The learner after an epoch.
         progress: Its progress.
         best: The weights to keep so far.
-        location: File of the checkpoint.
     """
     about = json.dumps(asdict(progress))
-    arrays = _named(learner.state, best)
-    location.write_arrays({ABOUT: np.frombuffer(about.encode(), np.uint8), **arrays})
+    copies = {name: np.array(value) for name, value in _named(learner.state, best).items()}
+    return {ABOUT: np.frombuffer(about.encode(), np.uint8), **copies}
+
+
+class CheckpointWriter:
+    """Writes checkpoints in a thread, one at a time, while the next epoch runs.
+
+    As a context it ends when the last checkpoint is written.
+
+    Args:
+        location: File of the checkpoint; each one replaces the last.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+
+    def write(self, arrays: Mapping[str, NDArray[Any]], written: Callable[[], None]) -> None:
+        """Begin to write a checkpoint when the previous one is written.
+
+        Args:
+            arrays: What `checkpoint_arrays` returns.
+            written: Called in the thread after the checkpoint is written.
+
+        Raises:
+            Exception: The previous checkpoint was not written.
+        """
+        self._finish()
+        self._pending = self._thread.submit(self._write, arrays, written)
+
+    def _write(self, arrays: Mapping[str, NDArray[Any]], written: Callable[[], None]) -> None:
+        self._location.write_arrays(dict(arrays))
+        written()
+
+    def _finish(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for the last checkpoint; an error of it ends the training."""
+        try:
+            self._finish()
+        finally:
+            self._thread.shutdown()
 
 
 def restore_checkpoint(

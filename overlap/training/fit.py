@@ -7,10 +7,11 @@ result as an uninterrupted one, as far as the backend is deterministic.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,17 +20,17 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
 from overlap.metrics.divergence import kl
 from overlap.system.resources.energy import energy_joules
-from overlap.training.checkpoint import Progress, restore_checkpoint, save_checkpoint
-from overlap.training.feed.batches import Batch, TrainingData
-from overlap.training.feed.keras_input import keras_input
-from overlap.training.feed.passes import PassPrefetcher
-from overlap.training.feed.sources import Source
+from overlap.training.checkpoint import (
+    CheckpointWriter,
+    Progress,
+    checkpoint_arrays,
+    restore_checkpoint,
+)
+from overlap.training.engine.epochs import Epochs, open_epochs
+from overlap.training.feed.batches import TrainingData
 from overlap.training.learner import Learner
 
 Emit = Callable[[Mapping[str, Any]], None]
-PREDICT_BATCH = 256
-STATISTICS_CLIPS = 2048
-"""Clips from which the batch statistics of averaged weights are computed."""
 PATIENCE_EPOCHS, PATIENCE_STEPS = 5, 2000
 """A loss above the trivial one counts as divergence only this long after the warm-up (the longer of
 the two): with a dropout of 0.5, the first epochs of a small set often have such a loss."""
@@ -55,58 +56,34 @@ def train(
         DivergedError: Weights are not finite (code `weights-not-finite`), or the loss stays above
             the trivial one (`loss-above-trivial`).
     """
-    training = data.training
-    progress, best = _restored(learner, MemberPaths(folder).checkpoint, emit)
-    ahead = PassPrefetcher(data.epoch, range(len(progress.history), training.epochs))
-    try:
+    training, location = data.training, MemberPaths(folder).checkpoint
+    progress, best = _restored(learner, location, emit)
+    epochs = open_epochs(learner, data, len(progress.history))
+    with closing(epochs), CheckpointWriter(location) as writer:
         for epoch in range(len(progress.history), training.epochs):
-            sample: list[Batch] = []
-            waited = ahead.waited
-            sample_size = -(-STATISTICS_CLIPS // training.batch_size) if learner.averaging else 0
-            entry = _epoch(learner, data, _collect(ahead.one_pass(), sample, sample_size), progress)
-            progress.waited += ahead.waited - waited
+            entry = _epoch(epochs, progress)
             _check(learner, entry["loss"], epoch, data, trivial_loss)
-            learner.refresh_batchnorm(sample)
+            if learner.averaging:
+                learner.refresh_batchnorm(epochs.sample())
             held_out = data.partition.held_out
             if len(held_out):
-                predicted = predict(learner.network, data.source, held_out)
-                entry["held_out_kl"] = kl(data.labels[held_out], predicted)
+                entry["held_out_kl"] = kl(data.labels[held_out], epochs.held_out())
             if training.keep == "last" or _is_best(entry, progress):
                 progress.kept_epoch = epoch + 1
                 best = learner.network.get_weights()
             progress.history.append(entry)
-            save_checkpoint(learner, progress, best, MemberPaths(folder).checkpoint)
-            emit(_event(progress, data))
-    finally:
-        ahead.close()
+            event = _event(progress, data)
+            # The event promises that the epoch is safe: it follows the checkpoint.
+            writer.write(checkpoint_arrays(learner, progress, best), partial(emit, event))
     learner.network.set_weights(best)
     return progress
 
 
-def predict(network: keras.Model, source: Source, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the (rows, words) float64 probabilities of these rows."""
-    if not len(rows):
-        return np.empty((0, network.output_shape[-1]))
-    batches = ((part,) for part in source.batches(rows, PREDICT_BATCH))
-    steps = -(-len(rows) // PREDICT_BATCH)
-    predicted = network.predict(keras_input(batches), steps=steps, verbose=0)
-    return np.asarray(predicted, np.float64)
-
-
-def _collect(batches: Iterator[Batch], sample: list[Batch], size: int) -> Iterator[Batch]:
-    """Yield the batches, and append the first ones to a sample."""
-    for batch in batches:
-        if len(sample) < size:
-            sample.append(batch)
-        yield batch
-
-
-def _epoch(
-    learner: Learner, data: TrainingData, batches: Iterator[Batch], progress: Progress
-) -> dict[str, float]:
-    started, joules = time.perf_counter(), energy_joules()
-    loss = learner.one_epoch(batches, data.steps)
+def _epoch(epochs: Epochs, progress: Progress) -> dict[str, float]:
+    started, joules, waited = time.perf_counter(), energy_joules(), epochs.waited
+    loss = epochs.one_epoch()
     progress.seconds += time.perf_counter() - started
+    progress.waited += epochs.waited - waited
     after = energy_joules()
     if joules is not None and after is not None:
         progress.joules = (progress.joules or 0.0) + after - joules

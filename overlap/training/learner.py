@@ -17,10 +17,11 @@ from keras import ops
 from overlap.config import TrainingConfig
 from overlap.features import Normalisation
 from overlap.training.augment import augment
+from overlap.training.engine.fused_network import FUSED_BACKENDS, FusedNetwork
 from overlap.training.feed.batches import Batch
 from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.feed.keras_input import keras_input
-from overlap.training.network import EPSILON, SCORES
+from overlap.training.network import EPSILON, Network
 from overlap.training.subset import log_partition
 
 Tensor = Any  # of whichever backend Keras runs on
@@ -81,7 +82,7 @@ class Learner:
         )
         return float(result.history["loss"][-1])
 
-    def refresh_batchnorm(self, batches: Iterable[Batch]) -> None:
+    def refresh_batchnorm(self, batches: Iterable[tuple[dict[str, Tensor]]]) -> None:
         """Recompute the statistics of the batch normalisations after an epoch with averaging.
 
         At the end of every `fit`, Keras replaces the weights by their average, from which the next
@@ -98,7 +99,7 @@ class Learner:
             variable.assign(ops.copy(variable.value))
         self._recompute_statistics(batches)
 
-    def _recompute_statistics(self, batches: Iterable[Batch]) -> None:
+    def _recompute_statistics(self, batches: Iterable[tuple[dict[str, Tensor]]]) -> None:
         layers = [
             layer
             for layer in self.network.layers
@@ -115,8 +116,8 @@ class Learner:
                 layer.momentum = momentum
 
 
-def build_learner(
-    network: keras.Model,
+def build_learner(  # noqa: PLR0913  a member has this many aspects
+    network: Network,
     training: TrainingConfig,
     constants: Normalisation,
     *,
@@ -124,6 +125,7 @@ def build_learner(
     steps: int,
     seed: int,
     dataset: DeviceDataset | None = None,
+    fused: bool = True,
 ) -> Learner:
     """Build and compile the model that trains a network.
 
@@ -135,10 +137,12 @@ def build_learner(
         steps: Steps per epoch.
         seed: Seed of the augmentation.
         dataset: Features and labels in device memory; None: the batches contain them.
+        fused: Whether blocks train with fused operations, where the backend has them.
     """
-    words = network.output_shape[-1]
+    plain = network.model
+    words = plain.output_shape[-1]
     if dataset is None:
-        decibels = keras.Input(network.input_shape[1:], dtype="float16", name="decibels")
+        decibels = keras.Input(plain.input_shape[1:], dtype="float16", name="decibels")
         labels = keras.Input((words,), dtype="float32", name="labels")
         inputs = {"decibels": decibels, "labels": labels}
     else:
@@ -146,7 +150,11 @@ def build_learner(
         inputs = {"rows": rows}
         decibels, labels = dataset(rows)
     changed, labels = augment(decibels, labels, training.augment, constants, seed)
-    to_scores = keras.Model(network.input, network.get_layer(SCORES).output)
+    to_scores = (
+        FusedNetwork(network)
+        if fused and keras.backend.backend() in FUSED_BACKENDS
+        else keras.Model(plain.input, network.scores.output)
+    )
     scores = to_scores(ops.cast(changed, "float16"))
     model = keras.Model(inputs, Loss(subset)(scores, labels))
     optimizer = _optimizer(training, steps)
@@ -154,7 +162,7 @@ def build_learner(
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(optimizer=optimizer, steps_per_execution=training.steps_per_call)
     model.optimizer.build(model.trainable_variables)
-    return Learner(network, model, training.average_epochs > 0)
+    return Learner(plain, model, training.average_epochs > 0)
 
 
 def _optimizer(training: TrainingConfig, steps: int) -> keras.optimizers.Optimizer:

@@ -33,11 +33,12 @@ from overlap.training.device import (
     on_accelerator,
     prepare_device,
 )
+from overlap.training.engine.epochs import predict
 from overlap.training.feed.batches import TrainingData
 from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.feed.sources import ChunkedSource, open_source
-from overlap.training.fit import Emit, predict, train
+from overlap.training.fit import Emit, train
 from overlap.training.learner import Learner, build_learner
 from overlap.training.network import build_network, precision
 from overlap.training.placement import placement_here
@@ -226,8 +227,14 @@ def assemble(
         plan: Where the features are kept.
     """
     shape, training = store.config.shape, spec.training
-    dataset, source_rows = None, np.union1d(rows.train, rows.held_out)
-    if plan.mode == "device":
+    dataset, resident, source_rows = None, None, np.union1d(rows.train, rows.held_out)
+    if plan.mode == "device" and keras.backend.backend() == "jax":
+        from overlap.training.engine.resident import ResidentSet
+
+        parts = ChunkedSource(store).batches(source_rows, spec.chunk_clips)
+        resident = ResidentSet(source_rows, labels[source_rows].astype(np.float32), shape, parts)
+        source_rows = source_rows[:0]
+    elif plan.mode == "device":
         dataset = DeviceDataset((len(rows.train), *shape), labels[rows.train].astype(np.float32))
         dataset.fill(ChunkedSource(store).batches(rows.train, spec.chunk_clips))
         source_rows = rows.held_out
@@ -239,6 +246,7 @@ def assemble(
         training=training,
         seed=seed,
         on_device=dataset is not None,
+        resident=resident,
     )
     with precision(training.precision):
         network = build_network(spec.network, shape, len(spec.words), spec.constants, spec.subset)

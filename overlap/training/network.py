@@ -13,8 +13,9 @@ default configuration and 30 words this is the reference solution's network, wit
 parameters.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -61,13 +62,61 @@ def set_keras_defaults(policy: str = "float32") -> None:
     keras.config.set_dtype_policy(policy)
 
 
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Linear layers with their normalisation and activation: a third of a stage, half of a head.
+
+    The first block of a stage or head keeps its normalised output; the last one adds it.
+    """
+
+    linear: tuple[keras.layers.Layer, ...]
+    """Convolutions, or a dense layer."""
+    norm: keras.layers.BatchNormalization
+    activation: keras.layers.Layer
+    keeps: bool = False
+    """Whether the normalised output is kept for the block that adds it."""
+    add: keras.layers.Layer | None = None
+    """Adds the kept output to the normalised one; None where nothing is added."""
+    after: tuple[keras.layers.Layer, ...] = ()
+    """Pooling and dropout."""
+
+    def __call__(self, x: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output, and what is kept after the block, of an input and what is kept."""
+        x = self.norm(in_turn(self.linear, x))
+        kept = x if self.keeps else kept
+        x = x if self.add is None else self.add([x, kept])
+        return in_turn(self.after, self.activation(x)), kept
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The network of one member, as a model and as the layers that it applies in turn."""
+
+    model: keras.Model
+    """Maps (clips, mel, frame, resolution) float16 decibels to (clips, words) probabilities."""
+    before: tuple[keras.layers.Layer, ...]
+    """Standardisation and pooling of the decibels."""
+    stages: tuple[Block, ...]
+    flatten: keras.layers.Layer
+    head: tuple[Block, ...]
+    scores: keras.layers.Layer
+    """Returns one score per word."""
+
+
+def in_turn(layers: Iterable[keras.layers.Layer], x: Tensor) -> Tensor:
+    """Apply layers one after another."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
 def build_network(
     config: NetworkConfig,
     shape: tuple[int, int, int],
     words: int,
     constants: Normalisation,
     subset: int | None = None,
-) -> keras.Model:
+) -> Network:
     """Build the untrained network of one member.
 
     Args:
@@ -78,64 +127,76 @@ def build_network(
         subset: Words per clip for the head over sets; None: softmax.
 
     Returns:
-        A model that maps (clips, mel, frame, resolution) float16 decibels to (clips, words) float32
-        probabilities that sum to 1.
+        The network; its probabilities are float32 and sum to 1.
     """
-    decibels = keras.Input(shape, dtype="float16", name="decibels")
-    x = Normalise.of(constants)(decibels)
+    # The order in which layers are constructed determines the seeds of their initial weights.
+    before: tuple[keras.layers.Layer, ...] = (Normalise.of(constants),)
     if config.input_pool != (1, 1):
-        x = keras.layers.AveragePooling2D(pool_size=config.input_pool)(x)
-    for stage in config.stages:
-        x = _residual_stage(x, stage, config.width, config.dropout)
-    x = keras.layers.Flatten()(x)
-    x = _head(x, config.dense, config.dropout)
-    scores = keras.layers.Dense(
-        words, kernel_initializer=INITIALISER, dtype="float32", name=SCORES
-    )(x)
+        before += (keras.layers.AveragePooling2D(pool_size=config.input_pool),)
+    stages = tuple(
+        block
+        for stage in config.stages
+        for block in _residual_stage(stage, config.width, config.dropout)
+    )
+    flatten = keras.layers.Flatten()
+    head = _head(config.dense, config.dropout)
+    scores = keras.layers.Dense(words, kernel_initializer=INITIALISER, dtype="float32", name=SCORES)
     shares = (
         keras.layers.Softmax(dtype="float32", name="shares")
         if subset is None
         else SubsetShares(subset, dtype="float32", name="shares")
     )
-    return keras.Model(decibels, shares(scores), name="overlap")
+    decibels = keras.Input(shape, dtype="float16", name="decibels")
+    x = kept = in_turn(before, decibels)
+    for block in stages:
+        x, kept = block(x, kept)
+    x = flatten(x)
+    for block in head:
+        x, kept = block(x, kept)
+    model = keras.Model(decibels, shares(scores(x)), name="overlap")
+    return Network(model, before, stages, flatten, head, scores)
 
 
-def _residual_stage(x: Tensor, stage: Stage, width: float, dropout: float) -> Tensor:
+def _residual_stage(stage: Stage, width: float, dropout: float) -> tuple[Block, Block, Block]:
     filters = max(4, round(stage.filters * width))
-    convolve = _plain if stage.kind == "plain" else _bottleneck
-    x = kept = keras.layers.BatchNormalization()(convolve(x, filters))
-    x = _mish(x)
-    x = _mish(keras.layers.BatchNormalization()(convolve(x, filters)))
-    x = keras.layers.BatchNormalization()(convolve(x, filters))
-    x = _mish(keras.layers.Add()([x, kept]))
-    x = keras.layers.AveragePooling2D(pool_size=(2, 2))(x)
-    return keras.layers.Dropout(dropout)(x)
+    convolutions = _plain if stage.kind == "plain" else _bottleneck
+    norm = keras.layers.BatchNormalization
+    return (
+        Block(convolutions(filters), norm(), _mish(), keeps=True),
+        Block(convolutions(filters), norm(), _mish()),
+        Block(
+            convolutions(filters), norm(), _mish(), add=keras.layers.Add(),
+            after=(keras.layers.AveragePooling2D(pool_size=(2, 2)), keras.layers.Dropout(dropout)),
+        ),
+    )  # fmt: skip
 
 
-def _plain(x: Tensor, filters: int) -> Tensor:
-    return _conv(filters, 3)(x)
+def _plain(filters: int) -> tuple[keras.layers.Layer, ...]:
+    return (_conv(filters, 3),)
 
 
-def _bottleneck(x: Tensor, filters: int) -> Tensor:
+def _bottleneck(filters: int) -> tuple[keras.layers.Layer, ...]:
     inner = filters // 4
-    return _conv(filters, 1)(_conv(inner, 3)(_conv(inner, 1)(x)))
+    # Constructed from the last to the first, which gives members of all releases equal weights.
+    last, middle, first = _conv(filters, 1), _conv(inner, 3), _conv(inner, 1)
+    return first, middle, last
 
 
 def _conv(filters: int, size: int) -> keras.layers.Layer:
     return keras.layers.Conv2D(filters, size, padding="same", kernel_initializer=INITIALISER)
 
 
-def _head(x: Tensor, units: int, dropout: float) -> Tensor:
-    x = kept = keras.layers.BatchNormalization()(_dense(units)(x))
-    x = keras.layers.Dropout(dropout)(_mish(x))
-    x = keras.layers.BatchNormalization()(_dense(units)(x))
-    x = _mish(keras.layers.Add()([x, kept]))
-    return keras.layers.Dropout(dropout)(x)
+def _head(units: int, dropout: float) -> tuple[Block, Block]:
+    norm, drop = keras.layers.BatchNormalization, keras.layers.Dropout
+    return (
+        Block((_dense(units),), norm(), _mish(), keeps=True, after=(drop(dropout),)),
+        Block((_dense(units),), norm(), _mish(), add=keras.layers.Add(), after=(drop(dropout),)),
+    )
 
 
 def _dense(units: int) -> keras.layers.Layer:
     return keras.layers.Dense(units, kernel_initializer=INITIALISER)
 
 
-def _mish(x: Tensor) -> Tensor:
-    return keras.layers.Activation("mish")(x)
+def _mish() -> keras.layers.Layer:
+    return keras.layers.Activation("mish")

@@ -48,7 +48,9 @@ def test_weights_written_under_one_backend_load_under_another(
 ) -> None:
     constants = Normalisation((-70.0, -60.0), (-30.0, -30.0), (15.0, 15.0))
     stages = (Stage(kind="plain", filters=4), Stage(kind="bottleneck", filters=8))
-    network = build_network(NetworkConfig(stages=stages, dense=8), (8, 9, 2), 5, constants, subset)
+    network = build_network(
+        NetworkConfig(stages=stages, dense=8), (8, 9, 2), 5, constants, subset
+    ).model
     decibels = np.random.default_rng(0).uniform(-80, 0, (6, 8, 9, 2)).astype(np.float16)
     np.save(tmp_path / "decibels.npy", decibels)
     network.save(tmp_path / "here.keras")

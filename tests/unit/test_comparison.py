@@ -25,8 +25,8 @@ from overlap.promotion.challenge import ComparisonPlan, plan_comparison
 from overlap.promotion.champion import Promotion
 from overlap.promotion.comparison import read_candidate
 from overlap.synthetic import MixConfig, mix
+from overlap.training.engine.epochs import predict
 from overlap.training.feed.sources import ChunkedSource
-from overlap.training.fit import predict
 from overlap.training.network import SCORES, build_network
 from overlap.training.saved import save_network
 from overlap.training.spec import MemberRecord, MemberSpec, plan_members
@@ -221,7 +221,7 @@ def publish_networks(
     for spec in plan_members(config, catalog, store):
         network = build_network(
             spec.network, store.config.shape, len(spec.words), spec.constants, spec.subset
-        )
+        ).model
         scores = network.get_layer(SCORES)
         scores.set_weights([confidence * weights for weights in scores.get_weights()])
         complete_with(workspace, spec, network, catalog, store)

@@ -110,7 +110,7 @@ def test_an_exported_network_equals_the_pipeline(tmp_path: Path) -> None:
     features = FeatureConfig(clip_seconds=0.2, n_mels=16, resolutions=DEFAULT.resolutions[:2])
     network = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
     constants = Normalisation((-80.0, -80.0), (-50.0, -50.0), (15.0, 15.0))
-    members = [build_network(network, features.shape, 4, constants) for _ in range(2)]
+    members = [build_network(network, features.shape, 4, constants).model for _ in range(2)]
     clips = comparison_signals(features)
     pool = Pool("greedy", weights=(0.8, 0.2))
     expected = pipeline_probabilities(features, members, pool, clips)

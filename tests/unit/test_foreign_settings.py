@@ -358,7 +358,9 @@ def test_a_network_is_the_same_whatever_keras_defaults_to() -> None:
         keras.config.set_image_data_format("channels_first")
         keras.config.set_floatx("float64")
         with precision("float32"):
-            network = build_network(config, (16, 12, 1), 3, Normalisation((-80,), (-40,), (15,)))
+            network = build_network(
+                config, (16, 12, 1), 3, Normalisation((-80,), (-40,), (15,))
+            ).model
         assert keras.config.image_data_format() == "channels_first"
     finally:
         keras.config.set_image_data_format(before[0])

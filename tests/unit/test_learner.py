@@ -22,9 +22,10 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import CHECKPOINT_FILE, MemberPaths
 from overlap.training import fit
 from overlap.training.checkpoint import Progress, restore_checkpoint
+from overlap.training.engine.epochs import predict
 from overlap.training.feed.batches import TrainingData
 from overlap.training.feed.device_dataset import DeviceDataset
-from overlap.training.fit import predict, train
+from overlap.training.fit import train
 from overlap.training.learner import Learner, build_learner
 from overlap.training.member import recorded_failures
 from overlap.training.network import build_network, precision

@@ -27,13 +27,13 @@ def constants(resolutions: int) -> Normalisation:
 
 
 def test_the_reference_network_has_the_known_size() -> None:
-    network = build_network(NetworkConfig(), (64, 101, 4), 30, constants(4))
+    network = build_network(NetworkConfig(), (64, 101, 4), 30, constants(4)).model
     assert network.count_params() == 1_914_686
 
 
 def test_the_preset_demo_builds_a_small_network() -> None:
     config = RunConfig(data="D", preset="demo").network
-    network = build_network(config, (64, 101, 4), 9, constants(4))
+    network = build_network(config, (64, 101, 4), 9, constants(4)).model
     assert network.output_shape == (None, 9)
     assert network.count_params() < 500_000
 
@@ -47,7 +47,7 @@ def test_normalisation_is_a_clipped_z_score() -> None:
 
 def test_predictions_are_distributions() -> None:
     config = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
-    network = build_network(config, (8, 9, 2), 5, CONSTANTS)
+    network = build_network(config, (8, 9, 2), 5, CONSTANTS).model
     decibels = np.random.default_rng(0).uniform(-100, 0, (6, 8, 9, 2)).astype(np.float16)
     found = network.predict(decibels, verbose=0)
     assert found.dtype == np.float32
@@ -59,7 +59,7 @@ def test_a_saved_network_needs_no_other_file(tmp_path: Path) -> None:
     config = NetworkConfig(
         stages=(Stage(kind="plain", filters=4), Stage(kind="bottleneck", filters=8)), dense=8
     )
-    network = build_network(config, (8, 9, 2), 5, CONSTANTS)
+    network = build_network(config, (8, 9, 2), 5, CONSTANTS).model
     decibels = np.random.default_rng(0).uniform(-100, 0, (6, 8, 9, 2)).astype(np.float16)
     network.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
@@ -68,7 +68,7 @@ def test_a_saved_network_needs_no_other_file(tmp_path: Path) -> None:
 
 def test_a_flipped_bit_in_the_weights_is_detected(tmp_path: Path) -> None:
     config = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
-    network, folder = build_network(config, (8, 9, 2), 5, CONSTANTS), Location(str(tmp_path))
+    network, folder = build_network(config, (8, 9, 2), 5, CONSTANTS).model, Location(str(tmp_path))
     save_network(network, folder)
     file = tmp_path / MODEL_FILE
     record = SimpleNamespace(files={MODEL_FILE: (folder / MODEL_FILE).digest()})
@@ -87,7 +87,7 @@ def test_a_flipped_bit_in_the_weights_is_detected(tmp_path: Path) -> None:
 def test_width_scales_the_filters(kind: str) -> None:
     def size(width: float) -> int:
         config = NetworkConfig(stages=(Stage(kind=kind, filters=32),), width=width)
-        return build_network(config, (8, 9, 2), 5, CONSTANTS).count_params()
+        return build_network(config, (8, 9, 2), 5, CONSTANTS).model.count_params()
 
     assert size(0.5) < size(1) < size(2)
 
@@ -95,7 +95,7 @@ def test_width_scales_the_filters(kind: str) -> None:
 @pytest.mark.extended
 def test_loading_a_network_registers_its_layers(tmp_path: Path) -> None:
     """A process that has not built a network can load one."""
-    network, folder = build_network(TINY, (8, 9, 2), 5, CONSTANTS), Location(str(tmp_path))
+    network, folder = build_network(TINY, (8, 9, 2), 5, CONSTANTS).model, Location(str(tmp_path))
     save_network(network, folder)
     load = (
         "import sys\n"

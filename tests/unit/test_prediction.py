@@ -83,7 +83,7 @@ def test_files_are_predicted_like_their_features(
     monkeypatch.setattr(batches_module, "BATCH_CLIPS", 8)
     network = NetworkConfig(stages=(Stage(kind="plain", filters=4),), input_pool=(8, 8), dense=8)
     constants = Normalisation((-80.0,) * 4, (-50.0,) * 4, (15.0,) * 4)
-    networks = [build_network(network, FEATURES.shape, 4, constants) for _ in range(3)]
+    networks = [build_network(network, FEATURES.shape, 4, constants).model for _ in range(3)]
     files = tuple(sorted(file.name for file in clips.iterdir()))
     job = PredictionJob(
         ensemble="E", members=("m1", "m2", "m3"), pool=Pool(), features=FEATURES,

@@ -31,7 +31,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The file of a saved network."""
     folder = tmp_path_factory.mktemp("saved")
     config = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
-    save_network(build_network(config, (8, 9, 1), 3, CONSTANTS), Location(str(folder)))
+    save_network(build_network(config, (8, 9, 1), 3, CONSTANTS).model, Location(str(folder)))
     return (folder / MODEL_FILE).read_bytes()
 
 
@@ -80,7 +80,7 @@ def test_every_network_can_be_loaded(
     stages = (Stage(kind="plain", filters=4), Stage(kind="bottleneck", filters=8))
     config = NetworkConfig(stages=stages, dense=8, input_pool=pool)
     with precision(policy):
-        network = build_network(config, (16, 16, 1), 5, CONSTANTS, subset)
+        network = build_network(config, (16, 16, 1), 5, CONSTANTS, subset).model
     save_network(network, Location(str(tmp_path)))
     data = (tmp_path / MODEL_FILE).read_bytes()
     check_trusted(data, "x")

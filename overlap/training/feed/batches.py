@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from overlap.catalog import Partition
 from overlap.config import TrainingConfig
 from overlap.training.feed.order import epoch_order
 from overlap.training.feed.sources import Source
+
+if TYPE_CHECKING:
+    from overlap.training.engine.resident import ResidentSet
 
 Batch = tuple[dict[str, NDArray[Any]]]
 """The argument `x` of Keras, without targets: the learner's inputs by name."""
@@ -33,6 +36,8 @@ class TrainingData:
     """Seed of the order of the clips."""
     on_device: bool = False
     """Whether the training rows are in device memory, in ascending order."""
+    resident: "ResidentSet | None" = None
+    """All rows in device memory, for epochs that run there as a whole; None: the host feeds."""
 
     @property
     def steps(self) -> int:
@@ -46,15 +51,18 @@ class TrainingData:
         """Clips per epoch."""
         return min(len(self.partition.train), self.steps * self.training.batch_size)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch; epochs are numbered from 0."""
-        rows = epoch_order(
+    def order(self, number: int) -> NDArray[np.int64]:
+        """Return the rows of an epoch in their order; epochs are numbered from 0."""
+        return epoch_order(
             self.partition.train,
             self.chunk_clips,
             self.training.shuffle_clips,
             (self.seed, number),
         )[: self.clips]
-        size = self.training.batch_size
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch; epochs are numbered from 0."""
+        rows, size = self.order(number), self.training.batch_size
         if self.on_device:
             indices = np.searchsorted(self.partition.train, rows).astype(np.int32)
             for start in range(0, len(rows), size):

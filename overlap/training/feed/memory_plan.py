@@ -10,8 +10,8 @@ from overlap.system.resources.memory import free_memory
 
 GB = 1e9
 DEVICE_FRACTION = 0.3
-"""Fraction of an accelerator's memory for features. The rest is for the network and its
-activations; JAX also holds the features twice while it copies them to the device."""
+"""Fraction of an accelerator's memory for features; the rest is for the network and its
+activations."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""How a member is trained: fused operations, and epochs that run as a whole on the device."""

@@ -1,0 +1,63 @@
+"""The network as it trains: the same layers, with each block's normalisation and activation fused.
+
+The layers own all variables, so that a saved network contains the layers of Keras only. The bias of
+a linear layer in front of a batch normalisation changes nothing but the mean that the normalisation
+subtracts. Training therefore omits it, adds it to the moving mean, and leaves it as it is.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from overlap.training.network import Block, Network, in_turn
+
+Tensor = Any  # of whichever backend Keras runs on
+FUSED_BACKENDS = ("jax",)
+"""Backends that have a fused operation; the others train with the layers of Keras."""
+
+
+class FusedNetwork(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
+    """Maps decibels to scores; in training with fused blocks, otherwise like the network.
+
+    Args:
+        network: The network, whose layers and variables this layer shares.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(autocast=False)
+        self.plain = keras.Model(network.model.input, network.scores.output)
+        self.network = network
+
+    def call(self, decibels: Tensor, training: bool | None = None) -> Tensor:
+        """Return (clips, words) float32 scores of (clips, mel, frame, resolution) decibels."""
+        if not training:
+            return self.plain(decibels, training=False)
+        x = kept = in_turn(self.network.before, decibels)
+        for block in self.network.stages:
+            x, kept = _apply(block, x, kept)
+        x = self.network.flatten(x)
+        for block in self.network.head:
+            x, kept = _apply(block, x, kept)
+        return self.network.scores(x)
+
+
+def _apply(block: Block, x: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what `block` returns, and update its moving statistics."""
+    from overlap.training.engine.fused_jax import fused_block
+
+    norm, last = block.norm, block.linear[-1]
+    x = ops.cast(in_turn(block.linear[:-1], x), norm.compute_dtype)
+    kernel = ops.cast(last.kernel, norm.compute_dtype)
+    convolves = isinstance(last, keras.layers.Conv2D)
+    x = last.convolution_op(x, kernel) if convolves else ops.matmul(x, kernel)
+    y, z, mean, variance = fused_block(
+        x,
+        tuple(ops.cast(v, "float32") for v in (norm.gamma, norm.beta, last.bias)),
+        None if block.add is None else kept,
+        norm.epsilon,
+        keeps=block.keeps,
+    )
+    for average, value in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
+        average.assign(average * norm.momentum + value * (1.0 - norm.momentum))
+    return in_turn(block.after, y), z if block.keeps else kept
