@@ -1,9 +1,10 @@
 """Environment of the GNU C library's allocator for processes that train and predict.
 
 By default glibc maps a large buffer when it is allocated and returns it to the kernel when it is
-freed. A training step allocates and frees the same buffers every time, so it pays a page fault
-for every 4 KiB of them, every time. The settings here keep freed memory in the process, in huge
-pages where the kernel offers them. glibc reads them when a program starts, so they must be in the
+freed. A training step allocates and frees the same buffers every time, and then pays a page fault
+for every 4 KiB of them, every time. glibc adapts its thresholds to such a program, but only to
+buffers of 32 MiB, and not at all once a threshold is set, as Dask's nanny does. The settings here
+keep freed memory in the process, in huge pages where the kernel offers them. glibc reads them when a program starts, so they must be in the
 environment before that. Other C libraries have other allocators, and get none of them.
 """
 
@@ -40,7 +41,7 @@ RETAIN: Final = (
     # their own again, whatever `mmap_max` is.
     Setting("MALLOC_ARENA_MAX", "glibc.malloc.arena_max", "1"),
 )
-"""Settings that keep freed memory in the process; decisions 102 and 133 have the measurements."""
+"""Settings that keep freed memory in the process; docs/experiments.md has the measurements."""
 TUNABLES: Final = "GLIBC_TUNABLES"
 HUGE_PAGES: Final = ("glibc.malloc.hugetlb", "1")
 """Tunable that asks the kernel for transparent huge pages, with `madvise`: one page fault for 2 MiB
