@@ -4,8 +4,9 @@ By default glibc maps a large buffer when it is allocated and returns it to the 
 freed. A training step allocates and frees the same buffers every time, and then pays a page fault
 for every 4 KiB of them, every time. glibc adapts its thresholds to such a program, but only to
 buffers of 32 MiB, and not at all once a threshold is set, as Dask's nanny does. The settings here
-keep freed memory in the process, in huge pages where the kernel offers them. glibc reads them when a program starts, so they must be in the
-environment before that. Other C libraries have other allocators, and get none of them.
+keep freed memory in the process, in huge pages where the kernel offers them. glibc reads them when
+a program starts, so they must be in the environment before that. Other C libraries have other
+allocators, and get none of them.
 """
 
 import os
