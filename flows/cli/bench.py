@@ -136,8 +136,9 @@ def bench_training(
 ) -> None:
     """Measure clips per second of training: plain `fit` on float32 arrays, and each preset.
 
-    All variants train the same network (five stages of this width). KERAS_BACKEND selects the
-    backend.
+    Plain fit and presets train the same network (five stages of this width). Plain fit runs as in
+    a user's script, and once more with the memory settings of a member's process. The last two
+    rows train the network of the demo. KERAS_BACKEND selects the backend.
     """
     from flows.cli.console import bars, print_json, print_table
     from overlap.bench.training import TrainingJob
@@ -166,10 +167,10 @@ def bench_training(
         return
     print_table(
         f"Training on {clips} clips, width {width:g}, {mode.value} mode, {rounds} rounds",
-        ("variant", "clips/s", "ratio", "host wait", "peak memory, MB", ""),
+        ("variant", "clips/s", "ratio", "faults/step", "host wait", "peak memory, MB", ""),
         [
             (
-                r.name, f"{r.clips_per_second:,.1f}", f"{r.ratio:.2f}",
+                r.name, f"{r.clips_per_second:,.1f}", f"{r.ratio:.2f}", f"{r.faults_per_step:,.0f}",
                 f"{r.host_wait_fraction:.1%}", f"{r.peak_bytes / 1e6:,.0f}", b,
             )
             for r, b in zip(rows, bars([r.clips_per_second for r in rows]), strict=True)

@@ -1,8 +1,11 @@
-"""Benchmark of training: speed, waiting time and memory of plain Keras `fit` and of presets.
+"""Benchmark of training: speed, page faults and memory of plain Keras `fit` and of presets.
 
-Each variant trains the same network on the same clips with the same backend, in a separate process.
-All processes are prepared first (built, compiled, one epoch trained). They then alternate, one
-epoch each, so that a machine that slows down affects all variants equally.
+Each variant trains on the same clips with the same backend, in a separate process. All processes
+are prepared first (built, compiled, one epoch trained). They then alternate, one epoch each, so
+that a machine that slows down affects all variants equally.
+
+A plain fit runs as in a user's script: nothing configures its memory. Everything else has the
+environment of a member's process.
 """
 
 import json
@@ -10,8 +13,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,43 @@ import numpy as np
 
 from overlap.config import RunConfig
 from overlap.errors import BenchError
-from overlap.system.resources.memory import peak_memory_mb
-from overlap.system.worker_process import Child, child_reporter, start_child
+from overlap.system.allocator import without_memory_settings
+from overlap.system.resources.memory import page_faults, peak_memory_mb
+from overlap.system.worker_process import Child, child_reporter, start_child, worker_environment
 
-PLAIN = "plain fit, float32 arrays"
 WORDS_PER_CLIP = 4
 """Words per clip of the labels, as in the task."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a process of the benchmark trains, and how."""
+
+    name: str
+    preset: str
+    """Preset of the training."""
+    reference: str
+    """Name of the variant that the speed is compared with."""
+    plain: bool = False
+    """Keras's `fit` on float32 arrays instead of the training of a member."""
+    memory_settings: bool = True
+    """Whether the process keeps the memory that it frees (see `overlap.system.allocator`)."""
+    own_network: bool = False
+    """The network of the preset instead of the five stages that the others share."""
+
+
+PLAIN = Variant(
+    "plain fit, float32 arrays", "baseline", "plain fit, float32 arrays",
+    plain=True, memory_settings=False,
+)  # fmt: skip
+PLAIN_WITH_SETTINGS = replace(
+    PLAIN, name="plain fit with the memory settings", memory_settings=True
+)
+DEMO_PLAIN = replace(
+    PLAIN, name="plain fit, demo network", preset="demo", reference="plain fit, demo network",
+    own_network=True,
+)  # fmt: skip
+DEMO = Variant("demo, demo network", "demo", DEMO_PLAIN.name, own_network=True)
 
 
 @dataclass(frozen=True)
@@ -32,10 +66,14 @@ class TrainingRow:
     """Result of one variant."""
 
     name: str
+    reference: str
+    """Name of the row that `ratio` is relative to: a plain fit of the same network."""
     clips_per_second: float
     """Median over rounds."""
     ratio: float
-    """Speed relative to the plain fit; median over rounds."""
+    """Speed relative to the reference; median over rounds."""
+    faults_per_step: float
+    """Minor page faults of the process per training step; median over rounds."""
     host_wait_fraction: float
     """Fraction of the time spent waiting for the next batch: an upper bound of the device's idle
     time. Not measured for the plain fit: 0."""
@@ -56,7 +94,7 @@ class TrainingJob:
 
 
 def bench_training(job: TrainingJob, presets: tuple[str, ...], rounds: int) -> list[TrainingRow]:
-    """Measure the plain fit and the presets, interleaved.
+    """Measure plain fits, the presets and the network of the demo, interleaved.
 
     Args:
         job: Clips and network.
@@ -66,76 +104,88 @@ def bench_training(job: TrainingJob, presets: tuple[str, ...], rounds: int) -> l
     Raises:
         BenchError: A variant failed.
     """
-    variants = (PLAIN, *presets)
+    variants = (
+        PLAIN, PLAIN_WITH_SETTINGS, *(Variant(name, name, PLAIN.name) for name in presets),
+        DEMO_PLAIN, DEMO,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="overlap-bench-") as folder:
-        place, started = Path(folder), dict[str, Child]()
+        place, started = Path(folder), dict[Variant, Child]()
         try:
             for variant in variants:
                 started[variant] = _start(variant, job, place)
                 _read_message(
                     variant, started[variant], place
                 )  # sequentially, because compiling uses all cores
-            rounds_of: dict[str, list[Mapping[str, float]]] = {variant: [] for variant in variants}
+            rounds_of: dict[str, list[Mapping[str, float]]] = {v.name: [] for v in variants}
             for _ in range(rounds):
                 for variant in variants:
-                    rounds_of[variant].append(_run_epoch(variant, started[variant], place))
+                    rounds_of[variant.name].append(_run_epoch(variant, started[variant], place))
         finally:
             for child in started.values():
                 child.close()
-    speeds = {
-        variant: np.array([done["clips"] / done["seconds"] for done in rounds_of[variant]])
-        for variant in variants
-    }
     return [
-        TrainingRow(
-            name=variant,
-            clips_per_second=float(np.median(speeds[variant])),
-            ratio=float(np.median(speeds[variant] / speeds[PLAIN])),
-            host_wait_fraction=float(
-                np.median([done["waited"] / done["seconds"] for done in rounds_of[variant]])
-            ),
-            peak_bytes=int(max(done["peak_bytes"] for done in rounds_of[variant])),
-        )
-        for variant in variants
+        _row(variant, rounds_of[variant.name], rounds_of[variant.reference]) for variant in variants
     ]
 
 
-def _start(variant: str, job: TrainingJob, folder: Path) -> Child:
+def _row(
+    variant: Variant,
+    rounds: Sequence[Mapping[str, float]],
+    reference: Sequence[Mapping[str, float]],
+) -> TrainingRow:
+    speeds, others = (
+        np.array([done["clips"] / done["seconds"] for done in epochs])
+        for epochs in (rounds, reference)
+    )
+    return TrainingRow(
+        name=variant.name,
+        reference=variant.reference,
+        clips_per_second=float(np.median(speeds)),
+        ratio=float(np.median(speeds / others)),
+        faults_per_step=float(np.median([done["faults"] / done["steps"] for done in rounds])),
+        host_wait_fraction=float(np.median([done["waited"] / done["seconds"] for done in rounds])),
+        peak_bytes=int(max(done["peak_bytes"] for done in rounds)),
+    )
+
+
+def _start(variant: Variant, job: TrainingJob, folder: Path) -> Child:
+    environment = worker_environment(os.environ)
+    if not variant.memory_settings:
+        environment = without_memory_settings(environment)
     # Output goes to a file: a pipe that is not read fills up and blocks the process.
     with _log(folder, variant).open("w") as log:
-        arguments = [variant, json.dumps(asdict(job)), str(folder)]
-        return start_child(__name__, arguments, os.environ, log)
+        arguments = [json.dumps(asdict(variant)), json.dumps(asdict(job)), str(folder)]
+        return start_child(__name__, arguments, environment, log)
 
 
-def _log(folder: Path, variant: str) -> Path:
-    return folder / f"{variant}.log"
+def _log(folder: Path, variant: Variant) -> Path:
+    return folder / f"{variant.name}.log"
 
 
-def _run_epoch(variant: str, child: Child, folder: Path) -> Mapping[str, float]:
+def _run_epoch(variant: Variant, child: Child, folder: Path) -> Mapping[str, float]:
     child.process.stdin.write("go\n")  # type: ignore[union-attr]  # it is a pipe
     child.process.stdin.flush()  # type: ignore[union-attr]
     return _read_message(variant, child, folder)
 
 
-def _read_message(variant: str, child: Child, folder: Path) -> Mapping[str, float]:
+def _read_message(variant: Variant, child: Child, folder: Path) -> Mapping[str, float]:
     message = child.read_report()
     if message is None:
         log = _log(folder, variant).read_text()[-2000:]
         raise BenchError(
-            f"{variant}: the process failed; its log ends with\n{log}", variant=variant
+            f"{variant.name}: the process failed; its log ends with\n{log}", variant=variant.name
         )
     return message
 
 
-def _work(variant: str, job: TrainingJob, folder: Path) -> None:
+def _work(variant: Variant, job: TrainingJob, folder: Path) -> None:
     """Run as a variant: prepare, then train one epoch per line from the parent."""
-    config = RunConfig(data="-", preset="baseline" if variant == PLAIN else variant)
-    baseline = RunConfig(data="-", preset="baseline").network
-    network = baseline.model_copy(
-        update={"width": job.width, "dropout": config.network.dropout, "head": config.network.head}
-    )
-    config = config.model_copy(update={"network": network})
-    epoch = _plain(config, job) if variant == PLAIN else _member(config, job, folder / variant)
+    config = RunConfig(data="-", preset=variant.preset)
+    if not variant.own_network:
+        shared, own = RunConfig(data="-", preset="baseline").network, config.network
+        changes = {"width": job.width, "dropout": own.dropout, "head": own.head}
+        config = config.model_copy(update={"network": shared.model_copy(update=changes)})
+    epoch = _plain(config, job) if variant.plain else _member(config, job, folder / variant.name)
     with child_reporter(reads_input=True) as emit:
         next(epoch)
         emit({})
@@ -176,10 +226,15 @@ def _plain(config: RunConfig, job: TrainingJob) -> Iterator[Mapping[str, float]]
     network.compile(
         optimizer=keras.optimizers.Nadam(config.training.learning_rate), loss="kl_divergence"
     )
+    batch = config.training.batch_size
     while True:
-        started = time.perf_counter()
-        network.fit(x, y, batch_size=config.training.batch_size, epochs=1, verbose=0)
-        yield {"clips": len(x), "seconds": time.perf_counter() - started, "waited": 0.0}
+        started, faults = time.perf_counter(), page_faults()
+        network.fit(x, y, batch_size=batch, epochs=1, verbose=0)
+        seconds, faults = time.perf_counter() - started, page_faults() - faults
+        yield {
+            "clips": len(x), "steps": -(-len(x) // batch), "seconds": seconds,
+            "faults": faults, "waited": 0.0,
+        }  # fmt: skip
 
 
 def _member(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mapping[str, float]]:
@@ -220,12 +275,19 @@ def _member(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mappi
     data, learner = assemble(spec, 0, store, labels, Partition(rows, rows[:0]), plan)
     ahead = PassPrefetcher(data.epoch, range(10**9))
     while True:
-        started, waited = time.perf_counter(), ahead.waited
+        started, waited, faults = time.perf_counter(), ahead.waited, page_faults()
         learner.one_epoch(ahead.one_pass(), data.steps)
-        seconds = time.perf_counter() - started
+        seconds, faults = time.perf_counter() - started, page_faults() - faults
         learner.refresh_batchnorm([])
-        yield {"clips": data.clips, "seconds": seconds, "waited": ahead.waited - waited}
+        yield {
+            "clips": data.clips, "steps": data.steps, "seconds": seconds,
+            "faults": faults, "waited": ahead.waited - waited,
+        }  # fmt: skip
 
 
 if __name__ == "__main__":
-    _work(sys.argv[1], TrainingJob(**json.loads(sys.argv[2])), Path(sys.argv[3]))
+    _work(
+        Variant(**json.loads(sys.argv[1])),
+        TrainingJob(**json.loads(sys.argv[2])),
+        Path(sys.argv[3]),
+    )

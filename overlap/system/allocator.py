@@ -1,27 +1,54 @@
 """Environment of the GNU C library's allocator for processes that train and predict.
 
 By default glibc maps a large buffer when it is allocated and returns it to the kernel when it is
-freed. A training step allocates and frees the same buffers every time, so it pays a page fault
-for every 4 KiB of them, every time. The settings here keep freed memory in the process, in huge
-pages where the kernel offers them. Other C libraries ignore these variables.
+freed. A training step allocates and frees the same buffers every time, and then pays a page fault
+for every 4 KiB of them, every time. glibc adapts its thresholds to such a program, but only to
+buffers of 32 MiB, and not at all once a threshold is set, as Dask's nanny does. The settings here
+keep freed memory in the process, in huge pages where the kernel offers them. glibc reads them when
+a program starts, so they must be in the environment before that. Other C libraries have other
+allocators, and get none of them.
 """
 
 import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
-RETAIN: Final[Mapping[str, str]] = {
-    "MALLOC_MMAP_MAX_": "0",  # no buffer is mapped on its own
-    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),  # the heap does not shrink
-    "MALLOC_TOP_PAD_": str(256 << 20),  # the heap grows in few steps
-    "MALLOC_ARENA_MAX": "1",  # every thread reuses the buffers of all others
-}
-"""Variables that keep freed memory in the process."""
-HUGE_PAGES: Final = "glibc.malloc.hugetlb=1"
-"""Tunable that asks the kernel for transparent huge pages; glibc 2.35 and newer."""
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of glibc's allocator."""
+
+    variable: str
+    tunable: str
+    """Its name in `GLIBC_TUNABLES`, which takes precedence over the variable."""
+    value: str
+
+
+RETAIN: Final = (
+    # No buffer is mapped on its own. A high threshold instead would not do: glibc accepts 32 MiB
+    # at most, and the activations of a batch are larger.
+    Setting("MALLOC_MMAP_MAX_", "glibc.malloc.mmap_max", "0"),
+    # The heap does not shrink while less than 16 GiB at its end are free, more than a step frees.
+    # The default of 128 KiB would return the buffers of every step.
+    Setting("MALLOC_TRIM_THRESHOLD_", "glibc.malloc.trim_threshold", str(16 << 30)),
+    # The heap grows by 256 MiB more than is needed: few calls of the kernel, and space for whole
+    # huge pages. It is address space: memory is used when it is written to.
+    Setting("MALLOC_TOP_PAD_", "glibc.malloc.top_pad", str(256 << 20)),
+    # Every thread reuses the buffers that the others freed. With more arenas each keeps its own
+    # free buffers, and those above 64 MiB, the largest heap of a further arena, are mapped on
+    # their own again, whatever `mmap_max` is.
+    Setting("MALLOC_ARENA_MAX", "glibc.malloc.arena_max", "1"),
+)
+"""Settings that keep freed memory in the process; docs/experiments.md has the measurements."""
 TUNABLES: Final = "GLIBC_TUNABLES"
+HUGE_PAGES: Final = ("glibc.malloc.hugetlb", "1")
+"""Tunable that asks the kernel for transparent huge pages, with `madvise`: one page fault for 2 MiB
+instead of one for 4 KiB, where the kernel offers them. It has no variable of its own."""
+HUGE_PAGES_SINCE: Final = (2, 35)
+"""Version of glibc."""
 NANNY_TRIM: Final = ("MALLOC_TRIM_THRESHOLD_", "65536")
 """Variable that Dask's nanny sets in every worker, so that idle workers return memory."""
 
@@ -38,9 +65,9 @@ def glibc_version() -> tuple[int, int] | None:
 def with_retained_heap(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which a process keeps the memory that it frees.
 
-    Variables that are set keep their values, and an allocator that is configured through
-    `GLIBC_TUNABLES` is left alone. The one exception is the trim threshold of Dask's nanny, which
-    is recognised by its value because a worker cannot see who set it.
+    A setting of the user stays, as a variable or in `GLIBC_TUNABLES`. The one exception is the trim
+    threshold of Dask's nanny, which is recognised by its value because a worker cannot see who set
+    it.
 
     Args:
         environment: Environment of the parent process.
@@ -50,10 +77,20 @@ def with_retained_heap(environment: Mapping[str, str]) -> dict[str, str]:
         '2'
     """
     kept = {name: value for name, value in environment.items() if (name, value) != NANNY_TRIM}
-    tunables = kept.get(TUNABLES, "")
-    if "glibc.malloc." in tunables:
-        return kept
     version = glibc_version()
-    if version is not None and version >= (2, 35):
-        kept[TUNABLES] = f"{tunables}:{HUGE_PAGES}" if tunables else HUGE_PAGES
-    return {**RETAIN, **kept}
+    if version is None:
+        return kept
+    tunables = kept.get(TUNABLES, "").strip(":")
+    named = {entry.partition("=")[0] for entry in tunables.split(":")}
+    for setting in RETAIN:
+        if setting.tunable not in named:
+            kept.setdefault(setting.variable, setting.value)
+    if version >= HUGE_PAGES_SINCE and HUGE_PAGES[0] not in named:
+        kept[TUNABLES] = ":".join(filter(None, (tunables, "=".join(HUGE_PAGES))))
+    return kept
+
+
+def without_memory_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which nothing configures the allocator, as of a user's script."""
+    variables = {TUNABLES, *(setting.variable for setting in RETAIN)}
+    return {name: value for name, value in environment.items() if name not in variables}

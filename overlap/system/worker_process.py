@@ -165,6 +165,25 @@ def start_child(
     return Child(module, process, os.fdopen(receiving, encoding="utf-8", errors="replace"))
 
 
+def worker_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that trains or predicts.
+
+    It has one thread per processor of this process whatever limits on threads are inherited, and
+    no settings of other tools (see `overlap.system.foreign_settings`). It keeps the memory that it
+    frees (see `overlap.system.allocator`).
+
+    Args:
+        inherited: Environment of the parent process.
+    """
+    kept = without_foreign_settings(inherited)
+    environment = with_retained_heap(
+        {name: value for name, value in kept.items() if name not in THREAD_VARIABLES}
+    )
+    environment |= thread_environment() | {"PYTHONUNBUFFERED": "1"}
+    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return environment
+
+
 def run_child(
     module: str,
     arguments: Sequence[str],
@@ -175,9 +194,7 @@ def run_child(
 ) -> None:
     """Run a module with this interpreter as a child process until it ends.
 
-    The child has one thread per processor of this process whatever limits on threads are set
-    here, and no settings of other tools (see `overlap.system.foreign_settings`). It keeps the
-    memory that it frees (see `overlap.system.allocator`).
+    The child has the environment of `worker_environment`.
 
     Args:
         module: Import path; its `main` uses `child_reporter`.
@@ -192,13 +209,7 @@ def run_child(
             Code `worker-process-failed`, fields `module` and `exit_code` (negative: the signal).
             Or its reports contain something else (`stray-output`).
     """
-    inherited = without_foreign_settings(os.environ)
-    environment = with_retained_heap(
-        {name: value for name, value in inherited.items() if name not in THREAD_VARIABLES}
-    )
-    environment |= thread_environment()
-    environment |= {"PYTHONUNBUFFERED": "1", **extra}
-    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    environment = {**worker_environment(os.environ), **extra}
     lines: list[str] = []
     # A killed child cannot remove its temporary files.
     scratch = tempfile.TemporaryDirectory(prefix="overlap-child-", ignore_cleanup_errors=True)

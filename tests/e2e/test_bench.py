@@ -9,6 +9,7 @@ import pytest
 from overlap.bench.end_to_end import bench_end_to_end
 from overlap.bench.features import speech_like
 from overlap.config import FeatureConfig, StoreConfig
+from overlap.system.allocator import glibc_version
 from support.processes import OVERLAP
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
@@ -34,17 +35,27 @@ def test_the_training_bench_measures_every_variant(mode: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    rows = report["rows"]
-    assert [row["name"] for row in rows] == ["plain fit, float32 arrays", "baseline", "fast"]
-    assert rows[0]["ratio"] == 1
-    for row in rows:
-        assert row["ratio"] == pytest.approx(
-            row["clips_per_second"] / rows[0]["clips_per_second"], rel=1e-6
-        )
+    rows = {row["name"]: row for row in report["rows"]}
+    plain, demo_plain = "plain fit, float32 arrays", "plain fit, demo network"
+    assert {name: row["reference"] for name, row in rows.items()} == {
+        plain: plain,
+        "plain fit with the memory settings": plain,
+        "baseline": plain,
+        "fast": plain,
+        demo_plain: demo_plain,
+        "demo, demo network": demo_plain,
+    }
+    for row in rows.values():
+        speed = rows[row["reference"]]["clips_per_second"]
+        assert row["ratio"] == pytest.approx(row["clips_per_second"] / speed, rel=1e-6)
+        assert row["faults_per_step"] >= 0
         assert 0 <= row["host_wait_fraction"] < 1
         assert row["peak_bytes"] > 1e8
+    if glibc_version() is not None:
+        faults = {name: row["faults_per_step"] for name, row in rows.items()}
+        assert faults["demo, demo network"] < faults[demo_plain]
     unknown = subprocess.run(
         [*command, "--presets", "quick"], capture_output=True, text=True, check=False
     )
     assert unknown.returncode == 2
-    assert "quick: unknown; there are demo, baseline, fast" in unknown.stderr
+    assert "quick: unknown; choose from demo, baseline, fast" in unknown.stderr

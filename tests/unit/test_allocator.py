@@ -7,37 +7,57 @@ from typing import Any
 import pytest
 
 from overlap.system import allocator
-from overlap.system.allocator import HUGE_PAGES, RETAIN, TUNABLES, glibc_version, with_retained_heap
-from overlap.system.worker_process import run_child
+from overlap.system.allocator import (
+    HUGE_PAGES,
+    HUGE_PAGES_SINCE,
+    NANNY_TRIM,
+    RETAIN,
+    TUNABLES,
+    glibc_version,
+    with_retained_heap,
+    without_memory_settings,
+)
+from overlap.system.worker_process import run_child, worker_environment
 
 CHILD = """
-import os, resource, sys
+import os, sys
 import numpy as np
+from overlap.system.resources.memory import page_faults
 from overlap.system.worker_process import child_main
 
 def work(emit):
-    for _ in range(50):
+    before = page_faults()
+    for _ in range(20):
         np.empty(64 << 20, np.uint8)[::4096] = 1
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    emit({"faults": faults, "environment": dict(os.environ)})
+    emit({"faults": page_faults() - before, "environment": dict(os.environ)})
 
 sys.exit(child_main(work))
 """
-PAGES_OF_50_BUFFERS = 50 * (64 << 20) // 4096
-"""Page faults of the child's buffers when each is mapped on its own, about."""
+PAGES = (64 << 20) // 4096
+"""Pages of the child's buffer, which it allocates, fills and frees 20 times."""
+SETTINGS = {setting.variable: setting.value for setting in RETAIN}
+HUGE = "=".join(HUGE_PAGES)
 
 
 @pytest.fixture
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment in which nothing configures the allocator."""
-    for name in (*RETAIN, TUNABLES):
+    for name in (*SETTINGS, TUNABLES):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A C library that has every setting."""
+    monkeypatch.setattr(allocator, "glibc_version", lambda: HUGE_PAGES_SINCE)
 
 
 def report_of_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     (tmp_path / "allocating_child.py").write_text(CHILD)
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.getenv("PYTHONPATH")])])
     monkeypatch.setenv("PYTHONPATH", path)
+    # NumPy itself asks for huge pages, so that a fault would be one for 2 MiB.
+    monkeypatch.setenv("NUMPY_MADVISE_HUGEPAGE", "0")
     reports: list[Any] = []
     run_child("allocating_child", [], reports.append)
     (report,) = reports
@@ -45,50 +65,91 @@ def report_of_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
 
 @pytest.mark.usefixtures("unset")
+@pytest.mark.skipif(glibc_version() is None, reason="another C library has another allocator")
 def test_a_child_keeps_the_memory_that_it_frees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The variables are those of a worker of Dask, with its nanny's trim threshold."""
+    monkeypatch.setenv(*NANNY_TRIM)
     report = report_of_child(tmp_path, monkeypatch)
-    assert RETAIN.items() <= report["environment"].items()
-    version = glibc_version()
-    if version is not None and version >= (2, 35):
-        assert report["environment"][TUNABLES] == HUGE_PAGES
-        assert report["faults"] < PAGES_OF_50_BUFFERS / 10
-    else:  # an allocator that ignores the variables, or has no huge pages: no bound is known
-        assert TUNABLES not in report["environment"]
+    assert SETTINGS.items() <= report["environment"].items()
+    assert report["faults"] < 2 * PAGES  # the buffer once, and not more where pages are small
 
 
 @pytest.mark.usefixtures("unset")
+@pytest.mark.skipif(glibc_version() is None, reason="another C library has another allocator")
 def test_variables_of_the_user_reach_the_child(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Setting the variables to glibc's own defaults switches the settings off."""
-    monkeypatch.setenv("MALLOC_MMAP_MAX_", "65536")
-    monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
-    environment = report_of_child(tmp_path, monkeypatch)["environment"]
-    assert environment["MALLOC_MMAP_MAX_"] == "65536"
-    assert environment["MALLOC_ARENA_MAX"] == "4"
-    assert environment["MALLOC_TOP_PAD_"] == RETAIN["MALLOC_TOP_PAD_"]
+    """glibc's own defaults switch the settings off: each buffer is mapped when it is allocated."""
+    own = {
+        "MALLOC_MMAP_MAX_": "65536",
+        "MALLOC_TRIM_THRESHOLD_": "131072",
+        "MALLOC_TOP_PAD_": "131072",
+        TUNABLES: "glibc.malloc.hugetlb=0",
+    }
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    report = report_of_child(tmp_path, monkeypatch)
+    assert own.items() <= report["environment"].items()
+    assert report["environment"]["MALLOC_ARENA_MAX"] == "1"
+    if os.sysconf("SC_PAGE_SIZE") == 4096 and not transparent_huge_pages_always():
+        assert report["faults"] >= 20 * PAGES
 
 
+def transparent_huge_pages_always() -> bool:
+    enabled = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    return enabled.exists() and "[always]" in enabled.read_text()
+
+
+@pytest.mark.usefixtures("glibc")
 def test_the_trim_threshold_of_dasks_nanny_is_replaced() -> None:
     pytest.importorskip("distributed")
     import dask
 
-    name = "MALLOC_TRIM_THRESHOLD_"
-    default = dask.config.get("distributed.nanny.pre-spawn-environ")[name]
-    assert with_retained_heap({name: str(default)})[name] == RETAIN[name]
+    name, value = NANNY_TRIM
+    assert str(dask.config.get("distributed.nanny.pre-spawn-environ")[name]) == value
+    assert with_retained_heap({name: value})[name] == SETTINGS[name]
     assert with_retained_heap({name: "1000000"})[name] == "1000000"
 
 
-def test_tunables_of_the_user_are_extended_unless_they_configure_malloc(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(allocator, "glibc_version", lambda: (2, 35))
-    other = {TUNABLES: "glibc.rtld.nns=8"}
-    assert with_retained_heap(other) == {**RETAIN, TUNABLES: f"glibc.rtld.nns=8:{HUGE_PAGES}"}
-    own = {TUNABLES: "glibc.malloc.mmap_max=3", "HOME": "/home/me"}
-    assert with_retained_heap(own) == own
+@pytest.mark.usefixtures("glibc")
+@pytest.mark.parametrize(
+    ("own", "tunables"),
+    [
+        ("", HUGE),
+        ("glibc.rtld.nns=8", f"glibc.rtld.nns=8:{HUGE}"),
+        ("glibc.rtld.nns=8:", f"glibc.rtld.nns=8:{HUGE}"),  # newer releases refuse an empty entry
+        ("glibc.malloc.hugetlb=2", "glibc.malloc.hugetlb=2"),
+        ("glibc.malloc.hugetlb=0:glibc.rtld.nns=8", "glibc.malloc.hugetlb=0:glibc.rtld.nns=8"),
+        ("glibc.malloc.tcache_count=8", f"glibc.malloc.tcache_count=8:{HUGE}"),
+    ],
+)
+def test_tunables_of_the_user_are_extended(own: str, tunables: str) -> None:
+    assert with_retained_heap({TUNABLES: own}) == {**SETTINGS, TUNABLES: tunables}
+
+
+@pytest.mark.usefixtures("glibc")
+@pytest.mark.parametrize("setting", RETAIN, ids=lambda setting: setting.variable)
+def test_a_tunable_of_the_user_replaces_the_variable(setting: allocator.Setting) -> None:
+    own = f"{setting.tunable}=3"
+    found = with_retained_heap({TUNABLES: own, "HOME": "/home/me"})
+    others = {name: value for name, value in SETTINGS.items() if name != setting.variable}
+    assert found == {**others, TUNABLES: f"{own}:{HUGE}", "HOME": "/home/me"}
+
+
+@pytest.mark.usefixtures("glibc")
+def test_the_settings_can_be_removed() -> None:
+    environment = with_retained_heap({"HOME": "/home/me", "MALLOC_ARENA_MAX": "2"})
+    assert without_memory_settings(environment) == {"HOME": "/home/me"}
+
+
+def test_the_environment_of_a_worker_process_has_them_and_no_thread_limits() -> None:
+    found = worker_environment({"OMP_NUM_THREADS": "999", "TF_XLA_FLAGS": "x", "A": "b"})
+    assert found["A"] == "b"
+    assert found.get("OMP_NUM_THREADS") != "999"
+    assert "TF_XLA_FLAGS" not in found
+    assert with_retained_heap(found) == found
 
 
 @pytest.mark.parametrize(
@@ -116,5 +177,14 @@ def test_any_c_library_is_recognised(
 
     monkeypatch.setattr(os, "confstr", confstr)
     assert glibc_version() == version
-    tunables = HUGE_PAGES if version is not None and version >= (2, 35) else None
-    assert with_retained_heap({}).get(TUNABLES) == tunables
+    expected = SETTINGS if version is not None else {}
+    if version is not None and version >= HUGE_PAGES_SINCE:
+        expected = {**expected, TUNABLES: HUGE}
+    assert with_retained_heap({}) == expected
+
+
+def test_a_system_without_the_call_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "confstr")
+    assert glibc_version() is None
+    own = {"MALLOC_ARENA_MAX": "4", TUNABLES: "glibc.malloc.hugetlb=2"}
+    assert with_retained_heap(own) == own

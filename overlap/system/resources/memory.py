@@ -1,4 +1,4 @@
-"""Memory of a process: what it may still allocate on its machine, and its peak so far."""
+"""Memory of a process: what it may still allocate, its peak so far, and its page faults."""
 
 import resource
 import sys
@@ -22,6 +22,15 @@ def peak_memory_mb() -> float:
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1e3
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def page_faults() -> int:
+    """Return how often this process so far received a page from the kernel, without a disk.
+
+    The kernel clears the page first, so this is the cost of memory that a process frees and
+    allocates again.
+    """
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def free_memory(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> int:
