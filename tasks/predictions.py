@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from overlap.errors import StorageError
@@ -21,7 +21,7 @@ from overlap.training.backend import check_backend
 from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.members import TrainingJob, on_training_worker, stopped_on_error
 from tasks.on_worker import places_on_this_worker, report, still_wanted
-from tasks.progress import Stage, note, stage
+from tasks.progress import TERMINAL, Stage, note, stage
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,14 @@ def keep_used_predictions(workspace: Location, jobs: Sequence[PredictionJob]) ->
 
 def _clips_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
     """Return a callback that adds one job's progress to the shared bar; a restart subtracts it."""
-    seen = 0
+    seen, logger = 0, get_run_logger()  # events arrive in a thread without a task run
 
     def on_event(event: Mapping[str, Any]) -> None:
         nonlocal seen
+        if event.get("event") == "note":
+            logger.warning(event["text"])
+            TERMINAL.note(event["text"])
+            return
         seen, more = event["done"], event["done"] - seen
         progress.advance(more, f"{progress.rate(more):,.0f} clips/s")
 
