@@ -13,6 +13,7 @@ from overlap.io.urls import name_of
 from overlap.io.user_output import output_location
 from overlap.prediction.jobs import clips_of, plan_prediction
 from overlap.promotion.champion import find_ensemble
+from tasks.cluster import NO_CLUSTER
 from tasks.predictions import (
     PredictReport,
     apply_to_all,
@@ -38,9 +39,10 @@ def predict(
 ) -> PredictReport:
     """Predict a folder of clips, or sound files.
 
-    Jobs of a few thousand clips run on the training workers. Each reads its files, computes
-    the features in memory and applies every member. The workspace keeps only the predictions,
-    below predictions/, and an interrupted run resumes from them.
+    Jobs of a few thousand clips run on the training workers; a single job runs on this machine,
+    unless the cluster is elsewhere. Each reads its files, computes the features in memory and
+    applies every member. The workspace keeps only the predictions, below predictions/, and an
+    interrupted run resumes from them.
 
     Args:
         clips: Folder or URL with audio files, a sound file, or several files of one folder.
@@ -57,7 +59,11 @@ def predict(
     keep_used_predictions(root, plan.jobs)
     missing = plan.missing()
     if missing:
-        with open_cluster(cluster, root, Work(training=True, files=listing)) as scheduler:
+        # One job on this machine needs no cluster, whose start takes longer than most such jobs.
+        local = cluster.address is None and cluster.kind == "local"
+        opened = NO_CLUSTER if local and len(missing) == 1 else None
+        work = Work(training=True, files=listing)
+        with open_cluster(cluster, root, work, opened) as scheduler:
             apply_to_all(scheduler, missing, "predictions")
     report = write_predictions(plan, output_location(out), clips_of(missing))
     return concluded(f"{report.clips} clips predicted with {ensemble.version}, in {out}", report)

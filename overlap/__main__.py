@@ -23,9 +23,12 @@ def main() -> None:
     except UserError as error:
         sys.stderr.write(f"error: {error} [{error.code}]\n")
         sys.exit(2)
-    from flows.cli.main import main as command_line
+    from flows.cli.quick_exit import quick_exit
 
-    command_line()
+    with quick_exit():
+        from flows.cli.main import main as command_line
+
+        command_line()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from overlap.errors import StorageError
@@ -14,13 +14,14 @@ from overlap.io.location import Location
 from overlap.prediction.jobs import PredictionJob, PredictionPlan, clips_of
 from overlap.prediction.retention import KEPT_FOR, mark_used, remove_old_predictions
 from overlap.prediction.table import prediction_table
-from overlap.system.resources.accelerators import shared_by
+from overlap.system.resources.accelerators import shared_by, visible_accelerators
+from overlap.system.signals import block_sigint
 from overlap.system.worker_process import run_child
 from overlap.training.backend import check_backend
-from tasks.cluster import Cluster
+from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.members import TrainingJob, on_training_worker, stopped_on_error
 from tasks.on_worker import places_on_this_worker, report, still_wanted
-from tasks.progress import Stage, note, stage
+from tasks.progress import TERMINAL, Stage, note, stage
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,30 @@ class PredictReport:
 
 def apply_on_worker(job: PredictionJob, topic: str) -> None:
     """Predict files with an ensemble in a child process; runs on a worker."""
+    extra = shared_by(places_on_this_worker())
+    _apply(job, lambda event: report(topic, event), still_wanted(), extra)
+
+
+def apply_here(
+    job: PredictionJob, on_event: Callable[[Mapping[str, Any]], None], stop: Event
+) -> None:
+    """Predict files as a training worker of a local cluster does, without a cluster."""
+    device = next(iter(visible_accelerators()), "")
+    with block_sigint():  # the child ends when `stop` is set
+        _apply(job, on_event, lambda: not stop.is_set(), {"CUDA_VISIBLE_DEVICES": device})
+
+
+def _apply(
+    job: PredictionJob,
+    on_event: Callable[[Mapping[str, Any]], None],
+    wanted: Callable[[], bool],
+    extra: Mapping[str, str],
+) -> None:
     check_backend()
     with tempfile.TemporaryDirectory(prefix="overlap-predict-") as folder:
         location = Location(f"{folder}/job.json")
         location.write_record(job)
-        run_child(
-            "overlap.prediction.worker",
-            [str(location)],
-            lambda event: report(topic, event),
-            still_wanted(),
-            extra=shared_by(places_on_this_worker()),
-        )
+        run_child("overlap.prediction.worker", [str(location)], on_event, wanted, extra=extra)
 
 
 @task(name="apply", task_run_name="{name}", cache_policy=NO_CACHE)
@@ -58,14 +72,23 @@ def apply_ensemble(
 ) -> int:
     """Predict the files of a job and return their number; cancelled when `stop` is set."""
     moved = _clips_shown_on(progress)
-    work = TrainingJob(apply_on_worker, (job,), name, number)
-    on_training_worker(scheduler, work, stop, moved)
+    if scheduler == NO_CLUSTER:
+        apply_here(job, moved, stop)
+    else:
+        work = TrainingJob(apply_on_worker, (job,), name, number)
+        on_training_worker(scheduler, work, stop, moved)
     moved({"done": len(job.files)})
     return len(job.files)
 
 
 def apply_to_all(scheduler: Cluster, jobs: Sequence[PredictionJob], what: str) -> None:
-    """Within a flow: run jobs concurrently; `what` labels their progress."""
+    """Within a flow: run jobs concurrently.
+
+    Args:
+        scheduler: The cluster; without one (`NO_CLUSTER`) the jobs run in children of this process.
+        jobs: The jobs.
+        what: Label of their progress.
+    """
     with stage(f"{what} (clips)", clips_of(jobs)) as progress, stopped_on_error() as stop:
         futures = [
             apply_ensemble.submit(scheduler, job, number, f"{what}, part {number}", progress, stop)
@@ -105,10 +128,14 @@ def keep_used_predictions(workspace: Location, jobs: Sequence[PredictionJob]) ->
 
 def _clips_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
     """Return a callback that adds one job's progress to the shared bar; a restart subtracts it."""
-    seen = 0
+    seen, logger = 0, get_run_logger()  # events arrive in a thread without a task run
 
     def on_event(event: Mapping[str, Any]) -> None:
         nonlocal seen
+        if event.get("event") == "note":
+            logger.warning(event["text"])
+            TERMINAL.note(event["text"])
+            return
         seen, more = event["done"], event["done"] - seen
         progress.advance(more, f"{progress.rate(more):,.0f} clips/s")
 

@@ -1,4 +1,4 @@
-"""The benchmark commands: bench features, bench training, bench scale."""
+"""The benchmark commands: bench features, training, scale, predict and start."""
 
 import os
 from collections.abc import Sequence
@@ -201,3 +201,76 @@ def bench_scale(
         [(p.name, f"{p.seconds:.1f}", f"{p.peak_mb:,.0f}") for p in report.phases]
         + [("bytes per clip beyond the start", "", f"{report.bytes_per_clip:,.1f}")],
     )
+
+
+@bench.command("predict")
+def bench_predict(
+    clips: Annotated[int, typer.Option(min=16, help="Clips per pass.")] = 256,
+    words: Annotated[int, typer.Option(min=2, help="Words.")] = 30,
+    demo_members: Annotated[
+        int, typer.Option(min=0, help="Members with the network of the preset demo; 0: skip.")
+    ] = 3,
+    full_members: Annotated[
+        int, typer.Option(min=0, help="Members with the network of the preset baseline; 0: skip.")
+    ] = 15,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Passes per variant; figures are medians.")
+    ] = 5,
+    as_json: Json = False,
+) -> None:
+    """Measure clips per second of prediction on the processors: with Keras and with graphs.
+
+    The networks are untrained; features are not included. KERAS_BACKEND selects the backend.
+    """
+    from flows.cli.console import bars, print_json, print_table
+    from overlap.bench.prediction import PredictionBench, bench_prediction
+    from overlap.training.backend import check_backend
+
+    check_backend()
+    members = {"demo": demo_members, "full": full_members}
+    job = PredictionBench(clips, words, {name: n for name, n in members.items() if n})
+    rows = bench_prediction(job, rounds)
+    if as_json:
+        print_json(asdict(job) | {"rounds": rounds, "rows": [asdict(row) for row in rows]})
+        return
+    print_table(
+        f"Prediction of {clips} clips, {usable_processors()} processors, {rounds} rounds",
+        ("ensemble", "members as", "clips/s", "ratio", "start, s", "MB", "differ by", ""),
+        [
+            (
+                r.ensemble, r.name, f"{r.clips_per_second:,.1f}", f"{r.ratio:.2f}",
+                f"{r.start_seconds:.1f}", f"{r.peak_mb:,.0f}", f"{r.max_difference:.1e}", b,
+            )
+            for r, b in zip(rows, bars([r.clips_per_second for r in rows]), strict=True)
+        ],
+    )  # fmt: skip
+
+
+@bench.command("start")
+def bench_start(
+    clips: Annotated[int, typer.Option(min=1, help="Clips to predict.")] = 128,
+    members: Annotated[int, typer.Option(min=1, help="Members of the ensemble.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Measure the fixed costs of commands with an embedded server, relative to TensorFlow's import.
+
+    Trains members on 64 clips of synthetic sound first, which takes a minute or two.
+    """
+    from flows.cli.console import print_json, print_table
+    from overlap.bench.start import bench_start as measure
+
+    rows = measure(clips, members, rounds)
+    if as_json:
+        about = {"clips": clips, "members": members, "rounds": rounds}
+        print_json(about | {"rows": [asdict(row) for row in rows]})
+        return
+    print_table(
+        f"Fixed costs, {members} members, {usable_processors()} processors, {rounds} rounds",
+        ("command", "seconds", "ratio", "CPU-seconds", "ratio"),
+        [
+            (r.name, f"{r.seconds:.1f}", f"{r.ratio:.2f}", f"{r.cpu_seconds:.1f}",
+             f"{r.cpu_ratio:.2f}")
+            for r in rows
+        ],
+    )  # fmt: skip

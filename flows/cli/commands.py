@@ -75,7 +75,9 @@ def _retrain(config: RunConfig, *, as_json: bool) -> str:
     with _checked(config) as workspace:
         from flows.cli.console import flow_shown, print_ensemble
         from flows.retrain import retrain
+        from overlap.reporting.figures import drawing
 
+        drawing()  # imports Matplotlib while the embedded server starts
         with flow_shown():
             report = retrain(config)
     print_ensemble(
@@ -99,8 +101,8 @@ def _check_backend(cluster: ClusterConfig) -> None:
 def _checked(config: RunConfig) -> Iterator["Workspace"]:
     """The workspace of a run, shared with the flow that the block runs.
 
-    Lists the data at once, so that a wrong folder is reported before Prefect starts; the flow
-    uses that listing.
+    Lists the data at once, so that a wrong folder is reported while the embedded server starts; the
+    flow uses that listing.
 
     Raises:
         UserError: the data, the workspace to compare with or Keras's backend cannot be used.

@@ -1,5 +1,6 @@
 """Terminal output of the commands: tables, named values, progress."""
 
+import gc
 import json
 import shlex
 import sys
@@ -202,11 +203,11 @@ def print_note(text: str) -> None:
 @contextmanager
 def flow_shown() -> Iterator[None]:
     """Check or start the Prefect server, and show the progress of the flow within the block."""
-    from flows.service.servers import connect
+    from flows.service.servers import connected
     from tasks.progress import TERMINAL
 
-    connect(print_note)
-    with TERMINAL.shown(ERR):
+    with connected(print_note), TERMINAL.shown(ERR):
+        gc.freeze()  # no later search for unused objects looks through the imported modules
         yield
 
 

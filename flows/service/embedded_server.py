@@ -2,7 +2,8 @@
 
 Prefect would pass on every variable of the user and wait two minutes for a server that has ended.
 Here settings of servers, proxies, certificates and of other programs do not reach the process, and
-the message about one that ends quotes its output.
+the message about one that ends quotes its output. The server may be launched early, so that it
+starts while this process imports the flow.
 """
 
 import atexit
@@ -17,30 +18,37 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Final
 
+from flows.service.embedded_process import HOST
 from flows.service.embedded_storage import EmbeddedStorage
-from flows.service.environment import HEARTBEAT, QUIET_HOSTS
+from flows.service.environment import QUIET_HOSTS
 from overlap.errors import UserError
 from overlap.system.import_path import child_environment
 from overlap.system.signals import block_sigint
-from tasks.progress import QUIET_SECONDS
 
-HOST: Final = "127.0.0.1"
-COMMAND: Final = (
-    *("-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
-    *("--log-level", "error", "--lifespan", "on"),
-)
+COMMAND: Final = ("-m", "flows.service.embedded_process")
+NOT_USED: Final = {
+    "PREFECT_UI_ENABLED": "0",
+    # Block types store credentials; no flow of overlap uses one. Their registration imports every
+    # installed integration of Prefect. `prefect server start` makes up for it.
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+    "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
+}
+"""Settings of parts of a server that no command uses."""
 KEPT: Final = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TZDIR|TMPDIR|TMP|TEMP|LD_\w+|DYLD_\w+|"
     r"VIRTUAL_ENV|CONDA_PREFIX|XDG_\w+|"
     r"PYTHON(PATH|HOME|UTF8|USERBASE|NOUSERSITE|PYCACHEPREFIX|DONTWRITEBYTECODE|SAFEPATH|HASHSEED)"
 )
 """Variables that the server keeps. Others of the user configure servers, proxies or programs."""
+PACKAGES: Final = ("overlap", "flows")
+"""Packages of this installation that the process imports."""
 ATTEMPTS: Final = 5
 """Ports that are tried; another program may take one between its choice and its use."""
-POLL_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.05
 LINES: Final = 200
 """Last lines of output that are kept."""
 NAMED_ERROR: Final = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b.*")
@@ -50,19 +58,17 @@ REMEDY: Final = (
 
 
 class ServerProcess:
-    """A starting server and the end of its output."""
+    """A starting server and the end of its output.
+
+    Attributes:
+        storage: Its home and database.
+        port: Its port on the loopback interface.
+        ready: Whether it has answered.
+    """
 
     def __init__(self, storage: EmbeddedStorage, port: int, level: str) -> None:
-        self.port = port
-        command = [
-            *COMMAND,
-            "--app-dir",
-            str(_site_packages()),
-            "--host",
-            HOST,
-            "--port",
-            str(port),
-        ]
+        self.storage, self.port, self.ready = storage, port, False
+        command = [*COMMAND, "--port", str(port)]
         with block_sigint():
             self.process = subprocess.Popen(
                 [sys.executable, *command], cwd=storage.home,
@@ -90,17 +96,21 @@ class ServerProcess:
         with closing(http.client.HTTPConnection(HOST, self.port, timeout=2)) as connection:
             try:
                 connection.request("GET", "/api/health")
-                return connection.getresponse().status == http.HTTPStatus.OK
+                self.ready = connection.getresponse().status == http.HTTPStatus.OK
             except (OSError, http.client.HTTPException):
                 return False
+        return self.ready
 
     def output(self) -> str:
         """Return the last lines of output."""
         return "".join(self._tail)
 
     def stop(self) -> None:
-        """End the process."""
-        self.process.terminate()
+        """End the process; one that has not answered yet has nothing to finish."""
+        if self.ready:
+            self.process.terminate()
+        else:
+            self.process.kill()
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -108,26 +118,34 @@ class ServerProcess:
             self.process.wait()
 
 
-def start(storage: EmbeddedStorage, timeout_s: float, warn: Callable[[str], None]) -> None:
-    """Start the server that Prefect's clients of this process use; it ends with this process.
+def launch(storage: EmbeddedStorage) -> None:
+    """Launch a server without waiting for it; `start` with the same storage uses it."""
+    _launched.append(_new(storage))
+
+
+def start(storage: EmbeddedStorage, timeout_s: float, warn: Callable[[str], None]) -> str:
+    """Wait for the server that was launched, or for a new one; it ends with this process.
 
     Args:
         storage: Its home and database.
         timeout_s: Time within which it must answer.
         warn: Prints one line for the user.
 
+    Returns:
+        The address of its API.
+
     Raises:
         UserError: it ends, or does not answer; the message quotes its output.
     """
-    level = os.environ.get("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL").upper()
+    from tasks.progress import QUIET_SECONDS
+
     began, warned = time.monotonic(), False
     for _ in range(ATTEMPTS):
-        server = ServerProcess(storage, _free_port(), level)
-        atexit.register(server.stop)
-        _register(server)
+        server = _taken(storage) or _new(storage)
         while not server.ended():
             if server.answers():
-                return
+                _addresses.append(address := f"http://{HOST}:{server.port}/api")
+                return address
             waited = time.monotonic() - began
             if waited > timeout_s:
                 raise UserError(
@@ -149,6 +167,35 @@ def start(storage: EmbeddedStorage, timeout_s: float, warn: Callable[[str], None
     )
 
 
+def is_embedded(address: str | None) -> bool:
+    """Return whether an address is that of an embedded server of this process."""
+    return address in _addresses
+
+
+_addresses: list[str] = []
+_launched: list[ServerProcess] = []
+"""Servers that were launched and that nobody has waited for."""
+
+
+def _new(storage: EmbeddedStorage) -> ServerProcess:
+    """Launch a server, which ends with this process."""
+    server = ServerProcess(storage, _free_port(), _level())
+    atexit.register(server.stop)
+    return server
+
+
+def _taken(storage: EmbeddedStorage) -> ServerProcess | None:
+    """Return the launched server of a storage; servers of other storages are not needed."""
+    found = None
+    while _launched:
+        server = _launched.pop()
+        if server.storage == storage and found is None:
+            found = server
+        else:
+            server.stop()
+    return found
+
+
 def server_environment(
     variables: Mapping[str, str], storage: EmbeddedStorage, level: str
 ) -> dict[str, str]:
@@ -159,28 +206,35 @@ def server_environment(
         storage: Home and database.
         level: Level of its log; errors are always written, for `ServerProcess.output`.
     """
-    from prefect.settings.constants import DEFAULT_PROFILES_PATH
-
-    kept = child_environment({n: value for n, value in variables.items() if KEPT.fullmatch(n)})
+    kept = child_environment(
+        {n: value for n, value in variables.items() if KEPT.fullmatch(n)}, PACKAGES
+    )
     shown = "ERROR" if level == "CRITICAL" else level
     return (
         kept
         | QUIET_HOSTS
-        | HEARTBEAT
+        | NOT_USED
         | {
             "PREFECT_HOME": str(storage.home),
-            "PREFECT_PROFILES_PATH": str(DEFAULT_PROFILES_PATH),
+            "PREFECT_PROFILES_PATH": str(installed_profiles()),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": storage.database,
             "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": str(storage.migrate).lower(),
             "PREFECT_SERVER_LOGGING_LEVEL": shown,
             "PREFECT_LOGGING_LEVEL": shown,
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": shown,
             "PREFECT_LOGGING_COLORS": "false",
-            "PREFECT_UI_ENABLED": "0",
             "PREFECT__SERVER_EPHEMERAL": "1",
             "PREFECT__SERVER_FINAL": "1",
         }
     )
+
+
+def installed_profiles() -> Path:
+    """Return the profiles that Prefect brings along; found without importing it."""
+    spec = find_spec("prefect")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("prefect is not installed", name="prefect")
+    return Path(spec.origin).parent / "settings" / "profiles.toml"
 
 
 def cause(output: str) -> str | None:
@@ -207,21 +261,12 @@ def _drain(pipe: IO[str] | None, tail: deque[str], shown: IO[str] | None) -> Non
             shown.write(line)
 
 
-def _register(server: ServerProcess) -> None:
-    """Let Prefect's clients of this process use the server instead of starting one."""
-    from prefect.server.api.server import SubprocessASGIServer
-
-    known = SubprocessASGIServer()
-    known.port, known.server_process, known.running = server.port, server.process, True
+def _level() -> str:
+    """Return the level of the server's log that the user wants to see."""
+    return os.environ.get("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL").upper()
 
 
 def _free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _site_packages() -> Path:
-    import prefect
-
-    return Path(prefect.__file__).resolve().parents[1]

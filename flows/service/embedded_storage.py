@@ -7,6 +7,7 @@ connects to a database server.
 """
 
 import atexit
+import os
 import re
 import shutil
 import sqlite3
@@ -20,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from flows.service.environment import EPHEMERAL
 from overlap.errors import UserError
 from overlap.io.formatting import format_bytes
 from overlap.system.user_folders import cache_folders, private_folders
@@ -28,6 +30,16 @@ ROOM: Final = 8 << 20
 """Free bytes that a database needs."""
 LOCKED_SECONDS: Final = 1.0
 """How long the check waits for a database that another process has locked."""
+SETTINGS_FILES: Final = (".env", "prefect.toml", "pyproject.toml")
+"""Files of the current folder that Prefect reads settings from."""
+NAMED: Final = ("PREFECT_", "tool.prefect", "[api", "[server")
+"""Words of such a file that has settings of Prefect's servers."""
+ELSEWHERE: Final = (
+    *("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"),
+    *("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
+    *("PREFECT_SERVER_DATABASE_NAME", "PREFECT_API_DATABASE_NAME"),
+)
+"""Settings that name another server or database."""
 SQLITE: Final = re.compile(r"sqlite(?:\+\w+)?:///(?P<file>[^?]*)(?P<query>\?.*)?")
 REVISION: Final = re.compile(r'^revision\b[^=]*=\s*"(\w+)"', re.MULTILINE)
 DOWN_REVISION: Final = re.compile(r"^down_revision\b[^=]*=\s*(.*)$", re.MULTILINE)
@@ -84,6 +96,31 @@ def embedded_storage(home: Path, url: str) -> EmbeddedStorage:
         code="no-prefect-home",
         faults=faults,
     )
+
+
+def likely_storage() -> EmbeddedStorage | None:
+    """Return home and database without importing Prefect, which takes two seconds.
+
+    Only `embedded_storage` is certain, with the settings that Prefect reads.
+
+    Returns:
+        None if another server may be configured, or if the database is not complete: the caller may
+        have to end a server at any time, which would leave half of the tables.
+    """
+    try:
+        home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+        files = {home / "profiles.toml": ELSEWHERE, **{Path(n): NAMED for n in SETTINGS_FILES}}
+        named = [
+            file
+            for file, words in files.items()
+            if file.exists() and any(word in file.read_text("utf-8") for word in words)
+        ]
+        if named or os.environ.get(EPHEMERAL, "true") != "true" or set(ELSEWHERE) & {*os.environ}:
+            return None
+        found = embedded_storage(home, f"sqlite+aiosqlite:///{home}/prefect.db")
+    except (OSError, ValueError, RuntimeError, UserError):  # RuntimeError: there is no home
+        return None
+    return None if found.reason is not None or found.migrate else found
 
 
 def folder_fault(folder: Path) -> str | None:

@@ -1,13 +1,22 @@
 """The Prefect server of a command: checks the configured one, or starts the embedded one."""
 
+import importlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partialmethod
 from importlib.util import find_spec
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from flows.service import embedded_server
+from flows.service.embedded_server import is_embedded
+from flows.service.embedded_storage import (
+    EmbeddedStorage,
+    embedded_storage,
+    folder_fault,
+)
 from flows.service.environment import (
     CERTIFICATES,
     EPHEMERAL,
@@ -19,12 +28,42 @@ from flows.service.environment import (
 )
 from overlap.errors import RESUME_HINT, UserError
 
+if TYPE_CHECKING:
+    from prefect.settings import Settings
+
 ANSWER_SECONDS: Final = 4.0
 """Time for one answer of a configured server."""
 BUSY_SECONDS: Final = 30.0
 """How long the command waits for a configured server that is busy or starting."""
 BUSY: Final = (429, 502, 503, 504)
 """HTTP status of such a server."""
+ON_FIRST_RUN: Final = (
+    *("prefect.flow_engine", "prefect.task_engine", "prefect.utilities.visualization"),
+    "fastapi.encoders",
+)
+"""Modules that Prefect imports when the first flow runs: imported while its server starts."""
+
+
+@contextmanager
+def connected(warn: Callable[[str], None]) -> Iterator[None]:
+    """Connect to the server as `connect` does, and run flows within the block.
+
+    Nothing watches the heartbeats of a flow on an embedded server, which ends with the flow, and
+    Prefect waits at the end of every flow for the thread that sends them, half a second.
+    """
+    for name in ON_FIRST_RUN:
+        with suppress(ImportError):  # a later Prefect may have other modules
+            importlib.import_module(name)
+    connect(warn)
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+
+    embedded = is_embedded(PREFECT_API_URL.value())
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if embedded else {}):
+        yield
 
 
 def connect(warn: Callable[[str], None]) -> None:
@@ -42,6 +81,8 @@ def connect(warn: Callable[[str], None]) -> None:
     from prefect.settings import PREFECT_API_URL
 
     if url := PREFECT_API_URL.value():
+        if is_embedded(url):
+            return
         if is_loopback(url):
             connect_directly()
             if url.startswith("http://"):
@@ -96,9 +137,6 @@ def without_socks() -> None:
 def _start_embedded(warn: Callable[[str], None]) -> None:
     from prefect.settings import get_current_settings
 
-    from flows.service import embedded_server
-    from flows.service.embedded_storage import embedded_storage, folder_fault
-
     settings = get_current_settings()
     if not settings.server.ephemeral.enabled:
         raise UserError(
@@ -107,18 +145,24 @@ def _start_embedded(warn: Callable[[str], None]) -> None:
             "(`prefect server start`)",
             code="no-server",
         )
-    secret = settings.server.database.connection_url
-    usual = f"sqlite+aiosqlite:///{settings.home}/prefect.db"
-    storage = embedded_storage(settings.home, secret.get_secret_value() if secret else usual)
+    storage = _storage(settings)
     changed = _without_certificates()
     if storage.reason is not None:
         warn(f"{storage.reason}; the embedded Prefect server uses {storage.home}")
         if folder_fault(settings.home):  # results of tasks may be stored there, too
             changed["PREFECT_HOME"] = str(storage.home)
             changed["PREFECT_PROFILES_PATH"] = str(settings.profiles_path)
-    _apply(changed)
+    timeout = settings.server.ephemeral.startup_timeout_seconds
+    address = embedded_server.start(storage, timeout, warn)
+    # With an address, Prefect's clients do not import the server to look for one.
+    _apply(changed | {"PREFECT_API_URL": address})
     connect_directly()
-    embedded_server.start(storage, settings.server.ephemeral.startup_timeout_seconds, warn)
+
+
+def _storage(settings: "Settings") -> EmbeddedStorage:
+    secret = settings.server.database.connection_url
+    usual = f"sqlite+aiosqlite:///{settings.home}/prefect.db"
+    return embedded_storage(settings.home, secret.get_secret_value() if secret else usual)
 
 
 def _without_certificates() -> dict[str, str]:
@@ -260,30 +304,3 @@ def _wrong_proxy(url: str, error: Exception) -> UserError:
         code="unusable-proxy",
         address=url,
     )
-
-
-def unreachable(error: BaseException) -> str | None:
-    """Return the message for an error caused by an unreachable Prefect server; else None."""
-    for cause in _causes(error):
-        # Only Prefect uses httpx.
-        if type(cause).__module__.startswith("httpx") and not _refuses(cause):
-            from prefect.settings import PREFECT_API_URL
-
-            where = PREFECT_API_URL.value() or "embedded in this run"
-            reason = str(cause) or type(cause).__name__
-            return f"the Prefect server {where} does not answer ({reason}); {RESUME_HINT}"
-    return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _refuses(error: BaseException) -> bool:
-    """Return whether the server answered that the request was wrong."""
-    response = getattr(error, "response", None) if hasattr(error, "response") else None
-    return response is not None and response.status_code < 500

@@ -81,6 +81,14 @@ class Catalog(ClipRows):
             hashed.update(np.ascontiguousarray(self.labels[rows]).tobytes())
         return hashed.hexdigest()
 
+    def equals(self, other: "Catalog") -> bool:
+        """Return whether another catalogue has the same content."""
+        return (
+            (self.data, self.wanted, self.words) == (other.data, other.wanted, other.words)
+            and self.clips.equals(other.clips)
+            and np.array_equal(self.labels, other.labels, equal_nan=True)
+        )
+
     def invalidated(self, rows: NDArray[np.int64]) -> "Catalog":
         """Return a copy without the versions of some files, which the next run inspects again."""
         clips = self.clips.copy()

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig
-from overlap.features.batched import batched_features
 from overlap.features.kernel.constants import unsupported
 from overlap.features.kernel.kernel import MelKernel
 from overlap.system.thread_limits import ONE_BLAS_THREAD
@@ -71,6 +70,8 @@ def compute_features(
     """
     reason = unsupported_reason(config)
     if reason is not None:
+        from overlap.features.batched import batched_features  # SciPy: half a second
+
         _log_once(reason)
         with ONE_BLAS_THREAD:
             return batched_features(clips, config, out)

@@ -38,6 +38,8 @@ CHECKPOINT_FILE: Final = "checkpoint.npz"
 FAILURES_FILE: Final = "failures.json"
 LOG_FILE: Final = "log.txt"
 PLACEMENTS_FOLDER: Final = "placements"
+GRAPH_FILE: Final = "inference.onnx"
+GRAPH_RECORD_FILE: Final = "inference.json"
 
 ENSEMBLE_FILE: Final = "ensemble.json"
 SUBMISSION_FILE: Final = "submission.csv"
@@ -97,6 +99,16 @@ class MemberPaths:
     def placements(self) -> Location:
         """Folder with one file per training process."""
         return self.folder / PLACEMENTS_FOLDER
+
+    @property
+    def graph(self) -> Location:
+        """The network as an inference graph; may be absent."""
+        return self.folder / GRAPH_FILE
+
+    @property
+    def graph_record(self) -> Location:
+        """What the inference graph was made from, written after it."""
+        return self.folder / GRAPH_RECORD_FILE
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,17 @@
 JOB is a file with a `PredictionJob`. The networks are loaded once and predict batch by batch,
 while a thread computes the features of the next batch. The work has its own process for the
 reasons given in `overlap.training.member`.
+
+On a processor, members predict with their inference graphs (`overlap.training.inference`): Keras
+and its backend are not imported, which takes ten times as long as the prediction of a hundred
+clips. A member without a graph predicts with Keras, and gets its graph for the next time.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,21 +21,27 @@ from overlap.audio.decode import Clip
 from overlap.ensemble.registry import load_ensemble
 from overlap.errors import AudioError
 from overlap.io.location import Location
-from overlap.io.workspace_paths import EnsemblePaths
+from overlap.io.workspace_paths import EnsemblePaths, WorkspacePaths
 from overlap.metrics.disagreement import disagreement
 from overlap.prediction.batches import Batch, OnDecoded, batches
 from overlap.prediction.jobs import PredictionChunk, PredictionJob
 from overlap.system.prefetch import Prefetcher
 from overlap.system.worker_process import child_main
-from overlap.training.device import prepare_device
-from overlap.training.fit import Emit
-from overlap.training.saved import load_networks
-from overlap.training.spec import records_of
+from overlap.training.inference.store import (
+    COMPARED_CLIPS,
+    Network,
+    stored_network,
+    unusable_reason,
+    write_graph,
+)
+from overlap.training.spec import MemberRecord, records_of
+
+Emit = Callable[[Mapping[str, Any]], None]
 
 
 def predict_files(
     job: PredictionJob,
-    networks: Sequence[keras.Model],
+    networks: Sequence[Network],
     pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     words: int,
     emit: Emit,
@@ -55,7 +65,7 @@ def predict_files(
 def predict_batches(
     make: Callable[[OnDecoded], Iterator[Batch]],
     shape: tuple[int, int],
-    networks: Sequence[keras.Model],
+    networks: Sequence[Network],
     pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     emit: Emit,
 ) -> PredictionChunk:
@@ -90,7 +100,7 @@ def predict_batches(
     return PredictionChunk(probabilities, spread, np.array(reasons), np.array(repairs), clipped)
 
 
-def _member_predictions(networks: Sequence[keras.Model], batch: Batch) -> NDArray[np.float64]:
+def _member_predictions(networks: Sequence[Network], batch: Batch) -> NDArray[np.float64]:
     """Return (members, clips, words) float64 probabilities of a batch."""
     predictions = [network.predict_on_batch(batch.decibels) for network in networks]
     return np.asarray(predictions, np.float64)[:, : len(batch.indices)]
@@ -101,9 +111,65 @@ def apply_ensemble(job: PredictionJob, emit: Emit) -> None:
     location = Location(job.ensemble)
     record, owner = load_ensemble(location), EnsemblePaths.of_record(location).workspace
     members = records_of(owner, job.members)
-    networks = load_networks(owner, members)
+    networks = member_networks(owner, members, job, emit)
     chunk = predict_files(job, networks, job.pool, len(record.words), emit)
     chunk.write(Location(job.out))
+
+
+def member_networks(
+    owner: Location, members: Sequence[MemberRecord], job: PredictionJob, emit: Emit
+) -> list[Network]:
+    """Return the networks of some members, as graphs where that is possible.
+
+    Args:
+        owner: The workspace of the members.
+        members: Their records.
+        job: The clips; a new graph is compared with its network on the first of them.
+        emit: Receives a note if Keras is needed.
+
+    Raises:
+        CorruptError: A network is missing or damaged.
+    """
+    folders = [WorkspacePaths(owner).member(one.fingerprint).folder for one in members]
+    reason = unusable_reason()
+    graphs: list[Network | None] = [None] * len(members)
+    if reason is None:
+        graphs = [stored_network(*one) for one in zip(folders, members, strict=True)]
+        absent = sum(graph is None for graph in graphs)
+        if absent:
+            reason = f"{absent} of {len(members)} members have no inference graph yet"
+    if reason is None:
+        return [graph for graph in graphs if graph is not None]
+    emit({"event": "note", "text": f"Keras predicts, which starts more slowly: {reason}"})
+    from overlap.training.device import prepare_device
+    from overlap.training.saved import load_network
+
+    prepare_device()
+    networks: list[Network] = []
+    for folder, member, graph in zip(folders, members, graphs, strict=True):
+        networks.append(graph or load_network(folder, member))
+        if graph is None and unusable_reason() is None:
+            _write_graph(folder, member, networks[-1], job, emit)
+    return networks
+
+
+def _write_graph(
+    folder: Location, member: MemberRecord, network: Network, job: PredictionJob, emit: Emit
+) -> None:
+    """Write a graph for later predictions; this one does not depend on it."""
+    some = batches(
+        Location(job.data), job.files[:COMPARED_CLIPS], job.features, lambda _index, _clip: None
+    )
+    first = next(some, None)
+    if first is None:
+        return
+    try:
+        refused = write_graph(folder, member, network, first.decibels[: len(first.indices)])
+    except OSError as error:
+        refused = str(error)
+    if refused:
+        text = f"member {member.fingerprint} has no inference graph: {refused}"
+        emit({"event": "note", "text": text})
 
 
 def main() -> int:
@@ -111,7 +177,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("job", type=Location.of)
     job = parser.parse_args().job.read_record(PredictionJob)
-    prepare_device()
     return child_main(lambda emit: apply_ensemble(job, emit))
 
 

@@ -39,6 +39,7 @@ from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.feed.sources import ChunkedSource, open_source
 from overlap.training.fit import Emit, train
+from overlap.training.inference.completion import complete_graph
 from overlap.training.learner import Learner, build_learner
 from overlap.training.network import build_network, precision
 from overlap.training.placement import placement_here
@@ -96,6 +97,7 @@ def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecor
     paths.record.write_record(record)
     for leftover in (paths.checkpoint, paths.failures):
         leftover.remove()
+    complete_graph(network, record, catalog, store, folder)
     return record
 
 

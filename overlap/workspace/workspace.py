@@ -155,7 +155,18 @@ class Workspace:
         return Catalog.load(self.location) if found is None else found
 
     def save_catalog(self, catalog: Catalog) -> None:
-        """Replace the catalogue, and the opened store with it: its rows may differ."""
+        """Replace the catalogue, and the opened store with it: its rows may differ.
+
+        A file that contains the same catalogue already stays: writing takes most of a second on a
+        disk, and a run with nothing to do changes no file.
+        """
+        if (
+            self._catalog is not None
+            and self._catalog_version == self._stored_version()
+            and self._catalog.equals(catalog)
+            and self.paths.quarantine.exists()
+        ):
+            return
         catalog.save(self.location)
         self._catalog, self._catalog_version = catalog, self._stored_version()
         self._store = None

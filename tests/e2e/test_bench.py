@@ -59,3 +59,34 @@ def test_the_training_bench_measures_every_variant(mode: str) -> None:
     )
     assert unknown.returncode == 2
     assert "quick: unknown; choose from demo, baseline, fast" in unknown.stderr
+
+
+def test_the_prediction_bench_measures_both_ways() -> None:
+    command = [OVERLAP, "bench", "predict", "--clips", "16", "--rounds", "1", "--words", "6"]
+    done = subprocess.run(
+        [*command, "--demo-members", "2", "--full-members", "1", "--json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert [(row["ensemble"], row["name"]) for row in rows] == [
+        ("2 members of demo", "Keras"), ("2 members of demo", "inference graphs"),
+        ("1 members of full", "Keras"), ("1 members of full", "inference graphs"),
+    ]  # fmt: skip
+    for row in rows:
+        assert min(row["clips_per_second"], row["ratio"], row["start_seconds"]) > 0
+        assert row["max_difference"] < 1e-4
+    assert rows[0]["ratio"] == rows[2]["ratio"] == 1
+
+
+def test_the_start_bench_measures_every_command() -> None:
+    command = [OVERLAP, "bench", "start", "--clips", "8", "--members", "1", "--rounds", "1"]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["name"] for row in rows] == [
+        "import tensorflow", "overlap run, nothing to do", "overlap predict, 8 clips",
+        "overlap predict, 8 clips again",
+    ]  # fmt: skip
+    assert rows[0]["ratio"] == rows[0]["cpu_ratio"] == 1
+    assert all(min(row["seconds"], row["cpu_seconds"]) > 0 for row in rows)

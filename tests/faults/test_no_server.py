@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.service.servers import unreachable
+from flows.service.server_errors import unreachable
 from overlap.errors import RESUME_HINT, MemberError
 from support.errors import printed_code
 from support.processes import free_port

@@ -16,6 +16,7 @@ from flows.service.embedded_storage import (
     EmbeddedStorage,
     database_fault,
     embedded_storage,
+    likely_storage,
     newest_revision,
 )
 from flows.service.environment import certificates_fault, loopback_without_proxy
@@ -310,3 +311,99 @@ def test_processes_of_flow_runs_get_no_socks_proxy(monkeypatch: pytest.MonkeyPat
         servers.without_socks()
     assert "ALL_PROXY" not in os.environ
     assert "HTTPS_PROXY" in os.environ
+
+
+def test_the_profiles_of_prefect_are_found_without_importing_it() -> None:
+    from prefect.settings.constants import DEFAULT_PROFILES_PATH
+
+    assert embedded_server.installed_profiles() == DEFAULT_PROFILES_PATH
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Prefect home with a complete database, in an environment that names no server."""
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    database(tmp_path / "home", str(newest_revision()))
+    return tmp_path / "home"
+
+
+def test_a_complete_database_is_the_likely_storage(home: Path) -> None:
+    assert likely_storage() == chosen(home)
+
+
+def test_a_server_that_creates_its_database_is_not_launched_early(home: Path) -> None:
+    (home / "prefect.db").unlink()
+    assert chosen(home).migrate
+    assert likely_storage() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PREFECT_API_URL", "http://127.0.0.1:4200/api"), ("PREFECT_PROFILE", "local"),
+     ("PREFECT_SERVER_EPHEMERAL_ENABLED", "false")],
+)  # fmt: skip
+def test_a_variable_may_name_another_server(
+    name: str, value: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert likely_storage() is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("home/profiles.toml", '[profiles.x]\nPREFECT_API_URL = "http://127.0.0.1:4200/api"\n'),
+        ("prefect.toml", '[api]\nurl = "http://127.0.0.1:4200/api"\n'),
+        ("pyproject.toml", '[tool.prefect.api]\nurl = "http://127.0.0.1:4200/api"\n'),
+        (".env", "PREFECT_API_URL=http://127.0.0.1:4200/api\n"),
+    ],
+)
+def test_a_file_may_name_another_server(home: Path, file: str, content: str) -> None:
+    (home.parent / file).write_text(content)
+    assert likely_storage() is None
+
+
+def test_a_launched_server_is_used_for_its_own_storage_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_server, "COMMAND", ["-c", "import time; time.sleep(60)"])
+    storages = [EmbeddedStorage(tmp_path, f"sqlite+aiosqlite:///{n}.db", False) for n in "ab"]
+    for storage in storages:
+        embedded_server.launch(storage)
+    other, own = embedded_server._launched
+    assert embedded_server._taken(storages[1]) is own
+    assert other.process.poll() is not None
+    assert own.process.poll() is None
+    assert embedded_server._taken(storages[1]) is None
+    own.stop()
+
+
+def test_a_flow_on_the_launched_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "prefect.db").unlink()
+    storage = chosen(home)  # creates the database
+    embedded_server.launch(storage)
+    (server,) = embedded_server._launched
+    address = embedded_server.start(storage, 120, print)
+    assert address.startswith(f"http://127.0.0.1:{server.port}/")
+    assert embedded_server.is_embedded(address)
+    from prefect import flow
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+
+    @flow(name="small")
+    def small() -> int | None:
+        return PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
+
+    with temporary_settings({PREFECT_API_URL: address}), servers.connected(print):
+        assert small() is None
+    with closing(sqlite3.connect(home / "prefect.db")) as opened:
+        (name,) = opened.execute("SELECT name FROM flow").fetchone()
+        (state,) = opened.execute("SELECT state_type FROM flow_run").fetchone()
+        (blocks,) = opened.execute("SELECT count(*) FROM block_type").fetchone()
+    assert (name, state, blocks) == ("small", "COMPLETED", 0)

@@ -117,6 +117,19 @@ def test_a_saved_catalogue_is_the_one_that_would_be_read(
     )
 
 
+def test_an_unchanged_catalogue_is_not_written_again(ready: Ready, config: RunConfig) -> None:
+    workspace = Workspace.of(config.workspace)
+    store, file = workspace.store, Path(config.workspace) / "catalog.parquet"
+    before = file.stat()
+    workspace.save_catalog(built(config.data, workspace.catalog))
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert workspace.store is store
+    (Path(config.workspace) / "quarantine.parquet").unlink()
+    workspace.save_catalog(built(config.data, workspace.catalog))
+    assert (Path(config.workspace) / "quarantine.parquet").exists()
+    assert file.stat().st_ino != before.st_ino
+
+
 def test_a_catalogue_of_another_run_is_noticed_by_the_lock(
     ready: Ready, config: RunConfig, tmp_path: Path
 ) -> None:

@@ -1,0 +1,1 @@
+"""Inference graphs: the networks of members in ONNX, which predict without a training framework."""
