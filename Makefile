@@ -13,8 +13,8 @@ DATA ?=
 WORKSPACE ?= workspace
 PRESET ?= demo
 
-.PHONY: setup run test test-extended test-field test-e2e test-nightly test-faults test-image test-backend test-minimum lint docs reference format lock \
-	audit bench clean help
+.PHONY: setup run test test-extended test-field test-e2e test-nightly test-faults test-image test-backend test-minimum \
+	gpu-budget lint docs reference format lock audit bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
@@ -27,6 +27,7 @@ help:
 	@echo "make test-image       builds the image of docker/ and runs the service in it (podman, root)"
 	@echo "make test-backend     networks and training on another Keras backend (BACKEND=jax)"
 	@echo "make test-minimum     unit tests with the oldest versions that pyproject.toml allows"
+	@echo "make gpu-budget       counts what training does on a GPU, in the program compiled for one; needs none"
 	@echo "make docs             the documentation as a site: build/site/index.html"
 	@echo "make reference        regenerates the pages of commands and settings and the drawing of the layers"
 	@echo "make audit            checks the packages for known vulnerabilities (asks PyPI)"
@@ -81,6 +82,7 @@ test-nightly: setup
 	$(MAKE) test-faults
 	$(MAKE) test-minimum
 	$(MAKE) test-backend
+	$(MAKE) gpu-budget
 
 # The long part of tests/faults; `make test` contains the quick part. The tests write the injected faults
 # and their outcomes to build/faults/, the source of the tables in docs/reliability.md.
@@ -111,6 +113,20 @@ test-minimum: setup
 	$(MINIMUM)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" -W default::DeprecationWarning \
 		-W default::FutureWarning tests/unit
 
+# Compiles the program that trains for a GPU that this machine need not have, and compares what it does with
+# the limits of overlap/bench/gpu_budget/budget.toml. The compiler for GPUs is in a separate environment.
+GPU := .venv-gpu-budget
+gpu-budget: $(GPU)/.ready
+	$(GPU)/bin/python -m overlap.bench.gpu_budget
+
+$(GPU)/.ready: requirements.lock requirements-gpu-budget.lock pyproject.toml | setup
+	test -x $(GPU)/bin/python || $(UV) venv --quiet --python $(BIN)/python $(GPU)
+	$(UV) pip install --quiet --python $(GPU)/bin/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(GPU)/bin/python --require-hashes --no-deps \
+		-r requirements-gpu-budget.lock
+	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
 # Builds the image and runs the service in it; needs podman and buildah, and 4 to 14 minutes. BUILD_OPTIONS
 # contains options of the build, such as secrets; tests/e2e/test_image.py lists further requirements.
 test-image: setup
@@ -139,7 +155,8 @@ format: setup
 	$(BIN)/ruff format .
 
 # Updates the exact versions. The files contain no download addresses. docker/*.lock contain the packages
-# of an image that are not in requirements.lock, in compatible versions.
+# of an image that are not in requirements.lock, in compatible versions. requirements-gpu-budget.lock
+# contains one version of JAX for every version of Python, because counts depend on the compiler.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header
 BEYOND = --constraints requirements.lock \
 	$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock)
@@ -151,6 +168,13 @@ lock: setup
 		requirements.lock > docker/cpu-overrides.txt
 	$(COMPILE) $(BEYOND) --no-annotate $(VENV)/cpu.in --output-file $(VENV)/cpu.lock
 	$(COMPILE) $(BEYOND) --extra gpu pyproject.toml --output-file $(VENV)/gpu.lock
+	sed -n '/^jax==/{s/^jax==\([^ ]*\).*/\1/p;q}' requirements.lock | xargs -I{} printf '%s=={}\n' \
+		jax jaxlib jax-cuda12-plugin jax-cuda12-pjrt > $(VENV)/gpu-budget.in
+	# The assembler, and what the plugin looks for when it is imported.
+	printf 'nvidia-cuda-%s-cu12<13\n' nvcc runtime >> $(VENV)/gpu-budget.in
+	$(UV) pip compile --quiet --python-version 3.11 --python-platform linux --generate-hashes --upgrade \
+		--no-header --no-annotate --no-deps $(VENV)/gpu-budget.in \
+		--output-file requirements-gpu-budget.lock
 	sed '/^$$/,$$d' $(VENV)/cpu.lock > docker/cpu.lock    # without the list of omitted packages
 	sed '/^$$/,$$d' $(VENV)/gpu.lock > docker/gpu.lock
 
@@ -166,4 +190,4 @@ bench: setup
 	$(BIN)/overlap bench features
 
 clean:
-	rm -rf $(VENV) $(MINIMUM) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(MINIMUM) $(GPU) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -68,7 +68,14 @@ def test_ci_runs_targets_that_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     called = re.findall(r"(?m)^make ([\w-]+)$", (ROOT / ".ci" / "run").read_text())
     assert called == ["lint", "docs", "test", "test-extended"]
-    for target in [*called, "test-minimum", "test-backend", "test-e2e", "test-nightly"]:
+    for target in [
+        *called,
+        "test-minimum",
+        "test-backend",
+        "gpu-budget",
+        "test-e2e",
+        "test-nightly",
+    ]:
         assert re.search(rf"(?m)^{target}:", makefile), target
 
 
@@ -86,6 +93,7 @@ def test_every_test_is_run_by_one_of_the_targets() -> None:
     assert '-m "nightly and not faults"\n' in recipes["test-nightly"]
     assert "$(MAKE) test-e2e\n" in recipes["test-nightly"]
     assert "$(MAKE) test-faults\n" in recipes["test-nightly"]
+    assert "$(MAKE) gpu-budget\n" in recipes["test-nightly"]
     assert "-m faults tests/faults\n" in recipes["test-faults"]
     folders = {f"tests/{p.parent.name}" for p in (ROOT / "tests").glob("*/test_*.py")}
     assert '-m "not nightly" tests/field\n' in recipes["test-field"]
