@@ -89,9 +89,13 @@ def main() -> None:
     from overlap.bench.gpu_budget.program import Program, compile_for, prepare
 
     prepare()
+    import jax
+
     card = ROOT / "overlap" / "bench" / "gpu_budget" / "h200.txtpb"
     for name, (function, arguments, donated) in programs().items():
-        compiled = compile_for(card, Program(function, arguments, steps=STEPS, donated=donated))
+        compiled = compile_for(
+            card, Program(jax.jit(function, donate_argnums=donated), arguments, STEPS)
+        )
         body = compiled.text[re.search(r"(?m)^(%|ENTRY)", compiled.text).start() :]
         for note in ("metadata", "frontend_attributes", "sharding"):
             body = re.sub(rf", {note}=\{{(?:[^{{}}]|\{{[^{{}}]*\}})*\}}", "", body)

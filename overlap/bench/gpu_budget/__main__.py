@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from overlap.bench.gpu_budget.budget import busiest, count, read_budgets, rows, table
-from overlap.bench.gpu_budget.program import clip_numbers, compile_for, prepare, training_program
+from overlap.bench.gpu_budget.program import clip_numbers, compile_for, prepare, program_of
 from overlap.errors import BenchError
 
 HERE = Path(__file__).parent
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     for budgeted in programs:
         if chosen.only not in budgeted.name:
             continue
-        program = training_program(budgeted.case)
+        program = program_of(budgeted.case)
         compiled = compile_for(chosen.budget.parent / card.target, program)
         if chosen.text:
             chosen.text.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,7 @@ class Budgeted:
     name: str
     case: Case
     limits: dict[str, float]
-    """By the key of the figure; a figure without a limit is only printed."""
+    """By the key of the figure."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,11 @@ class Row:
     program: str
     figure: Figure
     value: float
-    limit: float | None
+    limit: float
 
     @property
     def exceeded(self) -> bool:
         """Whether the figure breaks its limit."""
-        if self.limit is None:
-            return False
         return self.value < self.limit if self.figure.least else self.value > self.limit
 
 
@@ -132,10 +130,11 @@ def count(
 
 
 def rows(budgeted: Budgeted, figures: dict[str, float]) -> list[Row]:
-    """Return the rows of a program."""
+    """Return a row for each figure that has a limit."""
     return [
-        Row(budgeted.name, figure, figures[figure.key], budgeted.limits.get(figure.key))
+        Row(budgeted.name, figure, figures[figure.key], budgeted.limits[figure.key])
         for figure in FIGURES
+        if figure.key in budgeted.limits
     ]
 
 
@@ -143,8 +142,7 @@ def table(found: Iterable[Row]) -> str:
     """Return the rows as lines of text."""
     cells = [("program", "figure", "counted", "budget", "")]
     for row in found:
-        limit = "" if row.limit is None else format(row.limit, row.figure.form)
-        bound = (">= " if row.figure.least else "<= ") + limit if limit else ""
+        bound = (">= " if row.figure.least else "<= ") + format(row.limit, row.figure.form)
         cells.append((
             row.program, row.figure.label, format(row.value, row.figure.form), bound,
             "EXCEEDED" if row.exceeded else "",

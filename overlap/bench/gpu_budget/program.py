@@ -5,13 +5,13 @@ their defaults: which of them is fastest is measured on a card only.
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from overlap.config import RunConfig
 from overlap.errors import BenchError
 
 OPTIONS: Final[dict[str, str | bool]] = {
@@ -32,21 +32,20 @@ class Case:
     batch_size: int
     clips: int
     """Clips of the resident set."""
-    steps: int = 256
-    """Steps per call of the program."""
+    program: Literal["epoch", "fill"] = "epoch"
+    """Training on the resident set, or copying a batch of clips into it."""
 
 
 @dataclass(frozen=True)
 class Program:
     """A function and what it is compiled for."""
 
-    function: Callable[..., Any]
+    function: Any
+    """Compiled by JAX when it is called."""
     arguments: tuple[Any, ...]
     """Shapes and types of the arguments, in the structure that the function takes."""
     steps: int
     """Training steps per call."""
-    donated: tuple[int, ...] = (0,)
-    """Positions of the arguments whose memory the results may take."""
 
 
 @dataclass(frozen=True)
@@ -73,32 +72,34 @@ def prepare() -> None:
     os.environ.update(KERAS_BACKEND="jax", JAX_PLATFORMS="cpu", TF_CPP_MIN_LOG_LEVEL="3")
 
 
-def training_program(case: Case) -> Program:
-    """Return the program that trains the network of a preset."""
+def program_of(case: Case) -> Program:
+    """Return the program of a case, as the training code defines it."""
+    return _epoch(case) if case.program == "epoch" else _fill(case)
+
+
+def _epoch(case: Case) -> Program:
     import jax
     import keras
 
-    from overlap.config import RunConfig
     from overlap.features import Normalisation
+    from overlap.training.engine.resident import epoch_program, steps_per_call
     from overlap.training.learner import build_learner
     from overlap.training.network import build_network, precision
 
-    config = RunConfig(data="-", preset=case.preset)
+    config = _config(case)
     changed = {"precision": case.precision, "batch_size": case.batch_size}
     training, shape = config.training.model_copy(update=changed), config.features.shape
-    many = shape[-1]
+    many, steps = shape[-1], case.clips // case.batch_size
     constants = Normalisation((-80.0,) * many, (-40.0,) * many, (15.0,) * many)
     subset = None if config.network.head == "softmax" else WORDS_PER_CLIP
     keras.utils.set_random_seed(0)
     with precision(case.precision):
         network = build_network(config.network, shape, WORDS, constants, subset)
-        learner = build_learner(
-            network, training, constants,
-            subset=subset, steps=case.clips // case.batch_size, seed=0,
-        )  # fmt: skip
-    model = learner.model
+        model = build_learner(
+            network, training, constants, subset=subset, steps=steps, seed=0
+        ).model
     state = tuple(
-        [jax.ShapeDtypeStruct(one.value.shape, one.value.dtype) for one in variables]
+        [_array(one.value.dtype, *one.value.shape) for one in variables]
         for variables in (
             model.trainable_variables,
             model.non_trainable_variables,
@@ -106,18 +107,37 @@ def training_program(case: Case) -> Program:
             model.metrics_variables,
         )
     )
-    batch = {
-        "decibels": jax.ShapeDtypeStruct((case.batch_size, *shape), "float16"),
-        "labels": jax.ShapeDtypeStruct((case.batch_size, WORDS), "float32"),
-    }
-    return Program(model.train_step, (state, (batch,)), steps=1)
+    in_call = steps_per_call(steps)
+    arguments = (
+        state,
+        _array("float16", case.clips, *shape),
+        _array("float32", case.clips, WORDS),
+        _array("int32", in_call, case.batch_size),
+    )
+    return Program(jax.jit(epoch_program(model), donate_argnums=0), arguments, in_call)
+
+
+def _fill(case: Case) -> Program:
+    from overlap.training.engine.resident import insert
+
+    shape = _config(case).features.shape
+    decibels, part = (_array("float16", n, *shape) for n in (case.clips, case.batch_size))
+    return Program(insert, (decibels, part, _array("int32")), 1)
+
+
+def _config(case: Case) -> RunConfig:
+    return RunConfig(data="-", preset=case.preset)
+
+
+def _array(dtype: Any, *shape: int) -> Any:  # noqa: ANN401  a type and a shape of JAX
+    import jax
+
+    return jax.ShapeDtypeStruct(shape, dtype)
 
 
 def clip_numbers(case: Case) -> int:
     """Return how many numbers the features of a clip are."""
-    from overlap.config import RunConfig
-
-    return prod(RunConfig(data="-", preset=case.preset).features.shape)
+    return prod(_config(case).features.shape)
 
 
 def compile_for(card: Path, program: Program) -> Compiled:
@@ -138,8 +158,7 @@ def compile_for(card: Path, program: Program) -> Compiled:
     arguments = jax.tree.map(
         lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=there), program.arguments
     )
-    lowered = jax.jit(program.function, donate_argnums=program.donated).lower(*arguments)
-    compiled: Any = lowered.compile(compiler_options=OPTIONS)
+    compiled: Any = program.function.lower(*arguments).compile(compiler_options=OPTIONS)
     memory = compiled.memory_analysis()
     return Compiled(
         compiled.as_text(),

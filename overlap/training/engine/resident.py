@@ -45,7 +45,7 @@ class ResidentSet:
         start = 0
         for part in parts:
             # Donated, so that the decibels are held once.
-            self.decibels = _insert(self.decibels, part, start)
+            self.decibels = insert(self.decibels, part, start)
             start += len(part)
 
     def indices(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -54,7 +54,8 @@ class ResidentSet:
 
 
 @partial(jax.jit, donate_argnums=0)
-def _insert(decibels: jax.Array, part: jax.Array, start: int) -> jax.Array:
+def insert(decibels: jax.Array, part: jax.Array, start: int) -> jax.Array:
+    """Return (clips, mel, frame, resolution) decibels with those of a part from `start` on."""
     return jax.lax.dynamic_update_slice(decibels, part, (start, 0, 0, 0))
 
 
