@@ -25,6 +25,7 @@ from overlap.prediction.jobs import PredictionJob
 from overlap.promotion.champion import Aliases, Promotion
 from overlap.promotion.comparison import Comparison
 from overlap.promotion.retention import RemovalMarker
+from overlap.training.inference.store import GraphRecord
 from overlap.training.placement import Placement
 from overlap.training.spec import MemberRecord, MemberSpec
 from overlap.workspace.costs import Costs, StageCost
@@ -78,6 +79,7 @@ def example(kind: type[Record], earlier: Earlier) -> Record:
             ensemble="E", members=("a",), pool=Pool(), features=FeatureConfig(), data="D",
             files=("a.wav",), out="O",
         ),
+        GraphRecord: GraphRecord(network="N", graph="G", subset=2, difference=1e-6, clips=12),
     }  # fmt: skip
     assert set(examples) == set(CLASSES)
     return examples[kind]
