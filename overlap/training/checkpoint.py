@@ -79,14 +79,19 @@ class CheckpointWriter:
         Raises:
             Exception: The previous checkpoint was not written.
         """
-        self._finish()
+        self.wait()
         self._pending = self._thread.submit(self._write, arrays, written)
 
     def _write(self, arrays: Mapping[str, NDArray[Any]], written: Callable[[], None]) -> None:
         self._location.write_arrays(dict(arrays))
         written()
 
-    def _finish(self) -> None:
+    def wait(self) -> None:
+        """Wait until the checkpoint is written.
+
+        Raises:
+            Exception: It was not written.
+        """
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
@@ -98,7 +103,7 @@ class CheckpointWriter:
     def __exit__(self, *_: object) -> None:
         """Wait for the last checkpoint; an error of it ends the training."""
         try:
-            self._finish()
+            self.wait()
         finally:
             self._thread.shutdown()
 

@@ -75,6 +75,8 @@ def train(
             event = _event(progress, data)
             # The event promises that the epoch is safe: it follows the checkpoint.
             writer.write(checkpoint_arrays(learner, progress, best), partial(emit, event))
+            if data.resident is None:  # epochs are long, and their event is not to come late
+                writer.wait()
     learner.network.set_weights(best)
     return progress
 
