@@ -97,7 +97,8 @@ def test_a_killed_training_ends_where_an_undisturbed_one_ends(
     assert record.peak_memory_mb > 100
     assert sorted(record.files) == [MODEL_FILE, PREDICTIONS_FILE]
     names = {e.name for e in spec.folder(Location.of(config.workspace)).files()}
-    assert names == {"spec.json", "member.json", MODEL_FILE, PREDICTIONS_FILE, LOG_FILE}
+    own = {SPEC_FILE, "member.json", MODEL_FILE, PREDICTIONS_FILE, LOG_FILE}
+    assert names == own | {"inference.json", "inference.onnx"}
 
 
 def test_new_test_clips_are_predicted_without_training(
