@@ -244,8 +244,8 @@ def _member(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mappi
     from overlap.features import FeatureStore
     from overlap.io.location import Location
     from overlap.training.device import make_deterministic, prepare_device
+    from overlap.training.engine.epochs import open_epochs
     from overlap.training.feed.memory_plan import MemoryPlan, window_chunks
-    from overlap.training.feed.passes import PassPrefetcher
     from overlap.training.member import assemble
     from overlap.training.spec import MemberSpec
 
@@ -273,15 +273,16 @@ def _member(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mappi
     )  # fmt: skip
     plan = MemoryPlan(job.mode, 0, window)  # type: ignore[arg-type]  # checked by the command
     data, learner = assemble(spec, 0, store, labels, Partition(rows, rows[:0]), plan)
-    ahead = PassPrefetcher(data.epoch, range(10**9))
+    endless = replace(data, training=training.model_copy(update={"epochs": 10**9}))
+    epochs = open_epochs(learner, endless, 0)
     while True:
-        started, waited, faults = time.perf_counter(), ahead.waited, page_faults()
-        learner.one_epoch(ahead.one_pass(), data.steps)
+        started, waited, faults = time.perf_counter(), epochs.waited, page_faults()
+        epochs.one_epoch()
         seconds, faults = time.perf_counter() - started, page_faults() - faults
         learner.refresh_batchnorm([])
         yield {
             "clips": data.clips, "steps": data.steps, "seconds": seconds,
-            "faults": faults, "waited": ahead.waited - waited,
+            "faults": faults, "waited": epochs.waited - waited,
         }  # fmt: skip
 
 

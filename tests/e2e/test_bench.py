@@ -1,6 +1,7 @@
 """The benchmarks of the whole feature path and of training, with real worker processes."""
 
 import json
+import os
 import subprocess
 
 import numpy as np
@@ -59,6 +60,20 @@ def test_the_training_bench_measures_every_variant(mode: str) -> None:
     )
     assert unknown.returncode == 2
     assert "quick: unknown; choose from demo, baseline, fast" in unknown.stderr
+
+
+def test_the_training_bench_measures_epochs_on_the_device_with_jax() -> None:
+    command = [OVERLAP, "bench", "training", "--clips", "64", "--rounds", "1", "--width", "0.05"]
+    done = subprocess.run(
+        [*command, "--presets", "fast", "--mode", "device", "--json"],
+        env=os.environ | {"KERAS_BACKEND": "jax"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["backend"] == "jax"
+    rows = {row["name"]: row for row in report["rows"]}
+    assert rows["fast"]["clips_per_second"] > 0
+    assert rows["fast"]["host_wait_fraction"] == 0, "the device waits for no batch"
 
 
 def test_the_prediction_bench_measures_both_ways() -> None:
