@@ -24,7 +24,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import MODEL_FILE, MemberPaths
 from overlap.system.resources.memory import peak_memory_mb
 from overlap.system.worker_process import Child, child_reporter, start_child
-from overlap.training.inference.store import Network, stored_network, write_graph
+from overlap.training.inference.store import Predictor, stored_network, write_graph
 from overlap.training.spec import MemberRecord
 
 KERAS, GRAPH = "Keras", "inference graphs"
@@ -173,7 +173,7 @@ def _prepare(job: PredictionBench, place: Path) -> None:
                 raise BenchError(f"no inference graph of {ensemble}: {refused}")
 
 
-def _open(ensemble: str, name: str, job: PredictionBench, place: Path) -> list[Network]:
+def _open(ensemble: str, name: str, job: PredictionBench, place: Path) -> list[Predictor]:
     folders = _members(ensemble, job, place)
     if name == GRAPH:
         found = [stored_network(folder, _record(folder)) for folder in folders]
@@ -185,7 +185,7 @@ def _open(ensemble: str, name: str, job: PredictionBench, place: Path) -> list[N
     return [load_network(folder, _record(folder)) for folder in folders]
 
 
-def _predict(networks: list[Network], decibels: NDArray[np.float16]) -> NDArray[Any]:
+def _predict(networks: list[Predictor], decibels: NDArray[np.float16]) -> NDArray[Any]:
     """Return (members, clips, words) probabilities, as the service computes them."""
     parts = [
         np.asarray([network.predict_on_batch(decibels[i : i + BATCH]) for network in networks])

@@ -11,8 +11,7 @@ clips. A member without a graph predicts with Keras, and gets its graph for the 
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,22 +25,20 @@ from overlap.metrics.disagreement import disagreement
 from overlap.prediction.batches import Batch, OnDecoded, batches
 from overlap.prediction.jobs import PredictionChunk, PredictionJob
 from overlap.system.prefetch import Prefetcher
-from overlap.system.worker_process import child_main
+from overlap.system.worker_process import Emit, child_main
 from overlap.training.inference.store import (
     COMPARED_CLIPS,
-    Network,
+    Predictor,
     stored_network,
     unusable_reason,
     write_graph,
 )
 from overlap.training.spec import MemberRecord, records_of
 
-Emit = Callable[[Mapping[str, Any]], None]
-
 
 def predict_files(
     job: PredictionJob,
-    networks: Sequence[Network],
+    networks: Sequence[Predictor],
     pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     words: int,
     emit: Emit,
@@ -65,7 +62,7 @@ def predict_files(
 def predict_batches(
     make: Callable[[OnDecoded], Iterator[Batch]],
     shape: tuple[int, int],
-    networks: Sequence[Network],
+    networks: Sequence[Predictor],
     pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     emit: Emit,
 ) -> PredictionChunk:
@@ -100,7 +97,7 @@ def predict_batches(
     return PredictionChunk(probabilities, spread, np.array(reasons), np.array(repairs), clipped)
 
 
-def _member_predictions(networks: Sequence[Network], batch: Batch) -> NDArray[np.float64]:
+def _member_predictions(networks: Sequence[Predictor], batch: Batch) -> NDArray[np.float64]:
     """Return (members, clips, words) float64 probabilities of a batch."""
     predictions = [network.predict_on_batch(batch.decibels) for network in networks]
     return np.asarray(predictions, np.float64)[:, : len(batch.indices)]
@@ -118,7 +115,7 @@ def apply_ensemble(job: PredictionJob, emit: Emit) -> None:
 
 def member_networks(
     owner: Location, members: Sequence[MemberRecord], job: PredictionJob, emit: Emit
-) -> list[Network]:
+) -> list[Predictor]:
     """Return the networks of some members, as graphs where that is possible.
 
     Args:
@@ -132,7 +129,7 @@ def member_networks(
     """
     folders = [WorkspacePaths(owner).member(one.fingerprint).folder for one in members]
     reason = unusable_reason()
-    graphs: list[Network | None] = [None] * len(members)
+    graphs: list[Predictor | None] = [None] * len(members)
     if reason is None:
         graphs = [stored_network(*one) for one in zip(folders, members, strict=True)]
         absent = sum(graph is None for graph in graphs)
@@ -145,7 +142,7 @@ def member_networks(
     from overlap.training.saved import load_network
 
     prepare_device()
-    networks: list[Network] = []
+    networks: list[Predictor] = []
     for folder, member, graph in zip(folders, members, graphs, strict=True):
         networks.append(graph or load_network(folder, member))
         if graph is None and unusable_reason() is None:
@@ -154,7 +151,7 @@ def member_networks(
 
 
 def _write_graph(
-    folder: Location, member: MemberRecord, network: Network, job: PredictionJob, emit: Emit
+    folder: Location, member: MemberRecord, network: Predictor, job: PredictionJob, emit: Emit
 ) -> None:
     """Write a graph for later predictions; this one does not depend on it."""
     some = batches(

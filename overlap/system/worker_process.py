@@ -33,6 +33,8 @@ from overlap.system.thread_limits import THREAD_VARIABLES
 CHILD_ENV = "OVERLAP_CHILD"
 """Environment variable of a child: the descriptor that it reports on. Parents of earlier versions
 set it to 1, standard output, and read the reports there."""
+Emit = Callable[[Mapping[str, Any]], None]
+"""The function with which a child reports an event to its parent."""
 TAIL_LINES = 30
 """Lines of the child's output in an error message."""
 WANTED_CHECK_SECONDS = 1.0
@@ -40,7 +42,7 @@ WANTED_CHECK_SECONDS = 1.0
 
 
 @contextmanager
-def child_reporter(*, reads_input: bool = False) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def child_reporter(*, reads_input: bool = False) -> Iterator[Emit]:
     """Set up the child's end; yield the function that reports, and redirect prints to stderr.
 
     A process that was not started by `start_child` reports to standard output.
@@ -66,7 +68,7 @@ def child_reporter(*, reads_input: bool = False) -> Iterator[Callable[[Mapping[s
         yield emit
 
 
-def child_main(work: Callable[[Callable[[Mapping[str, Any]], None]], None]) -> int:
+def child_main(work: Callable[[Emit], None]) -> int:
     """Run the child's work and return its exit code; an expected error is its last output.
 
     Args:
@@ -187,7 +189,7 @@ def worker_environment(inherited: Mapping[str, str]) -> dict[str, str]:
 def run_child(
     module: str,
     arguments: Sequence[str],
-    on_event: Callable[[Mapping[str, Any]], None],
+    on_event: Emit,
     wanted: Callable[[], bool] = lambda: True,
     log: Location | None = None,
     extra: Mapping[str, str] = MappingProxyType({}),

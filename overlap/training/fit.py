@@ -7,7 +7,7 @@ result as an uninterrupted one, as far as the backend is deterministic.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
 from overlap.metrics.divergence import kl
 from overlap.system.resources.energy import energy_joules
+from overlap.system.worker_process import Emit
 from overlap.training.checkpoint import (
     CheckpointWriter,
     Progress,
@@ -30,7 +31,6 @@ from overlap.training.engine.epochs import Epochs, open_epochs
 from overlap.training.feed.batches import TrainingData
 from overlap.training.learner import Learner
 
-Emit = Callable[[Mapping[str, Any]], None]
 PATIENCE_EPOCHS, PATIENCE_STEPS = 5, 2000
 """A loss above the trivial one counts as divergence only this long after the warm-up (the longer of
 the two): with a dropout of 0.5, the first epochs of a small set often have such a loss."""

@@ -116,7 +116,7 @@ class Learner:
                 layer.momentum = momentum
 
 
-def build_learner(  # noqa: PLR0913  a member has this many aspects
+def build_learner(
     network: Network,
     training: TrainingConfig,
     constants: Normalisation,
@@ -125,7 +125,6 @@ def build_learner(  # noqa: PLR0913  a member has this many aspects
     steps: int,
     seed: int,
     dataset: DeviceDataset | None = None,
-    fused: bool = True,
 ) -> Learner:
     """Build and compile the model that trains a network.
 
@@ -137,7 +136,6 @@ def build_learner(  # noqa: PLR0913  a member has this many aspects
         steps: Steps per epoch.
         seed: Seed of the augmentation.
         dataset: Features and labels in device memory; None: the batches contain them.
-        fused: Whether blocks train with fused operations, where the backend has them.
     """
     plain = network.model
     words = plain.output_shape[-1]
@@ -152,7 +150,7 @@ def build_learner(  # noqa: PLR0913  a member has this many aspects
     changed, labels = augment(decibels, labels, training.augment, constants, seed)
     to_scores = (
         FusedNetwork(network)
-        if fused and keras.backend.backend() in FUSED_BACKENDS
+        if keras.backend.backend() in FUSED_BACKENDS
         else keras.Model(plain.input, network.scores.output)
     )
     scores = to_scores(ops.cast(changed, "float16"))

@@ -25,7 +25,7 @@ from overlap.metrics.divergence import kl, trivial_prediction
 from overlap.system.provenance import software
 from overlap.system.resources.accelerators import usable_bytes
 from overlap.system.resources.memory import peak_memory_mb
-from overlap.system.worker_process import child_main
+from overlap.system.worker_process import Emit, child_main
 from overlap.training.device import (
     device_name,
     device_peak_mb,
@@ -38,7 +38,7 @@ from overlap.training.feed.batches import TrainingData
 from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.feed.sources import ChunkedSource, open_source
-from overlap.training.fit import Emit, train
+from overlap.training.fit import train
 from overlap.training.inference.completion import complete_graph
 from overlap.training.learner import Learner, build_learner
 from overlap.training.network import build_network, precision

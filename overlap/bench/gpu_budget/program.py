@@ -82,7 +82,7 @@ def _epoch(case: Case) -> Program:
     import keras
 
     from overlap.features import Normalisation
-    from overlap.training.engine.resident import epoch_program, steps_per_call
+    from overlap.training.engine.resident import epoch_program, steps_per_call, train_variables
     from overlap.training.learner import build_learner
     from overlap.training.network import build_network, precision
 
@@ -100,12 +100,7 @@ def _epoch(case: Case) -> Program:
         ).model
     state = tuple(
         [_array(one.value.dtype, *one.value.shape) for one in variables]
-        for variables in (
-            model.trainable_variables,
-            model.non_trainable_variables,
-            model.optimizer.variables,
-            model.metrics_variables,
-        )
+        for variables in train_variables(model)
     )
     in_call = steps_per_call(steps)
     arguments = (

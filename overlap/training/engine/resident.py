@@ -97,7 +97,7 @@ class ResidentTrainer:
                 rows_of_call = jnp.asarray(part[start : start + size])
                 state = self._steps(state, self._data.decibels, self._data.labels, rows_of_call)
                 jax.block_until_ready(state[3])
-        for variables, values in zip(_variables(model), state, strict=True):
+        for variables, values in zip(train_variables(model), state, strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
         model.optimizer.finalize_variable_values(model.trainable_variables)
@@ -165,7 +165,8 @@ def _predict(
     return all_of_them
 
 
-def _variables(model: keras.Model) -> tuple[list[Any], ...]:
+def train_variables(model: keras.Model) -> tuple[list[Any], ...]:
+    """Return the variables whose values are the state of Keras's stateless train step."""
     return (
         model.trainable_variables,
         model.non_trainable_variables,
@@ -176,6 +177,6 @@ def _variables(model: keras.Model) -> tuple[list[Any], ...]:
 
 def _values(model: keras.Model) -> State:
     trainable, other, optimizer, metrics = (
-        [variable.value for variable in variables] for variables in _variables(model)
+        [variable.value for variable in variables] for variables in train_variables(model)
     )
     return trainable, other, optimizer, metrics

@@ -12,7 +12,7 @@ from overlap.io.location import Location
 from overlap.training.feed.sources import ChunkedSource
 from overlap.training.inference.store import (
     COMPARED_CLIPS,
-    Network,
+    Predictor,
     stored_network,
     write_graph,
 )
@@ -20,7 +20,11 @@ from overlap.training.spec import MemberRecord
 
 
 def complete_graph(
-    network: Network, record: MemberRecord, catalog: Catalog, store: FeatureStore, folder: Location
+    network: Predictor,
+    record: MemberRecord,
+    catalog: Catalog,
+    store: FeatureStore,
+    folder: Location,
 ) -> None:
     """Write the graph of a member after its record; the member does not depend on it.
 

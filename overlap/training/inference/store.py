@@ -35,7 +35,7 @@ COMPARED_CLIPS: Final = 64
 """Clips on which a new graph is compared with its network."""
 
 
-class Network(Protocol):
+class Predictor(Protocol):
     """What predicts: a graph, or a network of Keras."""
 
     def predict_on_batch(self, decibels: NDArray[np.float16]) -> Any:  # noqa: ANN401  of any backend
@@ -114,7 +114,7 @@ def stored_network(folder: Location, record: MemberRecord) -> GraphNetwork | Non
 
 
 def write_graph(
-    folder: Location, record: MemberRecord, network: Network, decibels: NDArray[np.float16]
+    folder: Location, record: MemberRecord, network: Predictor, decibels: NDArray[np.float16]
 ) -> str | None:
     """Write the graph of a complete member, if it agrees with the network.
 
