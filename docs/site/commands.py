@@ -5,7 +5,7 @@ import re
 import typer
 from typer.cli import get_docs_for_click
 
-from flows.cli.commands import app
+from flows.cli.application import app
 
 
 def commands() -> str:

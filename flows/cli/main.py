@@ -37,7 +37,7 @@ def main() -> None:
         if runs_flow(sys.argv[1:]):
             launch()
         # Importing the commands takes a second, during which Ctrl-C may arrive.
-        from flows.cli.commands import NO_COLOR, app
+        from flows.cli.application import NO_COLOR, app
 
         warnings.formatwarning = _one_line
         if NO_COLOR in sys.argv[1:]:  # before a console is created; child processes inherit it

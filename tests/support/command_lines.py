@@ -26,7 +26,7 @@ def refusal(command: Sequence[str]) -> str | None:
         elif program == "dask" and words and words[0] in DASK:
             _read(importlib.import_module(DASK[words[0]]).main, words[1:])
         elif program == "overlap":
-            from flows.cli.commands import app as overlap
+            from flows.cli.application import app as overlap
 
             _read(typer.main.get_command(overlap), words)
         else:

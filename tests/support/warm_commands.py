@@ -26,7 +26,7 @@ TESTS = Path(__file__).resolve().parents[1]
 FORWARDED = ("AWS_", "BROWSER", "COLUMNS", "NO_COLOR")
 """Prefixes of the variables that no package reads on import."""
 PRELOADED = (
-    "flows.cli.commands", "flows.retrain", "flows.predict", "flows.clusters.opening",
+    "flows.cli.application", "flows.retrain", "flows.predict", "flows.clusters.opening",
     "overlap.features", "overlap.ensemble.publish", "overlap.reporting.page", "s3fs",
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from flows.cli.show import check_openable, picture_target
+from flows.cli.commands.show import check_openable, picture_target
 from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, Resolution, RunConfig
 from overlap.errors import DataError, NotReadyError, UserError
@@ -297,7 +297,7 @@ def test_only_local_files_are_opened(tmp_path: Path) -> None:
 
 def test_show_does_not_import_prefect() -> None:
     script = (
-        "import sys, flows.cli.console, flows.cli.show, overlap.reporting.clip_inspection;"
+        "import sys, flows.cli.console, flows.cli.commands.show, overlap.reporting.clip_inspection;"
         "print('prefect' in sys.modules)"
     )
     done = subprocess.run(

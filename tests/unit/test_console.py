@@ -5,7 +5,7 @@ import shlex
 import pytest
 import typer
 
-from flows.cli.commands import Commands
+from flows.cli.application import Commands
 from flows.cli.console import ERR, OUT, look_next, print_table
 from support.command_lines import refusal
 from tasks.progress import TERMINAL

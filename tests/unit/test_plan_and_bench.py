@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.cli.workspace import _total
+from flows.cli.commands.workspace import _total
 from overlap.bench import features as bench
 from overlap.catalog import Catalog, list_data
 from overlap.config import FeatureConfig, RunConfig, StoreConfig

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from flows.cli.workspace import RUNS, _missing_rows
+from flows.cli.commands.workspace import RUNS, _missing_rows
 from overlap.bench.scale import write_catalogue
 from overlap.catalog import Catalog, stored_rows
 from overlap.catalog import catalog as catalog_module

@@ -13,7 +13,7 @@ from docs.site.links import place_of, relinked, shown_files, source_of
 from docs.site.numbers import numbered
 from docs.site.settings import settings
 from docs.site.write_reference import GENERATED, current, page_file
-from flows.cli.commands import app
+from flows.cli.application import app
 from overlap.config import RunConfig
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from overlap.synthetic import MixConfig, mix
+from overlap.synthetic.mix import mix
+from overlap.synthetic.speakers import MixConfig
 from overlap.synthetic.speech import SynthConfig, synthesise
 
 WORDS = SynthConfig(

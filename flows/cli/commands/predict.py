@@ -1,0 +1,72 @@
+"""The command that predicts new clips."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import Cluster, Json, Verbose, WorkspaceOption
+from flows.service.environment import prepare
+from overlap.config import ClusterConfig
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command()(predict)
+
+
+def predict(
+    clips: Annotated[
+        list[str],
+        typer.Argument(help="Folder or URL with audio files; or sound files of one folder."),
+    ],
+    *,
+    out: Annotated[
+        str, typer.Option(help="CSV file, device or pipe to write; `-`: standard output.")
+    ],
+    model: Annotated[
+        str, typer.Option(help="champion, a version, or an ensemble's folder.")
+    ] = "champion",
+    workspace: WorkspaceOption = "workspace",
+    cluster: Cluster = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Predict new clips with a published ensemble.
+
+    The table has the columns id, one per word, and `spread`: the disagreement of the members about
+    the clip, as the mean over members of KL(member || ensemble) in nats. An unusable clip gets the
+    mean prediction and an empty spread.
+    """
+    prepare(verbose=verbose)
+    from flows.cli.console import OUT, flow_shown, keep_stdout_for, look_next, print_json
+    from overlap.catalog import list_clips
+    from overlap.io.location import Location
+    from overlap.io.user_output import check_output, output_location
+    from overlap.promotion.champion import find_ensemble
+    from overlap.training.backend import check_backend
+
+    find_ensemble(Location.of(workspace), model)
+    chosen = clips[0] if len(clips) == 1 else clips
+    list_clips(chosen)
+    check_backend(installed=cluster is None)
+    target = output_location(out)
+    check_output(target, "preds.csv")
+    keep_stdout_for(target, as_json=as_json)
+    from flows.predict import predict as predict_flow
+
+    with flow_shown():
+        done = predict_flow(chosen, out, model, workspace, ClusterConfig(address=cluster))
+    if as_json:
+        print_json(asdict(done))
+        return
+    earlier = done.clips - done.computed
+    known = f", {earlier} of them by an earlier run" if earlier else ""
+    OUT.print(f"{done.clips} clips predicted{known}, in {target}", highlight=False, soft_wrap=True)
+    if done.imputed:
+        named = ", ".join(done.imputed[:5]) + (", …" if len(done.imputed) > 5 else "")
+        OUT.print(
+            f"{len(done.imputed)} of them are unusable and got the mean prediction: {named}",
+            highlight=False,
+        )
+    look_next(workspace, model)
