@@ -167,7 +167,8 @@ lock: setup
 	sed -n "s/^tensorflow==\([^ ]*\).*/tensorflow==\1 ; platform_machine != 'x86_64'/p" \
 		requirements.lock > docker/cpu-overrides.txt
 	$(COMPILE) $(BEYOND) --no-annotate $(VENV)/cpu.in --output-file $(VENV)/cpu.lock
-	$(COMPILE) $(BEYOND) --extra gpu pyproject.toml --output-file $(VENV)/gpu.lock
+	for extra in gpu gpu-jax; do \
+		$(COMPILE) $(BEYOND) --extra $$extra pyproject.toml --output-file $(VENV)/$$extra.lock || exit; done
 	sed -n '/^jax==/{s/^jax==\([^ ]*\).*/\1/p;q}' requirements.lock | xargs -I{} printf '%s=={}\n' \
 		jax jaxlib jax-cuda12-plugin jax-cuda12-pjrt > $(VENV)/gpu-budget.in
 	# The assembler, and what the plugin looks for when it is imported.
@@ -177,6 +178,7 @@ lock: setup
 		--output-file requirements-gpu-budget.lock
 	sed '/^$$/,$$d' $(VENV)/cpu.lock > docker/cpu.lock    # without the list of omitted packages
 	sed '/^$$/,$$d' $(VENV)/gpu.lock > docker/gpu.lock
+	sed '/^$$/,$$d' $(VENV)/gpu-jax.lock > docker/gpu-jax.lock
 
 # Known vulnerabilities of the locked packages; asks PyPI, and fails if PyPI does not answer. pip-audit runs
 # as a separate tool, because it would add forty packages to .venv.

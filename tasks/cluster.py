@@ -45,6 +45,8 @@ class Cluster:
     """Whether workers without GPU will join if there are none."""
     lost_after_s: float = LOST_SECONDS
     """How long a job waits for a suitable worker."""
+    backend: str = ""
+    """Keras's backend that members train with; empty where none are trained."""
 
     def fit(self, *, training: bool) -> WorkerRequirements:
         """Return what a worker must provide for a job."""

@@ -3,21 +3,23 @@
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, cast
 
+from distributed import get_worker
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
-from overlap.errors import ClusterError, UnfitWorkerError
+from overlap.errors import ClusterError, ConfigError, UnfitWorkerError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
 from overlap.system.resources.accelerators import shared_by
 from overlap.system.worker_process import run_child
-from overlap.training.backend import check_backend
+from overlap.training.backends.choice import VARIABLE, named_backend, select_backend
+from overlap.training.backends.resumed import backend_of_training
 from overlap.training.placement import record_placement
 from overlap.training.spec import MemberRecord, MemberSpec, load_record
 from tasks.cluster import Cluster, awaited, connect, listen
@@ -33,10 +35,20 @@ from tasks.progress import TERMINAL, Stage, note, stage
 from tasks.workers import trainers, unfit_workers
 
 
-def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
-    """Complete a member in a child process; runs on a worker."""
-    check_backend()
+def train_on_worker(workspace: Location, spec: MemberSpec, backend: str, topic: str) -> None:
+    """Complete a member in a child process; runs on a worker.
+
+    Args:
+        workspace: The workspace.
+        spec: The member.
+        backend: Keras's backend of the run.
+        topic: Topic of the reports.
+
+    Raises:
+        UnfitWorkerError: The backend cannot train here; the worker joined after the preflight.
+    """
     paths, here = MemberPaths(spec.folder(workspace)), placement()
+    backend = _backend_here(spec, paths.folder, backend)
     paths.spec.write_record(spec)
     with record_placement(paths.folder, here):
         run_child(
@@ -45,8 +57,28 @@ def train_on_worker(workspace: Location, spec: MemberSpec, topic: str) -> None:
             lambda event: report(topic, event),
             still_wanted(),
             paths.log,
-            {**shared_by(places_on_this_worker()), **here.environment()},
+            {
+                **shared_by(places_on_this_worker()),
+                **here.environment(),
+                VARIABLE: backend,
+            },
         )
+
+
+def _backend_here(spec: MemberSpec, folder: Location, backend: str) -> str:
+    """Return the backend of a member: that of its checkpoint, if it was not chosen by name.
+
+    Raises:
+        UnfitWorkerError: The backend of the run cannot train here.
+    """
+    earlier = backend_of_training(folder)
+    if earlier not in (None, backend) and not named_backend(spec.training.backend):
+        with suppress(ConfigError):
+            return select_backend(earlier)
+    try:
+        return select_backend(backend)
+    except ConfigError as error:
+        raise UnfitWorkerError(get_worker().address, str(error)) from None
 
 
 @task(name="member", task_run_name="{name}", cache_policy=NO_CACHE)
@@ -55,7 +87,7 @@ def train_member(
 ) -> MemberRecord:
     """Train a member and follow its epochs; cancelled when `stop` is set."""
     with stage(f"{name} (epochs)", spec.training.epochs, keep=False) as progress:
-        job = TrainingJob(train_on_worker, (workspace, spec), name, number)
+        job = TrainingJob(train_on_worker, (workspace, spec, scheduler.backend), name, number)
         try:
             on_training_worker(scheduler, job, stop, _epoch_shown_on(progress))
         except CancelledError:

@@ -17,7 +17,7 @@ from overlap.prediction.table import prediction_table
 from overlap.system.resources.accelerators import shared_by, visible_accelerators
 from overlap.system.signals import block_sigint
 from overlap.system.worker_process import run_child
-from overlap.training.backend import check_backend
+from overlap.training.backends.choice import check_backend
 from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.members import TrainingJob, on_training_worker, stopped_on_error
 from tasks.on_worker import places_on_this_worker, report, still_wanted

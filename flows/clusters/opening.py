@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import dask
@@ -10,6 +11,7 @@ from distributed import Client, Nanny, Scheduler, SpecCluster
 from distributed.utils import LoopRunner
 from tornado.ioloop import IOLoop
 
+from flows.clusters.backend import backend_of_run
 from flows.clusters.named import cluster_by_name
 from flows.clusters.preflight import Work, preflight, token_in
 from overlap.config import ClusterConfig
@@ -68,6 +70,9 @@ def open_cluster(
                 )
                 for warning in preflight(client, config, cluster, work):
                     note(warning)
+                if work.members and work.run is not None:
+                    backend = backend_of_run(client, cluster.address, work.run.training.backend)
+                    cluster = replace(cluster, backend=backend)
                 adapt(client)
         yield cluster
 

@@ -1,10 +1,10 @@
 """Configuration of a member: its network, its training and its held-out clips."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from overlap.config.base import ConfigModel
+from overlap.config.base import ConfigModel, LaterField
 
 
 class Stage(ConfigModel):
@@ -111,6 +111,12 @@ class TrainingConfig(ConfigModel):
         ge=1,
         description="Size of the shuffling window, clips: an epoch visits windows of whole chunks "
         "of the store in a new order, and shuffles the clips within each window.",
+    )
+    backend: Annotated[Literal["auto", "tensorflow", "jax", "torch"], LaterField("auto")] = Field(
+        "auto",
+        description="Keras's backend. auto: the one that KERAS_BACKEND names on the workers, "
+        "otherwise the fastest one that is installed for an accelerator, and TensorFlow without "
+        "one.",
     )
     memory_gb: float | None = Field(
         None,

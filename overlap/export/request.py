@@ -17,7 +17,7 @@ from overlap.io.user_output import check_output, writing_output
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import find_ensemble
 from overlap.system.worker_process import run_child
-from overlap.training.backend import check_backend
+from overlap.training.backends.choice import check_backend
 
 Kind = Literal["keras", "onnx"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from overlap.errors import CorruptError
 from overlap.io.location import Location
 from overlap.io.records import from_json
+from overlap.training.backends.resumed import ABOUT
 from overlap.training.learner import Learner
-
-ABOUT = "about"
-"""Key of the progress, JSON as UTF-8 bytes; arrays are `v0`, `v1`, … and `k0`, `k1`, …."""
 
 
 @dataclass
@@ -38,6 +36,8 @@ class Progress:
     """Energy used in training epochs, J; None if the device does not report it."""
     kept_epoch: int = 0
     """Epoch whose weights are kept, counted from 1."""
+    backend: str = field(default_factory=keras.backend.backend)
+    """Keras's backend; empty in checkpoints of releases that did not record it."""
 
 
 def checkpoint_arrays(
@@ -125,8 +125,10 @@ def restore_checkpoint(
         return None
     saved = location.read_arrays()
     weights = learner.network.get_weights()
-    _check_fits(saved, _named(learner.state, weights), str(location))
     progress = _progress(saved, str(location))
+    _check_backend(progress, str(location))
+    _check_fits(saved, _named(learner.state, weights), str(location))
+    progress.backend = keras.backend.backend()
     for index, variable in enumerate(learner.state):
         variable.assign(saved[f"v{index}"])
     return progress, [saved[f"k{index}"] for index in range(len(weights))]
@@ -138,6 +140,16 @@ def _named(state: Sequence[Any], best: Sequence[NDArray[Any]]) -> dict[str, NDAr
     return {f"v{index}": array for index, array in enumerate(values)} | {
         f"k{index}": array for index, array in enumerate(best)
     }
+
+
+def _check_backend(progress: Progress, where: str) -> None:
+    now = keras.backend.backend()
+    if progress.backend not in ("", now):
+        raise CorruptError(
+            f"{where}: the training began with the backend {progress.backend}, and this one is "
+            f"{now}",
+            code="foreign-checkpoint", path=where, backend=progress.backend,
+        )  # fmt: skip
 
 
 def _check_fits(
@@ -168,4 +180,4 @@ def _progress(saved: Mapping[str, NDArray[Any]], where: str) -> Progress:
             f"{where}: is damaged: it does not contain the progress",
             code="not-a-record", path=where,
         )  # fmt: skip
-    return Progress(**{name: value for name, value in about.items() if name in known})
+    return Progress(**{"backend": "", **{n: value for n, value in about.items() if n in known}})

@@ -201,6 +201,7 @@ def _attempt(
             "host_wait_fraction": min(1.0, progress.waited / max(progress.seconds, 1e-9)),
             "energy_joules": progress.joules,
             "feed": plan.mode,
+            "backend": keras.backend.backend(),
             "device": device_name(),
             "device_peak_mb": device_peak_mb(),
             "peak_memory_mb": peak_memory_mb(),

@@ -52,7 +52,7 @@ class MemberSpec(Record):
     def fingerprint(self) -> str:
         """Name of the member's folder."""
         # The seed has its own field; the others do not affect the result.
-        excluded = {"seed", "memory_gb", "device_gb", "steps_per_call"}
+        excluded = {"seed", "memory_gb", "device_gb", "steps_per_call", "backend"}
         content = hashed_form(self)
         training = {k: v for k, v in content.pop("training").items() if k not in excluded}
         return fingerprint(content, training)
@@ -100,6 +100,8 @@ class MemberRecord(Record):
     """Where the features were kept: device, memory or stream."""
     placement: Placement | None = None
     """The worker that completed the training; None in older records and outside Dask."""
+    backend: str = ""
+    """Keras's backend; empty in older records."""
     device: str
     device_peak_mb: float | None = None
     """Peak memory use of the accelerator, MB; None without one."""

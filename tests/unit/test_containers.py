@@ -243,7 +243,7 @@ def instructions(stage: str) -> list[str]:
     return rest[:end]
 
 
-@pytest.mark.parametrize("target", ["cpu", "gpu"])
+@pytest.mark.parametrize("target", ["cpu", "gpu", "gpu-jax"])
 def test_an_image_is_not_root_and_has_the_health_check_of_compose(
     target: str, services: dict[str, Any]
 ) -> None:
@@ -277,14 +277,14 @@ def test_what_is_copied_exists_and_reaches_the_builder() -> None:
 
 def test_the_extras_of_an_image_exist_and_are_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for target, lock in (("cpu", "cpu.lock"), ("gpu", "gpu.lock")):
+    for target in ("cpu", "gpu", "gpu-jax"):
         (line,) = (run for run in instructions(f"{target}-packages") if run.startswith("RUN"))
         assert "--require-hashes" in line
         assert "--constraints requirements.lock" in line
         extras = re.findall(r"--extra (\S+)", line)
         assert {"synth", "s3", "onnx"} <= set(extras) <= set(project["optional-dependencies"])
         assert "dev" not in extras
-        assert lock in line
+        assert f"{target}.lock" in line
 
 
 def test_the_three_lines_of_the_readme(services: dict[str, Any]) -> None:

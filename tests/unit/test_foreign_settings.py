@@ -13,7 +13,7 @@ import pytest
 from flows.clusters.opening import own_settings
 from overlap.errors import ConfigError
 from overlap.system.foreign_settings import ignore_foreign_settings, without_foreign_settings
-from overlap.training.backend import check_backend
+from overlap.training.backends.choice import check_backend
 from support.errors import raises
 from support.trials import trial
 
@@ -315,7 +315,7 @@ def test_an_unknown_backend(monkeypatch: pytest.MonkeyPatch, value: str, code: s
     now="`backend-not-installed`, exit code 2, before any work",
 )
 def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("overlap.training.backend.find_spec", lambda _name: None)
+    monkeypatch.setattr("overlap.training.backends.choice.find_spec", lambda _name: None)
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     with raises(ConfigError, "backend-not-installed", backend="torch"):
         check_backend()

@@ -127,6 +127,13 @@ def test_the_stored_form_of_features_keeps_its_keys_in_their_order() -> None:
     assert spec(OTHER).model_dump(mode="json")["features"] == STORED
 
 
+def test_how_a_member_is_computed_does_not_name_it() -> None:
+    """Memory, steps per call and backend: the member of another setting is not trained again."""
+    training = TrainingConfig(epochs=2, backend="jax", memory_gb=1, device_gb=0, steps_per_call=4)
+    one = spec(OTHER)
+    assert one.model_copy(update={"training": training}).fingerprint == one.fingerprint
+
+
 def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
     """Yield a model and the models of its fields."""
     yield model

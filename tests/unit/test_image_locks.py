@@ -29,8 +29,14 @@ def test_the_locks_of_the_images_fit_the_lock_of_the_project() -> None:
     assert [str(r) for r in cuda if gpu.get(r.name) not in r.specifier] == []
 
 
+def test_the_lock_of_jax_has_its_plugin() -> None:
+    project, jax = locked(ROOT / "requirements.lock"), locked(DOCKER / "gpu-jax.lock")
+    assert not set(jax) & set(project)
+    assert {"jax-cuda12-plugin", "jax-cuda12-pjrt"} <= set(jax)
+
+
 def test_the_locks_of_the_images_have_hashes_and_no_addresses() -> None:
-    for file in (DOCKER / "cpu.lock", DOCKER / "gpu.lock"):
+    for file in (DOCKER / "cpu.lock", DOCKER / "gpu.lock", DOCKER / "gpu-jax.lock"):
         text = file.read_text()
         assert "://" not in text
         blocks = re.split(r"(?m)^(?=[a-z])", text)[1:]

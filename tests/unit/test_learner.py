@@ -184,6 +184,22 @@ def test_a_checkpoint_that_does_not_fit_restarts_the_training(once: Once, place:
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.parametrize(("backend", "events"), [("theano", ["again", "epoch", "epoch"]), ("", [])])
+def test_a_checkpoint_names_its_backend(
+    once: Once, place: Location, backend: str, events: list[str]
+) -> None:
+    """Another backend's training begins again; without a name, an earlier release began it."""
+    arrays = place.read_arrays()
+    about = json.loads(arrays["about"].tobytes())
+    assert about["backend"] == keras.backend.backend()
+    about["backend"] = backend
+    place.write_arrays(arrays | {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)})
+    reported, weights = restarted(Path(place.url).parent, once[1])
+    assert [event["event"] for event in reported] == events
+    for one, other in zip(once[2], weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 @trial(
     "R",
     "A checkpoint with fields of progress that only a later release knows",

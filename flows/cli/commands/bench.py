@@ -144,7 +144,7 @@ def bench_training(
     from overlap.bench.training import TrainingJob
     from overlap.bench.training import bench_training as measure
     from overlap.config.presets import PRESETS
-    from overlap.training.backend import check_backend
+    from overlap.training.backends.choice import check_backend
 
     check_backend()
     names = tuple(name.strip() for name in presets.split(","))
@@ -224,7 +224,7 @@ def bench_predict(
     """
     from flows.cli.console import bars, print_json, print_table
     from overlap.bench.prediction import PredictionBench, bench_prediction
-    from overlap.training.backend import check_backend
+    from overlap.training.backends.choice import check_backend
 
     check_backend()
     members = {"demo": demo_members, "full": full_members}

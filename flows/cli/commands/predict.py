@@ -44,7 +44,7 @@ def predict(
     from overlap.io.location import Location
     from overlap.io.user_output import check_output, output_location
     from overlap.promotion.champion import find_ensemble
-    from overlap.training.backend import check_backend
+    from overlap.training.backends.choice import check_backend
 
     find_ensemble(Location.of(workspace), model)
     chosen = clips[0] if len(clips) == 1 else clips

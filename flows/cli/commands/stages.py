@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.cli.options import run_command
-from overlap.config import ClusterConfig, RunConfig
+from overlap.config import RunConfig
 from overlap.errors import NotReadyError
 
 if TYPE_CHECKING:
@@ -46,15 +46,16 @@ def retrain_and_print(config: RunConfig, *, as_json: bool) -> str:
     return workspace.paths.ensemble(report.ensemble.version).submission.url
 
 
-def _check_backend(cluster: ClusterConfig) -> None:
-    """Refuse a backend that cannot train where this cluster trains.
+def _check_backend(config: RunConfig) -> None:
+    """Refuse a backend that cannot train where this run trains.
 
     Raises:
         ConfigError: the backend is unknown, or not installed where it must be.
     """
-    from overlap.training.backend import check_backend
+    from overlap.training.backends.choice import check_backend
 
-    check_backend(installed=cluster.address is None and cluster.kind == "local")
+    local = config.cluster.address is None and config.cluster.kind == "local"
+    check_backend(config.training.backend, installed=local)
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def _checked(config: RunConfig) -> Iterator["Workspace"]:
     from overlap.features.compare import comparison_store
     from overlap.workspace.workspace import Workspace
 
-    _check_backend(config.cluster)
+    _check_backend(config)
     with Workspace.of(config.workspace).shared() as workspace:
         workspace.list_data(config.data)
         comparison_store(config)
@@ -142,7 +143,7 @@ def _with_features(config: RunConfig) -> Iterator[None]:
     from overlap.workspace.pending import pending_work
     from overlap.workspace.workspace import Workspace
 
-    _check_backend(config.cluster)
+    _check_backend(config)
     with Workspace.of(config.workspace).shared() as workspace:
         pending = pending_work(config, workspace.list_data(config.data))
         if pending.features:
