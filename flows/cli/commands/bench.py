@@ -32,7 +32,8 @@ def register(app: typer.Typer) -> None:
 @bench.command("features")
 def bench_features(
     words: Annotated[
-        Path | None, typer.Option(help="Folder of clips to measure; default: synthetic sound.")
+        Path | None,
+        typer.Option(help="Folder of clips to measure.", show_default="synthetic sound"),
     ] = None,
     clips: Annotated[int, typer.Option(min=8, help="Clips per round.")] = 128,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 7,
@@ -42,7 +43,7 @@ def bench_features(
     ] = 8192,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Existing folder for the end-to-end part; default: in memory."),
+        typer.Option(help="Existing folder for the end-to-end part.", show_default="in memory"),
     ] = None,
     compression: Annotated[Codec, typer.Option(help="Codec of the store.")] = Codec.none,
     as_json: Json = False,
@@ -182,7 +183,8 @@ def bench_training(
 def bench_scale(
     clips: Annotated[int, typer.Option(min=1, help="Clips of the catalogue.")] = 11_000_000,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers; default: one per usable processor.")
+        int | None,
+        typer.Option(min=1, help="Workers.", show_default="one per usable processor"),
     ] = None,
     as_json: Json = False,
 ) -> None:

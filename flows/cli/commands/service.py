@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Cron = Annotated[
     str | None,
-    typer.Option(help="Schedule of the retraining, such as '0 2 * * *'; default: inactive."),
+    typer.Option(help="Schedule of the retraining, such as '0 2 * * *'.", show_default="inactive"),
 ]
 Timezone = Annotated[str, typer.Option(help="Time zone of the schedule, such as Europe/Berlin.")]
 Pool = Annotated[

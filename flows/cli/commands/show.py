@@ -28,17 +28,21 @@ def show(
     out: Annotated[
         str | None,
         typer.Option(
-            help="PNG file, device or pipe to write; `-`: standard output; default: ID.png here."
+            help="PNG file, device or pipe to write; `-`: standard output.",
+            show_default="ID.png here",
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="champion, a version, or an ensemble's folder; default: the champion, if any."
+            help="champion, a version, or an ensemble's folder.",
+            show_default="the champion, if any",
         ),
     ] = None,
     workspace: WorkspaceOption = "workspace",
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    open_it: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open it in the browser.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Draw a clip: waveform, spectrograms, predicted and true words.

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (run, features, train, pool):
+    for command in (run, features):
         run_command(app)(command)
+    for command in (train, pool):
+        run_command(app, without=["compare"])(command)
 
 
 def run(config: RunConfig, as_json: bool) -> None:

@@ -131,7 +131,9 @@ def verify(
     recompute: Annotated[
         int, typer.Option(min=0, help="Number of blocks to recompute from the sound files.")
     ] = 1,
-    everything: Annotated[bool, typer.Option("--all", help="Recompute every block.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all/--no-all", help="Recompute every block.")
+    ] = False,
     repair: Annotated[
         bool, typer.Option(help="Mark damaged parts as missing; the next run makes them again.")
     ] = False,
