@@ -3,14 +3,14 @@
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.service.environment import prepare
-from overlap.config import RunConfig
-from overlap.config.loading import checked, gathered
 from overlap.config.presets import DEFAULT_PRESET, PRESETS
+
+if TYPE_CHECKING:
+    from overlap.config import RunConfig
 
 WorkspaceOption = Annotated[
     str, typer.Option(help="Folder or URL of the workspace, which contains all results.")
@@ -73,7 +73,7 @@ Compare = Annotated[
 
 Values = dict[str, Any]
 """The given part of a configuration, nested like `RunConfig`."""
-RunCommand = Callable[[RunConfig, bool], None]
+RunCommand = Callable[["RunConfig", bool], None]
 """Body of a command; takes the configuration, and whether to print JSON."""
 
 
@@ -88,6 +88,8 @@ def given(  # noqa: PLR0913, PLR0917  one parameter per option
     cluster: Cluster = None,
 ) -> Values:
     """Collect the options of a run into the given part of its configuration."""
+    from overlap.config.loading import gathered
+
     flags: Values = {"data": data, "workspace": workspace, "preset": preset}
     flags = {name: value for name, value in flags.items() if value is not None}
     if members is not None:
@@ -137,6 +139,9 @@ def run_command(
 
     def add(body: RunCommand) -> RunCommand:
         def command(values: Values, *, as_json: Json = False, verbose: Verbose = False) -> None:
+            from flows.service.environment import prepare
+            from overlap.config.loading import checked
+
             chosen = checked(values)
             prepare(verbose=verbose)
             body(chosen, as_json)

@@ -11,7 +11,6 @@ import typer
 
 from flows.cli.options import Json
 from overlap.errors import UserError
-from overlap.system.resources.processors import usable_processors
 
 bench = typer.Typer(help="Benchmarks, as ratios taken in one run.", no_args_is_help=True)
 
@@ -191,6 +190,7 @@ def bench_scale(
     """Measure the memory of a feature stage's driver over any number of clips, without audio."""
     from flows.bench_scale import bench_scale as measure
     from flows.cli.console import print_json, print_table
+    from overlap.system.resources.processors import usable_processors
 
     report = measure(clips, workers or usable_processors())
     figures = {"peak_mb": report.peak_mb, "bytes_per_clip": report.bytes_per_clip}
@@ -226,6 +226,7 @@ def bench_predict(
     """
     from flows.cli.console import bars, print_json, print_table
     from overlap.bench.prediction import PredictionBench, bench_prediction
+    from overlap.system.resources.processors import usable_processors
     from overlap.training.backend import check_backend
 
     check_backend()
@@ -261,6 +262,7 @@ def bench_start(
     """
     from flows.cli.console import print_json, print_table
     from overlap.bench.start import bench_start as measure
+    from overlap.system.resources.processors import usable_processors
 
     rows = measure(clips, members, rounds)
     if as_json:

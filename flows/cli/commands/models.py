@@ -151,7 +151,8 @@ def export(
     The exported model maps (clips, samples) float32 in [-1, 1] to (clips, words). Its predictions
     are compared with the pipeline's before the file is written.
     """
-    from flows.cli.console import keep_stdout_for, print_export, print_json
+    from flows.cli.console import keep_stdout_for, print_json
+    from flows.cli.results import print_export
     from overlap.export.request import export_ensemble, export_format
     from overlap.io.location import Location
     from overlap.io.user_output import output_location

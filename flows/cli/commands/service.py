@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Json, Values, Verbose, with_run_options
-from flows.service.environment import prepare
-from overlap.config.loading import checked
 from overlap.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,6 +76,9 @@ def serve(
 def _wanted(
     values: Values, cron: str | None, timezone: str, pool: str | None, *, verbose: bool
 ) -> "Wanted":
+    from flows.service.environment import prepare
+    from overlap.config.loading import checked
+
     checked(values)
     prepare(verbose=verbose)
     from flows.service.deployments import Wanted, check_schedule, pools, server_address

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Json, WorkspaceOption
-from flows.service.environment import prepare
 from overlap.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ def show(
     The workspace's champion, if any, predicts the words. True words are shown if the data set
     contains the same sound.
     """
+    from flows.service.environment import prepare
+
     prepare(verbose=False)
     from flows.cli.console import keep_stdout_for, print_json
     from overlap.io.location import Location

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.cli.options import run_command
-from overlap.config import ClusterConfig, RunConfig
 from overlap.errors import NotReadyError
 
 if TYPE_CHECKING:
+    from overlap.config import ClusterConfig, RunConfig
     from overlap.workspace.workspace import Workspace
 
 
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
         run_command(app, without=["compare"])(command)
 
 
-def run(config: RunConfig, as_json: bool) -> None:
+def run(config: "RunConfig", as_json: bool) -> None:
     """Run all stages: check the data, compute features, train, average, publish."""
     retrain_and_print(config, as_json=as_json)
     if not as_json:
@@ -32,10 +32,11 @@ def run(config: RunConfig, as_json: bool) -> None:
         predict_next(config.workspace)
 
 
-def retrain_and_print(config: RunConfig, *, as_json: bool) -> str:
+def retrain_and_print(config: "RunConfig", *, as_json: bool) -> str:
     """Run the main flow, print its result, and return the address of the submission."""
     with _checked(config) as workspace:
-        from flows.cli.console import flow_shown, print_ensemble
+        from flows.cli.console import flow_shown
+        from flows.cli.results import print_ensemble
         from flows.retrain import retrain
         from overlap.reporting.figures import drawing
 
@@ -48,7 +49,7 @@ def retrain_and_print(config: RunConfig, *, as_json: bool) -> str:
     return workspace.paths.ensemble(report.ensemble.version).submission.url
 
 
-def _check_backend(cluster: ClusterConfig) -> None:
+def _check_backend(cluster: "ClusterConfig") -> None:
     """Refuse a backend that cannot train where this cluster trains.
 
     Raises:
@@ -60,7 +61,7 @@ def _check_backend(cluster: ClusterConfig) -> None:
 
 
 @contextmanager
-def _checked(config: RunConfig) -> Iterator["Workspace"]:
+def _checked(config: "RunConfig") -> Iterator["Workspace"]:
     """The workspace of a run, shared with the flow that the block runs.
 
     Lists the data at once, so that a wrong folder is reported while the embedded server starts; the
@@ -79,10 +80,11 @@ def _checked(config: RunConfig) -> Iterator["Workspace"]:
         yield workspace
 
 
-def features(config: RunConfig, as_json: bool) -> None:
+def features(config: "RunConfig", as_json: bool) -> None:
     """Run one stage: check the data and compute the missing features."""
     with _checked(config):
-        from flows.cli.console import OUT, flow_shown, print_drift, print_json, print_next
+        from flows.cli.console import OUT, flow_shown, print_json, print_next
+        from flows.cli.results import print_drift
         from flows.retrain import features as features_flow
 
         with flow_shown():
@@ -99,7 +101,7 @@ def features(config: RunConfig, as_json: bool) -> None:
     print_next("`overlap run` with the same options trains and publishes")
 
 
-def train(config: RunConfig, as_json: bool) -> None:
+def train(config: "RunConfig", as_json: bool) -> None:
     """Run one stage: train the missing members on complete features."""
     with _with_features(config):
         from flows.cli.console import OUT, flow_shown, print_json, print_next
@@ -121,10 +123,11 @@ def train(config: RunConfig, as_json: bool) -> None:
     print_next("`overlap pool` with the same options averages, scores and publishes")
 
 
-def pool(config: RunConfig, as_json: bool) -> None:
+def pool(config: "RunConfig", as_json: bool) -> None:
     """Run one stage: average, score and publish the complete members."""
     with _with_features(config):
-        from flows.cli.console import flow_shown, predict_next, print_ensemble
+        from flows.cli.console import flow_shown, predict_next
+        from flows.cli.results import print_ensemble
         from flows.retrain import pool as pool_flow
 
         with flow_shown():
@@ -135,7 +138,7 @@ def pool(config: RunConfig, as_json: bool) -> None:
 
 
 @contextmanager
-def _with_features(config: RunConfig) -> Iterator[None]:
+def _with_features(config: "RunConfig") -> Iterator[None]:
     """Share the workspace of a run whose features are complete for the data as it is now.
 
     Raises:

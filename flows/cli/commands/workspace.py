@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Json, WorkspaceOption, run_command
-from overlap.config import RunConfig
 from overlap.errors import CorruptError
 from overlap.io.formatting import format_bytes, format_duration
-from overlap.system.resources.processors import usable_processors
 
 if TYPE_CHECKING:
+    from overlap.config import RunConfig
     from overlap.workspace.plan import RunPlan
 
 RUNS = 20
@@ -26,10 +25,11 @@ def register(app: typer.Typer) -> None:
     app.command()(verify)
 
 
-def plan(config: RunConfig, as_json: bool) -> None:
+def plan(config: "RunConfig", as_json: bool) -> None:
     """Estimate the work, bytes, memory and time of a run; measures for two seconds."""
     from flows.cli.console import print_json, print_next, print_table
     from overlap.features.compare import comparison_store
+    from overlap.system.resources.processors import usable_processors
     from overlap.workspace.plan import plan_run
 
     comparison_store(config)  # refuse a wrong address, as a run does
