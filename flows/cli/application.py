@@ -1,13 +1,27 @@
 """The application of the command line: its commands, and the options that are valid for all."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from flows.cli.commands import bench, data, demo, models, predict, service, show, stages, workspace
+import overlap
+from flows.cli.commands import (
+    bench,
+    data,
+    demo,
+    models,
+    predict,
+    service,
+    show,
+    stages,
+    workspace,
+)
+from flows.cli.help_texts import add_help_texts
 
-NO_COLOR = "--no-color"
+COLOR_OPTIONS = ("--color", "--no-color")
+"""Options that `flows.cli.main` reads before a console is created."""
 
 
 class Commands(TyperGroup):
@@ -26,22 +40,36 @@ app = typer.Typer(
     cls=Commands,
     help="From clips of several words spoken at once to an averaged ensemble and its predictions.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
+def print_version(asked: bool) -> None:
+    """Print the version and exit."""
+    if asked:
+        sys.stdout.write(f"overlap {overlap.__version__}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def everywhere(
-    no_color: Annotated[
+    version: Annotated[
         bool,
-        typer.Option(
-            NO_COLOR, help="Print without colours, as with NO_COLOR=1; valid at any position."
-        ),
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version."),
     ] = False,
+    color: Annotated[
+        bool | None,
+        typer.Option(
+            "/".join(COLOR_OPTIONS),
+            help="Colours, also without a terminal, or none, as with FORCE_COLOR=1 or NO_COLOR=1; "
+            "valid at any position.",
+            show_default="in a terminal",
+        ),
+    ] = None,
 ) -> None:
     """From clips of several words spoken at once to an averaged ensemble and its predictions."""
 
 
 for group in (stages, demo, predict, workspace, models, data, show, bench, service):
     group.register(app)
+add_help_texts(app)

@@ -37,12 +37,12 @@ def main() -> None:
         if runs_flow(sys.argv[1:]):
             launch()
         # Importing the commands takes a second, during which Ctrl-C may arrive.
-        from flows.cli.application import NO_COLOR, app
+        from flows.cli.application import COLOR_OPTIONS, app
 
         warnings.formatwarning = _one_line
-        if NO_COLOR in sys.argv[1:]:  # before a console is created; child processes inherit it
-            os.environ["NO_COLOR"] = "1"
-            sys.argv[1:] = [word for word in sys.argv[1:] if word != NO_COLOR]
+        if chosen := [word for word in sys.argv[1:] if word in COLOR_OPTIONS]:
+            _choose_colors(on=chosen[-1] == COLOR_OPTIONS[0])
+            sys.argv[1:] = [word for word in sys.argv[1:] if word not in COLOR_OPTIONS]
         _run(app)
     except OutputError as error:
         if error.code != PIPE_CLOSED_CODE:
@@ -58,6 +58,13 @@ def main() -> None:
         if sent := interruptions.received():  # a consequence of the interruption
             interruptions.leave(sent)
         _fail(error)
+
+
+def _choose_colors(*, on: bool) -> None:
+    """Set what Rich reads when a console is created; child processes inherit it."""
+    chosen, other = ("FORCE_COLOR", "NO_COLOR") if on else ("NO_COLOR", "FORCE_COLOR")
+    os.environ[chosen] = "1"
+    os.environ.pop(other, None)
 
 
 def _run(app: Callable[[], object]) -> None:

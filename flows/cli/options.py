@@ -1,25 +1,30 @@
 """Options that several commands share."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.service.environment import prepare
-from overlap.config import RunConfig
-from overlap.config.loading import checked, gathered
+from overlap.config.presets import DEFAULT_PRESET, PRESETS
+
+if TYPE_CHECKING:
+    from overlap.config import RunConfig
 
 WorkspaceOption = Annotated[
     str, typer.Option(help="Folder or URL of the workspace, which contains all results.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+Json = Annotated[bool, typer.Option("--json/--no-json", help="Print one JSON object for machines.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show the logs of Prefect and Dask.")
+    bool, typer.Option("--verbose/--no-verbose", "-v", help="Show the logs of Prefect and Dask.")
 ]
 Cluster = Annotated[
-    str | None, typer.Option(help="Address of a running Dask scheduler, tcp://host:8786.")
+    str | None,
+    typer.Option(
+        help="Address of a running Dask scheduler, tcp://host:8786.",
+        show_default="the configuration's cluster",
+    ),
 ]
 
 Data = Annotated[
@@ -27,23 +32,48 @@ Data = Annotated[
     typer.Option(help="Folder or URL with train/, train_answer.csv, test/, submission.csv."),
 ]
 SomeWorkspace = Annotated[
-    str | None, typer.Option(help="Folder or URL of the workspace, which contains all results.")
+    str | None,
+    typer.Option(
+        help="Folder or URL of the workspace, which contains all results.",
+        show_default="workspace",
+    ),
 ]
-Preset = Annotated[str | None, typer.Option(help="demo, baseline or fast.")]
-Members = Annotated[int | None, typer.Option(help="Number of networks to train and average.")]
-ConfigFile = Annotated[Path | None, typer.Option(help="Configuration file: TOML, YAML or JSON.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join([*PRESETS][:-1])} or {[*PRESETS][-1]}.",
+        show_default=DEFAULT_PRESET,
+        autocompletion=lambda: list(PRESETS),
+    ),
+]
+Members = Annotated[
+    int | None,
+    typer.Option(help="Number of networks to train and average.", show_default="of the preset"),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(help="Configuration file: TOML, YAML or JSON.", show_default="none"),
+]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A single value, such as training.epochs=3."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A single value, such as training.epochs=3; can be repeated.",
+        show_default="none",
+    ),
 ]
 Compare = Annotated[
     str | None,
-    typer.Option(help="Workspace of another data set, to report the drift of the decibels."),
+    typer.Option(
+        help="Workspace of another data set, to report the drift of the decibels.",
+        show_default="none",
+    ),
 ]
 
 Values = dict[str, Any]
 """The given part of a configuration, nested like `RunConfig`."""
-RunCommand = Callable[[RunConfig, bool], None]
+RunCommand = Callable[["RunConfig", bool], None]
 """Body of a command; takes the configuration, and whether to print JSON."""
 
 
@@ -58,6 +88,8 @@ def given(  # noqa: PLR0913, PLR0917  one parameter per option
     cluster: Cluster = None,
 ) -> Values:
     """Collect the options of a run into the given part of its configuration."""
+    from overlap.config.loading import gathered
+
     flags: Values = {"data": data, "workspace": workspace, "preset": preset}
     flags = {name: value for name, value in flags.items() if value is not None}
     if members is not None:
@@ -69,12 +101,19 @@ def given(  # noqa: PLR0913, PLR0917  one parameter per option
     return gathered(flags, config, assignments or ())
 
 
-def with_run_options(body: Callable[..., None]) -> Callable[..., None]:
+def with_run_options(
+    body: Callable[..., None], *, without: Sequence[str] = ()
+) -> Callable[..., None]:
     """Return a command with the options of a run, passed as `values`, and those of the body.
 
     Typer reads the options of a command from its signature, which this function assembles.
+
+    Args:
+        body: The body of the command.
+        without: Options of a run that have no effect on this command.
     """
-    options = inspect.signature(given).parameters
+    known = inspect.signature(given).parameters
+    options = {name: known[name] for name in known if name not in without}
     own = inspect.signature(body).parameters
 
     def command(**chosen: Any) -> None:  # noqa: ANN401  as Typer passes them
@@ -88,17 +127,27 @@ def with_run_options(body: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def run_command(app: typer.Typer) -> Callable[[RunCommand], RunCommand]:
-    """Add a command with the options of a run, named and documented like the function."""
+def run_command(
+    app: typer.Typer, *, without: Sequence[str] = ()
+) -> Callable[[RunCommand], RunCommand]:
+    """Add a command with the options of a run, named and documented like the function.
+
+    Args:
+        app: The application.
+        without: Options of a run that have no effect on this command.
+    """
 
     def add(body: RunCommand) -> RunCommand:
         def command(values: Values, *, as_json: Json = False, verbose: Verbose = False) -> None:
+            from flows.service.environment import prepare
+            from overlap.config.loading import checked
+
             chosen = checked(values)
             prepare(verbose=verbose)
             body(chosen, as_json)
 
         command.__doc__ = body.__doc__
-        app.command(name=body.__name__)(with_run_options(command))
+        app.command(name=body.__name__)(with_run_options(command, without=without))
         return body
 
     return add

@@ -7,9 +7,6 @@ same time on a machine with two processors.
 from collections.abc import Sequence
 from typing import Final
 
-from flows.service import embedded_server
-from flows.service.embedded_storage import likely_storage
-
 FLOW_COMMANDS: Final = ("run", "features", "train", "pool", "predict")
 """Commands that run a flow at once."""
 
@@ -35,6 +32,9 @@ def launch() -> None:
     `flows.service.servers.connect` reads Prefect's settings, waits, and reports every fault. It
     replaces a server that was launched with other settings.
     """
+    from flows.service import embedded_server
+    from flows.service.embedded_storage import likely_storage
+
     storage = likely_storage()
     if storage is not None:
         embedded_server.launch(storage)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overlap.catalog.inspection import DIGEST
-from overlap.catalog.listing import Split
 from overlap.catalog.rows import (
     COLUMNS,
+    CONTENT,
+    DIGEST,
     FORMAT,
     GROUP_ROWS,
     LABEL,
@@ -20,6 +20,7 @@ from overlap.catalog.rows import (
     QUARANTINED,
     REMOVED,
     ClipRows,
+    Split,
     content_hash,
     stored_rows,
     write_rows,
@@ -75,7 +76,8 @@ class Catalog(ClipRows):
             rows: The rows; their order matters.
             labels: Whether to include labels and groups, or the audio only.
         """
-        hashed = content_hash(self.clips.iloc[rows], *(["group"] if labels else []))
+        part, names = self.clips.iloc[rows], (*CONTENT, *(["group"] if labels else []))
+        hashed = content_hash({name: part[name].to_numpy(object) for name in names})
         if labels:
             hashed.update("\0".join(self.words).encode())
             hashed.update(np.ascontiguousarray(self.labels[rows]).tobytes())

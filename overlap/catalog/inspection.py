@@ -20,8 +20,6 @@ from overlap.io.location import Location
 NOT_OPENED = "cannot be opened"
 """Prefix of the reason for a file that could not be read at all. Such a reason does not concern the
 clip itself, so the next run tries the file again. Stored in catalogues: never change it."""
-DIGEST = "xxh3-128"
-"""Algorithm of `digest`. A catalogue records it, so that other digests are replaced."""
 BATCH = 512
 """Files inspected by one call, which is one task on a cluster."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -12,13 +12,13 @@ from overlap.audio.foreign_formats import CONVERSION, is_foreign
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
 from overlap.catalog.label_tables import Table, read_csv, read_table
 from overlap.catalog.problems import EXAMPLES, Problem, Problems, printable
+from overlap.catalog.rows import Split
 from overlap.catalog.spreadsheet_formulas import is_formula
 from overlap.errors import DataError
 from overlap.io.file_kinds import address_hint, archive_remedy
 from overlap.io.listing import Entry
 from overlap.io.location import Location
 
-Split = Literal["train", "test"]
 Address: TypeAlias = str | PathLike[str] | Location
 """Path or URL."""
 

@@ -5,16 +5,17 @@ read by row groups, of which two are cached, and only with the columns that feat
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
-from typing import IO
+from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
+from numpy.typing import NDArray
 
 from overlap.catalog.parquet_checksum import checksummed_writer, verify_footer
 from overlap.config import AudioFormat
@@ -22,6 +23,13 @@ from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
 from overlap.io.records import check_format
 from overlap.io.workspace_paths import WorkspacePaths
+
+if TYPE_CHECKING:  # half a second; `overlap status` needs arrays only
+    import pandas as pd
+
+Split = Literal["train", "test"]
+Columns = Mapping[str, NDArray[np.object_]]
+"""Columns of rows by name, as arrays of texts."""
 
 FORMAT = 1
 """Format version of the catalogue; a file without one has version 1."""
@@ -33,6 +41,9 @@ GROUP_ROWS = 65_536
 OK, QUARANTINED, REMOVED = "ok", "quarantined", "removed"
 """States of a row: usable; its clip is unusable; its clip was removed from the data."""
 
+DIGEST = "xxh3-128"
+"""Algorithm of the digests of the clips' samples. A catalogue records it, so that other digests are
+replaced."""
 CONTENT = ("clip_id", "split", "digest", "state")
 """Columns that define the content of a row."""
 COLUMNS = (*CONTENT, "file")
@@ -56,22 +67,30 @@ class ClipRows(ABC):
         """Return the number of rows."""
 
     @abstractmethod
-    def part(self, start: int, stop: int) -> pd.DataFrame:
+    def part(self, start: int, stop: int) -> "pd.DataFrame":
         """Return rows `start` to `stop` (exclusive) with `COLUMNS`; the index is arbitrary."""
 
-    def parts(self, size: int) -> Iterator[pd.DataFrame]:
+    def parts(self, size: int) -> "Iterator[pd.DataFrame]":
         """Yield all rows in order, in ranges of `size`; the last may be shorter."""
         for start in range(0, len(self), size):
             yield self.part(start, min(start + size, len(self)))
 
+    def columns(self, start: int, stop: int) -> Columns:
+        """Return the columns `CONTENT` of rows `start` to `stop` (exclusive)."""
+        part = self.part(start, stop)
+        return {name: part[name].to_numpy(object) for name in CONTENT}
+
+    def contents(self, size: int) -> Iterator[Columns]:
+        """Yield the columns `CONTENT` of all rows, in ranges of `size`; the last may be shorter."""
+        for start in range(0, len(self), size):
+            yield self.columns(start, min(start + size, len(self)))
+
     def counts(self) -> dict[str, int]:
         """Return the number of clips by split and state."""
-        counts = dict.fromkeys(("train", "test", QUARANTINED, REMOVED), 0)
-        for part in self.parts(GROUP_ROWS):
-            kind = part["split"].where(part["state"] == OK, part["state"])
-            for name, count in kind.value_counts().items():
-                counts[str(name)] += int(count)
-        return counts
+        counts = Counter(dict.fromkeys(("train", "test", QUARANTINED, REMOVED), 0))
+        for part in self.contents(GROUP_ROWS):
+            counts.update(np.where(part["state"] == OK, part["split"], part["state"]).tolist())
+        return dict(counts)
 
 
 class StoredRows(ClipRows):
@@ -101,34 +120,44 @@ class StoredRows(ClipRows):
         footer = self._file.metadata
         sizes = [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
         self._starts = np.cumsum([0, *sizes])
-        self._cached: dict[int, pd.DataFrame] = {}
+        self._cached: dict[int, pa.Table] = {}
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def part(self, start: int, stop: int) -> pd.DataFrame:
+    def part(self, start: int, stop: int) -> "pd.DataFrame":
         """Return rows `start` to `stop` (exclusive) with `COLUMNS`; the index is arbitrary."""
+        frame: pd.DataFrame = self._rows(start, stop).to_pandas()
+        return frame
+
+    def columns(self, start: int, stop: int) -> Columns:
+        """Return the columns `CONTENT` of rows `start` to `stop` (exclusive)."""
+        part = self._rows(start, stop)
+        # to_numpy would import pandas; with recent versions of Arrow to_pylist takes as long.
+        return {name: np.array(part[name].to_pylist(), object) for name in CONTENT}
+
+    def _rows(self, start: int, stop: int) -> pa.Table:
         first, last = np.searchsorted(self._starts, [start, stop - 1], side="right") - 1
         pieces = []
         for index in range(first, last + 1):
             before = int(self._starts[index])
-            pieces.append(self._group(index).iloc[max(start - before, 0) : stop - before])
-        return pieces[0] if len(pieces) == 1 else pd.concat(pieces, ignore_index=True)
+            from_row = max(start - before, 0)
+            pieces.append(self._group(index).slice(from_row, stop - before - from_row))
+        return pa.concat_tables(pieces)
 
-    def read_all(self) -> pd.DataFrame:
+    def read_all(self) -> "pd.DataFrame":
         """Return all rows with all columns, including labels."""
         with _corruption_errors(self._location):
             table = self._file.read()
         frame: pd.DataFrame = table.to_pandas()
         return frame
 
-    def _group(self, index: int) -> pd.DataFrame:
+    def _group(self, index: int) -> pa.Table:
         if index not in self._cached:
             while len(self._cached) >= _CACHED_GROUPS:
                 del self._cached[next(iter(self._cached))]
             with _corruption_errors(self._location):
-                table = self._file.read_row_group(index, columns=[*COLUMNS])
-            self._cached[index] = table.to_pandas()
+                self._cached[index] = self._file.read_row_group(index, columns=[*COLUMNS])
         return self._cached[index]
 
 
@@ -154,7 +183,7 @@ def stored_rows(workspace: Location) -> Iterator[StoredRows]:
 
 
 def write_rows(
-    location: Location, frames: Iterable[pd.DataFrame], metadata: dict[str, str]
+    location: Location, frames: "Iterable[pd.DataFrame]", metadata: dict[str, str]
 ) -> None:
     """Write a Parquet file from frames, of which only one is in memory at a time.
 
@@ -174,16 +203,11 @@ def write_rows(
             writer.write_table(table, row_group_size=GROUP_ROWS)
 
 
-def content_hash(part: pd.DataFrame, *more: str) -> xxhash.xxh3_128:
-    """Return the XXH3-128 of the content of rows.
-
-    Args:
-        part: The rows; their order matters.
-        more: Columns that are hashed in addition to `CONTENT`.
-    """
+def content_hash(columns: Columns) -> xxhash.xxh3_128:
+    """Return the XXH3-128 of columns of rows; the order of columns and rows matters."""
     hashed = xxhash.xxh3_128()
-    for column in (*CONTENT, *more):
-        hashed.update("\0".join(part[column].to_numpy(object)).encode())
+    for texts in columns.values():
+        hashed.update("\0".join(texts).encode())
         hashed.update(b"\1")
     return hashed
 

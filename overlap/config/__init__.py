@@ -5,25 +5,67 @@ these models. They are frozen and refuse unknown keys. A preset (`overlap.config
 the values that the caller omits.
 """
 
-from overlap.config.base import ConfigModel, LaterField, fingerprint, hashed_form, later_fields
-from overlap.config.cluster import AdaptiveConfig, ClusterConfig
-from overlap.config.ensemble import EnsembleConfig, Pooling
-from overlap.config.features import (
-    AudioFormat,
-    ChecksConfig,
-    FeatureConfig,
-    Resolution,
-    StoreConfig,
-)
-from overlap.config.promotion import PromotionConfig
-from overlap.config.run import RunConfig
-from overlap.config.training import (
-    AugmentConfig,
-    NetworkConfig,
-    Stage,
-    TrainingConfig,
-    ValidationConfig,
-)
+from typing import TYPE_CHECKING
+
+from overlap.system.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from overlap.config.base import ConfigModel, LaterField, fingerprint, hashed_form, later_fields
+    from overlap.config.cluster import AdaptiveConfig, ClusterConfig
+    from overlap.config.ensemble import EnsembleConfig, Pooling
+    from overlap.config.features import (
+        AudioFormat,
+        ChecksConfig,
+        FeatureConfig,
+        Resolution,
+        StoreConfig,
+    )
+    from overlap.config.promotion import PromotionConfig
+    from overlap.config.run import RunConfig
+    from overlap.config.training import (
+        AugmentConfig,
+        NetworkConfig,
+        Stage,
+        TrainingConfig,
+        ValidationConfig,
+    )
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "base": (
+                "ConfigModel",
+                "LaterField",
+                "fingerprint",
+                "hashed_form",
+                "later_fields",
+            ),
+            "cluster": (
+                "AdaptiveConfig",
+                "ClusterConfig",
+            ),
+            "ensemble": (
+                "EnsembleConfig",
+                "Pooling",
+            ),
+            "features": (
+                "AudioFormat",
+                "ChecksConfig",
+                "FeatureConfig",
+                "Resolution",
+                "StoreConfig",
+            ),
+            "promotion": ("PromotionConfig",),
+            "run": ("RunConfig",),
+            "training": (
+                "AugmentConfig",
+                "NetworkConfig",
+                "Stage",
+                "TrainingConfig",
+                "ValidationConfig",
+            ),
+        },
+    )
 
 __all__ = [
     "AdaptiveConfig",

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -136,5 +137,7 @@ class ConfigModel(BaseModel):
     ) -> dict[str, Any]:
         """Return the schema that the form is made of; see `overlap.config.form`."""
         schema = handler.resolve_ref_schema(handler(core))
+        if ConfigModel.form_hook is None:
+            import_module("overlap.config.run")
         hook = ConfigModel.form_hook
         return schema if hook is None else hook(cls, schema)

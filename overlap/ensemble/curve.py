@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.ensemble.held_out import HeldOutPredictions
+from overlap.ensemble.record_parts import CurvePoint, Forecast, PowerLaw
 from overlap.metrics.bootstrap import SEED, interval, resampled_means
 from overlap.metrics.divergence import SMALLEST
 
@@ -19,52 +20,6 @@ DECAYS = np.geomspace(0.1, 4, 400)
 """Candidate exponents. They are sorted by their distance from 1, the exponent of averaging
 independent errors, so that among equally good ones the nearest to 1 is chosen."""
 DECAYS = DECAYS[np.argsort(np.abs(np.log(DECAYS)), kind="stable")]
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """The score of an ensemble of some of the members."""
-
-    members: int
-    """Members averaged for each held-out clip; with folds, rounds."""
-    kl: float
-    """KL of the mean prediction on held-out clips, nats, averaged over choices of the members."""
-    low: float
-    """Lower end of its 95 % interval over clips, nats."""
-    high: float
-    """Upper end, nats."""
-
-
-@dataclass(frozen=True)
-class PowerLaw:
-    """KL(n) = a + b * n^-c of n members."""
-
-    a: float
-    """KL in the limit of infinitely many members, nats; at least 0."""
-    b: float
-    """Reduction from one member to infinitely many, nats; at least 0."""
-    c: float
-    """Rate of the decay; 1 for members with independent errors."""
-
-    def __call__(self, members: float) -> float:
-        """Return the KL of this number of members, nats."""
-        return float(self.a + self.b * members**-self.c)
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """The expected effect of more members according to the law."""
-
-    members: int
-    """Number of additional members."""
-    kl: float
-    """Expected KL with them, nats."""
-    gain: float
-    """Expected reduction of the KL, nats."""
-    low: float
-    """Lower end of the gain's 95 % interval over clips, nats; it assumes that the law holds."""
-    high: float
-    """Upper end, nats."""
 
 
 @dataclass(frozen=True)

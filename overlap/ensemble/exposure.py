@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, partition
-from overlap.catalog.inspection import DIGEST
+from overlap.catalog.rows import DIGEST
 from overlap.config import ValidationConfig
 
 LEARNED = -1

@@ -5,9 +5,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
 from overlap.ensemble.pooling import Pool
-from overlap.ensemble.selection import PoolChoice
+from overlap.ensemble.record_parts import CurvePoint, Forecast, PoolChoice, PowerLaw
 from overlap.errors import CorruptError
 from overlap.io.location import Location
 from overlap.io.records import Record, from_arrays

@@ -10,6 +10,7 @@ from overlap.catalog import balanced_parts
 from overlap.config import Pooling
 from overlap.ensemble.held_out import HeldOutPredictions
 from overlap.ensemble.pooling import FIT_FUNCTIONS, POOLING_METHODS, Pool, PoolingMethod
+from overlap.ensemble.record_parts import MethodScore, PoolChoice
 from overlap.metrics.bootstrap import SEED, interval, resampled_means, resampling_units
 from overlap.metrics.divergence import kl_per_clip
 
@@ -17,32 +18,6 @@ PARTS = 5
 """Parts for cross-validation: a pool is scored on each part after a fit to the others."""
 NEGLIGIBLE = 1e-4
 """A smaller difference of the KL does not count, even if it is significant, nats."""
-
-
-@dataclass(frozen=True)
-class MethodScore:
-    """The cross-validated score of a pooling method; stored under these names."""
-
-    way: PoolingMethod
-    """The method."""
-    kl: float
-    """KL on held-out clips that the method was not fitted to, nats."""
-    behind: float
-    """Difference to the KL of the best method, nats; at least 0."""
-    low: float
-    """Lower end of the 95 % interval of `behind`, paired over clips, nats."""
-    high: float
-    """Upper end, nats."""
-
-
-@dataclass(frozen=True)
-class PoolChoice:
-    """The reason for the choice of the pooling method."""
-
-    reason: str
-    """One sentence for the reader."""
-    ways: tuple[MethodScore, ...] = ()
-    """The methods considered, simplest first; empty if nothing is held out."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,10 @@ from overlap.catalog.inspection import decode_content, digest
 from overlap.catalog.read_ahead import read_ahead
 from overlap.config import FeatureConfig
 from overlap.errors import AudioError, DataError
+from overlap.features.code_counts import count_codes
 from overlap.features.compute import compute_features
 from overlap.features.jobs import BlockDone, BlockJob
-from overlap.features.statistics import CODES, count_codes
+from overlap.features.statistics import CODES
 from overlap.features.store.layout import SPLITS
 from overlap.features.store.store import FeatureStore
 from overlap.io.bulk_read import Read

@@ -21,14 +21,17 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from xxhash import xxh3_128_hexdigest
 
 from overlap.errors import CorruptError, NewerFormatError
+
+if (
+    TYPE_CHECKING
+):  # imported on use: the configuration, and so `overlap --help`, imports this module
+    from numpy.typing import NDArray
 
 SEAL: Final = "seal"
 FORMAT: Final = "format"
@@ -164,14 +167,16 @@ def _checksum(content: object) -> str:
     return xxh3_128_hexdigest(canonical.encode())
 
 
-def array_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def array_bytes(arrays: "Mapping[str, NDArray[Any]]") -> bytes:
     """Return arrays as npz, which contains a checksum of each."""
+    import numpy as np
+
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
-def from_arrays(data: bytes, where: str) -> dict[str, NDArray[Any]]:
+def from_arrays(data: bytes, where: str) -> "dict[str, NDArray[Any]]":
     """Parse the arrays of an npz file without running code from it.
 
     Args:
@@ -181,6 +186,8 @@ def from_arrays(data: bytes, where: str) -> dict[str, NDArray[Any]]:
     Raises:
         CorruptError: The content is not npz, differs from a checksum, or contains Python objects.
     """
+    import numpy as np
+
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as saved:
             return {name: saved[name] for name in saved.files}
@@ -248,7 +255,7 @@ class Documents(ABC):
         except (FileNotFoundError, CorruptError):
             return
 
-    def read_arrays(self) -> dict[str, NDArray[Any]]:
+    def read_arrays(self) -> "dict[str, NDArray[Any]]":
         """Return the arrays of an npz file without running code from it.
 
         Raises:
@@ -256,6 +263,6 @@ class Documents(ABC):
         """
         return from_arrays(self.read_bytes(), str(self))
 
-    def write_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def write_arrays(self, arrays: "Mapping[str, NDArray[Any]]") -> None:
         """Replace the file by these arrays, as npz."""
         self.write_bytes(array_bytes(arrays))

@@ -5,14 +5,13 @@ of a chain is in its first link that has one.
 
 An address without a protocol is a path on a local disk, and is never parsed: a name may contain
 `::`, `%`, `#` or `?`.
+
+fsspec is imported on use, because the configuration, and so `overlap --help`, imports this module.
 """
 
 import os
 import re
 from pathlib import Path
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
 from overlap.errors import UserError
 from overlap.redaction import in_address, masked
@@ -35,6 +34,9 @@ def resolved(text: str) -> str:
         UserError: the URL contains a password (`secret-in-address`), or fsspec does not know its
             protocol or lacks a package for it (`unknown-protocol`).
     """
+    import fsspec
+    from fsspec.implementations.local import LocalFileSystem
+
     if in_address(text):
         raise UserError(f"{masked(text)}: {NO_PASSWORDS}", code="secret-in-address")
     try:
@@ -57,7 +59,11 @@ def _is_path(text: str) -> bool:
     first, chain, _ = text.partition("::")
     if text.startswith(LOCAL_PREFIXES):
         return True
-    return "://" not in first and bool(chain) and first not in fsspec.available_protocols()
+    if "://" in first or not chain:
+        return False
+    import fsspec
+
+    return first not in fsspec.available_protocols()
 
 
 def _absolute(path: str) -> str:

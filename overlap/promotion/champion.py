@@ -6,7 +6,7 @@ changes are not lost.
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -17,9 +17,11 @@ from overlap.io.atomic_update import update
 from overlap.io.location import Location
 from overlap.io.records import Record
 from overlap.io.workspace_paths import EnsemblePaths, WorkspacePaths
-from overlap.promotion.challenge import ComparisonPlan
-from overlap.promotion.comparison import Comparison
+from overlap.promotion.outcome import Comparison
 from overlap.promotion.policy import Verdict, apply_rule, promotion_hint
+
+if TYPE_CHECKING:  # imports what predicts
+    from overlap.promotion.challenge import ComparisonPlan
 
 HISTORY = 100
 """Number of decisions kept, the newest."""
@@ -246,7 +248,7 @@ def consider(
     workspace: Location,
     challenger: EnsembleRecord,
     config: PromotionConfig,
-    plan: ComparisonPlan | None = None,
+    plan: "ComparisonPlan | None" = None,
 ) -> Promotion:
     """Promote a published ensemble if the rule allows it, and record the decision.
 

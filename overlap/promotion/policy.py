@@ -1,10 +1,12 @@
 """The rule that decides whether a newly published ensemble becomes champion."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from overlap.config import PromotionConfig
-from overlap.promotion.challenge import ComparisonPlan
-from overlap.promotion.comparison import Comparison
+from overlap.promotion.outcome import Comparison
+
+if TYPE_CHECKING:  # imports what predicts
+    from overlap.promotion.challenge import ComparisonPlan
 
 
 class Verdict(NamedTuple):
@@ -18,7 +20,7 @@ class Verdict(NamedTuple):
 
 
 def apply_rule(
-    config: PromotionConfig, plan: ComparisonPlan, comparison: Comparison | None, challenger: str
+    config: PromotionConfig, plan: "ComparisonPlan", comparison: Comparison | None, challenger: str
 ) -> Verdict:
     """Decide whether a challenger is promoted after its comparison with the champion.
 

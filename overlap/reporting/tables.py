@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from overlap.ensemble.record_parts import MethodScore
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.ensemble.selection import MethodScore
 from overlap.features.compare import DriftRow
 from overlap.promotion.champion import Promotion
 from overlap.system.resources.energy import watt_hours

@@ -16,6 +16,9 @@ from importlib.machinery import PathFinder
 SAFE_PATH = "PYTHONSAFEPATH"
 """Variable that keeps Python from importing from the current folder; Python 3.11 and newer."""
 SEARCHED = "PYTHONPATH"
+NUMBA_SETTINGS = ".numba_config.yaml"
+"""Numba reads a file of this name in the current folder, even of another user, and fails if it is
+damaged. It may disable compilation or reduce the precision of the features."""
 OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
 """The folder that contains the package `overlap`: of a clone, or of installed packages."""
 
@@ -110,6 +113,11 @@ def skip_settings_file(file: str, module: str) -> None:
 
     with chdir(os.path.dirname(__file__)):  # noqa: PTH120
         import_module(module)
+
+
+def skip_numba_settings() -> None:
+    """Import Numba without its settings file; call it before librosa or Numba is imported."""
+    skip_settings_file(NUMBA_SETTINGS, "numba")
 
 
 def foreign_package(folder: str, packages: Sequence[str]) -> str | None:

@@ -19,14 +19,10 @@ from typing import Any, Final
 from llvmlite import binding
 
 from overlap.io.locks import exclusive
-from overlap.system.import_path import skip_settings_file
+from overlap.system.import_path import skip_numba_settings
 from overlap.system.user_folders import cache_folders, private_folders
 
-NUMBA_SETTINGS: Final = ".numba_config.yaml"
-"""Numba reads a file of this name in the current folder, even of another user, and fails if it is
-damaged. It may disable compilation or reduce the precision of the features."""
-
-skip_settings_file(NUMBA_SETTINGS, "numba")
+skip_numba_settings()
 import numba  # noqa: E402
 
 numba.core.config._config_fname = os.devnull  # or it would be read before each compilation

@@ -1,11 +1,11 @@
 """The specification of a member (everything its training depends on) and its record."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from overlap.catalog import Catalog, equal_shares
+from overlap.catalog.label_kinds import equal_shares
 from overlap.config import (
     FeatureConfig,
     NetworkConfig,
@@ -16,11 +16,15 @@ from overlap.config import (
     hashed_form,
 )
 from overlap.errors import ConfigError, CorruptError, MemberError
-from overlap.features import FeatureStore, Normalisation
+from overlap.features.statistics import Normalisation
+from overlap.features.store.store import FeatureStore
 from overlap.io.location import Location
 from overlap.io.records import Record, from_arrays
 from overlap.io.workspace_paths import MemberPaths, WorkspacePaths
 from overlap.training.placement import Placement, placement_files
+
+if TYPE_CHECKING:  # imports pandas and Numba
+    from overlap.catalog import Catalog
 
 REMEDY = "`overlap verify --repair` removes the member, and the next run trains it again"
 """The remedy for a damaged member, as a clause."""
@@ -119,18 +123,18 @@ class MemberRecord(Record):
         return WorkspacePaths(workspace).member(self.fingerprint).folder
 
 
-def training_key(catalog: Catalog) -> str:
+def training_key(catalog: "Catalog") -> str:
     """Return a key that identifies the usable training clips with labels and groups."""
     return catalog.key(catalog.rows("train"), labels=True)
 
 
-def test_key(catalog: Catalog) -> str:
+def test_key(catalog: "Catalog") -> str:
     """Return a key that identifies the usable test clips and their rows."""
     rows = catalog.rows("test")
     return fingerprint(catalog.key(rows), rows.tolist())
 
 
-def plan_members(config: RunConfig, catalog: Catalog, store: FeatureStore) -> list[MemberSpec]:
+def plan_members(config: RunConfig, catalog: "Catalog", store: FeatureStore) -> list[MemberSpec]:
     """Return the specifications of an ensemble's members.
 
     Member i leaves out fold i modulo the number of folds; its seed is `training.seed` + i.

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from overlap.catalog import ClipRows, stored_rows
+from overlap.catalog.rows import ClipRows, stored_rows
 from overlap.ensemble.registry import list_ensembles
 from overlap.errors import CorruptError, NewerFormatError, NotReadyError
-from overlap.features import Block, FeatureStore
+from overlap.features.store.blocks import Block
+from overlap.features.store.store import FeatureStore
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import champion

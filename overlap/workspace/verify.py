@@ -8,8 +8,8 @@ from overlap.catalog import Catalog
 from overlap.ensemble import registry
 from overlap.errors import CorruptError, NewerFormatError, OverlapError
 from overlap.features import Block, FeatureStore, block_job
+from overlap.features.code_counts import count_codes
 from overlap.features.extract import block_digest, compute_block
-from overlap.features.statistics import count_codes
 from overlap.features.store.layout import SPLITS
 from overlap.io.location import Location
 from overlap.io.workspace_paths import PREDICTIONS_FILE, WorkspacePaths

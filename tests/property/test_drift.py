@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import ks_2samp, wasserstein_distance
 
+from overlap.features.code_counts import count_codes
 from overlap.features.drift import drift
-from overlap.features.statistics import count_codes
 
 values = hnp.arrays(np.float16, st.integers(1, 40), elements=st.floats(-100, 60, width=16))
 spread = values.filter(lambda some: np.ptp(np.maximum(some, some.max() - 1)) > 0.01)

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overlap.config import FeatureConfig, Resolution
+from overlap.features.code_counts import count_codes
 from overlap.features.compute import compute_features, select_backend
-from overlap.features.statistics import CODES, count_codes
+from overlap.features.statistics import CODES
 from support.feature_accuracy import (
     FLOAT16_DB,
     FLOAT32_AMPLITUDE,

@@ -23,7 +23,8 @@ from overlap.config import (
 )
 from overlap.ensemble.pooling import pool_mean
 from overlap.features import FeatureStore, block_job, extract_block
-from overlap.features.statistics import count_codes, normalisation
+from overlap.features.code_counts import count_codes
+from overlap.features.statistics import normalisation
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl_per_clip
 from overlap.training.feed.order import epoch_order

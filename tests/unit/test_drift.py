@@ -10,9 +10,9 @@ from overlap.catalog import Catalog
 from overlap.config import ChecksConfig, FeatureConfig, RunConfig
 from overlap.errors import NotReadyError, UserError
 from overlap.features import FeatureStore
+from overlap.features.code_counts import count_codes
 from overlap.features.compare import compare, comparison_store, read_comparison_set
 from overlap.features.drift import drift
-from overlap.features.statistics import count_codes
 from overlap.io.location import Location
 from overlap.reporting.tables import drift_table
 from overlap.training.spec import plan_members

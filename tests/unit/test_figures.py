@@ -6,7 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from overlap.ensemble.curve import CurvePoint, Forecast, PowerLaw
+from overlap.ensemble.record_parts import CurvePoint, Forecast, PowerLaw
 from overlap.reporting import figures
 from overlap.training.spec import MemberRecord
 from support.run_steps import published

@@ -70,7 +70,7 @@ def test_only_feature_columns_are_read_and_two_row_groups_cached(
         for part in rows.parts(7):
             assert [*part.columns] == [*COLUMNS]
             assert len(rows._cached) <= 2
-            assert all([*group.columns] == [*COLUMNS] for group in rows._cached.values())
+            assert all(group.column_names == [*COLUMNS] for group in rows._cached.values())
 
 
 def test_jobs_are_created_lazily(ready: Ready, workspace: Location) -> None:

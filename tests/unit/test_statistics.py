@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from overlap.features.statistics import CODES, count_codes, normalisation
+from overlap.features.code_counts import count_codes
+from overlap.features.statistics import CODES, normalisation
 
 
 def decibels(clips: int, seed: int = 0) -> np.ndarray:

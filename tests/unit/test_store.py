@@ -16,9 +16,9 @@ from overlap.catalog import Catalog
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import DataError, NewerFormatError, NotReadyError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
+from overlap.features.code_counts import count_codes
 from overlap.features.compute import compute_features
 from overlap.features.extract import block_digest, compute_block
-from overlap.features.statistics import count_codes
 from overlap.features.store import metadata
 from overlap.io.location import Location
 from support.errors import raises

@@ -11,7 +11,6 @@ import typer
 
 from flows.cli.options import Json
 from overlap.errors import UserError
-from overlap.system.resources.processors import usable_processors
 
 bench = typer.Typer(help="Benchmarks, as ratios taken in one run.", no_args_is_help=True)
 
@@ -32,7 +31,8 @@ def register(app: typer.Typer) -> None:
 @bench.command("features")
 def bench_features(
     words: Annotated[
-        Path | None, typer.Option(help="Folder of clips to measure; default: synthetic sound.")
+        Path | None,
+        typer.Option(help="Folder of clips to measure.", show_default="synthetic sound"),
     ] = None,
     clips: Annotated[int, typer.Option(min=8, help="Clips per round.")] = 128,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 7,
@@ -42,7 +42,7 @@ def bench_features(
     ] = 8192,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Existing folder for the end-to-end part; default: in memory."),
+        typer.Option(help="Existing folder for the end-to-end part.", show_default="in memory"),
     ] = None,
     compression: Annotated[Codec, typer.Option(help="Codec of the store.")] = Codec.none,
     as_json: Json = False,
@@ -182,13 +182,15 @@ def bench_training(
 def bench_scale(
     clips: Annotated[int, typer.Option(min=1, help="Clips of the catalogue.")] = 11_000_000,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers; default: one per usable processor.")
+        int | None,
+        typer.Option(min=1, help="Workers.", show_default="one per usable processor"),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure the memory of a feature stage's driver over any number of clips, without audio."""
     from flows.bench_scale import bench_scale as measure
     from flows.cli.console import print_json, print_table
+    from overlap.system.resources.processors import usable_processors
 
     report = measure(clips, workers or usable_processors())
     figures = {"peak_mb": report.peak_mb, "bytes_per_clip": report.bytes_per_clip}
@@ -224,6 +226,7 @@ def bench_predict(
     """
     from flows.cli.console import bars, print_json, print_table
     from overlap.bench.prediction import PredictionBench, bench_prediction
+    from overlap.system.resources.processors import usable_processors
     from overlap.training.backends.choice import check_backend
 
     check_backend()
@@ -259,6 +262,7 @@ def bench_start(
     """
     from flows.cli.console import print_json, print_table
     from overlap.bench.start import bench_start as measure
+    from overlap.system.resources.processors import usable_processors
 
     rows = measure(clips, members, rounds)
     if as_json:

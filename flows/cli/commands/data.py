@@ -68,7 +68,8 @@ def mix(  # noqa: PLR0913  one parameter per option
 def synth(
     out: Annotated[Path, typer.Option(help="Folder of the words; must be absent or empty.")],
     words: Annotated[
-        str | None, typer.Option(help="Words to speak, separated by commas; default: 30 words.")
+        str | None,
+        typer.Option(help="Words to speak, separated by commas.", show_default="30 words"),
     ] = None,
     voices: Annotated[int, typer.Option(min=1, help="Number of speakers.")] = 60,
     takes: Annotated[int, typer.Option(min=1, help="Recordings per word and speaker.")] = 4,
@@ -98,7 +99,8 @@ def score(
     train_labels: Annotated[
         str | None,
         typer.Option(
-            help="train_answer.csv, for the trivial prediction; default: next to --labels."
+            help="train_answer.csv, for the trivial prediction.",
+            show_default="next to --labels",
         ),
     ] = None,
     as_json: Json = False,

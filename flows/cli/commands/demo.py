@@ -7,8 +7,6 @@ import typer
 
 from flows.cli.commands.stages import retrain_and_print
 from flows.cli.options import Verbose
-from flows.service.environment import prepare
-from overlap.config import RunConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -21,8 +19,11 @@ def demo(
     verbose: Verbose = False,
 ) -> None:
     """Generate a small data set with espeak-ng and run all stages on it."""
+    from flows.service.environment import prepare
+
     prepare(verbose=verbose)
     from flows.cli.console import bar, predict_next, print_line
+    from overlap.config import RunConfig
     from overlap.ensemble.score_tables import score_tables
     from overlap.reporting.tables import relative_to_trivial
     from overlap.synthetic import ANSWERS

@@ -23,10 +23,12 @@ def register(app: typer.Typer) -> None:
 def list_models(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> None:
     """List published ensembles, oldest first, with the decision about each."""
     from flows.cli.console import OUT, predict_next, print_json, print_table
-    from overlap.workspace.workspace import Workspace
+    from overlap.ensemble.registry import list_ensembles
+    from overlap.io.location import Location
+    from overlap.promotion.champion import read_aliases
 
-    place = Workspace.of(workspace)
-    records, aliases = place.ensembles(), place.aliases()
+    place = Location.of(workspace)
+    records, aliases = list_ensembles(place), read_aliases(place)
     if as_json:
         decisions = {record.version: aliases.decision(record.version) for record in records}
         print_json(
@@ -65,7 +67,10 @@ def list_models(workspace: WorkspaceOption = "workspace", as_json: Json = False)
 
 
 @models.command()
-def promote(version: str, workspace: WorkspaceOption = "workspace") -> None:
+def promote(
+    version: Annotated[str, typer.Argument(help="A version; `overlap models list` prints them.")],
+    workspace: WorkspaceOption = "workspace",
+) -> None:
     """Make a version the champion."""
     from flows.cli.console import OUT, predict_next
     from overlap.io.location import Location
@@ -135,7 +140,8 @@ def export(
         ),
     ],
     kind: Annotated[
-        str | None, typer.Option("--format", help="keras or onnx; default: by the file's ending.")
+        str | None,
+        typer.Option("--format", help="keras or onnx.", show_default="by the file's ending"),
     ] = None,
     workspace: WorkspaceOption = "workspace",
     as_json: Json = False,
@@ -145,7 +151,8 @@ def export(
     The exported model maps (clips, samples) float32 in [-1, 1] to (clips, words). Its predictions
     are compared with the pipeline's before the file is written.
     """
-    from flows.cli.console import keep_stdout_for, print_export, print_json
+    from flows.cli.console import keep_stdout_for, print_json
+    from flows.cli.results import print_export
     from overlap.export.request import export_ensemble, export_format
     from overlap.io.location import Location
     from overlap.io.user_output import output_location

@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import Cluster, Json, Verbose, WorkspaceOption
-from flows.service.environment import prepare
-from overlap.config import ClusterConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -38,9 +36,12 @@ def predict(
     the clip, as the mean over members of KL(member || ensemble) in nats. An unusable clip gets the
     mean prediction and an empty spread.
     """
+    from flows.service.environment import prepare
+
     prepare(verbose=verbose)
     from flows.cli.console import OUT, flow_shown, keep_stdout_for, look_next, print_json
     from overlap.catalog import list_clips
+    from overlap.config import ClusterConfig
     from overlap.io.location import Location
     from overlap.io.user_output import check_output, output_location
     from overlap.promotion.champion import find_ensemble

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Json, Values, Verbose, with_run_options
-from flows.service.environment import prepare
-from overlap.config.loading import checked
 from overlap.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 
 Cron = Annotated[
     str | None,
-    typer.Option(help="Schedule of the retraining, such as '0 2 * * *'; default: inactive."),
+    typer.Option(help="Schedule of the retraining, such as '0 2 * * *'.", show_default="inactive"),
 ]
 Timezone = Annotated[str, typer.Option(help="Time zone of the schedule, such as Europe/Berlin.")]
 Pool = Annotated[
@@ -78,6 +76,9 @@ def serve(
 def _wanted(
     values: Values, cron: str | None, timezone: str, pool: str | None, *, verbose: bool
 ) -> "Wanted":
+    from flows.service.environment import prepare
+    from overlap.config.loading import checked
+
     checked(values)
     prepare(verbose=verbose)
     from flows.service.deployments import Wanted, check_schedule, pools, server_address

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Json, WorkspaceOption
-from flows.service.environment import prepare
 from overlap.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,17 +27,21 @@ def show(
     out: Annotated[
         str | None,
         typer.Option(
-            help="PNG file, device or pipe to write; `-`: standard output; default: ID.png here."
+            help="PNG file, device or pipe to write; `-`: standard output.",
+            show_default="ID.png here",
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="champion, a version, or an ensemble's folder; default: the champion, if any."
+            help="champion, a version, or an ensemble's folder.",
+            show_default="the champion, if any",
         ),
     ] = None,
     workspace: WorkspaceOption = "workspace",
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    open_it: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open it in the browser.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Draw a clip: waveform, spectrograms, predicted and true words.
@@ -46,6 +49,8 @@ def show(
     The workspace's champion, if any, predicts the words. True words are shown if the data set
     contains the same sound.
     """
+    from flows.service.environment import prepare
+
     prepare(verbose=False)
     from flows.cli.console import keep_stdout_for, print_json
     from overlap.io.location import Location

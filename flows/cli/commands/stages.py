@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.cli.options import run_command
-from overlap.config import RunConfig
 from overlap.errors import NotReadyError
 
 if TYPE_CHECKING:
+    from overlap.config import RunConfig
     from overlap.workspace.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (run, features, train, pool):
+    for command in (run, features):
         run_command(app)(command)
+    for command in (train, pool):
+        run_command(app, without=["compare"])(command)
 
 
-def run(config: RunConfig, as_json: bool) -> None:
+def run(config: "RunConfig", as_json: bool) -> None:
     """Run all stages: check the data, compute features, train, average, publish."""
     retrain_and_print(config, as_json=as_json)
     if not as_json:
@@ -30,10 +32,11 @@ def run(config: RunConfig, as_json: bool) -> None:
         predict_next(config.workspace)
 
 
-def retrain_and_print(config: RunConfig, *, as_json: bool) -> str:
+def retrain_and_print(config: "RunConfig", *, as_json: bool) -> str:
     """Run the main flow, print its result, and return the address of the submission."""
     with _checked(config) as workspace:
-        from flows.cli.console import flow_shown, print_ensemble
+        from flows.cli.console import flow_shown
+        from flows.cli.results import print_ensemble
         from flows.retrain import retrain
         from overlap.reporting.figures import drawing
 
@@ -46,7 +49,7 @@ def retrain_and_print(config: RunConfig, *, as_json: bool) -> str:
     return workspace.paths.ensemble(report.ensemble.version).submission.url
 
 
-def _check_backend(config: RunConfig) -> None:
+def _check_backend(config: "RunConfig") -> None:
     """Refuse a backend that cannot train where this run trains.
 
     Raises:
@@ -59,7 +62,7 @@ def _check_backend(config: RunConfig) -> None:
 
 
 @contextmanager
-def _checked(config: RunConfig) -> Iterator["Workspace"]:
+def _checked(config: "RunConfig") -> Iterator["Workspace"]:
     """The workspace of a run, shared with the flow that the block runs.
 
     Lists the data at once, so that a wrong folder is reported while the embedded server starts; the
@@ -78,10 +81,11 @@ def _checked(config: RunConfig) -> Iterator["Workspace"]:
         yield workspace
 
 
-def features(config: RunConfig, as_json: bool) -> None:
+def features(config: "RunConfig", as_json: bool) -> None:
     """Run one stage: check the data and compute the missing features."""
     with _checked(config):
-        from flows.cli.console import OUT, flow_shown, print_drift, print_json, print_next
+        from flows.cli.console import OUT, flow_shown, print_json, print_next
+        from flows.cli.results import print_drift
         from flows.retrain import features as features_flow
 
         with flow_shown():
@@ -98,7 +102,7 @@ def features(config: RunConfig, as_json: bool) -> None:
     print_next("`overlap run` with the same options trains and publishes")
 
 
-def train(config: RunConfig, as_json: bool) -> None:
+def train(config: "RunConfig", as_json: bool) -> None:
     """Run one stage: train the missing members on complete features."""
     with _with_features(config):
         from flows.cli.console import OUT, flow_shown, print_json, print_next
@@ -120,10 +124,11 @@ def train(config: RunConfig, as_json: bool) -> None:
     print_next("`overlap pool` with the same options averages, scores and publishes")
 
 
-def pool(config: RunConfig, as_json: bool) -> None:
+def pool(config: "RunConfig", as_json: bool) -> None:
     """Run one stage: average, score and publish the complete members."""
     with _with_features(config):
-        from flows.cli.console import flow_shown, predict_next, print_ensemble
+        from flows.cli.console import flow_shown, predict_next
+        from flows.cli.results import print_ensemble
         from flows.retrain import pool as pool_flow
 
         with flow_shown():
@@ -134,7 +139,7 @@ def pool(config: RunConfig, as_json: bool) -> None:
 
 
 @contextmanager
-def _with_features(config: RunConfig) -> Iterator[None]:
+def _with_features(config: "RunConfig") -> Iterator[None]:
     """Share the workspace of a run whose features are complete for the data as it is now.
 
     Raises:

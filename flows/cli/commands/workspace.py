@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Json, WorkspaceOption, run_command
-from overlap.config import RunConfig
 from overlap.errors import CorruptError
 from overlap.io.formatting import format_bytes, format_duration
-from overlap.system.resources.processors import usable_processors
 
 if TYPE_CHECKING:
+    from overlap.config import RunConfig
     from overlap.workspace.plan import RunPlan
 
 RUNS = 20
@@ -26,10 +25,11 @@ def register(app: typer.Typer) -> None:
     app.command()(verify)
 
 
-def plan(config: RunConfig, as_json: bool) -> None:
+def plan(config: "RunConfig", as_json: bool) -> None:
     """Estimate the work, bytes, memory and time of a run; measures for two seconds."""
     from flows.cli.console import print_json, print_next, print_table
     from overlap.features.compare import comparison_store
+    from overlap.system.resources.processors import usable_processors
     from overlap.workspace.plan import plan_run
 
     comparison_store(config)  # refuse a wrong address, as a run does
@@ -131,7 +131,9 @@ def verify(
     recompute: Annotated[
         int, typer.Option(min=0, help="Number of blocks to recompute from the sound files.")
     ] = 1,
-    everything: Annotated[bool, typer.Option("--all", help="Recompute every block.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all/--no-all", help="Recompute every block.")
+    ] = False,
     repair: Annotated[
         bool, typer.Option(help="Mark damaged parts as missing; the next run makes them again.")
     ] = False,

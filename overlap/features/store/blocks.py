@@ -36,9 +36,9 @@ def split_blocks(rows: ClipRows, size: int, config: FeatureConfig) -> Iterator[B
         config: The features.
     """
     features, start = fingerprint(config), 0
-    for index, part in enumerate(rows.parts(size)):
+    for index, part in enumerate(rows.contents(size)):
         content = f"{features} {content_hash(part).hexdigest()}"
-        clips = int((part["state"] == OK).sum())
+        usable = part["state"] == OK
         key = xxhash.xxh3_128_hexdigest(content.encode())
-        yield Block(index, start, start + len(part), key, clips)
-        start += len(part)
+        yield Block(index, start, start + len(usable), key, int(usable.sum()))
+        start += len(usable)

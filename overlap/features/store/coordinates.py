@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import librosa
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -50,6 +49,8 @@ def mel_centres_hz(config: FeatureConfig) -> NDArray[np.float64]:
         [46.4, 7626.2]
     """
     top = config.sample_rate / 2 if config.fmax_hz is None else config.fmax_hz
+    import librosa  # slow to import, and only writing needs it
+
     edges = librosa.mel_frequencies(n_mels=config.n_mels + 2, fmin=config.fmin_hz, fmax=top)
     centres: NDArray[np.float64] = edges[1:-1]
     return centres

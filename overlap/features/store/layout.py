@@ -8,8 +8,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from overlap.catalog import ClipRows, Split
-from overlap.catalog.rows import OK
+from overlap.catalog.rows import OK, ClipRows, Split
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.features.statistics import CODES
 from overlap.features.store.coordinates import AXES
@@ -71,11 +70,11 @@ def create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) 
 def column_chunks(rows: ClipRows) -> Iterator[tuple[str, slice, NDArray[Any]]]:
     """Yield name, rows and values of each chunk of the columns."""
     start = 0
-    for part in rows.parts(COLUMN_ROWS):
-        selection = slice(start, start + len(part))
-        yield "clip_id", selection, part["clip_id"].to_numpy(object)
-        yield "split", selection, (part["split"] == "test").to_numpy(np.uint8)
-        yield "valid", selection, (part["state"] == OK).to_numpy(np.bool_)
+    for part in rows.contents(COLUMN_ROWS):
+        selection = slice(start, start + len(part["clip_id"]))
+        yield "clip_id", selection, part["clip_id"]
+        yield "split", selection, (part["split"] == "test").astype(np.uint8)
+        yield "valid", selection, (part["state"] == OK).astype(np.bool_)
         start = selection.stop
 
 

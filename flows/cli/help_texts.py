@@ -1,0 +1,181 @@
+"""Groups and examples of the commands, for `--help` and the reference page.
+
+Typer prints a command's `rich_help_panel` as a heading in the list of commands, and its epilog
+below its options.
+"""
+
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Final
+
+import typer
+from typer.models import CommandInfo, TyperInfo
+
+PANELS: Final = MappingProxyType(
+    {
+        "Run": ("run", "demo", "plan", "features", "train", "pool"),
+        "Predict and inspect": ("predict", "show", "score", "report", "models"),
+        "Workspace": ("status", "verify"),
+        "Make a data set": ("mix", "synth"),
+        "Serve": ("deploy", "serve"),
+        "Settings and measurements": ("bench",),
+    }
+)
+"""Commands and groups of commands by heading."""
+
+EXAMPLES: Final = MappingProxyType(
+    {
+        "run": (
+            "overlap run --data DATA --workspace W",
+            "overlap run --data DATA --workspace W --preset fast --set training.epochs=60",
+        ),
+        "features": (
+            "overlap features --data DATA --workspace W",
+            "overlap features --data NEW --workspace W2 --compare W",
+        ),
+        "train": (
+            "overlap train --data DATA --workspace W",
+            "overlap train --data DATA --workspace W --members 5",
+        ),
+        "pool": (
+            "overlap pool --data DATA --workspace W",
+            "overlap pool --data DATA --workspace W --set ensemble.pool=mean",
+        ),
+        "demo": (
+            "overlap demo",
+            "overlap demo my-demo --verbose",
+        ),
+        "plan": (
+            "overlap plan --data DATA --workspace W",
+            "overlap plan --data DATA --workspace W --preset baseline --json",
+        ),
+        "predict": (
+            "overlap predict CLIPS --workspace W --out preds.csv",
+            "overlap predict a.wav b.wav --workspace W --out -",
+        ),
+        "show": (
+            "overlap show clip.wav --workspace W",
+            "overlap show t00017 --workspace W --out t00017.png --open",
+        ),
+        "score": (
+            "overlap score preds.csv --labels test_answer.csv",
+            "overlap score preds.csv --labels labels.csv --train-labels train_answer.csv --json",
+        ),
+        "report": (
+            "overlap report --workspace W",
+            "overlap report 20261127-021518-8795855a --workspace W",
+        ),
+        "models list": (
+            "overlap models list --workspace W",
+            "overlap models list --workspace s3://bucket/W --json",
+        ),
+        "models promote": (
+            "overlap models promote 20261127-021518-8795855a --workspace W",
+            "overlap models promote 20261127-021518-8795855a --workspace s3://bucket/W",
+        ),
+        "models rollback": (
+            "overlap models rollback --workspace W",
+            "overlap models rollback --workspace s3://bucket/W",
+        ),
+        "models prune": (
+            "overlap models prune --workspace W --dry-run",
+            "overlap models prune --workspace W --keep 3",
+        ),
+        "models export": (
+            "overlap models export champion --workspace W --out model.onnx",
+            "overlap models export champion --workspace W --format keras --out -",
+        ),
+        "status": (
+            "overlap status --workspace W",
+            "overlap status --workspace s3://bucket/W --json",
+        ),
+        "verify": (
+            "overlap verify --workspace W",
+            "overlap verify --workspace W --all --repair",
+        ),
+        "mix": (
+            "overlap mix WORDS --out DATA --train 2000 --test 200",
+            "overlap mix WORDS --out DATA --train 500 --test 50 --words-per-clip 2 --seed 1",
+        ),
+        "synth": (
+            "overlap synth --out WORDS",
+            "overlap synth --out WORDS --words yes,no,stop --voices 20",
+        ),
+        "deploy": (
+            "overlap deploy --data DATA --workspace W",
+            "overlap deploy --data DATA --workspace W --cron '0 2 * * *'",
+        ),
+        "serve": (
+            "overlap serve --data DATA --workspace W",
+            "overlap serve --data DATA --workspace W --cron '0 2 * * *' --timezone Asia/Seoul",
+        ),
+        "bench features": (
+            "overlap bench features",
+            "overlap bench features --words WORDS --rounds 3 --files 0",
+        ),
+        "bench training": (
+            "overlap bench training",
+            "overlap bench training --presets fast --width 1 --json",
+        ),
+        "bench scale": (
+            "overlap bench scale",
+            "overlap bench scale --clips 1000000 --workers 2",
+        ),
+        "bench predict": (
+            "overlap bench predict",
+            "overlap bench predict --full-members 0 --rounds 3",
+        ),
+        "bench start": (
+            "overlap bench start",
+            "overlap bench start --members 1 --rounds 1 --json",
+        ),
+    }
+)
+"""Command lines by command."""
+
+HEADING: Final = "Examples:"
+
+
+def epilog(examples: tuple[str, ...]) -> str:
+    """Return the end of a command's help; Typer prints each paragraph as a line."""
+    return "\n\n".join([HEADING, *(f"  $ {line}" for line in examples)])
+
+
+def paragraphs(text: str) -> str:
+    r"""Return a text with one line per paragraph.
+
+    Examples:
+        >>> paragraphs("One\n two.\n\nThree.").splitlines()
+        ['One two.', '', 'Three.']
+    """
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n")).strip()
+
+
+def add_help_texts(app: typer.Typer) -> None:
+    """Add groups and examples to all commands of an application.
+
+    Help of several lines is joined, so that a terminal of any width breaks it once.
+    """
+    panel_of = {name: panel for panel, names in PANELS.items() for name in names}
+    for group in app.registered_groups:
+        group.rich_help_panel = panel_of.get(group.name or "")
+    for path, info in commands_of(app):
+        if path in panel_of:
+            info.rich_help_panel = panel_of[path]
+        if path in EXAMPLES:
+            info.epilog = epilog(EXAMPLES[path])
+        info.help = paragraphs(info.help or getattr(info.callback, "__doc__", None) or "")
+
+
+def commands_of(app: typer.Typer, above: str = "") -> Iterator[tuple[str, CommandInfo]]:
+    """Yield every command of an application with its names, such as `models list`."""
+    for info in app.registered_commands:
+        yield above + _name(info), info
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            yield from commands_of(group.typer_instance, f"{above}{group.name} ")
+
+
+def _name(info: CommandInfo | TyperInfo) -> str:
+    """Return the name that the user types."""
+    return info.name or str(getattr(info.callback, "__name__", "")).replace("_", "-")
