@@ -4,6 +4,7 @@ A run is a function of its workspace. A run that is started again after a failur
 the workspace's files, never from Prefect's state, which work is missing, and does only that.
 """
 
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -15,6 +16,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.clusters.opening import open_cluster
 from flows.clusters.preflight import Work
 from flows.promotion import settle_champion
+from flows.recording import recorded
 from flows.service.limits import is_deployed, only_run_on
 from overlap.config import RunConfig
 from overlap.ensemble.members import Members
@@ -98,7 +100,7 @@ def run_stages(config: RunConfig, *, wait: bool = False) -> RunReport:
     workspace = Workspace.of(config.workspace)
     comparison_store(config)  # report a wrong address before anything is written
     workspace.check_usable()
-    with workspace.lock(wait=wait, on_wait=note):
+    with workspace.lock(wait=wait, on_wait=note), recorded(workspace, "retrain", config):
         listing = workspace.list_data(config.data)
         pending = pending_work(config, listing)
         opened = None if pending.anything else NO_CLUSTER
@@ -131,7 +133,10 @@ def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureRepo
         workspace.list_data(config.data)  # report a wrong folder before anything is written
         other = read_comparison_set(config)
         workspace.check_usable()
-        with workspace.lock(wait=is_deployed(), on_wait=note):
+        with (
+            workspace.lock(wait=is_deployed(), on_wait=note),
+            recorded(workspace, "features", config),
+        ):
             listing = workspace.list_data(config.data)
             if scheduler is None and not pending_work(config, listing).features:
                 scheduler = NO_CLUSTER
@@ -154,7 +159,8 @@ def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
     with workspace.lock(wait=is_deployed(), on_wait=note) as changed:
         if changed:
             workspace = ready_features(config)
-        return _train_members(config, workspace, scheduler)
+        with recorded(workspace, "train", config):
+            return _train_members(config, workspace, scheduler)
 
 
 def _train_members(
@@ -226,9 +232,12 @@ def pool(config: RunConfig, scheduler: Cluster | None = None) -> tuple[EnsembleR
     with workspace.lock(wait=is_deployed(), on_wait=note) as changed:
         if changed:
             workspace = ready_features(config)
-        record = pool_members(config, workspace)
-        promotion = settle_champion(config, workspace, record, scheduler)
-        make_report(workspace, record, promotion)
+        with recorded(workspace, "pool", config) as run, closing(run.stage("pooling")):
+            record = pool_members(config, workspace)
+            run.result(record.version)
+            promotion = settle_champion(config, workspace, record, scheduler)
+            run.result(record.version, promoted=promotion.promoted, reason=promotion.reason)
+            make_report(workspace, record, promotion)
     return record, promotion
 
 

@@ -27,6 +27,7 @@ from rich.progress import (
 )
 
 from overlap.io.formatting import format_duration
+from overlap.workspace.runs import current_run
 
 ARTIFACT_SECONDS = 2.0
 LINE_SECONDS = 60.0
@@ -128,6 +129,7 @@ class Stage:
         self._lock = threading.Lock()
         self._bar = TERMINAL.open(name, total)
         self._artifact = _create_artifact(name)
+        self._recorded = current_run().stage(name, total) if keep else None
         self._last_artifact = self._last_line = self._begun = time.monotonic()
 
     def advance(self, amount: int = 1, note: str = "") -> None:
@@ -136,6 +138,8 @@ class Stage:
             self.done += amount
             self._note = note or (pace(self.rate()) if self.done > 0 else "")
             TERMINAL.move(self._bar, self.done, self._note)
+            if self._recorded:
+                self._recorded.move(self.done)
             now = time.monotonic()
             if now - self._last_line >= LINE_SECONDS:
                 self._last_line = now
@@ -151,6 +155,8 @@ class Stage:
     def close(self) -> None:
         """Report that the stage has ended."""
         TERMINAL.close(self._bar, keep=self._keep)
+        if self._recorded:
+            self._recorded.close()
         self._print()
         _update_artifact(self._artifact, self.done, self.total, self._text())
 

@@ -8,6 +8,7 @@
     ensembles/<version>/             one folder per ensemble: `EnsemblePaths`
     champion.json                    the champion and the history of decisions
     predictions/<fingerprint>/       results of prediction jobs, one file each, and `used`
+    runs/<id>.json                   one record per run, for readers only
     .run.lock                        the run lock, while a run holds it
     .seen-<token>                    a probe, while a cluster is open
 
@@ -30,6 +31,7 @@ PROBE_PREFIX: Final = ".seen-"
 MEMBERS_FOLDER: Final = "members"
 ENSEMBLES_FOLDER: Final = "ensembles"
 PREDICTIONS_FOLDER: Final = "predictions"
+RUNS_FOLDER: Final = "runs"
 
 SPEC_FILE: Final = "spec.json"
 MEMBER_FILE: Final = "member.json"
@@ -40,6 +42,7 @@ LOG_FILE: Final = "log.txt"
 PLACEMENTS_FOLDER: Final = "placements"
 GRAPH_FILE: Final = "inference.onnx"
 GRAPH_RECORD_FILE: Final = "inference.json"
+PROGRESS_FILE: Final = "progress.jsonl"
 
 ENSEMBLE_FILE: Final = "ensemble.json"
 SUBMISSION_FILE: Final = "submission.csv"
@@ -109,6 +112,11 @@ class MemberPaths:
     def graph_record(self) -> Location:
         """What the inference graph was made from, written after it."""
         return self.folder / GRAPH_RECORD_FILE
+
+    @property
+    def progress(self) -> Location:
+        """A line per finished epoch, for readers only; may be absent."""
+        return self.folder / PROGRESS_FILE
 
 
 @dataclass(frozen=True)
@@ -220,6 +228,11 @@ class WorkspacePaths:
     def predictions(self) -> Location:
         """Folder with the results of prediction jobs."""
         return self.root / PREDICTIONS_FOLDER
+
+    @property
+    def runs(self) -> Location:
+        """Folder with a record per run."""
+        return self.root / RUNS_FOLDER
 
     @property
     def run_lock(self) -> Path | None:

@@ -124,6 +124,7 @@ def _event(progress: Progress, data: TrainingData) -> dict[str, Any]:
         "epoch": epochs,
         "epochs": data.training.epochs,
         **progress.history[-1],
+        "seconds": progress.seconds,
         "clips_per_second": data.clips * epochs / max(progress.seconds, 1e-9),
     }
 

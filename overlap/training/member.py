@@ -43,6 +43,7 @@ from overlap.training.inference.completion import complete_graph
 from overlap.training.learner import Learner, build_learner
 from overlap.training.network import build_network, precision
 from overlap.training.placement import placement_here
+from overlap.training.progress import recording
 from overlap.training.saved import load_network, save_network
 from overlap.training.spec import (
     MemberRecord,
@@ -75,6 +76,7 @@ def run_member(workspace: Location, spec: MemberSpec, emit: Emit) -> MemberRecor
             code="training-clips-changed", member=spec.fingerprint,
         )  # fmt: skip
     existing = load_record(folder)
+    emit = recording(folder, emit)
     if existing is None:
         trained = train_member(spec, catalog, store, folder, emit)
         save_network(trained.network, folder)

@@ -11,6 +11,12 @@ import numpy as np
 import pytest
 import zarr
 
+from overlap.ensemble.registry import list_ensembles
+from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
+from overlap.training.progress import read_progress
+from overlap.training.spec import load_record
+from overlap.workspace.runs import read_runs
 from support.process_fixtures import Finished
 
 pytestmark = pytest.mark.slow
@@ -21,7 +27,7 @@ FILES = {
     "members/*/spec.json", "members/*/model.keras", "members/*/predictions.npz",
     "members/*/log.txt", "members/*/member.json", "members/*/placements/*.json",
     "ensembles/*/predictions.npz", "ensembles/*/submission.csv", "ensembles/*/ensemble.json",
-    "ensembles/*/report.html",
+    "ensembles/*/report.html", "members/*/progress.jsonl", "runs/*.json",
 }  # fmt: skip
 KEYS = {
     "members/*/spec.json": {
@@ -44,6 +50,10 @@ KEYS = {
         "kl_interval", "seconds",
     },
     "champion.json": {"version", "earlier", "considered", "leaving", "history"},
+    "runs/*.json": {
+        "id", "kind", "started", "written", "host", "process", "source", "data", "preset",
+        "members", "stages", "ended", "outcome", "error", "code", "version", "promoted", "reason",
+    },
 }  # fmt: skip
 CHECKSUM = "seal"
 STORED_FEATURES = {"rate_hz", "clip_seconds", "hop", "mels", "fmin_hz", "fmax_hz", "resolutions"}
@@ -67,6 +77,24 @@ def found(workspace: Path, pattern: str) -> Path:
 @pytest.mark.parametrize("pattern", sorted(FILES))
 def test_files_of_a_workspace(finished: Finished, pattern: str) -> None:
     assert found(finished.workspace, pattern).stat().st_size > 0
+
+
+def test_a_run_records_its_stages_and_its_members_their_epochs(finished: Finished) -> None:
+    workspace = Location.of(finished.workspace)
+    (run,) = read_runs(workspace)
+    assert [stage.name for stage in run.stages] == [
+        "checking clips", "features (clips)", "members", "pooling",
+    ]  # fmt: skip
+    assert all(stage.done == stage.total for stage in run.stages)
+    assert (run.state(), run.kind, run.source) == ("completed", "retrain", "command line")
+    (ensemble,) = list_ensembles(workspace)
+    assert (run.version, run.promoted) == (ensemble.version, True)
+    for name in ensemble.members:
+        folder = WorkspacePaths(workspace).member(name).folder
+        record, epochs = load_record(folder), read_progress(folder)
+        assert record is not None
+        assert [one.loss for one in epochs] == [one["loss"] for one in record.history]
+        assert epochs[-1].device == record.device
 
 
 @pytest.mark.parametrize("pattern", sorted(KEYS))
