@@ -86,7 +86,7 @@ def list_data(address: Address) -> Listing:
         problems.add(
             f"{LABELS} and {TEMPLATE} have different words", sorted(only), code="different-words"
         )
-    return Listing(data, files, labels, template, _groups(data / GROUPS, problems), problems)
+    return Listing(data, files, labels, template, read_groups(data / GROUPS, problems), problems)
 
 
 def list_clips(address: Address | Sequence[Address]) -> Listing:
@@ -288,7 +288,8 @@ def _readable(location: Location, problems: Problems) -> bool:
     return readable
 
 
-def _groups(location: Location, problems: Problems) -> pd.DataFrame | None:
+def read_groups(location: Location, problems: Problems) -> pd.DataFrame | None:
+    """Return the columns id and group of a table of groups; None without one."""
     if not _readable(location, problems):
         return None
     frame = read_csv(location, ("id", "group"), problems)

@@ -29,6 +29,14 @@ def resampling_units(groups: NDArray[np.int64], min_groups: int) -> NDArray[np.i
     return index if len(names) >= min_groups else np.arange(len(groups))
 
 
+def describe_units(groups: int | None) -> str:
+    """Return what an interval resamples, given the number of groups or None without groups."""
+    if groups is None:
+        return "single clips"
+    named = f"{groups} group{'s' if groups > 1 else ''}"
+    return named if groups >= MIN_GROUPS else f"single clips of {named}"
+
+
 def resampled_means(
     values: NDArray[np.float64], groups: NDArray[np.int64], draws: int = DRAWS
 ) -> NDArray[np.float64]:

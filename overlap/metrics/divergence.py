@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from overlap.metrics.bootstrap import describe_units, interval, resampled_means
 from overlap.metrics.calibration import calibration_error
 
 SMALLEST = 1e-7
@@ -69,7 +70,7 @@ class Score:
     kl: float
     """Mean KL divergence, nats."""
     low: float
-    """Lower end of its 95 % interval over clips (normal approximation)."""
+    """Lower end of its 95 % interval, a bootstrap over clips or whole groups of clips."""
     high: float
     """Upper end of the interval."""
     cross_entropy: float
@@ -84,6 +85,13 @@ class Score:
     """Contribution of each word to `kl`; the contributions sum to it."""
     clips: int
     """Clips scored."""
+    groups: int | None = None
+    """Groups among the clips; None without groups."""
+
+    @property
+    def resampled(self) -> str:
+        """What the interval resamples."""
+        return describe_units(self.groups)
 
     @property
     def gain(self) -> float | None:
@@ -108,6 +116,7 @@ def score(
     predictions: NDArray[np.float64],
     words: tuple[str, ...],
     mean_label: NDArray[np.float64] | None = None,
+    groups: NDArray[np.int64] | None = None,
 ) -> Score:
     """Score predictions.
 
@@ -116,23 +125,27 @@ def score(
         predictions: (clips, words); each row a distribution.
         words: Names of the columns.
         mean_label: (words,) mean label of the training clips, for the trivial prediction.
+        groups: (clips,) index of each clip's group, which the interval resamples as a whole if
+            there are at least `MIN_GROUPS`; None: every clip is its own group.
     """
     cells = kl_per_cell(labels, predictions)
     clips = cells.sum(axis=1)
     mean = float(clips.mean())
-    margin = 1.96 * float(clips.std(ddof=1) / np.sqrt(len(clips))) if len(clips) > 1 else 0.0
+    units = np.arange(len(clips)) if groups is None else groups
+    low, high = interval(resampled_means(clips[None], units)[:, 0])
     entropy = max(0.0, -kl(labels, np.ones_like(labels)))
     trivial = None
     if mean_label is not None:
         trivial = kl(labels, trivial_prediction(mean_label[None], len(labels)))
     return Score(
         kl=mean,
-        low=mean - margin,
-        high=mean + margin,
+        low=low,
+        high=high,
         cross_entropy=mean + entropy,
         entropy=entropy,
         trivial_kl=trivial,
         calibration_error=calibration_error(labels, predictions),
         per_word=dict(zip(words, cells.mean(axis=0).tolist(), strict=True)),
         clips=len(labels),
+        groups=None if groups is None else len(np.unique(groups)),
     )

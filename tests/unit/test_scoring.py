@@ -12,7 +12,8 @@ from overlap.ensemble.score_tables import score_tables
 from overlap.ensemble.submission import submission_table, write_table
 from overlap.errors import CorruptError, DataError
 from overlap.io.location import Location
-from overlap.metrics.divergence import kl
+from overlap.metrics.bootstrap import interval, resampled_means
+from overlap.metrics.divergence import kl, kl_per_clip
 from support.errors import raises
 from support.pooled_predictions import distributions, equal_labels
 
@@ -119,6 +120,39 @@ def test_training_labels_default_to_the_folder_of_the_labels() -> None:
     expected = kl(truth, np.tile([0.25, 0.75], (2, 1)))
     assert found.trivial_kl == pytest.approx(expected)
     folder.remove()
+
+
+def test_the_interval_resamples_groups_as_that_of_an_ensemble(tmp_path: Path) -> None:
+    """Clips of a group that are alike tell less than as many independent clips."""
+    groups, size = 12, 8
+    ids = [f"c{i}" for i in range(groups * size)]
+    truth = np.repeat(equal_labels(groups), size, axis=0)
+    predicted = np.repeat(distributions(groups, 1), size, axis=0)
+    labels = write(tmp_path, "t.csv", ids, truth)
+    predictions = write(tmp_path, "p.csv", ids, predicted)
+    alone = score_tables(labels, predictions)
+    assert (alone.groups, alone.resampled) == (None, "single clips")
+    named = [f"g{i // size}" for i in range(len(ids))]
+    pd.DataFrame({"id": ids, "group": named}).to_csv(tmp_path / "groups.csv", index=False)
+    together = score_tables(labels, predictions)
+    assert (together.groups, together.resampled) == (groups, "12 groups")
+    assert together.kl == alone.kl
+    assert together.high - together.low > 1.5 * (alone.high - alone.low)
+    expected = interval(resampled_means(kl_per_clip(truth, predicted)[None],
+                                        np.repeat(np.arange(groups), size))[:, 0])  # fmt: skip
+    assert (together.low, together.high) == pytest.approx(expected)
+
+
+def test_groups_of_other_clips_are_not_used(tmp_path: Path) -> None:
+    truth = write(tmp_path, "t.csv", ["x", "y", "z"], equal_labels(3))
+    (tmp_path / "g.csv").write_text("id,group\na,1\nb,1\n")
+    assert score_tables(truth, truth, groups=str(tmp_path / "g.csv")).groups is None
+    (tmp_path / "g.csv").write_text("id,group\nx,1\ny,1\n")
+    found = score_tables(truth, truth, groups=str(tmp_path / "g.csv"))
+    assert (found.groups, found.resampled) == (2, "single clips of 2 groups")
+    missing = str(tmp_path / "missing.csv")
+    with raises(DataError, "no-such-file", path=missing):
+        score_tables(truth, truth, groups=missing)
 
 
 def test_tables_with_other_ids_or_words_are_refused(tmp_path: Path) -> None:

@@ -103,20 +103,27 @@ def score(
             show_default="next to --labels",
         ),
     ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(help="groups.csv, for the interval; default: next to --labels, if any."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score predictions against labels: mean KL divergence and other metrics."""
-    from flows.cli.console import print_json, print_table
+    """Score predictions against labels: mean KL divergence and other metrics.
+
+    The interval resamples whole groups of clips if there are ten or more, as those of ensembles do.
+    """
+    from flows.cli.console import OUT, print_json, print_table
     from overlap.ensemble.score_tables import score_tables
     from overlap.reporting.tables import relative_to_trivial
 
-    judged = score_tables(labels, predictions, train_labels)
+    judged = score_tables(labels, predictions, train_labels, groups)
     if as_json:
         print_json({**asdict(judged), "gain": judged.gain})
         return
     rows = [
         ("KL divergence, nats", f"{judged.kl:.4f}"),
-        ("95 % interval", f"{judged.low:.4f} to {judged.high:.4f}"),
+        (f"95 % interval, over {judged.resampled}", f"{judged.low:.4f} to {judged.high:.4f}"),
         ("cross-entropy, nats", f"{judged.cross_entropy:.4f}"),
         ("of which label entropy", f"{judged.entropy:.4f}"),
         ("calibration error", f"{judged.calibration_error:.4f}"),
@@ -128,3 +135,9 @@ def score(
     print_table(f"{judged.clips} clips", ("", ""), rows)
     worst = sorted(judged.per_word.items(), key=lambda item: -item[1])
     print_table("KL by word", ("word", "KL"), [(w, f"{value:.4f}") for w, value in worst])
+    if worst[-1][1] < 0:
+        OUT.print(
+            "The contributions of all words sum to the KL. One is negative where a present word "
+            "has more predicted probability than its label.",
+            highlight=False,
+        )
