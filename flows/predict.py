@@ -12,7 +12,7 @@ from overlap.io.location import Location
 from overlap.io.urls import name_of
 from overlap.io.user_output import output_location
 from overlap.prediction.jobs import clips_of, plan_prediction
-from overlap.promotion.champion import find_ensemble
+from overlap.promotion.champion import caution, find_ensemble
 from tasks.cluster import NO_CLUSTER
 from tasks.predictions import (
     PredictReport,
@@ -66,4 +66,6 @@ def predict(
         with open_cluster(cluster, root, work, opened) as scheduler:
             apply_to_all(scheduler, missing, "predictions")
     report = write_predictions(plan, output_location(out), clips_of(missing))
-    return concluded(f"{report.clips} clips predicted with {ensemble.version}, in {out}", report)
+    message = f"{report.clips} clips predicted with {ensemble.version}, in {out}"
+    warning = caution(owner, ensemble)
+    return concluded(f"{message}; it is {warning}" if warning else message, report)

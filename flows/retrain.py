@@ -4,6 +4,7 @@ A run is a function of its workspace. A run that is started again after a failur
 the workspace's files, never from Prefect's state, which work is missing, and does only that.
 """
 
+import time
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
@@ -101,6 +102,7 @@ def run_stages(config: RunConfig, *, wait: bool = False) -> RunReport:
     comparison_store(config)  # report a wrong address before anything is written
     workspace.check_usable()
     with workspace.lock(wait=wait, on_wait=note), recorded(workspace, "retrain", config):
+        workspace.run_started = time.perf_counter()
         listing = workspace.list_data(config.data)
         pending = pending_work(config, listing)
         opened = None if pending.anything else NO_CLUSTER

@@ -14,9 +14,14 @@ from overlap.ensemble.registry import EnsembleRecord, folder_of, report_of, subm
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion
 from overlap.reporting.figures import data_address, draw_growth, draw_training, png
+from overlap.reporting.history_table import history_table
 from overlap.reporting.tables import comparison_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
+from overlap.workspace.history import read_history
 from overlap.workspace.workspace import Workspace
+
+VERSIONS_SHOWN = 100
+"""Most versions in the table of the history."""
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +58,7 @@ def show_comparison(promotion: Promotion) -> None:
 def show_run(
     workspace: Workspace, record: EnsembleRecord, promotion: Promotion, headline: str
 ) -> None:
-    """Show the growth of the ensemble and links to the results."""
+    """Show the growth of the ensemble, the history of versions, and links to the results."""
     lines = ["# Ensemble", ""]
     drawn = draw_growth(record)
     if drawn is not None:
@@ -67,6 +72,12 @@ def show_run(
         f"- champion: {promotion.state}, {promotion.reason}",
     ]
     create_markdown_artifact("\n".join(lines), key="run", description=headline)
+    versions = read_history(workspace.location)[-VERSIONS_SHOWN:]
+    create_table_artifact(
+        key="history",
+        table=history_table(versions),
+        description=f"The newest {len(versions)} versions of {workspace}, oldest first",
+    )
     create_link_artifact(
         _link(report_of(workspace.location, record)), link_text=f"report of {record.version}",
         key="report", description="Figures, charts and clips to listen to, in one HTML file",

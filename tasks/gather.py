@@ -14,6 +14,9 @@ from tasks.artifacts import show_ensemble
 def pool_members(config: RunConfig, workspace: Workspace) -> EnsembleRecord:
     """Pool the members' predictions, score them on held-out clips, and publish the ensemble."""
     members = workspace.members(config)
-    record = publish(workspace.location, config, workspace.catalog, members)
+    record = publish(
+        workspace.location, config, workspace.catalog, members, workspace.store,
+        workspace.run_started,
+    )  # fmt: skip
     show_ensemble(record)
     return record

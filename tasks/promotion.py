@@ -6,7 +6,8 @@ from prefect.cache_policies import NO_CACHE
 from overlap.config import PromotionConfig
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.promotion.challenge import ComparisonPlan, plan_comparison
-from overlap.promotion.champion import Promotion, consider, current_champion
+from overlap.promotion.champion import Promotion, current_champion
+from overlap.promotion.decision import consider
 from overlap.promotion.retention import PruneResult, prune
 from overlap.workspace.workspace import Workspace
 from tasks.artifacts import show_comparison
@@ -26,7 +27,7 @@ def consider_champion(
     workspace: Workspace, record: EnsembleRecord, rule: PromotionConfig, plan: ComparisonPlan | None
 ) -> Promotion:
     """Promote the ensemble if the rule allows it."""
-    promotion = consider(workspace.location, record, rule, plan)
+    promotion = consider(workspace.location, record, rule, plan, workspace.catalog)
     show_comparison(promotion)
     return promotion
 

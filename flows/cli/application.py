@@ -11,6 +11,7 @@ from flows.cli.commands import (
     bench,
     data,
     demo,
+    history,
     models,
     predict,
     service,
@@ -70,6 +71,6 @@ def everywhere(
     """From clips of several words spoken at once to an averaged ensemble and its predictions."""
 
 
-for group in (stages, demo, predict, workspace, models, data, show, bench, service):
+for group in (stages, demo, predict, workspace, models, history, data, show, bench, service):
     group.register(app)
 add_help_texts(app)

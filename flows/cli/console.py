@@ -59,14 +59,19 @@ def predict_next(workspace: str) -> None:
     """Suggest predicting with the champion, or to promote an ensemble if there is none."""
     from overlap.ensemble.registry import list_ensembles
     from overlap.io.location import Location
-    from overlap.promotion.champion import champion
+    from overlap.promotion.champion import champion, read_aliases
 
     place = Location.of(workspace)
     if champion(place):
         print_next(in_workspace("predict CLIPS --out preds.csv", workspace))
     elif records := list_ensembles(place):
-        chosen = in_workspace(f"models promote {records[-1].version}", workspace)
-        print_next(f"no champion yet; {chosen} makes it one")
+        newest = records[-1].version
+        chosen = in_workspace(f"models promote {newest}", workspace)
+        decision = read_aliases(place).decision(newest)
+        if decision and decision.caution:
+            print_next("no champion yet; raise training.epochs, or add clips, and run again")
+        else:
+            print_next(f"no champion yet; {chosen} makes it one")
 
 
 def look_next(workspace: str, model: str) -> None:

@@ -14,7 +14,7 @@ from typer.models import CommandInfo, TyperInfo
 PANELS: Final = MappingProxyType(
     {
         "Run": ("run", "demo", "plan", "features", "train", "pool"),
-        "Predict and inspect": ("predict", "show", "score", "report", "models"),
+        "Predict and inspect": ("predict", "show", "score", "report", "history", "models"),
         "Workspace": ("status", "verify"),
         "Make a data set": ("mix", "synth"),
         "Serve": ("deploy", "serve"),
@@ -64,6 +64,10 @@ EXAMPLES: Final = MappingProxyType(
         "report": (
             "overlap report --workspace W",
             "overlap report 20261127-021518-8795855a --workspace W",
+        ),
+        "history": (
+            "overlap history --workspace W",
+            "overlap history --workspace W --out history.csv",
         ),
         "models list": (
             "overlap models list --workspace W",

@@ -13,10 +13,21 @@ class PromotionConfig(ConfigModel):
     rule: Literal["better", "always", "never"] = Field(
         "better",
         description="better: promote an ensemble that scores better than the champion on clips "
-        "unseen by both, if the interval of the difference excludes zero; never: promote by hand.",
+        "unseen by both, if the interval of the difference excludes zero; always: promote whatever "
+        "this comparison says; never: promote by hand.",
+    )
+    better_than_trivial: Literal["if-measured", "required", "ignored"] = Field(
+        "if-measured",
+        description="Promote an ensemble only if the interval of its gain over the trivial "
+        "prediction, the mean training label, excludes zero. if-measured: an ensemble without "
+        "held-out clips, which cannot be measured, is promoted; required: it is not promoted; "
+        "ignored: promote without this condition.",
     )
     confidence: float = Field(
-        0.95, ge=0.5, le=0.99, description="Confidence of the bootstrap interval of the difference."
+        0.95,
+        ge=0.5,
+        le=0.99,
+        description="Confidence of the bootstrap intervals of both conditions.",
     )
     min_gain: float = Field(
         0.0, ge=0, description="Least difference of the KL that justifies a promotion, nats."

@@ -17,6 +17,8 @@ from overlap.ensemble.members import Members, ready_members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.ensemble.selection import select_pool
 from overlap.ensemble.submission import submission_table, write_table
+from overlap.features import FeatureStore
+from overlap.features.compare import largest_drift_db
 from overlap.io.location import Location
 from overlap.io.workspace_paths import PREDICTIONS_FILE, SUBMISSION_FILE, WorkspacePaths
 from overlap.metrics.bootstrap import interval, resampled_means
@@ -44,7 +46,12 @@ def _parts(members: Sequence[MemberRecord]) -> tuple[tuple[str, ...], tuple[str,
 
 
 def publish(
-    workspace: Location, config: RunConfig, catalog: Catalog, planned: Members
+    workspace: Location,
+    config: RunConfig,
+    catalog: Catalog,
+    planned: Members,
+    store: FeatureStore | None = None,
+    run_started: float | None = None,
 ) -> EnsembleRecord:
     """Pool the complete members, score the pool and publish the result under a version.
 
@@ -56,6 +63,9 @@ def publish(
         config: The run.
         catalog: The clips.
         planned: The members of the run; the complete ones are pooled.
+        store: The features, for the drift in the record; None: the drift is not recorded.
+        run_started: `time.perf_counter` at the beginning of the run; None: its duration is not
+            recorded.
 
     Raises:
         NotReadyError: Members are missing.
@@ -130,6 +140,8 @@ def publish(
         fewer=planned.shortfall,
         kl_interval=kl_interval,
         seconds=time.perf_counter() - started,
+        run_seconds=None if run_started is None else time.perf_counter() - run_started,
+        drift_db=None if store is None else largest_drift_db(store, config.training.top_db),
     )
     paths.record.write_record(record)
     return record

@@ -72,6 +72,12 @@ class EnsembleRecord(Record):
     """Ends of the 95 % interval of `kl` over clips, nats."""
     seconds: float | None = None
     """Wall time of pooling, scoring and writing, s."""
+    run_seconds: float | None = None
+    """Elapsed time of the run until the publication, s; None in older records, and where the stages
+    were run separately."""
+    drift_db: float | None = None
+    """Largest Wasserstein distance of the test clips' decibels from the training clips', over the
+    resolutions, dB; None in older records and without test clips."""
 
     @property
     def gain(self) -> float | None:

@@ -115,6 +115,16 @@ def read_comparison_set(config: RunConfig) -> ComparisonSet | None:
     return ComparisonSet(workspace.url, counts)
 
 
+def largest_drift_db(store: FeatureStore, top_db: float) -> float | None:
+    """Return the largest Wasserstein distance of test from training clips, dB; see `compare`.
+
+    Returns:
+        None if one of the splits has no clips.
+    """
+    distances = [row.drift.wasserstein_db for row in compare(store, None, top_db)]
+    return max(distances, default=None)
+
+
 def compare(
     store: FeatureStore, other: ComparisonSet | None, top_db: float
 ) -> tuple[DriftRow, ...]:

@@ -116,7 +116,7 @@ def plan_comparison(
     A comparison that is impossible, or possible only on a part of the clips, gives a plan with an
     `obstacle` instead of an error.
     """
-    catalog = Catalog.load(workspace)
+    catalog = Catalog.load(workspace) if catalog is None else catalog
     try:
         current, new = (read_candidate(workspace, r, catalog) for r in (champion, challenger))
     except NotReadyError as error:

@@ -6,23 +6,21 @@ changes are not lost.
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from overlap.config import PromotionConfig
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles, load_ensemble, now
 from overlap.errors import NotReadyError, UserError
 from overlap.io.atomic_update import update
 from overlap.io.location import Location
 from overlap.io.records import Record
 from overlap.io.workspace_paths import EnsemblePaths, WorkspacePaths
-from overlap.promotion.outcome import Comparison
-from overlap.promotion.policy import Verdict, apply_rule, promotion_hint
+from overlap.promotion.outcome import NOT_BETTER, Comparison, TrivialComparison
+from overlap.promotion.policy import promotion_hint
 
-if TYPE_CHECKING:  # imports what predicts
-    from overlap.promotion.challenge import ComparisonPlan
-
+ALREADY = "it is already the champion"
+"""The reason of a decision that changes nothing."""
 HISTORY = 100
 """Number of decisions kept, the newest."""
 
@@ -42,20 +40,35 @@ class Promotion(Record):
     """The champion that it replaced."""
     duel: Comparison | None = None
     """The comparison with the champion, if there was one."""
+    trivial: TrivialComparison | None = None
+    """The comparison with the trivial prediction; None where it was not measured, as in decisions
+    of earlier releases."""
 
     @property
     def state(self) -> str:
         """The decision as text."""
-        return "promoted" if self.promoted else "not promoted"
+        if self.reason == ALREADY:
+            return "unchanged"
+        return "promoted" if self.promoted else "published, not promoted"
 
     @property
     def summary(self) -> str:
         """A short form of the reason."""
         # The gain appears in the reason wherever the comparison decided, whatever version wrote it.
         if self.duel is None or f"gain {self.duel.gain:.4f}" not in self.reason:
-            return self.reason.partition(";")[0]
-        ends = f"{self.duel.low:+.4f} to {self.duel.high:+.4f}"
-        return f"gain {self.duel.gain:+.4f} ({ends}), {self.duel.clips} clips"
+            short = self.reason.partition(";")[0]
+        else:
+            ends = f"{self.duel.low:+.4f} to {self.duel.high:+.4f}"
+            short = f"gain {self.duel.gain:+.4f} ({ends}), {self.duel.clips} clips"
+        caution = self.caution.partition(":")[0]
+        return short if caution in short else f"{short}; {caution}"
+
+    @property
+    def caution(self) -> str:
+        """What a user of the version should know about its quality; empty if nothing."""
+        if self.trivial is None or self.trivial.better:
+            return ""
+        return f"{NOT_BETTER}: {self.trivial}"
 
 
 class Aliases(Record):
@@ -139,10 +152,7 @@ def find_ensemble(workspace: Location, name: str) -> tuple[Location, EnsembleRec
     """
     version = champion(workspace) if name == "champion" else name
     if version is None:
-        raise NotReadyError(
-            f"{workspace}: the workspace has no champion yet; `overlap run` makes one",
-            code="no-champion", workspace=str(workspace),
-        )  # fmt: skip
+        raise _no_champion(workspace)
     if "/" in version:
         folder = Location.of(version)
         record = EnsemblePaths(folder).record
@@ -163,8 +173,41 @@ def find_ensemble(workspace: Location, name: str) -> tuple[Location, EnsembleRec
     return workspace, load_ensemble(record)
 
 
+def _no_champion(workspace: Location) -> NotReadyError:
+    """Return the error about a workspace without a champion, with what to do."""
+    records, newest = list_ensembles(workspace), None
+    if not records:
+        what = "the workspace has no champion yet; `overlap run` makes one"
+    else:
+        newest = records[-1].version
+        decision = read_aliases(workspace).decision(newest)
+        why = f": {decision.summary}" if decision and not decision.promoted else ""
+        what = (
+            f"no version is the champion; the newest, {newest}, is not promoted{why}; train longer "
+            f"(training.epochs) or add clips, and run again; or predict with --model {newest}; or "
+            f"{promotion_hint(newest)}"
+        )
+    return NotReadyError(
+        f"{workspace}: {what}", code="no-champion", workspace=str(workspace), version=newest
+    )
+
+
+def caution(workspace: Location, record: EnsembleRecord) -> str:
+    """Return what a user of a version should know about its quality; empty if nothing.
+
+    Versions of earlier releases, and those whose decision is not recorded any more, are judged by
+    their KL alone.
+    """
+    decision = read_aliases(workspace).decision(record.version)
+    if decision is not None and decision.trivial is not None:
+        return decision.caution
+    if record.gain is None or record.gain > 0:
+        return ""
+    return f"{NOT_BETTER}: KL {record.kl:.4f} against {record.trivial_kl:.4f}"
+
+
 def promote(workspace: Location, version: str) -> Promotion:
-    """Make a version the champion at the user's request.
+    """Make a version the champion at the user's request, whatever its quality.
 
     Raises:
         NotReadyError: There is no such version, or it is being removed.
@@ -179,9 +222,10 @@ def promote(workspace: Location, version: str) -> Promotion:
         )  # fmt: skip
 
     def change(aliases: Aliases) -> tuple[Aliases, Promotion]:
-        before = aliases.version
+        before, known = aliases.version, aliases.decision(record.version)
         decision = Promotion(
             version=record.version,
+            trivial=known.trivial if known else None,
             promoted=True,
             by="hand",
             reason="promoted by the user",
@@ -215,9 +259,11 @@ def rollback(workspace: Location) -> Promotion:
                 code="no-earlier-champion", workspace=str(workspace), removed=[*removed],
             )  # fmt: skip
         version = aliases.earlier[remaining[-1]]
+        known = aliases.decision(version)
         decision = Promotion(
             version=version, promoted=True, by="hand", instead_of=aliases.version,
             reason=f"rolled back from {aliases.version}{skipped}",
+            trivial=known.trivial if known else None,
         )  # fmt: skip
         restored = {"version": version, "earlier": aliases.earlier[: remaining[-1]]}
         return aliases.model_copy(update=restored).with_decision(decision), decision
@@ -242,65 +288,6 @@ def is_settled(workspace: Location, version: str) -> bool:
     """Return whether a version is the champion or has been considered."""
     aliases = read_aliases(workspace)
     return aliases.version == version or aliases.was_considered(version)
-
-
-def consider(
-    workspace: Location,
-    challenger: EnsembleRecord,
-    config: PromotionConfig,
-    plan: "ComparisonPlan | None" = None,
-) -> Promotion:
-    """Promote a published ensemble if the rule allows it, and record the decision.
-
-    Without a champion the ensemble becomes champion, unless the rule is `never`. Every version is
-    considered once, so that a run over unchanged data never undoes a decision of the user.
-
-    Args:
-        workspace: The workspace.
-        challenger: The ensemble.
-        config: The rule.
-        plan: The comparison with the `current_champion`, after the champion's predictions.
-    """
-    published = {record.version for record in list_ensembles(workspace)}
-    comparison = plan.compare(config.confidence) if plan else None
-
-    def change(aliases: Aliases) -> tuple[Aliases, Promotion]:
-        verdict = _without_comparison(aliases, challenger.version, published, config.rule)
-        if verdict is None and plan is not None and plan.champion == aliases.version:
-            verdict = apply_rule(config, plan, comparison, challenger.version)
-        elif verdict is None:
-            reason = (
-                f"{aliases.version} became champion during this run; the next run compares with it"
-            )
-            verdict = Verdict(False, reason, final=False)
-        decision = Promotion(
-            version=challenger.version, promoted=verdict.promoted, reason=verdict.reason,
-            duel=comparison, instead_of=aliases.version if verdict.promoted else None,
-        )  # fmt: skip
-        if not verdict.final:
-            return aliases, decision
-        after = aliases.with_champion(challenger.version) if verdict.promoted else aliases
-        considered = (*aliases.considered, challenger.version)
-        return after.model_copy(update={"considered": considered}).with_decision(decision), decision
-
-    return update(WorkspacePaths(workspace).champion, Aliases, change)
-
-
-def _without_comparison(
-    aliases: Aliases, version: str, published: set[str], rule: str
-) -> Verdict | None:
-    """Decide without a comparison, or return None where one is needed."""
-    current = aliases.version
-    if current == version:
-        return Verdict(False, "it is already the champion", final=False)
-    if current is None or current not in published:
-        if rule == "never":
-            return Verdict(False, f"promotion.rule is never; {promotion_hint(version)}")
-        reason = f"champion {current} no longer exists" if current else "first champion"
-        return Verdict(True, reason)
-    if aliases.was_considered(version):
-        return Verdict(False, f"already considered; {promotion_hint(version)}", final=False)
-    return None
 
 
 def _content_id(version: str) -> str:

@@ -21,7 +21,7 @@ from overlap.ensemble.registry import EnsembleRecord, read_predictions
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
 from overlap.metrics.bootstrap import MIN_GROUPS, interval, resampled_means
-from overlap.promotion.outcome import Comparison
+from overlap.promotion.outcome import Comparison, PairedGain
 
 DRAWS = 2000
 """Bootstrap resamples; ten resamples lie beyond each end of a 99 % interval."""
@@ -191,17 +191,30 @@ def compare(
         newer: (clips,) whether the champion predicted the clip for this comparison.
         confidence: Confidence level of the interval.
     """
-    gains = kls[0] - kls[1]
-    count = len(np.unique(groups))
-    means = resampled_means(gains[None], groups, DRAWS)[:, 0]
-    low, high = interval(means, confidence)
-    champion_kl, challenger_kl = kls.mean(axis=1)
+    champion_kl, challenger_kl = kls.mean(axis=1).tolist()
     return Comparison(
         champion=champion,
-        clips=len(gains),
         newer=int(np.count_nonzero(newer)),
-        champion_kl=float(champion_kl),
-        challenger_kl=float(challenger_kl),
+        champion_kl=champion_kl,
+        challenger_kl=challenger_kl,
+        **paired_gain(kls[0] - kls[1], groups, confidence).model_dump(),
+    )
+
+
+def paired_gain(
+    gains: NDArray[np.float64], groups: NDArray[np.int64], confidence: float
+) -> PairedGain:
+    """Return the mean gain with the interval of a clustered bootstrap.
+
+    Args:
+        gains: (clips,) reduction of each clip's KL, nats; at least one clip.
+        groups: (clips,) index of each clip's group; without groups every clip is its own group.
+        confidence: Confidence level of the interval.
+    """
+    count = len(np.unique(groups))
+    low, high = interval(resampled_means(gains[None], groups, DRAWS)[:, 0], confidence)
+    return PairedGain(
+        clips=len(gains),
         gain=float(gains.mean()),
         low=low,
         high=high,

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from overlap.config import PromotionConfig
-from overlap.promotion.outcome import Comparison
+from overlap.promotion.outcome import NOT_BETTER, NOT_MEASURED, Comparison, TrivialCheck
 
 if TYPE_CHECKING:  # imports what predicts
     from overlap.promotion.challenge import ComparisonPlan
@@ -54,6 +54,45 @@ def apply_rule(
         below = f"the gain is below promotion.min_gain {config.min_gain:g}"
         return Verdict(False, f"{below}: {facts}; {hint}")
     return Verdict(True, facts)
+
+
+def apply_trivial_check(
+    config: PromotionConfig, check: TrivialCheck, version: str
+) -> Verdict | None:
+    """Refuse an ensemble that is not better than the trivial prediction.
+
+    Args:
+        config: The rule.
+        check: The comparison with the trivial prediction.
+        version: Version of the ensemble.
+
+    Returns:
+        None if the condition allows a promotion.
+    """
+    needed, hint = config.better_than_trivial, promotion_hint(version)
+    found = check.comparison
+    if needed == "ignored" or (found and found.better):
+        return None
+    if found:
+        remedy = "raise training.epochs, or add clips"
+        return Verdict(False, f"{NOT_BETTER}: {found}; {remedy}; {hint}")
+    if needed == "required":
+        setting = "promotion.better_than_trivial is required"
+        return Verdict(False, f"{NOT_MEASURED}: {check.obstacle}; {setting}; {hint}")
+    return None
+
+
+def with_trivial_check(verdict: Verdict, config: PromotionConfig, check: TrivialCheck) -> Verdict:
+    """Add the comparison with the trivial prediction to the reason of a promotion."""
+    if not verdict.promoted:
+        return verdict
+    if check.comparison is None:
+        if config.better_than_trivial == "ignored":
+            return verdict
+        return verdict._replace(reason=f"{verdict.reason}, {NOT_MEASURED} ({check.obstacle})")
+    found = check.comparison
+    outcome = f"trivial prediction: {found}" if found.better else f"{NOT_BETTER}: {found}"
+    return verdict._replace(reason=f"{verdict.reason}; {outcome}")
 
 
 def promotion_hint(version: str) -> str:

@@ -2,19 +2,21 @@
 
 import io
 import re
+import warnings
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, drawing, plain_style
+from overlap.metrics.calibration import Calibration
+from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, WIDE, drawing, plain_style
+from overlap.reporting.fonts import style_for
 from overlap.reporting.per_word import Confusions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CALIBRATION_BINS = 10
 MOST_WORDS = 30
 """Most words on an axis; of more words, those with the most confusions."""
 
@@ -30,6 +32,8 @@ def svg(figure: "Figure", name: str) -> str:
     import matplotlib as mpl
 
     target = io.StringIO()
+    # A browser finds a font for every script.
+    warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font", UserWarning)
     # Text stays text: it is smaller, searchable, and uses the font of the page.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
@@ -41,25 +45,26 @@ def svg(figure: "Figure", name: str) -> str:
 
 
 @plain_style()
-def calibration_curve(
-    labels: NDArray[np.float64], predictions: NDArray[np.float64]
-) -> tuple["Figure", list[dict[str, str]]]:
-    """Draw predicted against true probabilities, in bins of equal size; chart and table."""
-    q, p = predictions.ravel(), labels.ravel()
-    order = np.argsort(q, kind="stable")
-    bins = [part for part in np.array_split(order, CALIBRATION_BINS) if len(part)]
-    predicted = np.array([q[part].mean() for part in bins])
-    true = np.array([p[part].mean() for part in bins])
-    figure, axes = drawing((4.6, 3.8))
+def calibration_curve(found: Calibration) -> tuple["Figure", list[dict[str, str]]]:
+    """Draw predicted against true probabilities, in bins of equal width; chart and table."""
+    used = np.flatnonzero(found.counts)
+    predicted, true = found.predicted[used], found.true[used]
+    figure, axes = drawing(WIDE)
     top = 1.05 * max(predicted.max(), true.max())
     axes.plot([0, top], [0, top], "--", color=TRIVIAL, linewidth=1.5, label="perfect calibration")
     axes.plot(predicted, true, "o-", color=ENSEMBLE, markersize=5, label="ensemble")
     axes.set_xlabel("predicted probability")
     axes.set_ylabel("label")
     axes.legend(frameon=False, fontsize=8)
+    edges = np.linspace(0, found.top, len(found.counts) + 1)
     rows = [
-        {"predictions": f"{len(part):,}", "mean prediction": f"{a:.4f}", "mean label": f"{b:.4f}"}
-        for part, a, b in zip(bins, predicted, true, strict=True)
+        {
+            "predicted probability": f"{edges[n]:.3f} to {edges[n + 1]:.3f}",
+            "predictions": f"{found.counts[n]:,}",
+            "mean prediction": f"{found.predicted[n]:.4f}",
+            "mean label": f"{found.true[n]:.4f}",
+        }
+        for n in used
     ]
     return figure, rows
 
@@ -77,7 +82,7 @@ def probability_histogram(
         "words in the clip": present_counts / max(1, present.sum()),
         "other words": absent_counts / max(1, (~present).sum()),
     }
-    figure, axes = drawing()
+    figure, axes = drawing(WIDE)
     for (name, part), colour in zip(counts.items(), (ENSEMBLE, TRIVIAL), strict=True):
         axes.stairs(part, edges, color=colour, linewidth=2, label=name)
     axes.set_xlabel("predicted probability")
@@ -94,8 +99,11 @@ def probability_histogram(
 @plain_style()
 def kl_histogram(per_clip: NDArray[np.float64]) -> tuple["Figure", list[dict[str, str]]]:
     """Draw the distribution of the KL of single clips."""
-    figure, axes = drawing()
-    axes.hist(per_clip, bins=40, color=MEMBER)
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = drawing(WIDE)
+    axes.hist(per_clip, bins=int(np.clip(len(per_clip) // 5, 5, 40)), color=MEMBER)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.axvline(float(per_clip.mean()), color=ENSEMBLE, linewidth=2, label="mean")
     axes.set_xlabel("KL of a clip, nats")
     axes.set_ylabel("clips")
@@ -108,24 +116,25 @@ def kl_histogram(per_clip: NDArray[np.float64]) -> tuple["Figure", list[dict[str
     return figure, rows
 
 
-@plain_style()
 def confusion_matrix(words: tuple[str, ...], confusions: Confusions) -> "Figure":
     """Draw how often each word was predicted where another was missed."""
     counts = confusions.substitutions
     order = np.argsort(-(counts.sum(axis=0) + counts.sum(axis=1)), kind="stable")
     shown = np.sort(order[:MOST_WORDS])
     names = [_short(words[n]) for n in shown]
-    side = 2.2 + 0.24 * len(names)
-    figure, axes = drawing((side, side))
-    axes.grid(visible=False)
-    # Cells instead of an image, which would be a file inside the SVG.
-    axes.pcolormesh(counts[np.ix_(shown, shown)], cmap="Blues", edgecolor="face")
-    axes.invert_yaxis()
-    axes.set_aspect("equal")
-    axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90, fontsize=8)
-    axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("missed")
+    # A browser draws the words with its own fonts; installed ones only improve the layout.
+    with style_for(names):
+        figure, axes = drawing((WIDE[0], max(WIDE[1], 2.2 + 0.24 * len(names))))
+        axes.grid(visible=False)
+        # Cells instead of an image, which would be a file inside the SVG.
+        cells = axes.pcolormesh(counts[np.ix_(shown, shown)], cmap="Blues", edgecolor="face")
+        axes.invert_yaxis()
+        axes.set_aspect("equal")
+        axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90, fontsize=8)
+        axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("missed")
+        figure.colorbar(cells, ax=axes, label="misses", fraction=0.03, pad=0.02)
     return figure
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from overlap.config import Resolution
 from overlap.features.store.coordinates import frame_times_s, mel_centres_hz
 from overlap.reporting.clip_inspection import InspectedClip
-from overlap.reporting.clip_section import RANGE_DB
-from overlap.reporting.figures import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL, plain_style
+from overlap.reporting.clip_section import RANGE_DB, SPECTROGRAM_COLOURS
+from overlap.reporting.figures import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL
+from overlap.reporting.fonts import drawable, style_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +30,22 @@ WAVEFORM, ROW, WORDS, WIDTH = 1.4, 2.4, 3.4, 8.4
 """Inches: heights of the waveform and of a row of spectrograms; widths of words and rest."""
 
 
-@plain_style()
 def draw_clip(shown: InspectedClip) -> "Figure":
-    """Draw waveform, spectrograms, label and prediction of a clip."""
+    """Draw waveform, spectrograms, label and prediction of a clip.
+
+    Text is drawn with installed fonts that cover it, or with a substitute: see
+    `overlap.reporting.fonts`.
+    """
+    with style_for(texts(shown)):
+        return _drawn(shown)
+
+
+def texts(shown: InspectedClip) -> list[str]:
+    """Return the texts of the data set that the picture contains."""
+    return [title(shown), *words_shown(shown)]
+
+
+def _drawn(shown: InspectedClip) -> "Figure":
     from matplotlib.figure import Figure
 
     rows = -(-len(shown.config.resolutions) // COLUMNS)
@@ -39,7 +53,8 @@ def draw_clip(shown: InspectedClip) -> "Figure":
     size = (WIDTH + WORDS * has_words, 0.6 + WAVEFORM + ROW * rows)
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
     by = f", predicted by {shown.prediction.version}" if shown.prediction else ""
-    figure.suptitle(_short(title(shown), LONGEST_TITLE) + by, parse_math=False, fontsize=12)
+    name = _short(drawable(title(shown)), LONGEST_TITLE)
+    figure.suptitle(name + by, parse_math=False, fontsize=12)
     heights, widths = [WAVEFORM, *[ROW] * rows], [WIDTH / 2] * COLUMNS + [WORDS] * has_words
     grid = figure.add_gridspec(
         rows + 1, COLUMNS + has_words, height_ratios=heights, width_ratios=widths
@@ -122,7 +137,8 @@ def _spectrogram(
     config, decibels = shown.config, shown.decibels[..., number]
     times, half = frame_times_s(config), config.hop_length / config.sample_rate / 2
     image = axes.imshow(
-        decibels - decibels.max(), vmin=-RANGE_DB, vmax=0, cmap="magma", origin="lower",
+        decibels - decibels.max(), vmin=-RANGE_DB, vmax=0, cmap=SPECTROGRAM_COLOURS,
+        origin="lower",
         aspect="auto", interpolation="nearest",
         extent=(times[0] - half, times[-1] + half, -0.5, config.n_mels - 0.5),
     )  # fmt: skip
@@ -149,7 +165,7 @@ def _words(axes: "Axes", shown: InspectedClip) -> None:
             frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.4, -0.08), ncols=3,
             handletextpad=0.4, columnspacing=1.0, handlelength=1.0,
         )  # fmt: skip
-    names = [_short(word, LONGEST_WORD) for word in words]
+    names = [_short(drawable(word), LONGEST_WORD) for word in words]
     axes.set_yticks(range(len(words)), names, parse_math=False)
     axes.set_ylim(max(len(words), 8) - 0.4, -0.6)
     axes.set_xlim(0, 1.18 * max(axes.dataLim.x1, 1e-6))

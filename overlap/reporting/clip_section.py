@@ -17,6 +17,8 @@ from overlap.reporting.report_data import HeldOutClips
 
 WORDS_SHOWN = 6
 """Most probable words shown of a prediction."""
+SPECTROGRAM_COLOURS = "magma"
+"""Matplotlib's name of the colours of spectrograms."""
 RANGE_DB = 80.0
 """Dynamic range of a spectrogram's colours, below its loudest value."""
 
@@ -37,6 +39,8 @@ class ClipCard:
     """Disagreement of the members, nats."""
     spectrograms: tuple[tuple[str, str], ...]
     """Name and PNG (a data URL) of each resolution; empty without features."""
+    seconds: str
+    """Duration of the clip, for display."""
     sound: str | None
     """WAV as a data URL; None if the file is not readable."""
 
@@ -67,8 +71,18 @@ def clip_card(
         kl=float(clips.kl[index]),
         disagreement=float(clips.disagreement[index]),
         spectrograms=_spectrograms(store, row) if store else (),
+        seconds=f"{catalog.wanted.samples / catalog.wanted.sample_rate:.3g} s",
         sound=_sound(Location.of(catalog.data) / str(entry["file"]), catalog),
     )
+
+
+@plain_style()
+def spectrogram_colours(count: int = 9) -> list[str]:
+    """Return evenly spaced colours of the spectrograms, from the quietest to the loudest value."""
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex
+
+    return [to_hex(mpl.colormaps[SPECTROGRAM_COLOURS](n / (count - 1))) for n in range(count)]
 
 
 def _highest(values: NDArray[np.float64], count: int) -> list[int]:
@@ -90,7 +104,7 @@ def _png(decibels: NDArray[np.float32]) -> bytes:
 
     target, top = io.BytesIO(), float(decibels.max())
     imsave(
-        target, decibels, vmin=top - RANGE_DB, vmax=top, cmap="magma", format="png",
+        target, decibels, vmin=top - RANGE_DB, vmax=top, cmap=SPECTROGRAM_COLOURS, format="png",
         origin="lower", metadata={"Software": "overlap"},
     )  # fmt: skip
     return target.getvalue()

@@ -11,18 +11,26 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.system.foreign_settings import variables
 from overlap.system.import_path import skip_settings_file
 from overlap.training.spec import MemberRecord
+from overlap.workspace.history import PublishedVersion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INCHES: Final = (7.2, 3.6)
+WIDE: Final = (11.0, 4.0)
+"""Width and height of a chart of the report: as wide as its page, whose text has the same size."""
 DOTS_PER_INCH: Final = 110
+CURVES: Final = {"held_out_kl": "held-out KL, nats", "loss": "training loss"}
+"""Plotted metrics of an epoch's history, with the label of the axis."""
+DATES_SHOWN: Final = 8
+"""Most dates on the axis of the history."""
 MEMBER, ENSEMBLE, TRIVIAL = "#8a8f98", "#0072b2", "#d55e00"
 """Grey, blue and vermilion of Okabe and Ito, distinguishable with colour blindness."""
 
@@ -45,29 +53,57 @@ def plain_style() -> Iterator[None]:
 
 
 @plain_style()
-def draw_training(members: Sequence[MemberRecord]) -> "Figure":
-    """Draw the held-out KL per epoch of each member, or the loss without held-out clips."""
-    figure, axes = drawing(counted=True)
-    key, curves = learning_curves(members)
-    for member, values in zip(members, curves, strict=True):
-        axes.plot(np.arange(1, len(values) + 1), values, color=MEMBER, linewidth=1, alpha=0.8)
-        kept = member.kept_epoch or len(values)
-        axes.plot(kept, values[kept - 1], "o", color=ENSEMBLE, markersize=4)
-    axes.set_xlabel("epoch (dot: selected epoch)")
-    axes.set_ylabel("held-out KL, nats" if key == "held_out_kl" else "training loss")
+def draw_training(
+    members: Sequence[MemberRecord], inches: tuple[float, float] = INCHES
+) -> "Figure":
+    """Draw the held-out KL and the training loss per epoch of each member, side by side.
+
+    Without held-out clips only the loss is drawn. The axes show the later epochs: the values of the
+    first ones may be many times higher, and the highest is written above the axis instead.
+
+    Args:
+        members: The members.
+        inches: Width and height.
+    """
+    curves = learning_curves(members)
+    figure, panels = panelled(len(curves), inches, counted=True)
+    for axes, (key, lines) in zip(panels, curves.items(), strict=True):
+        for member, values in zip(members, lines, strict=True):
+            axes.plot(np.arange(1, len(values) + 1), values, color=MEMBER, linewidth=1, alpha=0.8)
+            kept = member.kept_epoch or len(values)
+            axes.plot(kept, values[kept - 1], "o", color=ENSEMBLE, markersize=4)
+        axes.set_xlabel("epoch (dot: selected epoch)")
+        axes.set_ylabel(CURVES[key])
+        _limit_to_late_epochs(axes, lines)
     return figure
 
 
+def _limit_to_late_epochs(axes: "Axes", curves: Sequence[Sequence[float]]) -> None:
+    """End the axis above the values after the first epochs, if the earlier ones are much higher."""
+    late = np.concatenate([values[len(values) // 4 :] for values in curves])
+    highest, top = np.nanmax(np.concatenate(curves)), np.nanmax(late)
+    low = np.nanmin(np.concatenate(curves))
+    if not np.isfinite([highest, top, low]).all() or highest - low <= 2 * (top - low):
+        return
+    margin = 0.05 * (top - low) or 0.05 * abs(top) or 1.0
+    axes.set_ylim(low - margin, top + margin)
+    axes.set_title(f"first epochs up to {highest:.3g}", loc="left", fontsize=8, color=MEMBER)
+
+
 @plain_style()
-def draw_growth(record: EnsembleRecord) -> "Figure | None":
+def draw_growth(record: EnsembleRecord, inches: tuple[float, float] = INCHES) -> "Figure | None":
     """Draw the KL of the growing ensemble, of each member, and of the trivial prediction.
+
+    Args:
+        record: The ensemble.
+        inches: Width and height.
 
     Returns:
         The figure; None without held-out clips.
     """
     if not record.curve or record.trivial_kl is None:
         return None
-    figure, axes = drawing(counted=True)
+    figure, axes = drawing(inches, counted=True)
     sizes = np.array([point.members * record.per_round for point in record.curve])
     score = np.array([point.kl for point in record.curve])
     bounds = np.array([[point.low, point.high] for point in record.curve]).T
@@ -89,10 +125,67 @@ def draw_growth(record: EnsembleRecord) -> "Figure | None":
     return figure
 
 
-def learning_curves(members: Sequence[MemberRecord]) -> tuple[str, list[list[float]]]:
-    """Return the plotted metric, `held_out_kl` or `loss`, and its values per member and epoch."""
-    key = "held_out_kl" if all("held_out_kl" in m.history[-1] for m in members) else "loss"
-    return key, [[epoch.get(key, np.nan) for epoch in member.history] for member in members]
+@plain_style()
+def draw_history(
+    versions: Sequence[PublishedVersion], inches: tuple[float, float] = INCHES
+) -> "Figure | None":
+    """Draw KL with interval of each version, the trivial prediction, and which were promoted.
+
+    Args:
+        versions: The published versions, oldest first.
+        inches: Width and height.
+
+    Returns:
+        The figure; None with fewer than two versions with a KL.
+    """
+    scored = [one for one in versions if one.kl is not None]
+    if len(scored) < 2:
+        return None
+    figure, axes = drawing(inches, counted=True)
+    places = np.arange(len(scored))
+    score, low, high, trivial = _columns(scored)
+    axes.plot(places, trivial, "--", color=TRIVIAL, linewidth=1.5, label="trivial prediction")
+    axes.plot(places, score, color=MEMBER, linewidth=1, alpha=0.6)
+    promoted = np.array([one.promoted is True or one.is_champion for one in scored])
+    for inside, colour, face, label in (
+        (promoted, ENSEMBLE, ENSEMBLE, "promoted"),
+        (~promoted, MEMBER, "none", "not promoted, or not recorded"),
+    ):
+        if inside.any():
+            ends = np.nan_to_num(np.stack([score - low, high - score]))[:, inside]
+            axes.errorbar(
+                places[inside], score[inside], np.maximum(ends, 0), color=colour, fmt="o",
+                markerfacecolor=face, markersize=5, capsize=3, label=f"{label}, 95 % interval",
+            )  # fmt: skip
+    now = [place for place, one in enumerate(scored) if one.is_champion]
+    axes.plot(
+        now, score[now], "o", color=ENSEMBLE, markersize=13, markerfacecolor="none",
+        label="champion now",
+    )  # fmt: skip
+    shown = np.unique(np.linspace(0, len(scored) - 1, DATES_SHOWN).round().astype(np.int64))
+    axes.set_xticks(shown, [f"{scored[n].created:%Y-%m-%d\n%H:%M}" for n in shown])
+    axes.set_xlabel("publication, UTC")
+    axes.set_ylabel("held-out KL, nats")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _columns(versions: Sequence[PublishedVersion]) -> NDArray[np.float64]:
+    """Return (4, versions): KL, both ends of its interval, trivial KL; NaN where unknown."""
+    rows = [(one.kl, one.kl_low, one.kl_high, one.trivial_kl) for one in versions]
+    return np.array(rows, np.float64).T
+
+
+def learning_curves(members: Sequence[MemberRecord]) -> dict[str, list[list[float]]]:
+    """Return the plotted metrics, keys of `CURVES`: their values per member and epoch.
+
+    The loss is always plotted, and the held-out KL if every member has it.
+    """
+    return {
+        key: [[epoch.get(key, np.nan) for epoch in member.history] for member in members]
+        for key in CURVES
+        if key == "loss" or all(key in member.history[-1] for member in members)
+    }
 
 
 def drawing(
@@ -104,17 +197,26 @@ def drawing(
         inches: Width and height.
         counted: Whether the horizontal axis shows integers, such as epochs or members.
     """
+    figure, (axes,) = panelled(1, inches, counted=counted)
+    return figure, axes
+
+
+def panelled(
+    panels: int, inches: tuple[float, float], *, counted: bool = False
+) -> "tuple[Figure, list[Axes]]":
+    """Create an empty figure with panels side by side; see `drawing`."""
     # Figure without pyplot has no global state and no window, and is safe in a flow's threads.
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=inches, dpi=DOTS_PER_INCH, layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.3)
-    if counted:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return figure, axes
+    created = [figure.add_subplot(1, panels, number) for number in range(1, panels + 1)]
+    for axes in created:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", alpha=0.3)
+        if counted:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure, created
 
 
 @plain_style()

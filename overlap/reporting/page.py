@@ -9,10 +9,17 @@ from overlap.catalog.rows import OK, QUARANTINED, REMOVED
 from overlap.ensemble.registry import EnsembleRecord, report_of
 from overlap.features.compare import compare
 from overlap.io.location import Location
-from overlap.metrics.calibration import calibration_error
+from overlap.metrics.calibration import Calibration, calibration
 from overlap.reporting import charts, clip_section
 from overlap.reporting.cost_section import cost_tiles, stages_table
-from overlap.reporting.figures import draw_growth, draw_training, learning_curves
+from overlap.reporting.figures import (
+    WIDE,
+    draw_growth,
+    draw_history,
+    draw_training,
+    learning_curves,
+)
+from overlap.reporting.history_table import history_table
 from overlap.reporting.html import Chart, Rows, Tile
 from overlap.reporting.per_word import count_confusions, per_word_metrics
 from overlap.reporting.report_data import HeldOutClips, ReportData, load_report_data
@@ -60,14 +67,18 @@ def render(data: ReportData) -> str:
         loader=PackageLoader("overlap.reporting", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    record = data.record
+    record, held_out = data.record, data.held_out
+    scored = held_out is not None and len(held_out.rows) > 0
+    calibrated = calibration(held_out.labels, held_out.pooled) if scored and held_out else None
     context: dict[str, Any] = {
         "record": record,
         "state": _state(data),
-        "headline": _tiles(data),
+        "headline": _tiles(data, calibrated),
         "growth": _growth(record),
+        "history": _history(data),
         "training": _training(data),
         "missing": data.missing,
+        "caution": data.promotion.caution if data.promotion else "",
         "duel": comparison_table(data.promotion) if data.promotion and data.promotion.duel else (),
         "members": members_table(data.members),
         "cost": cost_tiles(data),
@@ -80,8 +91,8 @@ def render(data: ReportData) -> str:
         "software": [{"package": name, "version": v} for name, v in record.software.items()],
         "held_out": None,
     }
-    if data.held_out is not None and len(data.held_out.rows):
-        context["held_out"] = _held_out(data, data.held_out)
+    if held_out is not None and calibrated is not None:
+        context["held_out"] = _held_out(data, held_out, calibrated)
     return pages.get_template("page.html").render(context)
 
 
@@ -92,7 +103,7 @@ def _state(data: ReportData) -> str:
     return f"This ensemble was {negation}the champion when the report was written{reason}."
 
 
-def _tiles(data: ReportData) -> list[Tile]:
+def _tiles(data: ReportData, calibrated: Calibration | None) -> list[Tile]:
     record, tiles = data.record, []
     if record.kl is not None:
         ends = "95 % {:.4f} to {:.4f}".format(*record.kl_interval) if record.kl_interval else ""
@@ -109,14 +120,14 @@ def _tiles(data: ReportData) -> list[Tile]:
     if record.gain is not None:
         note = f"the ensemble is {relative_to_trivial(record.gain)}"
         tiles.append(Tile("KL of the trivial prediction", f"{record.trivial_kl:.4f}", note))
-    if data.held_out is not None:
-        error = f"{calibration_error(data.held_out.labels, data.held_out.pooled):.4f}"
+    if calibrated is not None:
+        error = f"{calibrated.error:.4f}"
         tiles.append(Tile("Calibration error", error, "mean distance between prediction and label"))
     return tiles
 
 
 def _growth(record: EnsembleRecord) -> Chart | None:
-    drawn = draw_growth(record)
+    drawn = draw_growth(record, WIDE)
     if drawn is None:
         return None
     last = record.curve[-1]
@@ -134,32 +145,51 @@ def _growth(record: EnsembleRecord) -> Chart | None:
     return Chart("KL as members are added", caption, charts.svg(drawn, "growth"), rows)
 
 
+def _history(data: ReportData) -> Chart | None:
+    drawn = draw_history(data.history, WIDE)
+    if drawn is None:
+        return None
+    caption = (
+        "Each KL is on the held-out clips of its version; the decision compares two versions on "
+        "the same clips."
+    )
+    svg = charts.svg(drawn, "history")
+    return Chart("KL of the published versions", caption, svg, history_table(data.history))
+
+
 def _training(data: ReportData) -> Chart | None:
     if not data.members:
         return None
-    caption = "Each line is a member; the dot marks the epoch whose weights were selected."
-    drawn = charts.svg(draw_training(data.members), "training")
+    caption = (
+        "Each line is a member; the dot marks the epoch whose weights were selected. The axes show "
+        "the later epochs."
+    )
+    drawn = charts.svg(draw_training(data.members, WIDE), "training")
     return Chart("Training curves", caption, drawn, _epochs(data))
 
 
 def _epochs(data: ReportData) -> Rows:
-    """Return the values of the curves: a row per epoch, a column per member."""
-    _, curves = learning_curves(data.members)
+    """Return the values of the curves: a row per epoch, a column per metric and member."""
+    curves = learning_curves(data.members)
+    names = {"held_out_kl": "KL", "loss": "loss"}
     return [
         {"epoch": str(n + 1)}
         | {
-            f"member {m}": f"{curve[n]:.4f}" if n < len(curve) else ""
-            for m, curve in enumerate(curves, 1)
+            f"{names[key]} of member {m}": f"{values[n]:.4f}" if n < len(values) else ""
+            for key, lines in curves.items()
+            for m, values in enumerate(lines, 1)
         }
-        for n in range(max(len(curve) for curve in curves))
+        for n in range(max(len(member.history) for member in data.members))
     ]
 
 
-def _held_out(data: ReportData, held_out: HeldOutClips) -> dict[str, Any]:
+def _held_out(data: ReportData, held_out: HeldOutClips, calibrated: Calibration) -> dict[str, Any]:
     labels, pooled, words = held_out.labels, held_out.pooled, data.record.words
-    figure, rows = charts.calibration_curve(labels, pooled)
-    calibration = Chart(
-        "Calibration", "Predictions on the dashed line equal the labels on average.",
+    figure, rows = charts.calibration_curve(calibrated)
+    curve = Chart(
+        "Calibration",
+        "Predictions on the dashed line equal the labels on average; the calibration error is the "
+        "mean distance from it.",
         charts.svg(figure, "calibration"), rows,
     )  # fmt: skip
     figure, rows = charts.probability_histogram(labels, pooled)
@@ -181,6 +211,8 @@ def _held_out(data: ReportData, held_out: HeldOutClips) -> dict[str, Any]:
         ],
     )
 
+    metrics = per_word_metrics(words, labels, pooled)
+
     def cards(indices: list[int]) -> list[clip_section.ClipCard]:
         return [
             clip_section.clip_card(held_out, index, data.catalog, data.store) for index in indices
@@ -188,7 +220,7 @@ def _held_out(data: ReportData, held_out: HeldOutClips) -> dict[str, Any]:
 
     return {
         "clips": len(held_out.rows),
-        "charts": [calibration, probabilities, scores],
+        "charts": [curve, probabilities, scores],
         "pairs": pairs,
         "together": [
             {"word": words[a], "and": words[b], "clips": f"{count:.0f}"}
@@ -203,8 +235,11 @@ def _held_out(data: ReportData, held_out: HeldOutClips) -> dict[str, Any]:
                 "mean probability if present": _number(one.mean_present),
                 "mean probability if absent": _number(one.mean_absent),
             }
-            for one in per_word_metrics(words, labels, pooled)
+            for one in metrics
         ],
+        "negative": any(one.kl < 0 for one in metrics),
+        "colours": clip_section.spectrogram_colours(),
+        "range_db": f"{clip_section.RANGE_DB:g}",
         "worst": cards(clip_section.highest_kl(held_out, CLIPS_SHOWN)),
         "disagreement": cards(clip_section.highest_disagreement(held_out, CLIPS_SHOWN)),
     }

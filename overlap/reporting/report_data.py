@@ -22,6 +22,7 @@ from overlap.promotion.champion import Promotion
 from overlap.training.spec import MemberRecord, load_record
 from overlap.training.spec import read_predictions as read_member
 from overlap.workspace.costs import StageCost, read_costs
+from overlap.workspace.history import PublishedVersion, read_history
 from overlap.workspace.workspace import Workspace
 
 
@@ -64,6 +65,8 @@ class ReportData:
     """The feature store; None if it is incomplete."""
     costs: dict[str, StageCost]
     """Known costs of the stages before training."""
+    history: tuple[PublishedVersion, ...]
+    """All published versions, oldest first."""
     held_out: HeldOutClips | None
     """None without held-out clips, or if the clips or members changed since."""
 
@@ -101,6 +104,7 @@ def load_report_data(workspace: Location, record: EnsembleRecord) -> ReportData:
         catalog=catalog,
         store=_store(opened),
         costs=_costs(workspace, record),
+        history=tuple(read_history(workspace)),
         held_out=_held_out(workspace, record, catalog, members),
     )
 

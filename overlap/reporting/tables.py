@@ -96,6 +96,8 @@ def comparison_table(promotion: Promotion) -> list[dict[str, str]]:
                 f"{duel.gain:.4f}, {100 * duel.confidence:g} % interval {ends}, over {duel.drawn}",
             ),
         ]
+    if trivial := promotion.trivial:
+        rows.append(("against the trivial prediction", str(trivial)))
     rows += [("decision", promotion.state), ("reason", promotion.reason)]
     return [{"what": what, "outcome": value} for what, value in rows]
 

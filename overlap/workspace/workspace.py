@@ -41,10 +41,12 @@ class Workspace:
     Attributes:
         location: The folder.
         paths: Addresses of its files.
+        run_started: `time.perf_counter` at the beginning of a run of all stages; None outside one.
     """
 
     def __init__(self, location: Location) -> None:
         self.location, self.paths = location, WorkspacePaths(location)
+        self.run_started: float | None = None
         self._catalog: Catalog | None = None
         self._catalog_version: str | None = _NOT_READ
         self._store: FeatureStore | None = None

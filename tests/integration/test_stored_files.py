@@ -47,7 +47,7 @@ KEYS = {
         "version", "fingerprint", "created", "members", "pooled", "pool", "words", "data", "clips",
         "kl", "trivial_kl", "member_kl", "curve", "held_out_key", "test_key", "files", "imputed",
         "config", "software", "git_revision", "fitted", "choice", "law", "more", "fewer",
-        "kl_interval", "seconds",
+        "kl_interval", "seconds", "run_seconds", "drift_db",
     },
     "champion.json": {"version", "earlier", "considered", "leaving", "history"},
     "runs/*.json": {

@@ -13,7 +13,7 @@ from overlap.ensemble import registry
 from overlap.errors import NotReadyError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MEMBERS_FOLDER, MODEL_FILE
-from overlap.promotion import champion
+from overlap.promotion import champion, decision
 from overlap.promotion.challenge import plan_comparison
 from overlap.promotion.champion import read_aliases
 from overlap.promotion.retention import prune
@@ -56,7 +56,7 @@ class Workspace(RuleBasedStateMachine):
         publish_record(self.place, record)
         current = champion.current_champion(self.place, record)
         plan = plan_comparison(self.place, current, record) if current else None
-        outcome = champion.consider(self.place, record, PromotionConfig(rule=config), plan)
+        outcome = decision.consider(self.place, record, PromotionConfig(rule=config), plan)
         assert outcome.promoted == (
             config == "always" or (config == "better" and self.expected is None)
         )

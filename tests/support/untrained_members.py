@@ -13,7 +13,7 @@ from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MEMBER_FILE, PREDICTIONS_FILE
 from overlap.metrics.divergence import kl
-from overlap.promotion.champion import consider
+from overlap.promotion.decision import consider
 from overlap.training.spec import MemberRecord, MemberSpec, plan_members
 from overlap.training.spec import test_key as key_of_tests
 from support.pooled_predictions import noisy

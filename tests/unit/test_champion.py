@@ -11,7 +11,7 @@ from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import NotReadyError, UserError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import CHAMPION_FILE, ENSEMBLES_FOLDER
-from overlap.promotion import champion
+from overlap.promotion import champion, decision
 from overlap.promotion.challenge import plan_comparison
 from overlap.promotion.champion import HISTORY, Promotion, read_aliases
 from support.comparison_data import catalog_of, exposure_of, perturbed, publish_with_exposure
@@ -45,7 +45,7 @@ def consider(
     """Consider a challenger as a run does."""
     current = champion.current_champion(workspace, challenger)
     plan = plan_comparison(workspace, current, challenger) if current else None
-    return champion.consider(workspace, challenger, config, plan)
+    return decision.consider(workspace, challenger, config, plan)
 
 
 # --- the rule --------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_a_champion_that_changes_during_the_run_is_not_replaced(workspace: Locat
     current = champion.current_champion(workspace, third)
     plan = plan_comparison(workspace, current, third)
     champion.promote(workspace, "v2")
-    outcome = champion.consider(workspace, third, RULE, plan)
+    outcome = decision.consider(workspace, third, RULE, plan)
     assert (outcome.promoted, outcome.reason.split()[0]) == (False, "v2")
     assert champion.champion(workspace) == "v2"
     assert consider(workspace, third).promoted  # the next run compares it with v2

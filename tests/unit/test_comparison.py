@@ -20,7 +20,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import MEMBER_FILE, MODEL_FILE, PREDICTIONS_FILE
 from overlap.metrics.divergence import kl
 from overlap.prediction.worker import apply_ensemble
-from overlap.promotion import champion
+from overlap.promotion import champion, decision
 from overlap.promotion.challenge import ComparisonPlan, plan_comparison
 from overlap.promotion.champion import Promotion
 from overlap.promotion.comparison import read_candidate
@@ -43,7 +43,7 @@ from support.comparison_data import (
 from support.errors import raises
 from support.run_steps import TINY, computed
 
-RULE = PromotionConfig(min_clips=5)
+RULE = PromotionConfig(min_clips=5, better_than_trivial="ignored")
 
 
 def publish_on(
@@ -60,7 +60,7 @@ def considered(
     """Plan the comparison of two ensembles, and return it with the reason of the decision."""
     plan = plan_comparison(workspace, one, other)
     champion.promote(workspace, one.version)
-    return plan, champion.consider(workspace, other, RULE, plan).reason
+    return plan, decision.consider(workspace, other, RULE, plan).reason
 
 
 # --- stored predictions ----------------------------------------------------------------------
@@ -255,13 +255,14 @@ def decide(workspace: Location, challenger: EnsembleRecord) -> tuple[ComparisonP
     """Do in this process what a run does at its end."""
     current = champion.current_champion(workspace, challenger)
     plan = plan_comparison(workspace, current, challenger)
-    waiting = champion.consider(workspace, challenger, PromotionConfig(min_clips=1000), plan)
+    many, few = (RULE.model_copy(update={"min_clips": clips}) for clips in (1000, 20))
+    waiting = decision.consider(workspace, challenger, many, plan)
     assert f" {np.count_nonzero(plan.shared.needs_backfill)} clips" in waiting.reason
     assert not champion.is_settled(workspace, challenger.version)  # the next run tries again
     for job in plan.missing():
         apply_ensemble(job, lambda _event: None)
     assert plan.missing() == []
-    return plan, champion.consider(workspace, challenger, PromotionConfig(min_clips=20), plan)
+    return plan, decision.consider(workspace, challenger, few, plan)
 
 
 @pytest.mark.nightly
@@ -276,7 +277,7 @@ def test_the_champion_predicts_newer_clips(
         "ensemble": {"members": folds}, "validation": validation
     })  # fmt: skip
     first, networks = publish_networks(config, 1, 1.0)
-    assert champion.consider(workspace, first, RULE).promoted
+    assert decision.consider(workspace, first, RULE).promoted
     before = Catalog.load(workspace)
     grow(growing, words, tmp_path)
     worse, _ = publish_networks(config, 2, 30.0)

@@ -55,3 +55,24 @@ def test_each_member_has_a_line(key: str) -> None:
     one = MemberRecord.model_construct(history=history, kept_epoch=3)
     image = pixels(figures.png(figures.draw_training([one, one])))
     assert coloured(image, figures.ENSEMBLE) > 20  # the selected epoch
+
+
+def test_the_first_epochs_do_not_set_the_axis() -> None:
+    """A network that has not learned may score many times worse than the trivial prediction."""
+    history = [{"loss": 3 / n, "held_out_kl": 11.0 if n == 1 else 0.5 + 1 / n}
+               for n in range(1, 21)]  # fmt: skip
+    one = MemberRecord.model_construct(history=history, kept_epoch=20)
+    kl, loss = figures.draw_training([one, one]).axes
+    assert kl.get_ylim()[1] < 1
+    assert kl.get_ylim()[0] < 0.55
+    assert "11" in kl.get_title(loc="left")
+    assert [axes.get_ylabel() for axes in (kl, loss)] == [*figures.CURVES.values()]
+
+
+def test_an_even_curve_is_shown_as_a_whole() -> None:
+    history = [{"loss": 1 - 0.01 * n} for n in range(20)]
+    (axes,) = figures.draw_training(
+        [MemberRecord.model_construct(history=history, kept_epoch=20)]
+    ).axes
+    assert axes.get_ylim()[1] > 1
+    assert axes.get_title(loc="left") == ""

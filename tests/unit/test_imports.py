@@ -46,7 +46,7 @@ def test_help_imports_nothing_of_the_library(arguments: list[str]) -> None:
     assert imported(*arguments) & (HEAVY | LIBRARY) == set()
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["models", "list"]])
+@pytest.mark.parametrize("arguments", [["status"], ["models", "list"], ["history"]])
 def test_a_command_that_reads_records_imports_no_analysis(
     arguments: list[str], earlier: Earlier
 ) -> None:

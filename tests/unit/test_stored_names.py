@@ -43,7 +43,7 @@ TASKS = {
     "apply", "table",
 }  # fmt: skip
 ARTIFACT_KEYS = {
-    "members", "kl", "drift", "champion", "run", "report", "ensemble", "submission",
+    "members", "kl", "drift", "champion", "run", "history", "report", "ensemble", "submission",
 }  # fmt: skip
 WORK_POOLS = {"overlap-process", "overlap-docker", "overlap-kubernetes"}
 VARIABLES = {

@@ -105,7 +105,9 @@ def score(
     ] = None,
     groups: Annotated[
         str | None,
-        typer.Option(help="groups.csv, for the interval; default: next to --labels, if any."),
+        typer.Option(
+            help="groups.csv, for the interval.", show_default="next to --labels, if it is there"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

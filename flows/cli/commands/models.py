@@ -71,13 +71,17 @@ def promote(
     version: Annotated[str, typer.Argument(help="A version; `overlap models list` prints them.")],
     workspace: WorkspaceOption = "workspace",
 ) -> None:
-    """Make a version the champion."""
-    from flows.cli.console import OUT, predict_next
+    """Make a version the champion, also one that is not better than the trivial prediction."""
+    from flows.cli.console import OUT, predict_next, print_note
     from overlap.io.location import Location
     from overlap.promotion import champion
 
-    decision = champion.promote(Location.of(workspace), version)
+    place = Location.of(workspace)
+    _, record = champion.find_ensemble(place, version)
+    decision = champion.promote(place, version)
     OUT.print(f"champion: {decision.version}", highlight=False)
+    if caution := champion.caution(place, record):
+        print_note(f"{decision.version} is {caution}")
     predict_next(workspace)
 
 

@@ -39,21 +39,31 @@ def predict(
     from flows.service.environment import prepare
 
     prepare(verbose=verbose)
-    from flows.cli.console import OUT, flow_shown, keep_stdout_for, look_next, print_json
+    from flows.cli.console import (
+        OUT,
+        flow_shown,
+        keep_stdout_for,
+        look_next,
+        print_json,
+        print_note,
+    )
     from overlap.catalog import list_clips
     from overlap.config import ClusterConfig
     from overlap.io.location import Location
     from overlap.io.user_output import check_output, output_location
-    from overlap.promotion.champion import find_ensemble
+    from overlap.promotion.champion import caution, find_ensemble
     from overlap.training.backends.choice import check_backend
 
-    find_ensemble(Location.of(workspace), model)
+    owner, ensemble = find_ensemble(Location.of(workspace), model)
+    warning = "" if model == "champion" else caution(owner, ensemble)
     chosen = clips[0] if len(clips) == 1 else clips
     list_clips(chosen)
     check_backend(installed=cluster is None)
     target = output_location(out)
     check_output(target, "preds.csv")
     keep_stdout_for(target, as_json=as_json)
+    if warning:
+        print_note(f"{ensemble.version} is {warning}")
     from flows.predict import predict as predict_flow
 
     with flow_shown():

@@ -52,12 +52,13 @@ def show(
     from flows.service.environment import prepare
 
     prepare(verbose=False)
-    from flows.cli.console import keep_stdout_for, print_json
+    from flows.cli.console import keep_stdout_for, print_json, print_note
     from overlap.io.location import Location
     from overlap.io.user_output import write_output
     from overlap.reporting.clip_inspection import inspect_clip
-    from overlap.reporting.clip_picture import draw_clip
+    from overlap.reporting.clip_picture import draw_clip, texts
     from overlap.reporting.figures import png
+    from overlap.reporting.fonts import substitution_note
 
     target = None if out is None else picture_target(out)
     check_openable(target, asked=open_it)
@@ -66,6 +67,8 @@ def show(
     shown = inspect_clip(clip, Location.of(workspace), model)
     target = target or picture_target(f"{shown.name}.png")
     write_output(target, png(draw_clip(shown)))
+    if note := substitution_note(texts(shown)):
+        print_note(note)
     if as_json:
         print_json(_as_json(shown, target))
     else:
