@@ -82,7 +82,7 @@ class TrivialComparison(PairedGain):
 
     def __str__(self) -> str:
         return (
-            f"KL {self.kl:.4f} against {self.trivial_kl:.4f} on {self.clips} held-out clips, "
+            f"KL {self.kl:.4f} against {self.trivial_kl:.4f} on {self.clips} held-out clips; "
             f"gain {self.ends}"
         )
 

@@ -57,7 +57,7 @@ def check_trivial(
         inside = exposure.fold == fold
         if inside.all():
             return TrivialCheck(None, "all clips are held out")
-        trivial[inside] = trivial_prediction(labels[~inside], np.count_nonzero(inside))
+        trivial[inside] = trivial_prediction(labels[~inside], int(inside.sum()))
     kls = np.stack(
         [kl_per_clip(labels[held], trivial[held]), kl_per_clip(labels[held], saved["held_out"])]
     )

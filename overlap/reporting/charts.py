@@ -127,9 +127,11 @@ def confusion_matrix(words: tuple[str, ...], confusions: Confusions) -> "Figure"
         figure, axes = drawing((WIDE[0], max(WIDE[1], 2.2 + 0.24 * len(names))))
         axes.grid(visible=False)
         # Cells instead of an image, which would be a file inside the SVG.
-        cells = axes.pcolormesh(counts[np.ix_(shown, shown)], cmap="Blues", edgecolor="face")
+        cells = axes.pcolormesh(
+            counts[np.ix_(shown, shown)], cmap="Blues", edgecolor="face",
+            vmin=0, vmax=max(1.0, float(counts.max())),
+        )  # fmt: skip
         axes.invert_yaxis()
-        axes.set_aspect("equal")
         axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90, fontsize=8)
         axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
         axes.set_xlabel("predicted")

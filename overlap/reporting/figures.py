@@ -72,6 +72,7 @@ def draw_training(
             axes.plot(np.arange(1, len(values) + 1), values, color=MEMBER, linewidth=1, alpha=0.8)
             kept = member.kept_epoch or len(values)
             axes.plot(kept, values[kept - 1], "o", color=ENSEMBLE, markersize=4)
+        axes.set_xlim(0.5, max(map(len, lines)) + 0.5)
         axes.set_xlabel("epoch (dot: selected epoch)")
         axes.set_ylabel(CURVES[key])
         _limit_to_late_epochs(axes, lines)
