@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.notification import announced
 from flows.retrain import RunReport, concluded, run_stages
 from flows.service.limits import only_run_on
 from overlap.config import RunConfig
@@ -21,15 +22,28 @@ def nightly_retrain(config: RunConfig) -> RunReport | None:
         The run's results; None if it was skipped, because the ensemble is published already or
         another run holds the workspace's lock.
     """
-    workspace = Workspace.of(config.workspace)
-    try:
-        with only_run_on(workspace.location, wait=False), workspace.shared():
-            listing = workspace.list_data(config.data)
-            pending = pending_work(config, listing)
-            if pending.published and not pending.anything:
-                since = f"nothing changed since ensemble {pending.published}"
-                return concluded(f"skipped: {since}", None)
-            report = run_stages(config)
-    except WorkspaceLockedError as error:
-        return concluded(f"skipped: {error}", None)
+    with announced(config) as announcer:
+        try:
+            report = _retrained(config)
+        except WorkspaceLockedError as error:
+            return concluded(f"skipped: {error}", None)
+        if isinstance(report, str):
+            announcer.unchanged(report)
+            return concluded(f"skipped: {report}", None)
+        announcer.published(report.ensemble, report.promotion, report.drift, report.headline)
     return concluded(report.headline, report)
+
+
+def _retrained(config: RunConfig) -> RunReport | str:
+    """Run all stages, or return why there is nothing to do.
+
+    Raises:
+        WorkspaceLockedError: another run uses the workspace.
+    """
+    workspace = Workspace.of(config.workspace)
+    with only_run_on(workspace.location, wait=False), workspace.shared():
+        listing = workspace.list_data(config.data)
+        pending = pending_work(config, listing)
+        if pending.published and not pending.anything:
+            return f"nothing changed since ensemble {pending.published}"
+        return run_stages(config)

@@ -16,6 +16,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.clusters.opening import open_cluster
 from flows.clusters.preflight import Work
+from flows.notification import announced
 from flows.promotion import settle_champion
 from flows.recording import recorded
 from flows.service.limits import is_deployed, only_run_on
@@ -23,7 +24,7 @@ from overlap.config import RunConfig
 from overlap.ensemble.members import Members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import MemberError, NotReadyError, OverlapError
-from overlap.features.compare import comparison_store, read_comparison_set
+from overlap.features.compare import DriftRow, comparison_store, read_comparison_set
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion
 from overlap.training.spec import MemberRecord, MemberSpec
@@ -54,6 +55,11 @@ class RunReport(NamedTuple):
     """The decision about the champion."""
 
     @property
+    def drift(self) -> tuple[DriftRow, ...]:
+        """Drift of the clips from the training clips and from another data set."""
+        return self.features.drift
+
+    @property
     def headline(self) -> str:
         """A one-line summary."""
         record = self.ensemble
@@ -79,9 +85,14 @@ class TrainReport(NamedTuple):
 def retrain(config: RunConfig) -> RunReport:
     """From sound files to a published ensemble."""
     workspace = Workspace.of(config.workspace)
-    with only_run_on(workspace.location, wait=True), workspace.shared():
+    with (
+        announced(config) as announcer,
+        only_run_on(workspace.location, wait=True),
+        workspace.shared(),
+    ):
         workspace.list_data(config.data)  # report a wrong folder before anything is written
         report = run_stages(config, wait=is_deployed())
+        announcer.published(report.ensemble, report.promotion, report.drift, report.headline)
     return concluded(report.headline, report)
 
 

@@ -8,7 +8,7 @@ of a run, which Prefect stores and shows.
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 HIDDEN: Final = "***"
@@ -16,7 +16,7 @@ SHORTEST: Final = 8
 """Minimum length of a masked value, characters: a shorter one occurs in ordinary words."""
 SECRET: Final = re.compile(
     r"SECRET|PASSWORD|PASSWD|PASSPHRASE|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|ACCOUNT_?KEY"
-    r"|PRIVATE_?KEY|SAS_?KEY|AUTH_STRING|CONNECTION_STRING",
+    r"|PRIVATE_?KEY|SAS_?KEY|AUTH_STRING|CONNECTION_STRING|WEBHOOK",
     re.IGNORECASE,
 )
 NO_SECRET: Final = re.compile(r"(_ID|_FILE|_PATH|_DIR|_NAME|_SECONDS|_EXPIRATION)$", re.IGNORECASE)
@@ -61,11 +61,34 @@ def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
         >>> masked("as s3://me:hidden@host", {}), masked("no 12345678", {"DB_PASSWORD": "12345678"})
         ('as s3://me:***@host', 'no ***')
     """
-    secrets = {*_secrets(os.environ if environment is None else environment)}
+    secrets = {*_secrets(os.environ if environment is None else environment), *_remembered}
     for value in sorted(secrets, key=len, reverse=True):  # a secret may contain another
         text = text.replace(value, HIDDEN)
     text = IN_ADDRESS.sub(rf"\1:{HIDDEN}@", text)
     return IN_QUERY.sub(rf"\1{HIDDEN}", text)
+
+
+_remembered: set[str] = set()
+
+
+def remember_secret(value: str) -> None:
+    """Mask a value in all future messages and logs of this process."""
+    if len(value) >= SHORTEST:
+        _remembered.add(value)
+
+
+def without_path(address: str) -> str:
+    """Return an address of which only scheme and host are shown.
+
+    Examples:
+        >>> without_path("https://me:hidden@host.example:8443/services/T0/B1?key=2")
+        'https://host.example:8443/***'
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return HIDDEN
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    return f"{scheme}://{host}/{HIDDEN}"
 
 
 def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
@@ -78,17 +101,30 @@ def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
         yield from (secret for secret in found if len(secret) >= SHORTEST)
 
 
-def secret_keys(values: Any, below: str = "") -> list[str]:  # noqa: ANN401  any YAML value
-    """Return the dotted paths of nested values that contain secrets."""
+def secret_keys(
+    values: Any,  # noqa: ANN401  any YAML value
+    allowed: Collection[str] = (),
+    below: str = "",
+) -> list[str]:
+    """Return the dotted paths of nested values that contain secrets.
+
+    Args:
+        values: Values of a configuration.
+        allowed: Paths that may contain one.
+        below: Path of the values.
+    """
+    if below in allowed:
+        return []
     if isinstance(values, Mapping):
         found = []
         for key, value in values.items():
             path = f"{below}.{key}" if below else str(key)
-            plain = isinstance(value, str) and bool(value)
-            found += [path] if plain and is_secret(str(key)) else secret_keys(value, path)
+            plain = isinstance(value, str) and bool(value) and path not in allowed
+            secret = plain and is_secret(str(key))
+            found += [path] if secret else secret_keys(value, allowed, path)
         return found
     if isinstance(values, list | tuple):
-        return [path for value in values for path in secret_keys(value, below)]
+        return [path for value in values for path in secret_keys(value, allowed, below)]
     return [below] if isinstance(values, str) and in_address(values) else []
 
 

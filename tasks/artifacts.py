@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from prefect.artifacts import (
     create_link_artifact,
@@ -11,10 +10,10 @@ from prefect.artifacts import (
 )
 
 from overlap.ensemble.registry import EnsembleRecord, folder_of, report_of, submission_of
-from overlap.io.location import Location
 from overlap.promotion.champion import Promotion
 from overlap.reporting.figures import data_address, draw_growth, draw_training, png
 from overlap.reporting.history_table import history_table
+from overlap.reporting.html import link_to
 from overlap.reporting.tables import comparison_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
 from overlap.workspace.history import read_history
@@ -79,18 +78,18 @@ def show_run(
         description=f"The newest {len(versions)} versions of {workspace}, oldest first",
     )
     create_link_artifact(
-        _link(report_of(workspace.location, record)), link_text=f"report of {record.version}",
+        link_to(report_of(workspace.location, record)), link_text=f"report of {record.version}",
         key="report", description="Figures, charts and clips to listen to, in one HTML file",
     )  # fmt: skip
     folder = folder_of(workspace.location, record)
     create_link_artifact(
-        _link(folder), link_text=f"ensemble {record.version}", key="ensemble",
+        link_to(folder), link_text=f"ensemble {record.version}", key="ensemble",
         description="Folder of the ensemble",
     )  # fmt: skip
     submission = submission_of(workspace.location, record)
     if submission.exists():
         create_link_artifact(
-            _link(submission), link_text="submission.csv", key="submission",
+            link_to(submission), link_text="submission.csv", key="submission",
             description="Predictions for the test clips",
         )  # fmt: skip
 
@@ -104,8 +103,3 @@ def _markdown_table(rows: Sequence[Mapping[str, str]]) -> list[str]:
 def _picture(alternative: str, drawn: "Figure") -> str:
     # Inside a markdown artifact: an image artifact prints its whole address below the figure.
     return f"![{alternative}]({data_address('image/png', png(drawn))})"
-
-
-def _link(place: Location) -> str:
-    """Return the address as a link, in which blanks, `%`, `#` and `?` of names are escaped."""
-    return quote(place.url, safe="/:@") if place.local is None else place.local.as_uri()

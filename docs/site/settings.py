@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from overlap.config import LaterField, RunConfig
@@ -19,7 +19,8 @@ ROW: Final = (
 )
 DESCRIBED_UNITS: Final = ("samples", "seconds", "frames", "mel bands", "epochs", "nats", "GB", "Hz")
 """Units that a description names after a comma, or that it begins with."""
-NAMES: Final = {int: "whole number", float: "number", str: "text", bool: "on or off", dict: "table"}
+NAMES: Final = {int: "whole number", float: "number", str: "text", bool: "on or off", dict: "table",
+         SecretStr: "text (secret)"}  # fmt: skip
 
 
 def settings() -> str:

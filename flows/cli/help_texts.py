@@ -107,7 +107,10 @@ EXAMPLES: Final = MappingProxyType(
         ),
         "deploy": (
             "overlap deploy --data DATA --workspace W",
-            "overlap deploy --data DATA --workspace W --cron '0 2 * * *'",
+            (
+                "overlap deploy --data DATA --workspace W --cron '0 2 * * *' "
+                "--notify slack=env:SLACK_WEBHOOK"
+            ),
         ),
         "serve": (
             "overlap serve --data DATA --workspace W",

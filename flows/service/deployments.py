@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 import prefect
 import yaml
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule
@@ -30,12 +30,13 @@ from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
+from flows.service.deployment_files import FOLDER, renewed
+from flows.service.notifications import apply_notifications
+from flows.service.receivers import Receiver
 from overlap.config.presets import merged
 from overlap.errors import OverlapError, UserError
 from overlap.system.import_path import child_environment, foreign_package
 
-FOLDER: Final = Path(__file__).resolve().parents[2] / "deployments"
-"""Next to the packages, in a clone and in an installation."""
 PACKAGES: Final = ("flows", "tasks")
 """Packages that a flow run imports."""
 POOL_PREFIX: Final = "overlap-"
@@ -54,6 +55,10 @@ class Wanted:
     """Time zone of the schedule."""
     pool: str = f"{POOL_PREFIX}process"
     """Work pool that runs the flows."""
+    receivers: tuple[Receiver, ...] | None = None
+    """Receivers of messages; None: the server keeps those that it has."""
+    silence_hours: float | None = None
+    """Time without a success after which the receivers get a message, h; None: never."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Deployed:
     pools: tuple[str, ...]
     deployments: tuple[str, ...]
     automations: tuple[str, ...]
+    receivers: tuple[str, ...] | None = None
+    """Kinds of the receivers of messages; None where the server keeps those that it has."""
 
 
 def server_address() -> str | None:
@@ -140,7 +147,9 @@ def deploy(wanted: Wanted) -> Deployed:
                 name=POOL_PREFIX + file.stem, type=file.stem, base_job_template=template
             )
             client.create_work_pool(pool, overwrite=True)
-        automations = tuple(_renewed(client, automation) for automation in read_automations())
+        automations = tuple(renewed(client, automation) for automation in read_automations())
+        if wanted.receivers is not None:
+            automations += apply_notifications(client, wanted.receivers, wanted.silence_hours)
     content = deployments(wanted)
     with tempfile.TemporaryDirectory(prefix="overlap-deploy-") as folder:
         file = Path(folder) / "prefect.yaml"
@@ -157,7 +166,8 @@ def deploy(wanted: Wanted) -> Deployed:
             code="deployments-refused",
         )
     names = tuple(entry["name"] for entry in content["deployments"])
-    return Deployed(pools=pools(), deployments=names, automations=automations)
+    kinds = None if wanted.receivers is None else tuple(r.kind for r in wanted.receivers)
+    return Deployed(pools(), names, automations, kinds)
 
 
 def _check_current_folder(pool: str) -> None:
@@ -241,12 +251,3 @@ def read_automations() -> Iterator[AutomationCore]:
     content = yaml.safe_load((FOLDER / "automations.yaml").read_text("utf-8"))
     for automation in content["automations"]:
         yield AutomationCore.model_validate(automation)
-
-
-def _renewed(client: SyncPrefectClient, automation: AutomationCore) -> str:
-    existing = client.read_automations_by_name(automation.name)
-    if existing:
-        client.update_automation(existing[0].id, automation)
-    else:
-        client.create_automation(automation)
-    return automation.name

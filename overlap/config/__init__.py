@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Resolution,
         StoreConfig,
     )
+    from overlap.config.notify import NotifyConfig
     from overlap.config.promotion import PromotionConfig
     from overlap.config.run import RunConfig
     from overlap.config.training import (
@@ -55,6 +56,7 @@ else:
                 "Resolution",
                 "StoreConfig",
             ),
+            "notify": ("NotifyConfig",),
             "promotion": ("PromotionConfig",),
             "run": ("RunConfig",),
             "training": (
@@ -78,6 +80,7 @@ __all__ = [
     "FeatureConfig",
     "LaterField",
     "NetworkConfig",
+    "NotifyConfig",
     "Pooling",
     "PromotionConfig",
     "Resolution",

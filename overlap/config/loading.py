@@ -13,6 +13,7 @@ from overlap.config import RunConfig
 from overlap.config.old_spellings import current_values, warn_of_old_spellings
 from overlap.config.parsing import RepeatedKeyError, parsed, text_of
 from overlap.config.presets import merged
+from overlap.config.run import SECRET_SETTINGS
 from overlap.errors import ConfigError
 
 _SHORT = reprlib.Repr()
@@ -94,11 +95,8 @@ def explain(error: ValidationError) -> str:
         elif fault["type"] == "missing":
             lines.append(f"{where}: is required")
         else:
-            given = (
-                ""
-                if isinstance(fault["input"], Mapping)
-                else f" (given: {_SHORT.repr(fault['input'])})"
-            )
+            hidden = isinstance(fault["input"], Mapping) or where in SECRET_SETTINGS
+            given = "" if hidden else f" (given: {_SHORT.repr(fault['input'])})"
             message = fault["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {message}{given}")
     return "\n".join(lines)
@@ -161,6 +159,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _assignment(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
+    if key.strip() in SECRET_SETTINGS:
+        text = f"{key}=…"
     if not equals or not all(key.split(".")):
         raise ConfigError(
             f"{text!r} is not of the form section.key=value", code="malformed-assignment", text=text

@@ -11,6 +11,7 @@ from overlap.config.cluster import ClusterConfig
 from overlap.config.ensemble import EnsembleConfig
 from overlap.config.features import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.config.form import DefaultsBySection, defaults_by_section, without_defaults
+from overlap.config.notify import NotifyConfig
 from overlap.config.old_spellings import current_values, warn_of_old_spellings
 from overlap.config.presets import DEFAULT_PRESET, PRESETS, merged
 from overlap.config.promotion import PromotionConfig
@@ -18,6 +19,9 @@ from overlap.config.training import NetworkConfig, TrainingConfig, ValidationCon
 from overlap.io.records import STORED
 from overlap.io.urls import name_of
 from overlap.redaction import secret_keys
+
+SECRET_SETTINGS = frozenset({"notify.webhook"})
+"""Settings that contain a secret and are masked wherever a configuration is stored or shown."""
 
 
 class RunConfig(ConfigModel):
@@ -43,6 +47,7 @@ class RunConfig(ConfigModel):
     checks: ChecksConfig = Field(default_factory=ChecksConfig)
     features: FeatureConfig = Field(default_factory=FeatureConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
+    notify: NotifyConfig = Field(default_factory=NotifyConfig)
 
     @property
     def data_name(self) -> str:
@@ -52,7 +57,7 @@ class RunConfig(ConfigModel):
     @model_validator(mode="before")
     @classmethod
     def _no_secrets(cls, values: Any) -> Any:  # noqa: ANN401  any input
-        if isinstance(values, Mapping) and (found := secret_keys(values)):
+        if isinstance(values, Mapping) and (found := secret_keys(values, SECRET_SETTINGS)):
             raise ValueError(
                 f"{', '.join(found)}: this is a password or key, but the configuration is stored "
                 "with every run and displayed; set it in the environment of the processes that "

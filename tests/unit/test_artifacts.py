@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from overlap.io.location import Location
+from overlap.reporting.html import link_to
 from support.trials import trial
-from tasks.artifacts import _link
 
 
 @trial(
@@ -25,4 +25,4 @@ from tasks.artifacts import _link
     ],
 )
 def test_a_link_is_escaped(place: str, expected: str) -> None:
-    assert _link(Location.of(place if "://" in place else Path(place))) == expected
+    assert link_to(Location.of(place if "://" in place else Path(place))) == expected

@@ -22,7 +22,9 @@ from prefect.flows import load_flow_from_entrypoint
 
 import flows
 import tasks
+from flows.notification import CHAMPION_LABEL, EVENTS
 from flows.service.deployments import pools, read_automations
+from flows.service.notifications import DEPLOYED, read_definitions
 from support.markdown_blocks import ROOT
 
 LAYERS = {
@@ -137,6 +139,21 @@ def test_automation_and_limits() -> None:
     assert watched == FLOWS
     limits = re.findall(r'"(overlap-\w+-)\{', (ROOT / "flows/service/limits.py").read_text())
     assert limits == ["overlap-workspace-"]
+    notifications = [entry["name"] for entry in read_definitions(26)]
+    assert [f"`{name}`" in ARCHITECTURE for name in notifications] == [True] * 4
+    assert notifications == [
+        f"overlap-notify-{name}" for name in ("failed", "outcome", "data", "silence")
+    ]
+
+
+def test_events() -> None:
+    names = {*EVENTS.values(), DEPLOYED, CHAMPION_LABEL}
+    assert names == {
+        "overlap.run.promoted", "overlap.run.not-promoted", "overlap.run.unchanged",
+        "overlap.data.drift", "overlap.data.unusable-clips", "overlap.deployed",
+        "overlap.champion",
+    }  # fmt: skip
+    assert {name for name in names if f"`{name}`" not in ARCHITECTURE} == set()
 
 
 def test_environment_variables() -> None:

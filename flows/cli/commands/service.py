@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Json, Values, Verbose, with_run_options
-from overlap.errors import UserError
+from overlap.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from flows.service.deployments import Wanted
@@ -19,6 +19,25 @@ Timezone = Annotated[str, typer.Option(help="Time zone of the schedule, such as 
 Pool = Annotated[
     str, typer.Option(help="Work pool: overlap-process, overlap-docker or overlap-kubernetes.")
 ]
+Notify = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KIND=ADDRESS",
+        help="Receiver of messages: slack=https://…, webhook=https://… or "
+        "email=smtp://HOST?from=A&to=B; env:NAME reads the address from an environment variable. "
+        "Can be repeated; the server keeps only these receivers. none: no messages.",
+        show_default="unchanged",
+    ),
+]
+Silence = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="HOURS",
+        help="Send a message when no retraining has succeeded for this time; 0: never.",
+        show_default="longest pause of --cron and two hours",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,20 +46,25 @@ def register(app: typer.Typer) -> None:
     app.command()(with_run_options(serve))
 
 
-def deploy(
+def deploy(  # noqa: PLR0913  one parameter per option
     values: Values,
     *,
     cron: Cron = None,
     timezone: Timezone = "UTC",
     pool: Pool = "overlap-process",
+    notify: Notify = None,
+    notify_silence: Silence = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Create work pools, deployments and the crash automation on the server at PREFECT_API_URL.
+    """Create work pools, deployments and automations on the server at PREFECT_API_URL.
 
     The given options become defaults of the form in the UI and parameters of the scheduled run.
+    Without --notify the receivers of messages stay as they are.
     """
-    wanted = _wanted(values, cron, timezone, pool, verbose=verbose)
+    wanted = _with_receivers(
+        _wanted(values, cron, timezone, pool, verbose=verbose), notify, notify_silence
+    )
     from flows.cli.console import OUT, print_json, print_line
     from flows.service import deployments
 
@@ -52,8 +76,10 @@ def deploy(
         ("work pools", done.pools),
         ("automations", done.automations),
         ("deployments", done.deployments),
+        ("messages to", done.receivers),
     ):
-        print_line(name, ", ".join(made))
+        if made is not None:
+            print_line(name, ", ".join(made) or "none")
     OUT.print(f"now start a worker: prefect worker start --pool {wanted.pool}", highlight=False)
 
 
@@ -73,13 +99,43 @@ def serve(
     deployments.serve(wanted)
 
 
+def _with_receivers(
+    wanted: "Wanted", notify: list[str] | None, silence_hours: float | None
+) -> "Wanted":
+    """Add the receivers of messages.
+
+    Raises:
+        ConfigError: an option is invalid, or there is a limit but no receiver.
+    """
+    if not notify:
+        if silence_hours is not None:
+            raise ConfigError(
+                "--notify-silence needs receivers: add --notify KIND=ADDRESS", code="no-receiver"
+            )
+        return wanted
+    from flows.service.notifications import longest_pause_hours
+    from flows.service.receivers import parse_receivers
+
+    receivers = parse_receivers(notify)
+    if silence_hours is None and wanted.cron is not None:
+        silence_hours = longest_pause_hours(wanted.cron, wanted.timezone)
+    return replace(wanted, receivers=receivers, silence_hours=silence_hours or None)
+
+
 def _wanted(
     values: Values, cron: str | None, timezone: str, pool: str | None, *, verbose: bool
 ) -> "Wanted":
     from flows.service.environment import prepare
     from overlap.config.loading import checked
 
-    checked(values)
+    config = checked(values)
+    if config.notify.webhook is not None and config.notify.variable is None:
+        raise ConfigError(
+            "notify.webhook: the parameters of a deployment are stored and shown by the server; "
+            "use notify.webhook=env:NAME, or --notify of `overlap deploy`",
+            code="secret-in-deployment",
+            key="notify.webhook",
+        )
     prepare(verbose=verbose)
     from flows.service.deployments import Wanted, check_schedule, pools, server_address
 

@@ -34,7 +34,10 @@ def run(config: "RunConfig", as_json: bool) -> None:
 
 def retrain_and_print(config: "RunConfig", *, as_json: bool) -> str:
     """Run the main flow, print its result, and return the address of the submission."""
-    with _checked(config) as workspace:
+    from flows.cli.console import print_note
+    from overlap.notification.failures import failures_told
+
+    with failures_told(config, print_note), _checked(config) as workspace:
         from flows.cli.console import flow_shown
         from flows.cli.results import print_ensemble
         from flows.retrain import retrain
