@@ -1,5 +1,6 @@
 """The outcome of a comparison with the champion, as `champion.json` stores it."""
 
+from overlap.io.formatting import counted
 from overlap.io.records import Record
 
 
@@ -35,7 +36,7 @@ class Comparison(Record):
         """The units that the interval resamples."""
         if self.groups is None:
             return "single clips"
-        named = f"{self.groups} group{'s' if self.groups > 1 else ''}"
+        named = counted(self.groups, "group")
         return named if self.whole else f"single clips of {named}"
 
     def __str__(self) -> str:
@@ -43,6 +44,6 @@ class Comparison(Record):
         drawn = f", over {self.drawn}" if self.groups else ""
         return (
             f"KL {self.challenger_kl:.4f} against {self.champion_kl:.4f} of {self.champion} on "
-            f"{self.clips} clips that neither trained on{newer}; gain {self.gain:.4f}, "
+            f"{counted(self.clips, 'clip')} that neither trained on{newer}; gain {self.gain:.4f}, "
             f"{100 * self.confidence:g} % interval {self.low:.4f} to {self.high:.4f}{drawn}"
         )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from overlap.errors import UserError
 from overlap.io.atomic import new_folder
+from overlap.io.formatting import counted
 
 DEFAULT_WORDS = (
     *("bed", "bird", "cat", "dog", "down", "eight", "five", "four", "go", "happy"),
@@ -171,7 +172,8 @@ def synthesise(
     random = np.random.default_rng(config.seed)
     if config.voices > len(known):
         raise UserError(
-            f"espeak-ng has {len(known)} voices, fewer than {config.voices}; lower --voices",
+            f"espeak-ng has {counted(len(known), 'voice')}, fewer than {config.voices}; "
+            "lower --voices",
             code="too-few-voices",
             voices=len(known),
         )
