@@ -21,12 +21,12 @@ from overlap.io.location import Location
 from overlap.metrics.divergence import kl_per_clip
 from overlap.prediction.jobs import PredictionJob, jobs_for, members_of, read_chunk
 from overlap.promotion.comparison import (
-    Comparison,
     SharedClips,
     compare,
     find_shared_clips,
     read_candidate,
 )
+from overlap.promotion.outcome import Comparison
 from overlap.training.spec import MemberRecord
 
 

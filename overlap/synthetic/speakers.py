@@ -9,7 +9,7 @@ import numpy as np
 from overlap.audio.decode import is_audio
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
 from overlap.catalog.cell_text import normal_text, repeated_texts
-from overlap.catalog.listing import Split
+from overlap.catalog.rows import Split
 from overlap.errors import UserError
 from overlap.io.formatting import counted
 from overlap.io.location import Location
