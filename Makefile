@@ -14,7 +14,7 @@ WORKSPACE ?= workspace
 PRESET ?= demo
 
 .PHONY: setup run test test-extended test-field test-e2e test-nightly test-faults test-image test-backend test-minimum \
-	gpu-budget lint docs reference format lock audit bench clean help
+	gpu-budget wheel lint docs reference format lock audit bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
@@ -28,6 +28,7 @@ help:
 	@echo "make test-backend     networks and training on another Keras backend (BACKEND=jax)"
 	@echo "make test-minimum     unit tests with the oldest versions that pyproject.toml allows"
 	@echo "make gpu-budget       counts what training does on a GPU, in the program compiled for one; needs none"
+	@echo "make wheel            builds the distribution that installs without a clone: dist/*.whl"
 	@echo "make docs             the documentation as a site: build/site/index.html"
 	@echo "make reference        regenerates the pages of commands and settings and the drawing of the layers"
 	@echo "make audit            checks the packages for known vulnerabilities (asks PyPI)"
@@ -40,6 +41,7 @@ $(READY): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	command -v $(UV) >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip uninstall --quiet --python $(BIN)/python overlap 2>/dev/null || true   # its former name
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -138,6 +140,11 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_layers_of_code.py
+
+# A wheel that installs with any installer, and needs no clone: dist/overlap_ensemble-*.whl
+wheel: setup
+	$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
+	@ls dist/*.whl
 
 # Needs no network. A dead link, an unlinked page or an invalid docstring fails the build. Do not add
 # --quiet, which hides warnings from --strict too.

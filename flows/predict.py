@@ -8,6 +8,7 @@ from flows.clusters.preflight import Work
 from flows.retrain import MEMBER_THREADS, concluded
 from overlap.catalog import list_clips
 from overlap.config import ClusterConfig
+from overlap.io.formatting import counted
 from overlap.io.location import Location
 from overlap.io.urls import name_of
 from overlap.io.user_output import output_location
@@ -66,6 +67,6 @@ def predict(
         with open_cluster(cluster, root, work, opened) as scheduler:
             apply_to_all(scheduler, missing, "predictions")
     report = write_predictions(plan, output_location(out), clips_of(missing))
-    message = f"{report.clips} clips predicted with {ensemble.version}, in {out}"
+    message = f"{counted(report.clips, 'clip')} predicted with {ensemble.version}, in {out}"
     warning = caution(owner, ensemble)
     return concluded(f"{message}; it is {warning}" if warning else message, report)

@@ -25,6 +25,7 @@ from overlap.ensemble.members import Members
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import MemberError, NotReadyError, OverlapError
 from overlap.features.compare import DriftRow, comparison_store, read_comparison_set
+from overlap.io.formatting import counted
 from overlap.io.location import Location
 from overlap.promotion.champion import Promotion
 from overlap.training.spec import MemberRecord, MemberSpec
@@ -65,7 +66,7 @@ class RunReport(NamedTuple):
         record = self.ensemble
         score = "nothing held out" if record.kl is None else f"KL {record.kl:.4f}"
         return (
-            f"ensemble {record.version} of {len(record.members)} members, {score}; "
+            f"ensemble {record.version} of {counted(len(record.members), 'member')}, {score}; "
             f"{self.promotion.state}: {self.promotion.reason}"
         )
 
@@ -221,7 +222,7 @@ def _judge_failures(failed: list[str], members: Members) -> None:
     Raises:
         MemberError: they are not enough.
     """
-    count = f"{len(failed)} of {len(members.specs)} members failed"
+    count = f"{len(failed)} of {counted(len(members.specs), 'member')} failed"
     if not members.sufficient:
         # The UI shows the first line of a failed run's message, so the cause comes first.
         raise MemberError(
@@ -276,8 +277,8 @@ def ready_features(config: RunConfig) -> Workspace:
     missing = store.missing(catalog)
     if missing:
         raise NotReadyError(
-            f"{workspace}: {len(missing)} blocks of features are missing; compute them with "
-            "`overlap features`",
+            f"{workspace}: features are missing: {counted(len(missing), 'block')}; compute them "
+            "with `overlap features`",
             code="features-missing",
             workspace=str(workspace),
             blocks=len(missing),

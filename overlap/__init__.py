@@ -12,6 +12,10 @@ imported only when an ensemble is loaded.
 
 from importlib import import_module
 
+__version__ = "0.2.0"
+"""Version of this code. The builder reads it here, so that a copy of the code that is not installed
+knows its version too."""
+
 TYPE_CHECKING = False
 """As in `typing`. `python -m overlap` imports this module while the current folder is on its path,
 which may contain a file `typing.py`: only what Python has loaded already is imported here."""
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
     from overlap.config import FeatureConfig
     from overlap.metrics.divergence import Score
 
-    __version__: str
 __all__ = ["Ensemble", "FeatureConfig", "Score", "extract_features", "load_ensemble", "score"]
 
 _MODULES = {
@@ -39,13 +42,9 @@ _MODULES = {
 
 def __getattr__(name: str) -> object:
     """Import an exported name on first access (PEP 562)."""
-    value: object
-    if name == "__version__":
-        value = import_module("importlib.metadata").version("overlap")
-    elif name in _MODULES:
-        value = getattr(import_module(_MODULES[name]), name)
-    else:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

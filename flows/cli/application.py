@@ -4,11 +4,11 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 import overlap
 from flows.cli.commands import (
     bench,
+    config,
     data,
     demo,
     history,
@@ -20,12 +20,13 @@ from flows.cli.commands import (
     workspace,
 )
 from flows.cli.help_texts import add_help_texts
+from flows.cli.narrow import Group
 
 COLOR_OPTIONS = ("--color", "--no-color")
 """Options that `flows.cli.main` reads before a console is created."""
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """Reports an EOFError as an error; Typer takes it for closed input and prints "Aborted!"."""
 
     def invoke(self, ctx: Any) -> object:  # noqa: ANN401  a class that Typer keeps to itself
@@ -71,6 +72,8 @@ def everywhere(
     """From clips of several words spoken at once to an averaged ensemble and its predictions."""
 
 
-for group in (stages, demo, predict, workspace, models, history, data, show, bench, service):
+for group in (
+    stages, demo, predict, workspace, models, history, data, show, config, bench, service,
+):  # fmt: skip
     group.register(app)
 add_help_texts(app)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from flows.cli.narrow import needs_stacking, stacked
 from overlap.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,16 +96,23 @@ def print_table(
 ) -> None:
     """Print a table; columns after the first are right-aligned, except unnamed columns of bars.
 
-    The first `whole` columns are never wrapped, so that they can be copied from a narrow terminal.
+    The first `whole` columns are never wrapped, so that they can be copied. Where the columns do
+    not fit, the cells of a row are printed below each other.
     """
+    cells = [[str(cell) for cell in row] for row in rows]
+    if needs_stacking(columns, cells, OUT.width, whole):
+        OUT.print(title, style="bold", soft_wrap=True)
+        for line in stacked(columns, cells):
+            OUT.print(line, highlight=False, soft_wrap=True)
+        return
     table = Table(title=title, title_justify="left", title_style="bold", show_header=any(columns))
     for index, column in enumerate(columns):
         left, fixed = not index or not column, index < whole
         table.add_column(
             column, justify="left" if left else "right", no_wrap=fixed, overflow="fold"
         )
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+    for row in cells:
+        table.add_row(*row)
     OUT.print(table)
 
 

@@ -11,6 +11,8 @@ from typing import Final
 import typer
 from typer.models import CommandInfo, TyperInfo
 
+from flows.cli.narrow import Command, Group
+
 PANELS: Final = MappingProxyType(
     {
         "Run": ("run", "demo", "plan", "features", "train", "pool"),
@@ -18,7 +20,7 @@ PANELS: Final = MappingProxyType(
         "Workspace": ("status", "verify"),
         "Make a data set": ("mix", "synth"),
         "Serve": ("deploy", "serve"),
-        "Settings and measurements": ("bench",),
+        "Settings and measurements": ("config", "bench"),
     }
 )
 """Commands and groups of commands by heading."""
@@ -116,6 +118,14 @@ EXAMPLES: Final = MappingProxyType(
             "overlap serve --data DATA --workspace W",
             "overlap serve --data DATA --workspace W --cron '0 2 * * *' --timezone Asia/Seoul",
         ),
+        "config show": (
+            "overlap config show training --preset fast",
+            "overlap config show --config run.toml --set training.epochs=60 --json",
+        ),
+        "config schema": (
+            "overlap config schema",
+            "overlap config schema > overlap.schema.json",
+        ),
         "bench features": (
             "overlap bench features",
             "overlap bench features --words WORDS --rounds 3 --files 0",
@@ -159,14 +169,17 @@ def paragraphs(text: str) -> str:
 
 
 def add_help_texts(app: typer.Typer) -> None:
-    """Add groups and examples to all commands of an application.
+    """Add headings and examples to all commands of an application.
 
     Help of several lines is joined, so that a terminal of any width breaks it once.
     """
     panel_of = {name: panel for panel, names in PANELS.items() for name in names}
     for group in app.registered_groups:
         group.rich_help_panel = panel_of.get(group.name or "")
+        if group.typer_instance is not None:
+            group.typer_instance.info.cls = Group
     for path, info in commands_of(app):
+        info.cls = Command
         if path in panel_of:
             info.rich_help_panel = panel_of[path]
         if path in EXAMPLES:

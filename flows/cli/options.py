@@ -90,6 +90,19 @@ def given(  # noqa: PLR0913, PLR0917  one parameter per option
     """Collect the options of a run into the given part of its configuration."""
     from overlap.config.loading import gathered
 
+    flags = option_values(data, workspace, preset, members, compare, cluster)
+    return gathered(flags, config, assignments or ())
+
+
+def option_values(
+    data: str | None,
+    workspace: str | None,
+    preset: str | None,
+    members: int | None,
+    compare: str | None,
+    cluster: str | None,
+) -> Values:
+    """Return the settings that have options of their own, where these are given."""
     flags: Values = {"data": data, "workspace": workspace, "preset": preset}
     flags = {name: value for name, value in flags.items() if value is not None}
     if members is not None:
@@ -98,7 +111,7 @@ def given(  # noqa: PLR0913, PLR0917  one parameter per option
         flags["checks"] = {"compare_with": compare}
     if cluster is not None:
         flags["cluster"] = {"address": cluster}
-    return gathered(flags, config, assignments or ())
+    return flags
 
 
 def with_run_options(

@@ -8,7 +8,7 @@ from flows.cli.console import OUT, print_json, print_line, print_table
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.request import Exported
 from overlap.features.compare import DriftRow
-from overlap.io.formatting import format_bytes
+from overlap.io.formatting import counted, format_bytes
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import Promotion
@@ -61,7 +61,7 @@ def print_ensemble(
     lines += [(name, str(file)) for name, file in files.items() if file.exists()]
     lines.append(("champion", f"{promotion.state}: {promotion.reason}"))
     if record.imputed:
-        lines.append(("mean prediction", f"{len(record.imputed)} unusable clips"))
+        lines.append(("mean prediction", counted(len(record.imputed), "unusable clip")))
     for name, value in lines:
         print_line(name, value)
 

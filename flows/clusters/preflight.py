@@ -17,7 +17,7 @@ from overlap.catalog import Listing
 from overlap.config import ClusterConfig, RunConfig
 from overlap.errors import ClusterError
 from overlap.features.memory import feature_worker_bytes
-from overlap.io.formatting import format_bytes
+from overlap.io.formatting import counted, format_bytes
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.system.provenance import software
@@ -105,8 +105,8 @@ def preflight(client: Client, config: ClusterConfig, cluster: Cluster, work: Wor
     if work.training and not any(map(offers_training, workers.values())):
         name, amount = next(iter(TRAINING_RESOURCE.items()))
         faults.append(
-            f"none of the {len(workers)} workers offers {name}, which training needs; start one "
-            f'with `dask worker {cluster.address} --resources "{name}={amount}"`'
+            f"none of {counted(len(workers), 'worker')} offers {name}, which training needs; start "
+            f'one with `dask worker {cluster.address} --resources "{name}={amount}"`'
         )
     if faults:
         raise ClusterError(

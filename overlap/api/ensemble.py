@@ -11,6 +11,7 @@ from overlap.api.sounds import Path, SoundSource, current_rate, open_sounds
 from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig
 from overlap.ensemble.registry import EnsembleRecord
+from overlap.io.formatting import counted
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread_column
 from overlap.prediction.jobs import members_of
@@ -80,7 +81,7 @@ class Ensemble:
 
     def __repr__(self) -> str:
         kl = "no held-out clips" if self.record.kl is None else f"held-out KL {self.record.kl:.4f}"
-        size = f"{len(self.networks)} members, {len(self.words)} words"
+        size = f"{counted(len(self.networks), 'member')}, {counted(len(self.words), 'word')}"
         return f"<Ensemble {self.version}: {size}, {kl}>"
 
 
@@ -113,6 +114,6 @@ def _warn_unusable(names: list[object], reasons: np.ndarray) -> None:
     unusable = [f"{name} ({reason})" for name, reason in zip(names, reasons, strict=True) if reason]
     if unusable:
         problems = Problems()
-        fault = f"{len(unusable)} of {len(names)} sounds are unusable"
+        fault = f"{len(unusable)} of {counted(len(names), 'sound')} are unusable"
         problems.add(fault, unusable, code="unusable-clips")
         warnings.warn(str(problems.found[0]), stacklevel=3)

@@ -15,6 +15,7 @@ from overlap.catalog.listing import Listing
 from overlap.catalog.problems import Problem, Problems
 from overlap.catalog.rows import OK, QUARANTINED, REMOVED
 from overlap.config import AudioFormat, ChecksConfig
+from overlap.io.formatting import counted
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ def report_audio(clips: pd.DataFrame, checks: ChecksConfig, problems: Problems) 
         f"{file} ({reason})" for file, reason in zip(bad["file"], bad["reason"], strict=True)
     ]
     if len(bad) > checks.max_bad_fraction * len(clips):
-        share = f"{len(bad)} of {len(clips)} clips are unusable"
+        share = f"{len(bad)} of {counted(len(clips), 'clip')} are unusable"
         limit = f"more than checks.max_bad_fraction = {checks.max_bad_fraction:g} allows"
         problems.add(f"{share}, {limit}", unusable, code="too-many-unusable-clips")
     else:

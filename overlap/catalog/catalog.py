@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+import overlap
 from overlap.catalog.rows import (
     COLUMNS,
     CONTENT,
@@ -105,7 +105,7 @@ class Catalog(ClipRows):
             "samples": str(self.wanted.samples),
             "digest": DIGEST,
             "format": str(FORMAT),
-            "written_by": version("overlap"),
+            "written_by": overlap.__version__,
         }
         bad = self.clips.loc[
             self.clips["state"] == QUARANTINED, ["split", "clip_id", "file", "reason"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from overlap.catalog.problems import EXAMPLES, Problem, Problems
+from overlap.io.formatting import counted
 
 _DIRECTIONS: Final = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 INVISIBLE: Final = "\u00ad\u180e\u200b\u2060\ufeff" + _DIRECTIONS
@@ -125,9 +126,7 @@ class CellTexts:
         """Report the number of changed cells, with examples."""
         if not self.changed:
             return
-        counts = ", ".join(
-            f"{count} {what}{'s' if count > 1 else ''}" for what, count in self.changed.items()
-        )
+        counts = ", ".join(counted(count, what) for what, count in self.changed.items())
         message = (
             f"{self.table}: cells are compared without white space around them and in composed "
             f"letters ({counts})"

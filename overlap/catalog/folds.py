@@ -14,6 +14,7 @@ from overlap.catalog.listing import GROUPS, Listing
 from overlap.catalog.problems import Problems
 from overlap.config import ValidationConfig
 from overlap.errors import DataError
+from overlap.io.formatting import counted
 
 MISSING_VALUES = frozenset({"nan", "NaN", "None", "none", "null", "NULL", "<NA>", "N/A", "#N/A"})
 """Texts that programs write for a missing value."""
@@ -55,8 +56,8 @@ def partition(catalog: Catalog, validation: ValidationConfig, fold: int) -> Part
     wanted = validation.folds or 2
     if len(names) < wanted:
         raise DataError(
-            f"{len(names)} group(s) of training clips cannot be divided into {wanted} parts; "
-            "set validation.holdout to 0, or define more groups in groups.csv",
+            f"{counted(len(names), 'group')} of training clips cannot be divided into {wanted} "
+            "parts; set validation.holdout to 0, or define more groups in groups.csv",
             code="too-few-groups",
             groups=len(names),
             parts=wanted,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from overlap.errors import DataError
+from overlap.io.formatting import counted
 
 EXAMPLES = 5
 """Number of cases that are listed for each problem."""
@@ -122,8 +123,7 @@ class Problems:
         """
         if not self.fatal:
             return
-        count = len(self.fatal)
-        lines = [f"{data}: {count} problem{'s' if count > 1 else ''} with the data"]
+        lines = [f"{data}: {counted(len(self.fatal), 'problem')} with the data"]
         lines += [f"  - {problem}" for problem in self.fatal]
         if self.warnings:
             lines += ["warnings:", *(f"  - {warning}" for warning in self.warnings)]

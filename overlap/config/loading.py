@@ -56,16 +56,31 @@ def gathered(
         ConfigError: The file or an assignment cannot be read, or a source contains a setting under
             both names.
     """
+    values = dict[str, Any]()
+    for given in sources(flags, file, assignments):
+        values = merged(values, given)
+    return values
+
+
+def sources(
+    flags: Mapping[str, Any] | None = None,
+    file: Path | None = None,
+    assignments: Iterable[str] = (),
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the values of the file, of the assignments and of the flags, under current names.
+
+    Raises:
+        ConfigError: The file or an assignment cannot be read, or a source contains a setting under
+            both names.
+    """
     assigned: dict[str, Any] = {}
     for assignment in assignments:
         assigned = merged(assigned, _assignment(assignment))
-    values, found = dict[str, Any](), []
-    for source in (_read(file) if file is not None else {}, assigned, flags or {}):
-        current, renamed = current_values(source)
-        values = merged(values, current)
-        found += renamed
-    warn_of_old_spellings(found)
-    return values
+    given = (_read(file) if file is not None else {}, assigned, dict(flags or {}))
+    current = [current_values(source) for source in given]
+    warn_of_old_spellings([name for _, renamed in current for name in renamed])
+    in_file, in_assignments, in_flags = (values for values, _ in current)
+    return in_file, in_assignments, in_flags
 
 
 def checked(values: Mapping[str, Any]) -> RunConfig:

@@ -11,6 +11,7 @@ from overlap.ensemble.held_out import combine_held_out
 from overlap.ensemble.stopping import StoppingPoint, find_stopping_point
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore
+from overlap.io.formatting import counted
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
 from overlap.training.spec import (
@@ -91,7 +92,9 @@ class Members:
             reasons.append(
                 f"missing members: {listed}; {self.min_members} suffice (ensemble.min_members)"
             )
-        return f"{complete} of {planned} members; {'; '.join(reasons)}" if reasons else None
+        return (
+            f"{complete} of {counted(planned, 'member')}; {'; '.join(reasons)}" if reasons else None
+        )
 
 
 class MemberTracker:
@@ -212,7 +215,7 @@ def ready_members(workspace: Location, members: Members) -> list[MemberRecord]:
     if not members.sufficient:
         complete, planned = len(members.complete), len(members.specs)
         raise NotReadyError(
-            f"{workspace}: only {complete} of {planned} members are complete; "
+            f"{workspace}: only {complete} of {counted(planned, 'member')} are complete; "
             "run `overlap train` to train the others",
             code="members-missing", workspace=str(workspace), complete=complete, planned=planned,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from overlap.io.location import Location
 from overlap.io.user_output import check_output, writing_output
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import find_ensemble
+from overlap.system.distribution import extra_hint
 from overlap.system.worker_process import run_child
 from overlap.training.backends.choice import check_backend
 
@@ -94,8 +95,8 @@ def export_ensemble(workspace: Location, name: str, out: Location, kind: Kind) -
     check_backend(installed=kind == "keras")
     if kind == "onnx" and find_spec("tf2onnx") is None:
         raise UserError(
-            "the packages for ONNX are not installed; install them in the project's folder with "
-            "`.venv/bin/uv pip install --python .venv -e '.[onnx]'`, or export to .keras",
+            "the packages for ONNX are not installed; they are an extra of overlap: "
+            f"{extra_hint('onnx')}; or export to .keras",
             code="onnx-not-installed",
         )
     paths = WorkspacePaths(owner)

@@ -1,4 +1,4 @@
-"""Sizes and durations as they are printed, reported and written into messages.
+"""Sizes, durations and counts as they are printed, reported and written into messages.
 
 The functions live below every package, because storage and decoding report sizes too.
 `dask.utils` has both, but the library does not import Dask.
@@ -17,6 +17,16 @@ def format_bytes(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:,.1f} TB"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun in the right form.
+
+    Examples:
+        >>> counted(1, "clip"), counted(0, "clip"), counted(2, "held-out clip")
+        ('1 clip', '0 clips', '2 held-out clips')
+    """
+    return f"{count} {noun}" + ("s" if count != 1 else "")
 
 
 def format_duration(seconds: float) -> str:

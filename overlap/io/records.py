@@ -20,12 +20,12 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from xxhash import xxh3_128_hexdigest
 
+import overlap
 from overlap.errors import CorruptError, NewerFormatError
 
 if (
@@ -84,7 +84,7 @@ def from_json(data: bytes, where: str) -> Any:  # noqa: ANN401  JSON is whatever
 
 def record_bytes(record: Record) -> bytes:
     """Return a record with its format version, the version of overlap, and a checksum."""
-    about = {FORMAT: record.current_format, WRITTEN_BY: version("overlap")}
+    about = {FORMAT: record.current_format, WRITTEN_BY: overlap.__version__}
     content = record.model_dump(mode="json") | about
     return json_bytes(content | {SEAL: _checksum(content)})
 
@@ -155,7 +155,7 @@ def check_format(found: object, newest: int, where: str, written_by: object = No
         writer = f"overlap {written_by}" if written_by else "a newer overlap"
         raise NewerFormatError(
             f"{where}: was written by {writer} (format {found}); this is overlap "
-            f"{version('overlap')}, which reads formats up to {newest}; use the newer release",
+            f"{overlap.__version__}, which reads formats up to {newest}; use the newer release",
             path=where,
             written_by=written_by,
             format=found,

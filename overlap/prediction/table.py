@@ -12,6 +12,7 @@ from overlap.catalog.rows import OK, QUARANTINED
 from overlap.config import ChecksConfig
 from overlap.ensemble.submission import submission_table, table_bytes
 from overlap.errors import CorruptError, DataError
+from overlap.io.formatting import counted
 from overlap.io.location import Location
 from overlap.io.user_output import write_output
 from overlap.metrics.disagreement import spread_column
@@ -48,8 +49,8 @@ def prediction_table(plan: PredictionPlan) -> PredictionTable:
     missing = len(results) - len(chunks)
     if missing:
         raise CorruptError(
-            f"{missing} of {len(results)} parts of the predictions are missing or damaged; "
-            "run the prediction again, which computes only these",
+            f"{missing} of {counted(len(results), 'part')} of the predictions are missing or "
+            "damaged; run the prediction again, which computes only these",
             code="chunks-missing", missing=missing, parts=len(results),
         )  # fmt: skip
     whole = PredictionChunk(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from overlap.io.formatting import counted
 from overlap.io.records import Record
 
 NOT_BETTER = "not better than the trivial prediction"
@@ -34,7 +35,7 @@ class PairedGain(Record):
         """The units that the interval resamples."""
         if self.groups is None:
             return "single clips"
-        named = f"{self.groups} group{'s' if self.groups > 1 else ''}"
+        named = counted(self.groups, "group")
         return named if self.whole else f"single clips of {named}"
 
     @property
@@ -63,7 +64,7 @@ class Comparison(PairedGain):
         newer = f", {self.newer} of them newer than {self.champion}" if self.newer else ""
         return (
             f"KL {self.challenger_kl:.4f} against {self.champion_kl:.4f} of {self.champion} on "
-            f"{self.clips} clips that neither trained on{newer}; gain {self.ends}"
+            f"{counted(self.clips, 'clip')} that neither trained on{newer}; gain {self.ends}"
         )
 
 
@@ -82,7 +83,8 @@ class TrivialComparison(PairedGain):
 
     def __str__(self) -> str:
         return (
-            f"KL {self.kl:.4f} against {self.trivial_kl:.4f} on {self.clips} held-out clips; "
+            f"KL {self.kl:.4f} against {self.trivial_kl:.4f} on "
+            f"{counted(self.clips, 'held-out clip')}; "
             f"gain {self.ends}"
         )
 

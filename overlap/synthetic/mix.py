@@ -23,7 +23,8 @@ import pandas as pd
 import soundfile
 from numpy.typing import NDArray
 
-from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE, Split
+from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE
+from overlap.catalog.rows import Split
 from overlap.config import AudioFormat
 from overlap.errors import UserError
 from overlap.io.atomic import new_folder

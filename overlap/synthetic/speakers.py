@@ -9,8 +9,9 @@ import numpy as np
 from overlap.audio.decode import is_audio
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
 from overlap.catalog.cell_text import normal_text, repeated_texts
-from overlap.catalog.listing import Split
+from overlap.catalog.rows import Split
 from overlap.errors import UserError
+from overlap.io.formatting import counted
 from overlap.io.location import Location
 
 FRACTIONS = tuple(percent / 100 for percent in range(5, 95, 5))
@@ -68,7 +69,8 @@ def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[P
     words, pools = _divided(found, config)
     if len(words) < max(2, config.words_per_clip):
         raise UserError(
-            f"{folder}: {len(words)} words have at least {config.min_clips} recordings, but a "
+            f"{folder}: {counted(len(words), 'word')} with at least "
+            f"{counted(config.min_clips, 'recording')}, but a "
             f"clip needs {config.words_per_clip}; lower --min-clips or --words-per-clip",
             code="too-few-words",
             words=len(words),
@@ -77,7 +79,9 @@ def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[P
     for pool in pools:
         if fault := _fault(pool, words, config):
             missing, speakers = fault
-            lacking = f"no speaker of {', '.join(missing)}" if missing else f"{speakers} speaker(s)"
+            lacking = (
+                f"no speaker of {', '.join(missing)}" if missing else counted(speakers, "speaker")
+            )
             raise UserError(
                 f"{folder}: too few speakers: {pool.split} has {lacking} if "
                 f"{config.test_speakers:.0%} of the speakers are reserved for test; "

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from overlap.errors import UserError
 from overlap.io.atomic import new_folder
+from overlap.io.formatting import counted
+from overlap.system.distribution import extra_hint
 
 DEFAULT_WORDS = (
     *("bed", "bird", "cat", "dog", "down", "eight", "five", "four", "go", "happy"),
@@ -86,8 +88,7 @@ class EspeakSynthesiser:
             import espeakng_loader
         except ImportError:
             raise UserError(
-                "espeak-ng is not installed; install the extra `synth` of overlap: "
-                "pip install -e '.[synth]' in its folder",
+                f"espeak-ng is not installed; it is an extra of overlap: {extra_hint('synth')}",
                 code="espeak-not-installed",
             ) from None
         self._library: Any = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -171,7 +172,8 @@ def synthesise(
     random = np.random.default_rng(config.seed)
     if config.voices > len(known):
         raise UserError(
-            f"espeak-ng has {len(known)} voices, fewer than {config.voices}; lower --voices",
+            f"espeak-ng has {counted(len(known), 'voice')}, fewer than {config.voices}; "
+            "lower --voices",
             code="too-few-voices",
             voices=len(known),
         )

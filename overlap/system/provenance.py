@@ -6,8 +6,10 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import overlap
+
 PACKAGES = (
-    *("overlap", "numpy", "scipy", "librosa", "numba", "zarr", "keras", "tensorflow"),
+    *("numpy", "scipy", "librosa", "numba", "zarr", "keras", "tensorflow"),
     *("tensorflow-cpu", "jax", "torch", "distributed"),
 )
 
@@ -15,7 +17,7 @@ PACKAGES = (
 @lru_cache(maxsize=1)
 def software() -> dict[str, str]:
     """Return the versions of Python and of the packages that influence results."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "overlap": overlap.__version__}
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -18,6 +18,7 @@ from overlap.config import (
 from overlap.errors import ConfigError, CorruptError, MemberError
 from overlap.features.statistics import Normalisation
 from overlap.features.store.store import FeatureStore
+from overlap.io.formatting import counted
 from overlap.io.location import Location
 from overlap.io.records import Record, from_arrays
 from overlap.io.workspace_paths import MemberPaths, WorkspacePaths
@@ -228,7 +229,7 @@ def records_of(workspace: Location, names: Sequence[str]) -> list[MemberRecord]:
     if len(found) < len(records):
         missing = len(records) - len(found)
         raise MemberError(
-            f"{workspace}: {missing} members no longer exist",
+            f"{workspace}: removed since: {counted(missing, 'member')}",
             code="members-missing", missing=missing,
         )  # fmt: skip
     return found

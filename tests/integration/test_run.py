@@ -220,11 +220,11 @@ def test_a_stage_does_what_is_missing(
     shutil.rmtree(copy / "ensembles")
     (copy / "champion.json").unlink()
     (copy / "features.zarr" / "blocks" / "key" / "c" / "3" / "0").unlink()
-    assert "1 blocks of features are missing" in overlap("train", *options, code=2).stderr
+    assert "1 block missing" in overlap("train", *options, code=2).stderr
     assert "1 of 8 blocks computed, 16 clips" in overlap("features", *options).stdout
     shutil.rmtree(min((copy / "members").iterdir()))
     assert "[members-missing]" in overlap("pool", *options, code=2).stderr
-    assert "1 of 2 members trained, 1 were complete" in overlap("train", *options).stdout
+    assert "1 of 2 members trained, 1 complete already" in overlap("train", *options).stdout
     assert "ensemble of 2" in overlap("pool", *options).stdout
     (file,) = copy.glob("ensembles/*/submission.csv")
     assert file.read_bytes() == finished.submission

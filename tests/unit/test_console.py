@@ -52,3 +52,23 @@ def test_what_people_copy_is_whole_in_a_narrow_terminal(
     version = "20261127-021518-8795855a"
     print_table("x", ("version", "why"), [(version, "it is better than all before it")], whole=1)
     assert version in capsys.readouterr().out
+
+
+def test_no_column_is_dropped_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns, row = ("version", "members", "KL", ""), ("20261127-021518-8795855a", 3, "", "because")
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table("Ensembles", columns, [row, ("v2", 15, "0.5", "")], whole=4)
+    assert capsys.readouterr().out.splitlines() == [
+        "Ensembles",
+        "version  20261127-021518-8795855a",
+        "  members  3",
+        "           because",
+        "version  v2",
+        "  members  15",
+        "  KL       0.5",
+    ]
+    monkeypatch.setenv("COLUMNS", "80")
+    print_table("Ensembles", columns, [row], whole=4)
+    assert "│ 20261127-021518-8795855a │" in capsys.readouterr().out

@@ -7,9 +7,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from distributed import Adaptive, Client, Scheduler, SchedulerPlugin, SpecCluster, Worker
 
+from overlap.system.distribution import DISTRIBUTION, extra_hint
 from support.markdown_blocks import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -46,6 +48,28 @@ def test_every_note_is_of_a_kind_that_is_known() -> None:
         name = re.fullmatch(r"(?:\d+|\+[\w-]+)\.(\w+)\.md", note.name)
         assert name, note
         assert name[1] in kinds, note
+
+
+def test_the_distribution_has_a_name_of_its_own_and_the_version_of_the_code() -> None:
+    """On PyPI the name overlap belongs to another project."""
+    assert PROJECT["project"]["name"] == DISTRIBUTION != "overlap"
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert PROJECT["tool"]["hatch"]["version"]["path"] == "overlap/__init__.py"
+
+
+def test_the_guide_to_installation_names_extras_that_exist() -> None:
+    extras = PROJECT["project"]["optional-dependencies"].keys()
+    table = re.findall(r"(?m)^\| (`[^|]+`) \|", (ROOT / "docs/howto/install.md").read_text())
+    named = {name for row in table for name in re.findall("`([^`]+)`", row)}
+    assert named == extras - {"bench", "dev", "docs"}
+
+
+@pytest.mark.parametrize("clone", [True, False])
+def test_an_extra_is_installed_where_overlap_is(clone: bool, tmp_path: Path) -> None:
+    if clone:
+        (tmp_path / "pyproject.toml").touch()
+    said = extra_hint("s3", tmp_path)
+    assert (str(tmp_path) in said, f"{DISTRIBUTION}[s3]" in said) == (clone, not clone)
 
 
 def test_the_workflow_runs_what_ci_runs() -> None:

@@ -6,7 +6,6 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from overlap.io.location import Location
 from overlap.io.records import Record, record_bytes
 from overlap.prediction.jobs import PredictionJob
 from overlap.promotion.champion import Aliases, Promotion
-from overlap.promotion.comparison import Comparison
+from overlap.promotion.outcome import Comparison
 from overlap.promotion.retention import RemovalMarker
 from overlap.training.inference.store import GraphRecord
 from overlap.training.placement import Placement
@@ -140,7 +139,7 @@ def test_a_newer_format_is_named_and_the_file_is_kept(
     facts = {"path": str(file), "written_by": NEWER, "format": kind.current_format + 1}
     with raises(NewerFormatError, "newer-format", **facts) as caught:
         file.read_record(kind)
-    assert {NEWER, version("overlap")} <= {*str(caught.value).replace(",", " ").split()}
+    assert {NEWER, overlap.__version__} <= {*str(caught.value).replace(",", " ").split()}
     with raises(NewerFormatError, "newer-format", **facts):
         file.write_record(example)
     with raises(NewerFormatError, "newer-format", **facts):
@@ -151,7 +150,7 @@ def test_a_newer_format_is_named_and_the_file_is_kept(
 @pytest.mark.parametrize("kind", CLASSES)
 def test_a_record_says_its_format_and_its_writer(kind: type[Record], example: Record) -> None:
     content = json.loads(record_bytes(example))
-    assert (content["format"], content["written_by"]) == (1, version("overlap"))
+    assert (content["format"], content["written_by"]) == (1, overlap.__version__)
     assert {"format", "written_by", "seal"} & example.model_dump().keys() == set()
 
 

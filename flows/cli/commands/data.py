@@ -9,6 +9,7 @@ import typer
 
 from flows.cli.options import Json
 from overlap.errors import UserError
+from overlap.io.formatting import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +58,8 @@ def mix(  # noqa: PLR0913  one parameter per option
     if unused := unused_recordings(words):
         print_note(unused)
     OUT.print(
-        f"{train} training and {test} test clips of {words_per_clip} out of {len(used)} words "
+        f"{train} training and {counted(test, 'test clip')} of {words_per_clip} out of "
+        f"{counted(len(used), 'word')} "
         f"({' '.join(used)}), in {out}",
         highlight=False,
         soft_wrap=True,
@@ -89,7 +91,10 @@ def synth(
         ) from None
     with bar("speaking") as on_progress:
         spoken = synthesise(out, config, on_progress)
-    OUT.print(f"{len(chosen)} words by {len(spoken)} voices, in {out}", highlight=False)
+    OUT.print(
+        f"{counted(len(chosen), 'word')} by {counted(len(spoken), 'voice')}, in {out}",
+        highlight=False,
+    )
     print_next(f"overlap mix {shlex.quote(str(out))} --out DATA --train 2000 --test 200")
 
 
@@ -134,7 +139,7 @@ def score(
         rows.append(("KL of the mean training label", f"{judged.trivial_kl:.4f}"))
     if judged.gain is not None:
         rows.append(("compared with it", relative_to_trivial(judged.gain)))
-    print_table(f"{judged.clips} clips", ("", ""), rows)
+    print_table(counted(judged.clips, "clip"), ("", ""), rows)
     worst = sorted(judged.per_word.items(), key=lambda item: -item[1])
     print_table("KL by word", ("word", "KL"), [(w, f"{value:.4f}") for w, value in worst])
     if worst[-1][1] < 0:

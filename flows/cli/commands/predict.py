@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import Cluster, Json, Verbose, WorkspaceOption
+from overlap.io.formatting import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -73,11 +74,12 @@ def predict(
         return
     earlier = done.clips - done.computed
     known = f", {earlier} of them by an earlier run" if earlier else ""
-    OUT.print(f"{done.clips} clips predicted{known}, in {target}", highlight=False, soft_wrap=True)
+    clips_done = f"{counted(done.clips, 'clip')} predicted{known}"
+    OUT.print(f"{clips_done}, in {target}", highlight=False, soft_wrap=True)
     if done.imputed:
         named = ", ".join(done.imputed[:5]) + (", …" if len(done.imputed) > 5 else "")
         OUT.print(
-            f"{len(done.imputed)} of them are unusable and got the mean prediction: {named}",
+            f"unusable, with the mean prediction: {counted(len(done.imputed), 'clip')}: {named}",
             highlight=False,
         )
     look_next(workspace, model)

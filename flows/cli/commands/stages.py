@@ -9,6 +9,7 @@ import typer
 
 from flows.cli.options import run_command
 from overlap.errors import NotReadyError
+from overlap.io.formatting import counted
 
 if TYPE_CHECKING:
     from overlap.config import RunConfig
@@ -97,7 +98,8 @@ def features(config: "RunConfig", as_json: bool) -> None:
         print_json(asdict(report))
         return
     OUT.print(
-        f"{report.written} of {report.blocks} blocks computed, {report.clips} clips in "
+        f"{report.written} of {counted(report.blocks, 'block')} computed, "
+        f"{counted(report.clips, 'clip')} in "
         f"{report.seconds:.1f} s, in {config.workspace}",
         highlight=False,
     )
@@ -118,8 +120,8 @@ def train(config: "RunConfig", as_json: bool) -> None:
         print_json({"trained": trained, "complete": report.complete, "fewer": report.fewer})
         return
     OUT.print(
-        f"{len(report.trained)} of {config.ensemble.members} members trained, "
-        f"{report.complete - len(report.trained)} were complete already, in {config.workspace}",
+        f"{len(report.trained)} of {counted(config.ensemble.members, 'member')} trained, "
+        f"{report.complete - len(report.trained)} complete already, in {config.workspace}",
         highlight=False,
     )
     if report.fewer:
@@ -156,8 +158,9 @@ def _with_features(config: "RunConfig") -> Iterator[None]:
         pending = pending_work(config, workspace.list_data(config.data))
         if pending.features:
             raise NotReadyError(
-                f"{workspace}: {pending.clips} clips are new or changed and {pending.blocks} "
-                "blocks of features are missing; compute them with `overlap features`",
+                f"{workspace}: features are missing: {counted(pending.clips, 'clip')} new or "
+                f"changed, {counted(pending.blocks, 'block')} missing; compute them with "
+                "`overlap features`",
                 code="features-missing",
                 workspace=str(workspace),
                 clips=pending.clips,

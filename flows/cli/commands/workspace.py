@@ -8,7 +8,7 @@ import typer
 
 from flows.cli.options import Json, WorkspaceOption, run_command
 from overlap.errors import CorruptError
-from overlap.io.formatting import format_bytes, format_duration
+from overlap.io.formatting import counted, format_bytes, format_duration
 
 if TYPE_CHECKING:
     from overlap.config import RunConfig
@@ -55,7 +55,7 @@ def plan(config: "RunConfig", as_json: bool) -> None:
             (
                 "features, time",
                 format_duration(planned.feature_seconds),
-                f"{workers} workers, {planned.clips_per_core_second:,.0f} clips/s each",
+                f"{counted(workers, 'worker')}, {planned.clips_per_core_second:,.0f} clips/s each",
             ),
             (
                 "computed by",
@@ -155,8 +155,9 @@ def verify(
         print_json(asdict(result))
     else:
         OUT.print(
-            f"{result.blocks} blocks compared, {result.blocks_recomputed} of them recomputed, "
-            f"{result.members} members, {result.ensembles} ensembles",
+            f"{counted(result.blocks, 'block')} compared, {result.blocks_recomputed} of them "
+            f"recomputed, {counted(result.members, 'member')}, "
+            f"{counted(result.ensembles, 'ensemble')}",
             highlight=False,
         )
         for line in result.newer:
@@ -168,7 +169,7 @@ def verify(
         else:
             end = "`overlap verify --repair` marks damaged parts as missing"
         raise CorruptError(
-            f"{len(result.faults)} faults in {place}\n{lines}\n{end}",
+            f"{counted(len(result.faults), 'fault')} in {place}\n{lines}\n{end}",
             code="faults-found",
             workspace=str(place),
             faults=[fault.what for fault in result.faults],
@@ -191,5 +192,5 @@ def _missing_rows(runs: Sequence[tuple[int, int]], clips: int) -> list[tuple[str
     if not runs:
         return []
     named = [str(first) if first == last else f"{first}-{last}" for first, last in runs[:RUNS]]
-    more = [f"and {len(runs) - RUNS} more runs"] if len(runs) > RUNS else []
+    more = [f"and {counted(len(runs) - RUNS, 'more run')}"] if len(runs) > RUNS else []
     return [("blocks missing", ", ".join(named + more)), ("clips in them", f"{clips}")]

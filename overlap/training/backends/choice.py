@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from overlap.errors import ConfigError
+from overlap.system.distribution import extra_hint
 from overlap.system.resources.accelerators import visible_accelerators
 from overlap.system.resources.framework_devices import accelerator_fault
 
@@ -91,8 +92,8 @@ def select_backend(wanted: str = AUTO) -> str:
     reasons = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
     raise ConfigError(
         f"{len(accelerators)} accelerators are visible, but none of the backends uses one "
-        f"({reasons}); install overlap[gpu] or overlap[gpu-jax], or set CUDA_VISIBLE_DEVICES to "
-        "nothing to train on the processor",
+        f"({reasons}); {extra_hint('gpu')}, or the extra gpu-jax, or set CUDA_VISIBLE_DEVICES "
+        "to nothing to train on the processor",
         code="accelerator-unused",
         field=SETTING,
         accelerators=len(accelerators),
