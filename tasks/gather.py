@@ -8,12 +8,14 @@ from overlap.ensemble.publish import publish
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.workspace.workspace import Workspace
 from tasks.artifacts import show_ensemble
+from tasks.progress import doing
 
 
 @task(name="pool", cache_policy=NO_CACHE)
 def pool_members(config: RunConfig, workspace: Workspace) -> EnsembleRecord:
     """Pool the members' predictions, score them on held-out clips, and publish the ensemble."""
     members = workspace.members(config)
-    record = publish(workspace.location, config, workspace.catalog, members)
+    with doing(f"pooling {len(members.complete)} members"):
+        record = publish(workspace.location, config, workspace.catalog, members)
     show_ensemble(record)
     return record

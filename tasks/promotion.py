@@ -10,6 +10,7 @@ from overlap.promotion.champion import Promotion, consider, current_champion
 from overlap.promotion.retention import PruneResult, prune
 from overlap.workspace.workspace import Workspace
 from tasks.artifacts import show_comparison
+from tasks.progress import doing
 
 
 @task(name="duel", cache_policy=NO_CACHE)
@@ -26,7 +27,8 @@ def consider_champion(
     workspace: Workspace, record: EnsembleRecord, rule: PromotionConfig, plan: ComparisonPlan | None
 ) -> Promotion:
     """Promote the ensemble if the rule allows it."""
-    promotion = consider(workspace.location, record, rule, plan)
+    with doing("comparing the ensemble with the champion"):
+        promotion = consider(workspace.location, record, rule, plan)
     show_comparison(promotion)
     return promotion
 

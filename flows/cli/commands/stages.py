@@ -9,6 +9,7 @@ import typer
 
 from flows.cli.options import run_command
 from overlap.errors import NotReadyError
+from overlap.io.formatting import format_duration
 
 if TYPE_CHECKING:
     from overlap.config import RunConfig
@@ -95,7 +96,7 @@ def features(config: "RunConfig", as_json: bool) -> None:
         return
     OUT.print(
         f"{report.written} of {report.blocks} blocks computed, {report.clips} clips in "
-        f"{report.seconds:.1f} s, in {config.workspace}",
+        f"{format_duration(report.seconds)}, in {config.workspace}",
         highlight=False,
     )
     print_drift(report.drift)
