@@ -242,7 +242,7 @@ def _epoch_shown_on(progress: Stage, name: str) -> Callable[[Mapping[str, Any]],
 
 def _figures(event: Mapping[str, Any]) -> str:
     """Return the figures of an epoch; its rate is unknown in the first of a process."""
-    held_out, rate = event.get("held_out_kl"), event.get("clips_per_second")
+    held_out, rate = event.get("held_out_kl"), event.get("rate")
     figures = [f"loss {event['loss']:.4f}"]
     if held_out is not None:
         figures.append(f"held-out KL {held_out:.4f}")

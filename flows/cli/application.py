@@ -17,6 +17,7 @@ from flows.cli.commands import (
     show,
     stages,
     workspace,
+    workspace_life,
 )
 from flows.cli.help_texts import add_help_texts
 
@@ -70,6 +71,6 @@ def everywhere(
     """From clips of several words spoken at once to an averaged ensemble and its predictions."""
 
 
-for group in (stages, demo, predict, workspace, models, data, show, bench, service):
+for group in (stages, demo, predict, workspace, workspace_life, models, data, show, bench, service):
     group.register(app)
 add_help_texts(app)

@@ -148,7 +148,8 @@ def _event(progress: Progress, data: TrainingData, rate: float | None) -> dict[s
         "epochs": data.training.epochs,
         **progress.history[-1],
         "seconds": progress.seconds,
-        "clips_per_second": rate,
+        "clips_per_second": data.clips * len(progress.history) / max(progress.seconds, 1e-9),
+        "rate": rate,
     }
 
 
