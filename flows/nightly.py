@@ -9,6 +9,7 @@ from overlap.config import RunConfig
 from overlap.errors import WorkspaceLockedError
 from overlap.workspace.pending import pending_work
 from overlap.workspace.workspace import Workspace
+from tasks.progress import doing, followed
 
 
 @flow(name="nightly-retrain", flow_run_name="nightly-{config.data_name}-{config.preset}")
@@ -41,9 +42,10 @@ def _retrained(config: RunConfig) -> RunReport | str:
         WorkspaceLockedError: another run uses the workspace.
     """
     workspace = Workspace.of(config.workspace)
-    with only_run_on(workspace.location, wait=False), workspace.shared():
-        listing = workspace.list_data(config.data)
-        pending = pending_work(config, listing)
+    with followed(), only_run_on(workspace.location, wait=False), workspace.shared():
+        with doing("comparing the data with the workspace"):
+            listing = workspace.list_data(config.data)
+            pending = pending_work(config, listing)
         if pending.published and not pending.anything:
             return f"nothing changed since ensemble {pending.published}"
         return run_stages(config)

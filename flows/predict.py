@@ -21,6 +21,7 @@ from tasks.predictions import (
     keep_used_predictions,
     write_predictions,
 )
+from tasks.progress import doing, followed
 
 
 def _run_name() -> str:
@@ -54,19 +55,21 @@ def predict(
         cluster: The cluster that computes.
     """
     root = Location.of(workspace)
-    owner, ensemble = find_ensemble(root, model)
-    listing = list_clips(clips)
-    plan = plan_prediction(root, owner, ensemble, listing)
-    keep_used_predictions(root, plan.jobs)
-    missing = plan.missing()
-    if missing:
-        # One job on this machine needs no cluster, whose start takes longer than most such jobs.
-        local = cluster.address is None and cluster.kind == "local"
-        opened = NO_CLUSTER if local and len(missing) == 1 else None
-        work = Work(training=True, files=listing)
-        with open_cluster(cluster, root, work, opened) as scheduler:
-            apply_to_all(scheduler, missing, "predictions")
-    report = write_predictions(plan, output_location(out), clips_of(missing))
+    with followed():
+        with doing("listing the clips"):
+            owner, ensemble = find_ensemble(root, model)
+            listing = list_clips(clips)
+            plan = plan_prediction(root, owner, ensemble, listing)
+        keep_used_predictions(root, plan.jobs)
+        missing = plan.missing()
+        if missing:
+            # One job on this machine needs no cluster, which takes longer to start than most jobs.
+            local = cluster.address is None and cluster.kind == "local"
+            opened = NO_CLUSTER if local and len(missing) == 1 else None
+            work = Work(training=True, files=listing)
+            with open_cluster(cluster, root, work, opened) as scheduler:
+                apply_to_all(scheduler, missing, "predictions")
+        report = write_predictions(plan, output_location(out), clips_of(missing))
     message = f"{counted(report.clips, 'clip')} predicted with {ensemble.version}, in {out}"
     warning = caution(owner, ensemble)
     return concluded(f"{message}; it is {warning}" if warning else message, report)

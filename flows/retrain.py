@@ -38,7 +38,7 @@ from tasks.dispatch import dispatched
 from tasks.features import FeatureReport, extract_features, measure_drift
 from tasks.gather import pool_members
 from tasks.members import stopped_on_error, train_member
-from tasks.progress import note, stage
+from tasks.progress import doing, followed, note, on_wait, stage
 from tasks.report import make_report
 
 MEMBER_THREADS: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
@@ -88,10 +88,12 @@ def retrain(config: RunConfig) -> RunReport:
     workspace = Workspace.of(config.workspace)
     with (
         announced(config) as announcer,
+        followed(),
         only_run_on(workspace.location, wait=True),
         workspace.shared(),
     ):
-        workspace.list_data(config.data)  # report a wrong folder before anything is written
+        with doing("listing the data"):
+            workspace.list_data(config.data)  # report a wrong folder before anything is written
         report = run_stages(config, wait=is_deployed())
         announcer.published(report.ensemble, report.promotion, report.drift, report.headline)
     return concluded(report.headline, report)
@@ -113,7 +115,7 @@ def run_stages(config: RunConfig, *, wait: bool = False) -> RunReport:
     workspace = Workspace.of(config.workspace)
     comparison_store(config)  # report a wrong address before anything is written
     workspace.check_usable()
-    with workspace.lock(wait=wait, on_wait=note), recorded(workspace, "retrain", config):
+    with workspace.lock(wait=wait, on_wait=on_wait), recorded(workspace, "retrain", config):
         workspace.run_started = time.perf_counter()
         listing = workspace.list_data(config.data)
         pending = pending_work(config, listing)
@@ -143,12 +145,12 @@ def concluded(message: str, result: Result) -> Result:
 def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureReport:
     """Check the data and compute the missing features."""
     workspace = Workspace.of(config.workspace)
-    with workspace.shared():
+    with followed(), workspace.shared():
         workspace.list_data(config.data)  # report a wrong folder before anything is written
         other = read_comparison_set(config)
         workspace.check_usable()
         with (
-            workspace.lock(wait=is_deployed(), on_wait=note),
+            workspace.lock(wait=is_deployed(), on_wait=on_wait),
             recorded(workspace, "features", config),
         ):
             listing = workspace.list_data(config.data)
@@ -170,7 +172,7 @@ def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureRepo
 def train(config: RunConfig, scheduler: Cluster | None = None) -> TrainReport:
     """Train the wanted members that are not complete."""
     workspace = ready_features(config)
-    with workspace.lock(wait=is_deployed(), on_wait=note) as changed:
+    with followed(), workspace.lock(wait=is_deployed(), on_wait=on_wait) as changed:
         if changed:
             workspace = ready_features(config)
         with recorded(workspace, "train", config):
@@ -190,14 +192,15 @@ def _train_members(
     work = Work(training=True, run=config, members=True)
     with (
         open_cluster(config.cluster, workspace.location, work, scheduler) as cluster,
-        stage("members", len(members.pending)) as progress,
+        stage("members", len(members.pending), unit="member") as progress,
         stopped_on_error() as stop,
     ):
 
         def submit(job: tuple[int, MemberSpec]) -> PrefectFuture[MemberRecord]:
             number, spec = job
             name = f"member {number} of {len(members.specs)}"
-            return train_member.submit(cluster, workspace.location, spec, number, name, stop)
+            place = workspace.location
+            return train_member.submit(cluster, place, spec, number, name, progress, stop)
 
         wanted = (lambda job: job in tracker.members().pending) if one_by_one else None
         for (number, _), future in dispatched(cluster, submit, members.pending, wanted):
@@ -243,7 +246,7 @@ def _judge_failures(failed: list[str], members: Members) -> None:
 def pool(config: RunConfig, scheduler: Cluster | None = None) -> tuple[EnsembleRecord, Promotion]:
     """Pool, score and publish the members, and write the report."""
     workspace = ready_features(config)
-    with workspace.lock(wait=is_deployed(), on_wait=note) as changed:
+    with followed(), workspace.lock(wait=is_deployed(), on_wait=on_wait) as changed:
         if changed:
             workspace = ready_features(config)
         with recorded(workspace, "pool", config) as run, closing(run.stage("pooling")):

@@ -1,5 +1,6 @@
 """Prefect artifacts of a run: tables, figures and links."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from overlap.reporting.tables import comparison_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
 from overlap.workspace.history import read_history
 from overlap.workspace.workspace import Workspace
+from tasks.progress import copied_to_parent
 
 VERSIONS_SHOWN = 100
 """Most versions in the table of the history."""
@@ -31,27 +33,25 @@ def show_members(members: Sequence[MemberRecord]) -> None:
     if not members:
         return
     picture = _picture("training curves of the members", draw_training(members))
-    create_markdown_artifact(
-        "\n".join(["# Members", "", picture, "", *_markdown_table(members_table(members))]),
-        key="members",
-        description=f"Training curves of {len(members)} members",
-    )
+    text = "\n".join(["# Members", "", picture, "", *_markdown_table(members_table(members))])
+    description = f"Training curves of {len(members)} members"
+    create_markdown_artifact(text, key="members", description=description)
+    copied_to_parent("markdown", text, description)
 
 
 def show_ensemble(record: EnsembleRecord) -> None:
     """Show the KL table."""
-    create_table_artifact(
-        key="kl", table=kl_table(record), description=f"KL of ensemble {record.version}"
-    )
+    table, description = kl_table(record), f"KL of ensemble {record.version}"
+    create_table_artifact(key="kl", table=table, description=description)
+    copied_to_parent("table", json.dumps(table), description)
 
 
 def show_comparison(promotion: Promotion) -> None:
     """Show how the new ensemble compares with the champion, and the decision."""
-    create_table_artifact(
-        key="champion",
-        table=comparison_table(promotion),
-        description=f"{promotion.version}: {promotion.reason}",
-    )
+    table = comparison_table(promotion)
+    description = f"{promotion.version}: {promotion.reason}"
+    create_table_artifact(key="champion", table=table, description=description)
+    copied_to_parent("table", json.dumps(table), description)
 
 
 def show_run(

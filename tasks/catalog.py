@@ -2,19 +2,20 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import Listing, build_catalog
+from overlap.catalog.inspection import InspectionJob
 from overlap.config import ChecksConfig, FeatureConfig
 from overlap.workspace.costs import StageCost, add_cost
 from overlap.workspace.workspace import Workspace
 from tasks.cluster import NO_CLUSTER, Cluster, connect
 from tasks.fan_out import fan_out
-from tasks.progress import note, stage
+from tasks.progress import copied_to_parent, doing, note, stage
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -35,10 +36,17 @@ def catalogue(
     def run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterable[Result]:
         if len(jobs) == 1 or scheduler == NO_CLUSTER:  # not worth sending to a worker
             return map(function, jobs)
-        with connect(scheduler) as client, stage("checking clips", len(jobs)) as progress:
-            return fan_out(client, scheduler, function, jobs, lambda _: progress.advance())
+        clips = sum(len(cast("InspectionJob", job).files) for job in jobs)
+        with (
+            connect(scheduler) as client,
+            stage("checking clips", clips, unit="clip") as progress,
+        ):
+            progress.start()
+            shown: Callable[[Any], None] = lambda checked: progress.advance(len(checked))  # noqa: E731
+            return fan_out(client, scheduler, function, jobs, shown)
 
-    built = build_catalog(listing, wanted, checks, workspace.find_catalog(), run)
+    with doing("checking the data"):
+        built = build_catalog(listing, wanted, checks, workspace.find_catalog(), run)
     workspace.save_catalog(built.catalog)
     if built.inspected:
         cost = StageCost(clips=built.inspected, seconds=time.perf_counter() - started)
@@ -48,4 +56,5 @@ def catalogue(
     if built.warnings:
         lines = "\n".join(f"- {warning}" for warning in built.warnings)
         create_markdown_artifact(f"# Data\n\n{lines}", description="Warnings about the data")
+        copied_to_parent("markdown", f"# Data\n\n{lines}", "Warnings about the data")
     return built.catalog.counts()

@@ -1,5 +1,6 @@
 """The tasks that compute features, one Dask job per missing block, and measure drift."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from overlap.workspace.costs import StageCost, add_cost
 from overlap.workspace.workspace import Workspace
 from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out, on_every_worker
-from tasks.progress import note, stage
+from tasks.progress import copied_to_parent, doing, note, stage
 from tasks.workers import WorkerPool
 
 
@@ -79,18 +80,23 @@ def compute_missing(
         missing = store.missing(rows)
         if missing:
             total = sum(block.clips for block in missing)
-            with connect(scheduler) as client, stage("features (clips)", total) as progress:
+            with (
+                connect(scheduler) as client,
+                stage(
+                    "features (clips)", total, unit="clip", waits_for="the workers' first jobs"
+                ) as progress,
+            ):
                 places = WorkerPool(client, scheduler)
                 if len(missing) > len(places.addresses):
                     on_every_worker(client, places.addresses, warm_up, features)
                 begun, in_blocks = time.perf_counter(), 0.0
+                progress.start()
 
                 def on_block(done: BlockDone) -> None:
                     nonlocal clips, in_blocks
                     clips, in_blocks = clips + done.clips, in_blocks + done.seconds
                     energy.append(done.energy)
-                    rate = clips / (time.perf_counter() - begun)
-                    progress.advance(done.clips, f"{rate:,.0f} clips/s")
+                    progress.advance(done.clips)
 
                 fan_out(client, scheduler, compute, block_jobs(workspace, rows, missing), on_block)
                 places.look()
@@ -116,10 +122,11 @@ def measure_drift(
     workspace: Workspace, other: ComparisonSet | None, top_db: float
 ) -> tuple[DriftRow, ...]:
     """Compare test with train, and both with another data set, by the stores' histograms."""
-    rows = compare(workspace.store, other, top_db)
+    with doing("measuring the drift"):
+        rows = compare(workspace.store, other, top_db)
     if rows:
         where = f" Other: {other.address}." if other else ""
-        create_table_artifact(
-            key="drift", table=drift_table(rows), description=DRIFT_LEGEND + where
-        )
+        table = drift_table(rows)
+        create_table_artifact(key="drift", table=table, description=DRIFT_LEGEND + where)
+        copied_to_parent("table", json.dumps(table), DRIFT_LEGEND + where)
     return rows

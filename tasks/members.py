@@ -1,5 +1,6 @@
 """Training of one member: a Dask job on a training worker that supervises a child process."""
 
+import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -14,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
 from overlap.errors import ClusterError, ConfigError, UnfitWorkerError
+from overlap.io.formatting import format_rate
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
 from overlap.system.resources.accelerators import shared_by
@@ -31,7 +33,7 @@ from tasks.on_worker import (
     report,
     still_wanted,
 )
-from tasks.progress import TERMINAL, Stage, note, stage
+from tasks.progress import TERMINAL, Stage, note, parent_run, stage
 from tasks.workers import trainers, unfit_workers
 
 
@@ -47,6 +49,7 @@ def train_on_worker(workspace: Location, spec: MemberSpec, backend: str, topic: 
     Raises:
         UnfitWorkerError: The backend cannot train here; the worker joined after the preflight.
     """
+    report(topic, {"event": "started"})
     paths, here = MemberPaths(spec.folder(workspace)), placement()
     backend = _backend_here(spec, paths.folder, backend)
     paths.spec.write_record(spec)
@@ -83,13 +86,31 @@ def _backend_here(spec: MemberSpec, folder: Location, backend: str) -> str:
 
 @task(name="member", task_run_name="{name}", cache_policy=NO_CACHE)
 def train_member(
-    scheduler: Cluster, workspace: Location, spec: MemberSpec, number: int, name: str, stop: Event
+    scheduler: Cluster,
+    workspace: Location,
+    spec: MemberSpec,
+    number: int,
+    name: str,
+    members: Stage,
+    stop: Event,
 ) -> MemberRecord:
-    """Train a member and follow its epochs; cancelled when `stop` is set."""
-    with stage(f"{name} (epochs)", spec.training.epochs, keep=False) as progress:
+    """Train a member and follow its epochs; cancelled when `stop` is set.
+
+    The first event of a member starts the clock of the stage `members`.
+    """
+    with stage(
+        f"{name} (epochs)", spec.training.epochs, unit="epoch", keep=False,
+        waits_for="a training worker",
+    ) as progress:  # fmt: skip
         job = TrainingJob(train_on_worker, (workspace, spec, scheduler.backend), name, number)
+        shown = _epoch_shown_on(progress, name)
+
+        def on_event(event: Mapping[str, Any]) -> None:
+            members.start()
+            shown(event)
+
         try:
-            on_training_worker(scheduler, job, stop, _epoch_shown_on(progress))
+            on_training_worker(scheduler, job, stop, on_event)
         except CancelledError:
             # Not a failure of this member: Prefect raises for the caller that waits for it.
             return cast("MemberRecord", Cancelled(message="cancelled, because the run ended"))
@@ -181,22 +202,50 @@ def on_training_worker(
                     future.cancel()
 
 
-def _epoch_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
-    logger = get_run_logger()  # events arrive in a thread without a task run
+def _epoch_shown_on(progress: Stage, name: str) -> Callable[[Mapping[str, Any]], None]:
+    # Events arrive in a thread without a task run.
+    logger, parent = get_run_logger(), parent_run()
+
+    def log(level: int, text: str) -> None:
+        logger.log(level, "%s", text)
+        if parent is not None:
+            parent.log(f"{name}: {text}", level)
+
+    def warn(text: str) -> None:
+        log(logging.WARNING, text)
+        TERMINAL.note(text)
+
+    def epoch(event: Mapping[str, Any]) -> None:
+        figures = _figures(event)
+        progress.advance(event["epoch"] - progress.done, figures)
+        log(logging.INFO, f"epoch {event['epoch']} of {progress.total}: {figures}")
+
+    def diverged(event: Mapping[str, Any]) -> None:
+        warn(f"{event['reason']}; the training restarts with another seed")
+        progress.restart("restarts with another seed")
+
+    handlers: dict[str, Callable[[Mapping[str, Any]], None]] = {
+        "started": lambda _event: progress.say("starts"),
+        "plan": lambda event: progress.say(f"reads its features, trains on {event['device']}"),
+        "epoch": epoch,
+        "predict": lambda _event: log(logging.INFO, "predicts the test and the held-out clips"),
+        "diverged": diverged,
+        "again": lambda event: warn(event["reason"]),
+    }
 
     def on_event(event: Mapping[str, Any]) -> None:
-        if event["event"] == "epoch":
-            held_out = event.get("held_out_kl")
-            score = f" held-out KL {held_out:.4f}" if held_out is not None else ""
-            note = f"loss {event['loss']:.4f}{score} {event['clips_per_second']:,.0f} clips/s"
-            progress.advance(event["epoch"] - progress.done, note)
-            logger.info("epoch %d: %s", event["epoch"], note)
-        elif event["event"] == "diverged":
-            logger.warning("%s; the training restarts with another seed", event["reason"])
-            TERMINAL.note(f"{event['reason']}; the training restarts with another seed")
-            progress.advance(-progress.done, "restarts with another seed")
-        elif event["event"] == "again":
-            logger.warning("%s", event["reason"])
-            TERMINAL.note(event["reason"])
+        if (handler := handlers.get(event["event"])) is not None:
+            handler(event)
 
     return on_event
+
+
+def _figures(event: Mapping[str, Any]) -> str:
+    """Return the figures of an epoch; its rate is unknown in the first of a process."""
+    held_out, rate = event.get("held_out_kl"), event.get("rate")
+    figures = [f"loss {event['loss']:.4f}"]
+    if held_out is not None:
+        figures.append(f"held-out KL {held_out:.4f}")
+    if rate is not None:
+        figures.append(format_rate(rate, "clip"))
+    return ", ".join(figures)

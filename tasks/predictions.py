@@ -89,7 +89,12 @@ def apply_to_all(scheduler: Cluster, jobs: Sequence[PredictionJob], what: str) -
         jobs: The jobs.
         what: Label of their progress.
     """
-    with stage(f"{what} (clips)", clips_of(jobs)) as progress, stopped_on_error() as stop:
+    with (
+        stage(
+            f"{what} (clips)", clips_of(jobs), unit="clip", waits_for="the first results"
+        ) as progress,
+        stopped_on_error() as stop,
+    ):
         futures = [
             apply_ensemble.submit(scheduler, job, number, f"{what}, part {number}", progress, stop)
             for number, job in enumerate(jobs, 1)
@@ -137,6 +142,6 @@ def _clips_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:
             TERMINAL.note(event["text"])
             return
         seen, more = event["done"], event["done"] - seen
-        progress.advance(more, f"{progress.rate(more):,.0f} clips/s")
+        progress.advance(more)
 
     return on_event

@@ -11,6 +11,7 @@ from overlap.promotion.decision import consider
 from overlap.promotion.retention import PruneResult, prune
 from overlap.workspace.workspace import Workspace
 from tasks.artifacts import show_comparison
+from tasks.progress import doing
 
 
 @task(name="duel", cache_policy=NO_CACHE)
@@ -27,7 +28,8 @@ def consider_champion(
     workspace: Workspace, record: EnsembleRecord, rule: PromotionConfig, plan: ComparisonPlan | None
 ) -> Promotion:
     """Promote the ensemble if the rule allows it."""
-    promotion = consider(workspace.location, record, rule, plan, workspace.catalog)
+    with doing("comparing the ensemble with the champion"):
+        promotion = consider(workspace.location, record, rule, plan, workspace.catalog)
     show_comparison(promotion)
     return promotion
 

@@ -8,6 +8,7 @@ from overlap.io.location import Location
 from overlap.promotion.champion import Promotion
 from overlap.reporting.page import write_report
 from overlap.workspace.workspace import Workspace
+from tasks.progress import doing
 
 
 @task(name="report", cache_policy=NO_CACHE)
@@ -16,4 +17,5 @@ def make_report(workspace: Workspace, record: EnsembleRecord, promotion: Promoti
     decided = promotion.promoted or promotion.duel is not None
     if not decided and (target := report_of(workspace.location, record)).exists():
         return target
-    return write_report(workspace.location, record)
+    with doing("writing the report"):
+        return write_report(workspace.location, record)

@@ -18,6 +18,7 @@ from flows.cli.commands import (
     show,
     stages,
     workspace,
+    workspace_life,
 )
 from flows.cli.help_texts import add_help_texts
 from flows.cli.narrow import Group
@@ -73,7 +74,8 @@ def everywhere(
 
 
 for group in (
-    stages, demo, predict, workspace, models, history, data, show, config, bench, service,
+    stages, demo, predict, workspace, workspace_life, models, history, data, show, config, bench,
+    service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)

@@ -18,8 +18,22 @@ from overlap.errors import UserError
 if TYPE_CHECKING:
     from overlap.io.location import Location
 
-OUT = Console(markup=False, emoji=False)
-ERR = Console(stderr=True, markup=False, emoji=False)
+
+class LineConsole(Console):
+    """A console that never wraps text; only tables adapt to the terminal's width.
+
+    A line in a log is found, copied and read by programs as a whole.
+    """
+
+    def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401  rich's
+        """Print objects as rich does; strings are never wrapped."""
+        if all(isinstance(one, str) for one in objects):
+            options.setdefault("soft_wrap", True)
+        super().print(*objects, **options)
+
+
+OUT = LineConsole(markup=False, emoji=False)
+ERR = LineConsole(stderr=True, markup=False, emoji=False)
 """Without markup and emoji: file names and words may contain `[/b]` or `:x:`."""
 
 

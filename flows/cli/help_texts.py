@@ -17,7 +17,7 @@ PANELS: Final = MappingProxyType(
     {
         "Run": ("run", "demo", "plan", "features", "train", "pool"),
         "Predict and inspect": ("predict", "show", "score", "report", "history", "models"),
-        "Workspace": ("status", "verify"),
+        "Workspace": ("status", "verify", "workspace", "withdraw"),
         "Make a data set": ("mix", "synth"),
         "Serve": ("deploy", "serve"),
         "Settings and measurements": ("config", "bench"),
@@ -98,6 +98,22 @@ EXAMPLES: Final = MappingProxyType(
         "verify": (
             "overlap verify --workspace W",
             "overlap verify --workspace W --all --repair",
+        ),
+        "workspace backup": (
+            "overlap workspace backup /backups --workspace W --keep 7",
+            "overlap workspace backup s3://bucket/backups --workspace W --json",
+        ),
+        "workspace copy": (
+            "overlap workspace copy NEW --workspace W",
+            "overlap workspace copy W --workspace /backups/W-20261128-021500",
+        ),
+        "workspace move": (
+            "overlap workspace move /large/W --workspace W",
+            "overlap workspace move s3://bucket/W --workspace W",
+        ),
+        "withdraw": (
+            "overlap withdraw train_00012 --workspace W --dry-run",
+            "overlap withdraw --group speaker-7 --workspace W --yes",
         ),
         "mix": (
             "overlap mix WORDS --out DATA --train 2000 --test 200",

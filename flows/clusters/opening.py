@@ -23,7 +23,7 @@ from overlap.system.signals import block_sigint, defer_signals
 from overlap.system.thread_limits import THREAD_VARIABLES
 from tasks.cluster import LOST_SECONDS, Cluster, connect
 from tasks.on_worker import TRAINING_RESOURCE
-from tasks.progress import TERMINAL, note
+from tasks.progress import TERMINAL, doing, note
 
 STARTS = 2
 """Attempts to start a local cluster."""
@@ -57,7 +57,8 @@ def open_cluster(
     with ExitStack() as stack:
         where = config.address or config.kind
         limit = f"up to {config.timeout_s:g} s"
-        with TERMINAL.waiting(f"the Dask cluster ({where}) and its workers, {limit}"):
+        awaited = f"the Dask cluster ({where}) and its workers, {limit}"
+        with TERMINAL.waiting(awaited), doing(f"waiting for {awaited}"):
             address, adapt = stack.enter_context(_scheduler(config, training=work.training))
             with connect(Cluster(address=address), config.timeout_s) as client:
                 cluster = Cluster(

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from prefect import get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
@@ -16,6 +15,7 @@ from prefect.context import FlowRunContext
 from overlap.config import fingerprint
 from overlap.errors import WorkspaceLockedError
 from overlap.io.location import Location
+from tasks.progress import on_wait
 
 LEASE_SECONDS: Final = 60.0
 """How long the limit remains occupied after the process of a run died."""
@@ -45,7 +45,9 @@ def only_run_on(workspace: Location, *, wait: bool) -> Iterator[None]:
     name = f"overlap-workspace-{fingerprint(str(workspace))}"
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
-    get_run_logger().info("waiting for the concurrency limit of %s (%s)", workspace, name)
+        busy = client.read_global_concurrency_limit_by_name(name).active_slots > 0
+    if busy and wait:
+        on_wait(f"waits for another deployed run on {workspace} (concurrency limit {name})")
     entered = False
     try:
         with concurrency(

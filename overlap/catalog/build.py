@@ -14,6 +14,7 @@ from overlap.catalog.inspection import COLUMNS, NOT_OPENED, Runner, inspect_file
 from overlap.catalog.listing import Listing
 from overlap.catalog.problems import Problem, Problems
 from overlap.catalog.rows import OK, QUARANTINED, REMOVED
+from overlap.catalog.withdrawn import WITHDRAWN_SOUND
 from overlap.config import AudioFormat, ChecksConfig
 from overlap.io.formatting import counted
 
@@ -60,6 +61,8 @@ def build_catalog(
     problems = Problems([*listing.problems.found])
     clips, labels = _join(listing, problems)
     clips, inspected = _with_inspection(clips, listing, wanted, previous, run)
+    withdrawn = clips["digest"].isin(listing.withdrawn_audio)
+    clips.loc[withdrawn, ["digest", "reason"]] = ["", WITHDRAWN_SOUND]
     clips["state"] = np.where(clips["reason"] == "", OK, QUARANTINED)
     report_audio(clips, checks, problems)
     _report_duplicates(clips, labels, problems)
@@ -240,8 +243,9 @@ def report_audio(clips: pd.DataFrame, checks: ChecksConfig, problems: Problems) 
     unusable = [
         f"{file} ({reason})" for file, reason in zip(bad["file"], bad["reason"], strict=True)
     ]
-    if len(bad) > checks.max_bad_fraction * len(clips):
-        share = f"{len(bad)} of {counted(len(clips), 'clip')} are unusable"
+    broken = int((bad["reason"] != WITHDRAWN_SOUND).sum())
+    if broken > checks.max_bad_fraction * len(clips):
+        share = f"{broken} of {counted(len(clips), 'clip')} are unusable"
         limit = f"more than checks.max_bad_fraction = {checks.max_bad_fraction:g} allows"
         problems.add(f"{share}, {limit}", unusable, code="too-many-unusable-clips")
     else:

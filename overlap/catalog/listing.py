@@ -47,6 +47,8 @@ class Listing:
     """id and group (a speaker or session) of training clips; None if the folder has none."""
     problems: Problems = field(default_factory=Problems)
     """Problems found so far."""
+    withdrawn_audio: frozenset[str] = frozenset()
+    """Digests of the samples of withdrawn clips; a clip with one of them is not used."""
 
 
 def list_data(address: Address) -> Listing:

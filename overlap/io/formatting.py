@@ -1,4 +1,4 @@
-"""Sizes, durations and counts as they are printed, reported and written into messages.
+"""Sizes, durations, rates and counts as they are printed, reported and written into messages.
 
 The functions live below every package, because storage and decoding report sizes too.
 `dask.utils` has both, but the library does not import Dask.
@@ -45,3 +45,24 @@ def format_duration(seconds: float) -> str:
     if hours:
         return f"{hours:,} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def format_rate(per_second: float, unit: str) -> str:
+    """Format a rate with three significant digits; below one a second, as the time for each.
+
+    Args:
+        per_second: The rate.
+        unit: What is counted, in the singular.
+
+    Examples:
+        >>> format_rate(1234.5, "clip"), format_rate(12.34, "clip"), format_rate(2, "clip")
+        ('1,234 clips/s', '12.3 clips/s', '2.0 clips/s')
+        >>> format_rate(0.005, "member"), format_rate(0.5, "")
+        ('3 min 20 s per member', '2.0 s each')
+    """
+    if per_second >= 1:
+        digits = 0 if per_second >= 99.95 else 1
+        return f"{per_second:,.{digits}f}{f' {unit}s' if unit else ''}/s"
+    if per_second <= 0:
+        return ""
+    return f"{format_duration(1 / per_second)} {f'per {unit}' if unit else 'each'}"

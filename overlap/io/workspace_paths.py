@@ -9,6 +9,9 @@
     champion.json                    the champion and the history of decisions
     predictions/<fingerprint>/       results of prediction jobs, one file each, and `used`
     runs/<id>.json                   one record per run, for readers only
+    withdrawn.json                   clips that are kept out of every run
+    .copy.json                       journal of a copy, while this workspace is an incomplete one
+    .moved.json                      where this workspace was moved, while it is being removed
     .run.lock                        the run lock, while a run holds it
     .seen-<token>                    a probe, while a cluster is open
 
@@ -26,6 +29,9 @@ QUARANTINE_FILE: Final = "quarantine.parquet"
 FEATURES_FOLDER: Final = "features.zarr"
 COSTS_FILE: Final = "costs.json"
 CHAMPION_FILE: Final = "champion.json"
+WITHDRAWN_FILE: Final = "withdrawn.json"
+COPY_FILE: Final = ".copy.json"
+MOVED_FILE: Final = ".moved.json"
 LOCK_FILE: Final = ".run.lock"
 PROBE_PREFIX: Final = ".seen-"
 MEMBERS_FOLDER: Final = "members"
@@ -213,6 +219,21 @@ class WorkspacePaths:
     def champion(self) -> Location:
         """The champion and the history of decisions."""
         return self.root / CHAMPION_FILE
+
+    @property
+    def withdrawn(self) -> Location:
+        """The clips and groups that are kept out of every run."""
+        return self.root / WITHDRAWN_FILE
+
+    @property
+    def copy(self) -> Location:
+        """Journal of a copy that is incomplete."""
+        return self.root / COPY_FILE
+
+    @property
+    def moved(self) -> Location:
+        """Marker of a workspace that was moved and is being removed."""
+        return self.root / MOVED_FILE
 
     @property
     def members(self) -> Location:

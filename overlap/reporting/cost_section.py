@@ -1,6 +1,6 @@
 """The cost section of a report: time and energy of an ensemble's stages and members."""
 
-from overlap.io.formatting import format_bytes, format_duration
+from overlap.io.formatting import format_bytes, format_duration, format_rate
 from overlap.reporting.html import Rows, Tile
 from overlap.reporting.report_data import ReportData
 from overlap.system.resources.energy import watt_hours
@@ -19,7 +19,11 @@ def cost_tiles(data: ReportData) -> list[Tile]:
     energy = [m.energy_joules for m in members if m.energy_joules is not None]
     waited = sum(m.host_wait_fraction * m.seconds for m in members) / max(seconds, 1e-9)
     tiles = [
-        Tile("Training", format_duration(seconds), f"{len(members)} members, {rate:,.0f} clips/s"),
+        Tile(
+            "Training",
+            format_duration(seconds),
+            f"{len(members)} members, {format_rate(rate, 'clip')}",
+        ),
         Tile("Waiting for data", f"{waited:.1%}", "of the training time"),
         Tile("Peak memory", format_bytes(1e6 * max(m.peak_memory_mb for m in members))),
     ]

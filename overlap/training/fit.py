@@ -59,6 +59,7 @@ def train(
     training, location = data.training, MemberPaths(folder).checkpoint
     progress, best = _restored(learner, location, emit)
     epochs = open_epochs(learner, data, len(progress.history))
+    rate = _Rate(data.clips)
     with closing(epochs), CheckpointWriter(location) as writer:
         for epoch in range(len(progress.history), training.epochs):
             entry = _epoch(epochs, progress)
@@ -72,7 +73,7 @@ def train(
                 progress.kept_epoch = epoch + 1
                 best = learner.network.get_weights()
             progress.history.append(entry)
-            event = _event(progress, data)
+            event = _event(progress, data, rate.after_epoch(progress.seconds))
             # The event promises that the epoch is safe: it follows the checkpoint.
             writer.write(checkpoint_arrays(learner, progress, best), partial(emit, event))
             if data.resident is None:  # epochs are long, and their event is not to come late
@@ -117,15 +118,38 @@ def _is_best(entry: Mapping[str, float], progress: Progress) -> bool:
     return all(entry["held_out_kl"] < earlier["held_out_kl"] for earlier in progress.history)
 
 
-def _event(progress: Progress, data: TrainingData) -> dict[str, Any]:
-    epochs = len(progress.history)
+class _Rate:
+    """Clips per second in the epochs of this process after its first, which also compiles.
+
+    Args:
+        clips: Clips of an epoch.
+    """
+
+    def __init__(self, clips: int) -> None:
+        self._clips, self._epochs, self._begun = clips, 0, 0.0
+
+    def after_epoch(self, seconds: float) -> float | None:
+        """Count an epoch, and return the rate; None after the first.
+
+        Args:
+            seconds: Time in training epochs so far, over all attempts.
+        """
+        if not self._epochs:
+            self._begun = seconds
+        self._epochs += 1
+        counted = self._epochs - 1
+        return self._clips * counted / max(seconds - self._begun, 1e-9) if counted else None
+
+
+def _event(progress: Progress, data: TrainingData, rate: float | None) -> dict[str, Any]:
     return {
         "event": "epoch",
-        "epoch": epochs,
+        "epoch": len(progress.history),
         "epochs": data.training.epochs,
         **progress.history[-1],
         "seconds": progress.seconds,
-        "clips_per_second": data.clips * epochs / max(progress.seconds, 1e-9),
+        "clips_per_second": data.clips * len(progress.history) / max(progress.seconds, 1e-9),
+        "rate": rate,
     }
 
 

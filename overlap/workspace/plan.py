@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from overlap.catalog import list_data
 from overlap.catalog.build import check_tables
 from overlap.config import RunConfig
 from overlap.features.compute import Backend, select_backend
@@ -15,6 +14,7 @@ from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.spec import load_record
 from overlap.workspace.pending import pending_work
 from overlap.workspace.throughput import calibrate
+from overlap.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,15 @@ class RunPlan:
     member_seconds: float | None
     """Seconds per member, from earlier members of the same shape; None if there are none."""
 
+    @property
+    def upper_bound(self) -> bool:
+        """Whether blocks, bytes, members and times are upper bounds.
+
+        They are while clips are unchecked: a changed file may contain the same sound, and test
+        clips retrain no member.
+        """
+        return self.clips_to_check > 0
+
 
 def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
     """Compare data and workspace, and measure the feature stage for two seconds.
@@ -58,7 +67,7 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
     Raises:
         DataError: there is no data, or its names or tables are invalid.
     """
-    listing = list_data(config.data)
+    listing = Workspace.of(config.workspace).list_data(config.data)
     check_tables(listing)
     pending, rows = pending_work(config, listing), len(listing.files)
     measured = calibrate(listing, config.features, config.store)

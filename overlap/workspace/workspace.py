@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from overlap.catalog import Catalog, Listing, list_data
+from overlap.catalog.withdrawn import read_withdrawn, without_withdrawn
 from overlap.config import FeatureConfig, RunConfig
 from overlap.ensemble.members import Members, MemberTracker, load_members
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles
@@ -23,6 +24,7 @@ from overlap.io.location import Location
 from overlap.io.locks import holds_run_lock, run_lock
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import Aliases, read_aliases
+from overlap.workspace.transfer.places import check_whole
 
 _NOT_READ: Final = "not read"
 """Version of a catalogue that has not been read."""
@@ -120,9 +122,11 @@ class Workspace:
 
         Raises:
             UserError: this is a file (`workspace-is-file`), or in an archive
-                (`read-only-archive`).
+                (`read-only-archive`), an incomplete copy (`incomplete-copy`), or being removed
+                after a move (`workspace-moved`).
         """
         self.location.check_writable()
+        check_whole(self.location)
         if self.location.exists() and not self.location.is_folder():
             raise UserError(
                 f"{self}: is a file; name a folder as the workspace",
@@ -136,10 +140,14 @@ class Workspace:
         self._listings.clear()
 
     def list_data(self, address: str | Location) -> Listing:
-        """The listing of a data folder (`overlap.catalog.list_data`), made once."""
+        """The listing of a data folder (`overlap.catalog.list_data`) without withdrawn clips.
+
+        It is made once.
+        """
         data = Location.of(address)
         if data not in self._listings:
-            self._listings[data] = list_data(data)
+            withdrawn = read_withdrawn(self.location)
+            self._listings[data] = without_withdrawn(list_data(data), withdrawn)
         return self._listings[data]
 
     def find_catalog(self) -> Catalog | None:

@@ -284,6 +284,38 @@ def test_prefect_shows_the_run(finished, api) -> None:
     assert progress[features] == 100
 
 
+def test_the_page_of_the_run_shows_its_stages_epochs_and_artifacts(finished, api) -> None:
+    """The stages are sub-flows with pages of their own; a user opens that of the run."""
+    (run,) = (
+        run
+        for run in api.ask("flow_runs")
+        if run["name"].startswith("retrain-")
+        and run["parameters"].get("config", {}).get("workspace") == str(finished.workspace)
+        and run["state"]["type"] == "COMPLETED"
+    )
+    mine = {"flow_runs": {"id": {"any_": [run["id"]]}}}
+    artifacts = [a for a in api.ask("artifacts", mine) if a["flow_run_id"] == run["id"]]
+    copies = [artifact for artifact in artifacts if not artifact["key"]]
+    shown = " ".join(str(artifact["data"]) + artifact["description"] for artifact in copies)
+    for expected in ("test / train", "# Members", "trivial", "first champion"):
+        assert expected in shown
+    assert {a["description"].partition(":")[0] for a in copies if a["type"] == "progress"} >= {
+        "checking clips", "features (clips)", "members", "member 1 of 2 (epochs)",
+    }  # fmt: skip
+    lines = [
+        log["message"] for log in api.ask("logs", {"logs": {"flow_run_id": {"any_": [run["id"]]}}})
+    ]
+    for expected in (
+        "listing the data", "checking the data", "features (clips): 120 of 120",
+        "member 1 of 2: epoch 1 of ", "member 2 of 2: epoch 2 of ", "pooling 2 members",
+        "writing the report",
+    ):  # fmt: skip
+        assert any(line.startswith(expected) for line in lines), (expected, lines)
+    first = next(line for line in lines if line.startswith("member 1 of 2: epoch 1 "))
+    assert "clips/s" not in first  # it compiles
+    assert not any("concurrency limit" in line for line in lines)
+
+
 def test_the_store_of_a_run_equals_one_made_in_one_process(finished, config) -> None:
     from support.run_steps import computed
 

@@ -43,7 +43,7 @@ def member(scheduler: Cluster, number: int, stop: object) -> None:
     """One member, as `tasks.members.train_member` follows it."""
     with stage(f"member {number} (epochs)", EPOCHS, keep=False) as progress:
         job = TrainingJob(pretend, (), f"member {number}", number)
-        on_training_worker(scheduler, job, stop, _epoch_shown_on(progress))
+        on_training_worker(scheduler, job, stop, _epoch_shown_on(progress, f"member {number}"))
 
 
 @flow(task_runner=MEMBER_THREADS)

@@ -6,21 +6,22 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 
 import pytest
 from rich.console import Console
 
+from flows.cli.console import ERR, OUT
 from support.processes import OVERLAP
 from support.trials import trial
-from tasks import progress
 from tasks.progress import TERMINAL, stage
 
 WORK = """
 import time
 from flows.cli.console import ERR
 from tasks.progress import TERMINAL, stage
-with TERMINAL.shown(ERR), stage("features (clips)", 4) as work:
+with TERMINAL.shown(ERR), stage("features (clips)", 4, unit="clip") as work:
     for _ in range(3):
         time.sleep(0.4)
         work.advance()
@@ -58,8 +59,8 @@ def test_a_bar_shows_how_much_how_fast_and_how_long() -> None:
     assert "features (clips)" in said
     assert "━" in said
     assert "3/4" in said
-    assert re.search(r"[12]\.\d/s", said)
-    assert re.search(r"0:00:01.*0:00:0[01]", said)  # so long, and the time left
+    assert re.search(r"[12]\.\d clips/s", said)
+    assert re.search(r"0\.[89] s, 0\.[0-5] s left", said)  # so long, and the time left
     assert COLOUR.search(said)
 
 
@@ -90,15 +91,60 @@ def test_lines_tell_the_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[-1])
-    with TERMINAL.shown(Console(stderr=True, width=200)), stage("members", 8) as work:
+    monkeypatch.setattr(time, "monotonic", lambda: clock[-1])
+    with (
+        TERMINAL.shown(Console(stderr=True, width=200)),
+        stage("members", 8, unit="member") as work,
+    ):
+        work.start()
         for second in (10.0, 70.0, 80.0, 140.0):
             clock.append(second)
             work.advance()
+            work.start()  # every event of a member calls it
     assert capsys.readouterr().err.splitlines() == [
-        "members: 2 of 8 35 s each, 3 min 30 s left",
-        "members: 4 of 8 35 s each, 2 min 20 s left",
+        "members: 2 of 8, 35 s per member, 3 min 30 s left",
+        "members: 4 of 8, 35 s per member, 2 min 20 s left",
     ]
+
+
+def test_the_clock_of_a_stage_starts_at_its_first_event(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that waited, and then resumed after epoch 5, counts only its own epochs."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[-1])
+    with (
+        TERMINAL.shown(Console(stderr=True, width=200)),
+        stage("member 2", 20, unit="epoch", waits_for="a training worker") as work,
+    ):
+        assert work.status() == "member 2: waits for a training worker"
+        clock.append(2000.0)
+        work.say("starts")
+        clock.append(2040.0)
+        work.advance(6, "loss 1.0")
+        assert work.status() == "member 2: 6 of 20, loss 1.0"
+        clock.append(2050.0)
+        work.advance()
+        assert work.status() == "member 2: 7 of 20, 10 s per epoch, 2 min 10 s left"
+        clock.append(2055.0)
+        assert work.status().endswith("2 min 05 s left")
+        work.restart("restarts")
+        clock.append(2100.0)
+        work.advance()
+        assert work.status() == "member 2: 1 of 20"
+    assert "member 2: waits" not in capsys.readouterr().err
+
+
+def test_lines_never_wrap(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "member 1 of 3 (epochs): 3 of 8 loss 0.8209, held-out KL 1.0776, " * 3
+    with TERMINAL.shown(Console(stderr=True, width=40)):
+        TERMINAL.line(text)
+        TERMINAL.note(text)
+    ERR.print(text)
+    OUT.print(text)
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [text, f"note: {text}", text]
+    assert said.out.splitlines() == [text]
 
 
 def test_what_ends_early_or_at_once_has_no_time_left(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +153,7 @@ def test_what_ends_early_or_at_once_has_no_time_left(capsys: pytest.CaptureFixtu
             pass
         with stage("all", 2) as work:
             work.advance(2, "at once")
-    assert capsys.readouterr().err.splitlines() == ["nothing: 0 of 0", "all: 2 of 2 at once"]
+    assert capsys.readouterr().err.splitlines() == ["nothing: 0 of 0", "all: 2 of 2, at once"]
 
 
 class WorkError(Exception):
@@ -131,7 +177,7 @@ def test_progress_is_shown_after_an_error(terminal: bool) -> None:
         work.advance()
     with TERMINAL.shown(Console(file=written, width=200)), stage("members", 2) as work:
         work.advance(2, "done")
-    assert written.getvalue().splitlines() == ["members: 2 of 2 done"]
+    assert written.getvalue().splitlines() == ["members: 2 of 2, done"]
     assert "between" not in first.file.getvalue()
 
 

@@ -9,7 +9,7 @@ import typer
 
 from flows.cli.options import run_command
 from overlap.errors import NotReadyError
-from overlap.io.formatting import counted
+from overlap.io.formatting import counted, format_duration
 
 if TYPE_CHECKING:
     from overlap.config import RunConfig
@@ -99,8 +99,8 @@ def features(config: "RunConfig", as_json: bool) -> None:
         return
     OUT.print(
         f"{report.written} of {counted(report.blocks, 'block')} computed, "
-        f"{counted(report.clips, 'clip')} in "
-        f"{report.seconds:.1f} s, in {config.workspace}",
+        f"{counted(report.clips, 'clip')} in {format_duration(report.seconds)}, in "
+        f"{config.workspace}",
         highlight=False,
     )
     print_drift(report.drift)

@@ -8,7 +8,7 @@ import typer
 
 from flows.cli.options import Json, WorkspaceOption, run_command
 from overlap.errors import CorruptError
-from overlap.io.formatting import counted, format_bytes, format_duration
+from overlap.io.formatting import counted, format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
     from overlap.config import RunConfig
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def plan(config: "RunConfig", as_json: bool) -> None:
     """Estimate the work, bytes, memory and time of a run; measures for two seconds."""
-    from flows.cli.console import print_json, print_next, print_table
+    from flows.cli.console import OUT, print_json, print_next, print_table
     from overlap.features.compare import comparison_store
     from overlap.system.resources.processors import usable_processors
     from overlap.workspace.plan import plan_run
@@ -37,25 +37,28 @@ def plan(config: "RunConfig", as_json: bool) -> None:
     workers = cluster.adaptive.maximum or cluster.cpu_workers or usable_processors()
     planned = plan_run(config, workers)
     if as_json:
-        print_json({"cpu_workers": workers, **asdict(planned)})
+        print_json({"cpu_workers": workers, "upper_bound": planned.upper_bound, **asdict(planned)})
         return
-    feed = planned.feed
+    feed, at_most = planned.feed, "at most " if planned.upper_bound else ""
     per_member = planned.member_seconds
     print_table(
         f"Work of `overlap run` in {config.workspace}",
         ("", "to do", "total"),
         [
             ("clips to check", planned.clips_to_check, planned.train_clips + planned.test_clips),
-            ("feature blocks", planned.blocks_to_compute, planned.blocks),
+            ("feature blocks", f"{at_most}{planned.blocks_to_compute}", planned.blocks),
             (
                 "feature store",
-                format_bytes(planned.bytes_to_write),
+                at_most + format_bytes(planned.bytes_to_write),
                 format_bytes(planned.feature_bytes),
             ),
             (
                 "features, time",
-                format_duration(planned.feature_seconds),
-                f"{counted(workers, 'worker')}, {planned.clips_per_core_second:,.0f} clips/s each",
+                at_most + format_duration(planned.feature_seconds),
+                (
+                    f"{counted(workers, 'worker')}, "
+                    f"{format_rate(planned.clips_per_core_second, 'clip')} each"
+                ),
             ),
             (
                 "computed by",
@@ -63,18 +66,24 @@ def plan(config: "RunConfig", as_json: bool) -> None:
                 "",
             ),
             ("memory per feature worker", format_bytes(planned.worker_bytes), ""),
-            ("members", planned.members_to_train, planned.members),
+            ("members", f"{at_most}{planned.members_to_train}", planned.members),
             (
                 "members, time",
                 "known after the first"
                 if per_member is None
-                else format_duration(per_member * planned.members_to_train),
+                else at_most + format_duration(per_member * planned.members_to_train),
                 "" if per_member is None else f"{format_duration(per_member)} each",
             ),
             ("features in memory per member", format_bytes(feed.bytes), f"{feed.mode} mode"),
-            ("total time", _total(planned), ""),
+            ("total time", _total(planned, at_most), ""),
         ],
     )
+    if at_most:
+        OUT.print(
+            f"at most: {planned.clips_to_check} clips are unchecked; unusable clips, and files "
+            "with the same sound as before, need no work",
+            highlight=False,
+        )
     print_next("`overlap run` with the same options starts the run")
 
 
@@ -179,12 +188,12 @@ def verify(
         OUT.print("OK: no damage found")
 
 
-def _total(planned: "RunPlan") -> str:
+def _total(planned: "RunPlan", at_most: str) -> str:
     """Format the time of features and members; that of a member may be unknown."""
     if planned.member_seconds is None and planned.members_to_train:
         return "known after the first member"
     members = (planned.member_seconds or 0.0) * planned.members_to_train
-    return format_duration(planned.feature_seconds + members)
+    return at_most + format_duration(planned.feature_seconds + members)
 
 
 def _missing_rows(runs: Sequence[tuple[int, int]], clips: int) -> list[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""Copies, backups and moves of a workspace that are consistent while a run works on it."""
