@@ -11,13 +11,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from overlap.errors import CorruptError
 from overlap.io.location import Location
 from overlap.io.records import from_json
+from overlap.training.keras_import import keras
 from overlap.training.learner import Learner
 
 ABOUT = "about"
