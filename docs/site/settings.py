@@ -10,7 +10,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from overlap.config import RunConfig
+from overlap.config import LaterField, RunConfig
 from overlap.config.form import UNITS, value_as_text
 from overlap.config.run import defaults_by_preset
 
@@ -140,6 +140,8 @@ def bounds(field: FieldInfo) -> str:
                 limits.append("not empty" if rule.min_length == 1 else f"≥ {rule.min_length} long")
             case annotated_types.MaxLen():
                 limits.append(f"≤ {rule.max_length} long")
+            case LaterField():  # no bound
+                pass
             case _:
                 raise TypeError(f"no text for this kind of bound: {rule!r}")
     return ", ".join(limits)
