@@ -1,5 +1,6 @@
 """The commands that run stages: run, features, train, pool."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -74,7 +75,28 @@ def _checked(config: RunConfig) -> Iterator["Workspace"]:
     with Workspace.of(config.workspace).shared() as workspace:
         workspace.list_data(config.data)
         comparison_store(config)
+        _check_workspace(workspace)
         yield workspace
+
+
+def _check_workspace(workspace: "Workspace") -> None:
+    """Report at once a workspace that cannot be written, or in which another run works.
+
+    The flow holds the run lock, but only after a server has started. A workspace that does not
+    exist is not created here.
+
+    Raises:
+        UserError: no run can write there.
+        WorkspaceLockedError: another run holds the lock.
+    """
+    workspace.check_usable()
+    place = workspace.location.local
+    if place is None:
+        return
+    existing = next(folder for folder in (place, *place.parents) if folder.exists())
+    if existing == place or not os.access(existing, os.W_OK):
+        with workspace.lock():
+            pass
 
 
 def features(config: RunConfig, as_json: bool) -> None:
@@ -144,7 +166,9 @@ def _with_features(config: RunConfig) -> Iterator[None]:
 
     _check_backend(config.cluster)
     with Workspace.of(config.workspace).shared() as workspace:
-        pending = pending_work(config, workspace.list_data(config.data))
+        listing = workspace.list_data(config.data)
+        _check_workspace(workspace)
+        pending = pending_work(config, listing)
         if pending.features:
             raise NotReadyError(
                 f"{workspace}: {pending.clips} clips are new or changed and {pending.blocks} "
