@@ -105,8 +105,9 @@ def foreign_settings_hidden() -> Iterator[None]:
     """
     import_matplotlib()
     wanted = without_foreign_settings(os.environ)
-    hidden = {name: None for name in os.environ if name not in wanted}
-    with variables(**hidden, **FIXED, XLA_FLAGS=wanted.get("XLA_FLAGS")):
+    names = {*os.environ, *wanted}
+    changed = {n: wanted.get(n) for n in names if os.environ.get(n) != wanted.get(n)}
+    with variables(**changed):
         yield
 
 

@@ -113,7 +113,7 @@ def working_directory_last() -> None:
     for name, module in [*sys.modules.items()]:
         if "." in name or name == "__main__":
             continue
-        if (where := _folder_of(module)) and _same(where, folder):
+        if (where := _loaded_from(module)) and _same(where, folder):
             from overlap.errors import UserError
 
             raise UserError(
@@ -167,6 +167,18 @@ def _folder_of(module: object) -> str:
     if not file or hasattr(module, "__path__"):
         folder = os.path.dirname(folder)  # noqa: PTH120
     return OWN_FOLDER if _same(folder, OWN_FOLDER) else folder
+
+
+def _loaded_from(module: object) -> str:
+    """Return the folder that a module was found in, without loading a lazy one; empty: none."""
+    try:
+        spec = object.__getattribute__(module, "__dict__").get("__spec__")
+    except AttributeError:  # something else in the place of a module
+        return ""
+    if not getattr(spec, "has_location", False):
+        return ""
+    folder = os.path.dirname(spec.origin)  # noqa: PTH120
+    return folder if spec.submodule_search_locations is None else os.path.dirname(folder)  # noqa: PTH120
 
 
 def _first_foreign(path: Sequence[str], packages: Sequence[str]) -> int | None:

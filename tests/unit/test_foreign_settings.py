@@ -60,6 +60,7 @@ def test_keras_in_a_process_of_the_user(tmp_path: Path, backend: str, kept: str)
         json.dumps({"floatx": "float16", "image_data_format": "channels_first"})
     )
     extra = {"MPLBACKEND": backend, "KERAS_HOME": str(tmp_path), "KERAS_MAX_EPOCHS": "1"}
+    extra["XLA_FLAGS"] = "--xla_dump_to=/nonexistent"
     found = python(IMPORTED, {**os.environ, **extra}, tmp_path).split()
     assert found == ["float32", "channels_last", "None", kept]
 
