@@ -177,7 +177,7 @@ def _loaded_from(module: object) -> str:
         return ""
     if not getattr(spec, "has_location", False):
         return ""
-    folder = os.path.dirname(spec.origin)  # noqa: PTH120
+    folder = os.path.dirname(str(spec.origin))  # noqa: PTH120
     return folder if spec.submodule_search_locations is None else os.path.dirname(folder)  # noqa: PTH120
 
 

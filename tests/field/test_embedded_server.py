@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from support.errors import printed_code
+from support.process_fixtures import TIMEOUT
 from support.processes import OVERLAP, stop
 from support.running_service import missing
 from support.trials import trial
@@ -37,7 +38,7 @@ def training(
             stdout=subprocess.DEVNULL, stderr=err,
         )  # fmt: skip
     try:
-        until(lambda: run.poll() is not None or children(run, "overlap.training.member"), 200)
+        until(lambda: run.poll() is not None or children(run, "overlap.training.member"), TIMEOUT)
         yield run
     finally:
         stop(run)
@@ -75,7 +76,7 @@ def test_a_killed_server(
     with training(options, field_environment, tmp_path) as started:
         (server,) = children(started, SERVER)
         server.kill()
-        code = started.wait(250)
+        code = started.wait(TIMEOUT)
     text = (tmp_path / "err.txt").read_text()
     assert (code, printed_code(text)) == (1, "server-unreachable"), text
     assert text.count("signal 9") == 2
@@ -106,7 +107,7 @@ def test_a_full_disk(
     try:
         with training(options, environment, tmp_path) as started:
             fill(disk / "rest")
-            code = started.wait(250)
+            code = started.wait(TIMEOUT)
         text = (tmp_path / "err.txt").read_text()
         assert (code, printed_code(text)) == (1, "server-unreachable"), text
         assert "disk is full" in text

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from support.process_fixtures import TIMEOUT
 from support.processes import OVERLAP
 from support.running_service import missing
 from support.trials import trial
@@ -34,7 +35,7 @@ def cell(
     client = manager.blocking_client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=120)
+        client.wait_for_ready(timeout=TIMEOUT)
 
         def run(code: str) -> str:
             printed: list[str] = []
@@ -44,7 +45,7 @@ def cell(
                 printed.append(content.get("text", "") + "\n".join(content.get("traceback", ())))
 
             answer = client.execute_interactive(
-                code, timeout=280, allow_stdin=False, output_hook=collect
+                code, timeout=TIMEOUT, allow_stdin=False, output_hook=collect
             )
             text = "".join(printed)
             assert answer["content"]["status"] == "ok", text

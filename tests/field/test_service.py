@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from support.process_fixtures import TIMEOUT
 from support.running_service import serving
 from support.trials import trial
 
@@ -29,6 +30,6 @@ def test_a_worker_among_names_of_modules(finished, data: Path, tiny: Path, tmp_p
             (service.folder / f"{name}.py").write_text("import os; os._exit(97)")
         service.worker()
         run = service.start_run("retrain/retrain", {"ensemble": {"members": 3}})
-        state, message = service.ended(run)
+        state, message = service.ended(run, 2 * TIMEOUT)
     assert state == "COMPLETED", message
     assert len([*workspace.glob("members/*/member.json")]) == 3

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from support.process_fixtures import TIMEOUT
 from support.processes import OVERLAP
 from support.running_service import missing
 from support.trials import trial
@@ -97,7 +98,7 @@ def test_a_command_of_ipython(field_environment: dict[str, str], again, tmp_path
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     done = subprocess.run(
-        [OVERLAP, *map(str, again)], cwd=tmp_path, env=environment, timeout=280, check=False,
+        [OVERLAP, *map(str, again)], cwd=tmp_path, env=environment, timeout=TIMEOUT, check=False,
         stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
@@ -157,7 +158,7 @@ def test_a_cell_with_a_running_event_loop(
     environment = field_environment | NOTEBOOK | {"MPLBACKEND": "not-installed"}
     done = subprocess.run(
         [sys.executable, "-c", CELL, str(place), str(data / "test")], cwd=tmp_path,
-        env=environment, capture_output=True, text=True, timeout=280, check=False,
+        env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-3:] == ["False", "20", str(keras)]
