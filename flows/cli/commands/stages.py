@@ -68,6 +68,8 @@ def _checked(config: RunConfig) -> Iterator["Workspace"]:
     Raises:
         UserError: the data, the workspace to compare with or Keras's backend cannot be used.
     """
+    from flows.cli.console import print_note
+    from flows.service.early_start import check_ports
     from overlap.features.compare import comparison_store
     from overlap.workspace.workspace import Workspace
 
@@ -76,6 +78,7 @@ def _checked(config: RunConfig) -> Iterator["Workspace"]:
         workspace.list_data(config.data)
         comparison_store(config)
         _check_workspace(workspace)
+        check_ports(config.cluster.address, print_note)
         yield workspace
 
 
@@ -161,6 +164,8 @@ def _with_features(config: RunConfig) -> Iterator[None]:
     Raises:
         NotReadyError: clips are new or changed, or blocks of features are missing.
     """
+    from flows.cli.console import print_note
+    from flows.service.early_start import check_ports
     from overlap.workspace.pending import pending_work
     from overlap.workspace.workspace import Workspace
 
@@ -168,6 +173,7 @@ def _with_features(config: RunConfig) -> Iterator[None]:
     with Workspace.of(config.workspace).shared() as workspace:
         listing = workspace.list_data(config.data)
         _check_workspace(workspace)
+        check_ports(config.cluster.address, print_note)
         pending = pending_work(config, listing)
         if pending.features:
             raise NotReadyError(
