@@ -57,8 +57,11 @@ def main(folder: str, workers: str) -> None:
     """Measure the driver in this process."""
     with child_reporter() as emit:
         prepare(verbose=False)
+        from flows.service.servers import connected
+
         workspace = Location.of(folder)
-        emit(asdict(drive(workspace, lambda: _stage(workspace, int(workers)))))
+        with connected(lambda line: print(line, file=sys.stderr)):
+            emit(asdict(drive(workspace, lambda: _stage(workspace, int(workers)))))
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def predict(
     interrupted run resumes from them.
 
     Args:
-        clips: Folder or URL with audio files, a sound file, or several files of one folder.
+        clips: Folder or URL with audio files, a sound file, or several files.
         out: CSV file, device or pipe to write: id, one column per word, and the members' spread
             in nats.
         model: `champion`, a version, or the address of an ensemble's folder.

@@ -1,8 +1,8 @@
 """The library behind the service: from clips of overlapping words to an averaged ensemble.
 
 The library depends on neither Prefect nor Dask. The package exports the functions below for use in
-notebooks. Each is imported on first use, so that `import overlap` is fast, and TensorFlow is
-imported only when an ensemble is loaded.
+notebooks. Each is imported on first use, so that `import overlap` is fast. TensorFlow is
+imported only for an ensemble whose members have no inference graphs, or on an accelerator.
 
     features = overlap.extract_features("clips")      # a file, files, a folder, or samples
     ensemble = overlap.load_ensemble("workspace")     # the champion of a workspace

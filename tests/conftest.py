@@ -47,9 +47,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def speech() -> Path:
-    """Recordings of real people, where they are at hand."""
+    """Recordings of real people, where they are available."""
     if not SPEECH.is_dir():
-        pytest.skip("real speech is not at hand: no ../shared/data/speech_commands")
+        pytest.skip("real speech is not available: no ../shared/data/speech_commands")
     return SPEECH
 
 

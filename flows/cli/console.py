@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from flows.cli import interruptions
 from flows.cli.narrow import needs_stacking, stacked
 from overlap.errors import UserError
 
@@ -153,7 +154,11 @@ def flow_shown() -> Iterator[None]:
     from flows.service.servers import connected
     from tasks.progress import TERMINAL
 
-    with connected(print_note), TERMINAL.shown(ERR):
+    def note(text: str) -> None:
+        if not interruptions.received():  # which ends the server, too
+            print_note(text)
+
+    with connected(note), TERMINAL.shown(ERR):
         gc.freeze()  # no later search for unused objects looks through the imported modules
         yield
 

@@ -133,7 +133,7 @@ def deploy(wanted: Wanted) -> Deployed:
             other packages in the current folder.
         OverlapError: Prefect refuses; the message is Prefect's.
     """
-    _check_current_folder(wanted.pool)
+    check_current_folder(wanted.pool)
     with get_client(sync_client=True) as client, _refusals_described():
         if client.api_healthcheck() is not None:
             raise UserError(
@@ -170,20 +170,23 @@ def deploy(wanted: Wanted) -> Deployed:
     return Deployed(pools(), names, automations, kinds)
 
 
-def _check_current_folder(pool: str) -> None:
+def check_current_folder(pool: str) -> None:
     """Check that a process worker will import the flows of this installation.
 
-    The flow runs work in the current folder, which Prefect puts first on their path.
+    The flow runs work in the current folder, which Prefect puts first on their path until it
+    imports `flows` (`overlap.system.import_path.working_directory_last`). Until then a run imports
+    what this process has imported, too.
 
     Raises:
-        UserError: the folder has packages of the same name.
+        UserError: the folder has packages or modules of the same name.
     """
     if pool != f"{POOL_PREFIX}process":
         return
-    if name := foreign_package(str(Path.cwd()), PACKAGES):
+    early = sorted(name for name in sys.modules if name.isidentifier() and name != "__main__")
+    if name := foreign_package(str(Path.cwd()), (*PACKAGES, *early)):
         raise UserError(
             f"{Path.cwd()} contains a package `{name}`, which flow runs would import in place of "
-            f"`{name}` of overlap; deploy from another folder, and name data and workspace with "
+            "the installed one; deploy from another folder, and name data and workspace with "
             "absolute paths",
             code="foreign-package",
             package=name,

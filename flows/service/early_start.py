@@ -1,14 +1,21 @@
-"""Starts the embedded server before the command itself is imported.
+"""Starts the embedded server before the command itself is imported, and tries configured ports.
 
 Importing a command, Prefect and a flow takes as long as the start of the server; both happen at the
 same time on a machine with two processors.
 """
 
-from collections.abc import Sequence
+import os
+import socket
+from collections.abc import Callable, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 FLOW_COMMANDS: Final = ("run", "features", "train", "pool", "predict")
 """Commands that run a flow at once."""
+
+PORT_SECONDS: Final = 2.0
+"""Time for one connection; a slower answer is left to the clients."""
+PORTS: Final = {"http": 80, "https": 443}
 
 
 def runs_flow(words: Sequence[str]) -> bool:
@@ -38,3 +45,38 @@ def launch() -> None:
     storage = likely_storage()
     if storage is not None:
         embedded_server.launch(storage)
+
+
+def check_ports(scheduler: str | None, warn: Callable[[str], None]) -> None:
+    """Try the ports of a configured Prefect server and Dask scheduler, before either is imported.
+
+    Args:
+        scheduler: Address of the scheduler, `tcp://host:8786`; None: no other machine computes.
+        warn: Prints one line for the user. A scheduler may still be starting.
+
+    Raises:
+        UserError: the port of the server at PREFECT_API_URL is closed, or its host is unknown.
+    """
+    from flows.service.environment import proxy_variables
+    from flows.service.servers import is_loopback, not_answering
+
+    url = os.environ.get("PREFECT_API_URL", "")
+    if (is_loopback(url) or not proxy_variables(os.environ)) and (fault := _port_fault(url)):
+        raise not_answering(url, fault)
+    if scheduler is not None and (fault := _port_fault(scheduler)):
+        warn(f"the Dask scheduler {scheduler} does not answer yet ({fault})")
+
+
+def _port_fault(address: str) -> str | None:
+    """Return why no connection is possible; None: it is, or nobody can tell yet."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port or PORTS.get(parts.scheme)
+        if not parts.hostname or port is None:
+            return None
+        socket.create_connection((parts.hostname, port), PORT_SECONDS).close()
+    except (TimeoutError, ValueError):
+        return None
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

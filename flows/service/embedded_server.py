@@ -25,7 +25,7 @@ from typing import IO, Final
 from flows.service.embedded_process import HOST
 from flows.service.embedded_storage import EmbeddedStorage
 from flows.service.environment import QUIET_HOSTS
-from overlap.errors import UserError
+from overlap.errors import RESUME_HINT, UserError
 from overlap.system.import_path import child_environment
 from overlap.system.signals import block_sigint
 
@@ -67,7 +67,7 @@ class ServerProcess:
     """
 
     def __init__(self, storage: EmbeddedStorage, port: int, level: str) -> None:
-        self.storage, self.port, self.ready = storage, port, False
+        self.storage, self.port, self.ready, self._stopped = storage, port, False, False
         command = [*COMMAND, "--port", str(port)]
         with block_sigint():
             self.process = subprocess.Popen(
@@ -105,8 +105,28 @@ class ServerProcess:
         """Return the last lines of output."""
         return "".join(self._tail)
 
+    def fault(self) -> str | None:
+        """Return how the process ended without `stop`, and its last error; None: neither."""
+        line = cause(self.output(), named_only=True)
+        if self._stopped or not self.ended():
+            return line
+        code = self.process.returncode
+        ended = f"it ended with signal {-code}" if code < 0 else f"it ended with exit code {code}"
+        return f"{ended}: {line}" if line else ended
+
+    def watch(self, warn: Callable[[str], None]) -> None:
+        """Tell the user at once if the process ends without `stop`."""
+
+        def wait() -> None:
+            self.process.wait()
+            if not self._stopped:
+                warn(f"the embedded Prefect server is gone ({self.fault()}); {RESUME_HINT}")
+
+        threading.Thread(target=wait, daemon=True).start()
+
     def stop(self) -> None:
         """End the process; one that has not answered yet has nothing to finish."""
+        self._stopped = True
         if self.ready:
             self.process.terminate()
         else:
@@ -144,7 +164,9 @@ def start(storage: EmbeddedStorage, timeout_s: float, warn: Callable[[str], None
         server = _taken(storage) or _new(storage)
         while not server.ended():
             if server.answers():
-                _addresses.append(address := f"http://{HOST}:{server.port}/api")
+                address = f"http://{HOST}:{server.port}/api"
+                _used[address] = server
+                server.watch(warn)
                 return address
             waited = time.monotonic() - began
             if waited > timeout_s:
@@ -169,10 +191,16 @@ def start(storage: EmbeddedStorage, timeout_s: float, warn: Callable[[str], None
 
 def is_embedded(address: str | None) -> bool:
     """Return whether an address is that of an embedded server of this process."""
-    return address in _addresses
+    return address in _used
 
 
-_addresses: list[str] = []
+def fault_of(address: str) -> str | None:
+    """Return why an embedded server of this process no longer works; None: nothing is known."""
+    return _used[address].fault()
+
+
+_used: dict[str, ServerProcess] = {}
+"""Servers that have answered, by address."""
 _launched: list[ServerProcess] = []
 """Servers that were launched and that nobody has waited for."""
 
@@ -237,8 +265,12 @@ def installed_profiles() -> Path:
     return Path(spec.origin).parent / "settings" / "profiles.toml"
 
 
-def cause(output: str) -> str | None:
+def cause(output: str, *, named_only: bool = False) -> str | None:
     r"""Return the line of a server's output that names the error, or None.
+
+    Args:
+        output: The output.
+        named_only: Whether the last line does not stand for a missing name of an error.
 
     Examples:
         >>> cause("Traceback\n  File x\nOSError: disk full\n\nApplication startup failed\n")
@@ -246,7 +278,7 @@ def cause(output: str) -> str | None:
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     named = [line for line in lines if NAMED_ERROR.fullmatch(line)]
-    return next(reversed(named or lines), None)
+    return next(reversed(named if named_only else named or lines), None)
 
 
 def _quoted(output: str) -> str:

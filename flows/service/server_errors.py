@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flows.service.embedded_server import is_embedded
+from flows.service.embedded_server import fault_of, is_embedded
 from overlap.errors import RESUME_HINT
 
 
@@ -13,9 +13,10 @@ def unreachable(error: BaseException) -> str | None:
         if type(cause).__module__.startswith("httpx") and not _refuses(cause):
             from prefect.settings import PREFECT_API_URL
 
-            url = PREFECT_API_URL.value()
-            where = url if url and not is_embedded(url) else "embedded in this run"
-            reason = str(cause) or type(cause).__name__
+            url, reason = PREFECT_API_URL.value(), str(cause) or type(cause).__name__
+            where = url or "embedded in this run"
+            if url and is_embedded(url):
+                where, reason = "embedded in this run", fault_of(url) or reason
             return f"the Prefect server {where} does not answer ({reason}); {RESUME_HINT}"
     return None
 

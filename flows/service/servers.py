@@ -205,7 +205,7 @@ def _check(url: str, warn: Callable[[str], None]) -> None:
     until, warned = time.monotonic() + BUSY_SECONDS, False
     while (fault := _asked(url)) is not None:
         if time.monotonic() > until:
-            raise _not_answering(url, fault)
+            raise not_answering(url, fault)
         if not warned:
             warned = True
             warn(f"waiting for the Prefect server {url} ({fault}), up to {BUSY_SECONDS:g} s")
@@ -241,7 +241,7 @@ def _asked(url: str) -> str | None:
             return f"HTTP status {status}"
         raise _refused(url, status) from None
     except httpx.TransportError as error:  # refused, unknown host, wrong scheme
-        raise _not_answering(url, str(error) or type(error).__name__) from None
+        raise not_answering(url, str(error) or type(error).__name__) from None
     except (ImportError, httpx.InvalidURL) as error:
         raise _wrong_proxy(url, error) from None
     except ValueError as error:  # includes JSONDecodeError
@@ -274,7 +274,8 @@ def _refused(url: str, status: int) -> UserError:
     return _no_api(url, f"HTTP status {status}")
 
 
-def _not_answering(url: str, reason: str) -> UserError:
+def not_answering(url: str, reason: str) -> UserError:
+    """Return the error about a configured server that does not answer."""
     proxies = ", ".join(proxy_variables(os.environ))
     hint = f"; the connection uses {proxies}" if proxies and not is_loopback(url) else ""
     return UserError(

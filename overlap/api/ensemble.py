@@ -1,8 +1,8 @@
 """Published ensembles in this process: load the networks once and predict."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,12 @@ from overlap.config import FeatureConfig
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.io.formatting import counted
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.metrics.disagreement import spread_column
 from overlap.prediction.jobs import members_of
 from overlap.promotion.champion import find_ensemble
-
-if TYPE_CHECKING:
-    import keras
+from overlap.training.inference.store import Predictor, stored_network, unusable_reason
+from overlap.training.spec import MemberRecord
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,8 +29,9 @@ class Ensemble:
     """Record of the ensemble: scores, configuration and members."""
     features: FeatureConfig
     """Configuration of the features that its networks take."""
-    networks: "tuple[keras.Model, ...]"
-    """Networks of the members, from decibels to probabilities."""
+    networks: tuple[Predictor, ...]
+    """Networks of the members, from decibels to probabilities: their inference graphs, or networks
+    of Keras where a member has no graph and on an accelerator."""
 
     @property
     def version(self) -> str:
@@ -105,9 +106,20 @@ def load_ensemble(workspace: Path = "workspace", version: str = "champion") -> E
     """
     owner, record = find_ensemble(Location.of(workspace), version)
     members = members_of(owner, record)
+    return Ensemble(record, members[0].spec.features, tuple(_networks(owner, members)))
+
+
+def _networks(owner: Location, members: Sequence[MemberRecord]) -> Sequence[Predictor]:
+    """Open the inference graphs of all members, or load all networks with Keras."""
+    if unusable_reason() is None:
+        folders = [WorkspacePaths(owner).member(one.fingerprint).folder for one in members]
+        graphs = [stored_network(*one) for one in zip(folders, members, strict=True)]
+        opened = [graph for graph in graphs if graph is not None]
+        if len(opened) == len(members):
+            return opened
     from overlap.training.saved import load_networks
 
-    return Ensemble(record, members[0].spec.features, tuple(load_networks(owner, members)))
+    return load_networks(owner, members)
 
 
 def _warn_unusable(names: list[object], reasons: np.ndarray) -> None:

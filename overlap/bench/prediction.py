@@ -154,8 +154,7 @@ def _record(folder: Location) -> MemberRecord:
 
 def _prepare(job: PredictionBench, place: Path) -> None:
     """Build and save the untrained networks and their graphs."""
-    import keras
-
+    from overlap.training.keras_import import keras
     from overlap.training.network import build_network
     from overlap.training.saved import save_network
 

@@ -211,9 +211,8 @@ def _synthetic_data(config: RunConfig, job: TrainingJob) -> tuple[Any, Any]:
 
 def _plain(config: RunConfig, job: TrainingJob) -> Iterator[Mapping[str, float]]:
     """Train with standardised float32 arrays and Keras `fit`."""
-    import keras
-
     from overlap.features import Normalisation
+    from overlap.training.keras_import import keras
     from overlap.training.network import build_network
 
     decibels, labels = _synthetic_data(config, job)

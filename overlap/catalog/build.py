@@ -11,6 +11,7 @@ from overlap.catalog.cell_text import normal_text, visible
 from overlap.catalog.folds import groups_of
 from overlap.catalog.id_matching import id_hint, match_ids
 from overlap.catalog.inspection import COLUMNS, NOT_OPENED, Runner, inspect_files
+from overlap.catalog.label_kinds import normalise_distributions
 from overlap.catalog.listing import Listing
 from overlap.catalog.problems import Problem, Problems
 from overlap.catalog.rows import OK, QUARANTINED, REMOVED
@@ -58,7 +59,7 @@ def build_catalog(
     Raises:
         DataError: the data has fatal problems, all of which the message lists.
     """
-    problems = Problems([*listing.problems.found])
+    listing, problems = _normalised(listing, checks)
     clips, labels = _join(listing, problems)
     clips, inspected = _with_inspection(clips, listing, wanted, previous, run)
     withdrawn = clips["digest"].isin(listing.withdrawn_audio)
@@ -77,7 +78,17 @@ def matched_clips(listing: Listing) -> pd.DataFrame:
     return _join(listing, Problems())[0]
 
 
-def check_tables(listing: Listing) -> None:
+def _normalised(listing: Listing, checks: ChecksConfig) -> tuple[Listing, Problems]:
+    """Return the listing, with normalised labels if that is set, and its problems."""
+    problems, table = Problems([*listing.problems.found]), listing.labels
+    if checks.normalise_labels and table is not None:
+        ids = np.array(table.ids, object)
+        values = normalise_distributions(table.name, ids, table.values, problems)
+        listing = replace(listing, labels=replace(table, values=values))
+    return listing, problems
+
+
+def check_tables(listing: Listing, checks: ChecksConfig) -> None:
     """Check names and tables, and that they match, without decoding a clip.
 
     Raises:
@@ -86,7 +97,7 @@ def check_tables(listing: Listing) -> None:
     Warns:
         DataWarning: problems were handled.
     """
-    problems = Problems([*listing.problems.found])
+    listing, problems = _normalised(listing, checks)
     _join(listing, problems)
     problems.raise_if_fatal(str(listing.data))
     problems.warn()

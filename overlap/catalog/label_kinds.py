@@ -9,8 +9,12 @@ from overlap.catalog.problems import Problems, printable
 
 ROW_SUM_TOLERANCE = 1e-3
 """Largest deviation from 1 of the sum of a row of labels."""
+ROW_SUM = "row-sum"
+"""Code of rows that do not sum to 1."""
 ROUNDED = 0.05
 """Largest deviation from 1 that rounding of the shares explains."""
+DIVIDE = "divide each row by its sum"
+"""Remedy for rows that do not sum to 1."""
 TOLERANCE = 1e-3
 """Largest deviation of a share from 1/k; label tables are written with few digits."""
 
@@ -41,6 +45,7 @@ def check_distributions(
     values: NDArray[np.float64],
     problems: Problems,
     unreadable: str = "",
+    remedy: str = DIVIDE,
 ) -> None:
     """Report rows that are not distributions.
 
@@ -50,12 +55,11 @@ def check_distributions(
         values: (rows, words) float64.
         problems: Receives the faults of the rows.
         unreadable: The first cell that is not a number, as written; empty if unknown.
+        remedy: What the message advises about rows that do not sum to 1.
     """
     finite = np.isfinite(values).all(axis=1)
     negative = finite & (values < 0).any(axis=1)
-    with np.errstate(over="ignore", invalid="ignore"):  # sums of 1e308; infinities of both signs
-        sums = values.sum(axis=1)
-        off = finite & ~negative & (np.abs(sums - 1) > ROW_SUM_TOLERANCE)
+    sums, off = _off(values)
     problems.add_cases(
         f"{name} has rows with a cell that is not a number{_number_hint(unreadable)}",
         ids[~finite],
@@ -65,15 +69,63 @@ def check_distributions(
     if not off.any():
         return
     rounded = bool((np.abs(sums[off] - 1) < ROUNDED).all())
-    hint = "; write shares with at least four digits, or divide each row by its sum"
+    hint = "; write shares with at least four digits, or " if rounded else "; "
+    advised = (rounded or remedy != DIVIDE) and bool((sums[off] > 0).any())
     problems.add_cases(
-        f"{name} has rows that do not sum to 1 within {ROW_SUM_TOLERANCE:g}{hint * rounded}",
+        f"{name} has rows that do not sum to 1 within {ROW_SUM_TOLERANCE:g}"
+        + (hint + remedy) * advised,
         (
             f"{printable(str(clip), 300)} (sum {total:.6g})"
             for clip, total in zip(ids[off], sums[off], strict=True)
         ),
-        code="row-sum",
+        code=ROW_SUM,
     )
+
+
+def normalise_distributions(
+    name: str, ids: NDArray[np.object_], values: NDArray[np.float64], problems: Problems
+) -> NDArray[np.float64]:
+    """Divide the rows that do not sum to 1 by their sums, and report them instead of their fault.
+
+    Args:
+        name: Name of the table, for messages.
+        ids: (rows,) the id of each row.
+        values: (rows, words) float64, which `check_distributions` has checked.
+        problems: The problems of the table, in which those of the sums are replaced.
+
+    Returns:
+        (rows, words) float64. Rows whose sum is 0 or infinite stay as they are, and stay reported.
+    """
+    sums, off = _off(values)
+    divided = off & (sums > 0) & np.isfinite(sums)
+    if not divided.any():
+        return values
+    found = values.copy()
+    found[divided] /= sums[divided, None]
+    problems.found[:] = [problem for problem in problems.found if problem.code != ROW_SUM]
+    rest = off & ~divided
+    problems.add_cases(
+        f"{name} has rows whose sum is 0 or infinite", map(str, ids[rest]), code=ROW_SUM
+    )
+    problems.add_cases(
+        f"{name} has rows that did not sum to 1 and were divided by their sum "
+        "(checks.normalise_labels)",
+        (
+            f"{printable(str(clip), 300)} (sum {total:.6g})"
+            for clip, total in zip(ids[divided], sums[divided], strict=True)
+        ),
+        code="rows-normalised",
+        fatal=False,
+    )
+    return found
+
+
+def _off(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the sum of each row, and whether it is a valid row that does not sum to 1."""
+    valid = np.isfinite(values).all(axis=1) & ~(values < 0).any(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # sums of 1e308; infinities of both signs
+        sums = values.sum(axis=1)
+        return sums, valid & (np.abs(sums - 1) > ROW_SUM_TOLERANCE)
 
 
 def _number_hint(cell: str) -> str:

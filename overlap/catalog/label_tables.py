@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.catalog.cell_text import CellTexts, normal_text, repeated_texts
-from overlap.catalog.label_kinds import check_distributions
+from overlap.catalog.label_kinds import DIVIDE, check_distributions
 from overlap.catalog.problems import Problems
 from overlap.catalog.spreadsheet_formulas import is_formula
 from overlap.io.file_kinds import kind_of_content
@@ -39,12 +39,7 @@ RowConsumer = Callable[[list[str]], None]
 
 
 class _TableError(Exception):
-    """A file is not a CSV table in UTF-8.
-
-    Args:
-        message: The fault.
-        code: Code of the problem.
-    """
+    """A file is not a CSV table in UTF-8: the fault, and the code of the problem."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -66,8 +61,9 @@ class Table:
 
 
 def read_table(
-    location: Location, problems: Problems, *, labels: bool, extra_column: str = ""
-) -> Table | None:
+    location: Location, problems: Problems, *, labels: bool, extra_column: str = "",
+    remedy: str = DIVIDE,
+) -> Table | None:  # fmt: skip
     """Read a table and check everything that does not depend on the clips.
 
     The table is read row by row: only its ids and numbers are in memory, never its text.
@@ -77,6 +73,7 @@ def read_table(
         problems: Receives the faults of the table.
         labels: Whether each row must be a distribution.
         extra_column: Name of an optional column that is not a word.
+        remedy: What the message advises about rows that do not sum to 1.
 
     Returns:
         The table, or None if the file cannot be read as a table.
@@ -117,7 +114,8 @@ def read_table(
     problems.add_cases(f"{name} has duplicate ids", repeated, code="duplicate-ids")
     values = np.array(cells, np.float64).reshape(len(ids), len(words))
     if labels:
-        check_distributions(name, np.array(ids, object), values, problems, *unreadable)
+        rows = (name, np.array(ids, object), values)
+        check_distributions(*rows, problems, *unreadable, remedy=remedy)
     return Table(name, tuple(ids), tuple(words), values)
 
 

@@ -27,6 +27,7 @@ TEMPLATE = "submission.csv"
 GROUPS = "groups.csv"
 TABLES = frozenset({LABELS, TEMPLATE, GROUPS, "test_answer.csv"})
 """Tables of a data set."""
+NORMALISE = "set checks.normalise_labels=true, which divides each row by its sum"
 FOLDERS_EXAMINED = 20
 """Subfolders in which a data set is searched."""
 
@@ -94,12 +95,14 @@ def list_data(address: Address) -> Listing:
 def list_clips(address: Address | Sequence[Address]) -> Listing:
     """List clips without labels, for predictions: a folder, a sound file, or several files.
 
-    A folder may contain a template. Several files must be in one folder.
+    A folder may contain a template. Several files may be in different folders of a file system;
+    the ids, which are the names without suffix, must differ.
 
     Raises:
         DataError: the folder does not exist (`no-such-folder`), is a file of another kind
             (`unsupported-archive`, `unsupported-format`, `not-a-folder`), or contains no clips
-            (`no-clips`); or several files are in different folders (`several-folders`).
+            (`no-clips`); or several files are in different archives or file systems
+            (`several-folders`).
     """
     given: list[Address] = (
         [address] if isinstance(address, (str, PathLike, Location)) else [*address]
@@ -134,21 +137,39 @@ def _is_sound(name: str) -> bool:
 
 
 def _list_sounds(sounds: Sequence[Location]) -> Listing:
-    folders = dict.fromkeys(sound.parent for sound in sounds)
-    if len(folders) > 1:
-        raise DataError(
-            f"the sound files are in different folders ({', '.join(map(str, [*folders][:5]))}); "
-            "predict them folder by folder",
-            code="several-folders",
-            folders=len(folders),
-        )
-    (data,) = folders
-    names, problems = {sound.name for sound in sounds}, Problems()
-    entries = [entry for entry in data.files() if entry.name in names]
-    files = _frame(entries, "test", "", problems)
+    names: dict[str, set[str]] = {}
+    for sound in sounds:
+        names.setdefault(str(sound.parent), set()).add(sound.name)
+    data, problems = _common_folder([*names]), Problems()
+    parts = []
+    for folder, wanted in names.items():
+        entries = [entry for entry in Location(folder).files() if entry.name in wanted]
+        below = folder.removeprefix(str(data)).strip("/")
+        parts.append(_frame(entries, "test", below and f"{below}/", problems))
     problems.raise_if_fatal(str(data))
+    files = pd.concat(parts, ignore_index=True)
     _check_ids(files, problems)
     return Listing(data, files, None, None, None, problems)
+
+
+def _common_folder(folders: Sequence[str]) -> Location:
+    """Return the deepest folder that contains all of some folders.
+
+    Raises:
+        DataError: they are on different file systems, or in archives (`several-folders`).
+    """
+    common = Location(folders[0])
+    while not all(f"{folder}/".startswith(str(common).rstrip("/") + "/") for folder in folders):
+        parent = common.parent
+        if parent == common or any("::" in folder for folder in folders):
+            raise DataError(
+                f"the sound files are in folders without a common one ({', '.join(folders[:5])}); "
+                "predict them folder by folder",
+                code="several-folders",
+                folders=len(folders),
+            )
+        common = parent
+    return common
 
 
 def _folder(address: Address) -> Location:
@@ -274,7 +295,9 @@ def _check_ids(files: pd.DataFrame, problems: Problems) -> None:
 
 
 def _table(location: Location, problems: Problems, *, labels: bool) -> Table | None:
-    return read_table(location, problems, labels=labels) if _readable(location, problems) else None
+    if not _readable(location, problems):
+        return None
+    return read_table(location, problems, labels=labels, remedy=NORMALISE)
 
 
 def _readable(location: Location, problems: Problems) -> bool:

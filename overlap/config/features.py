@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from overlap.config.base import Address, ConfigModel
+from overlap.config.base import Address, ConfigModel, LaterField
 from overlap.config.old_spellings import stored_section
 
 
@@ -152,6 +152,11 @@ class ChecksConfig(ConfigModel):
 
     max_bad_fraction: float = Field(
         0.01, ge=0, le=1, description="Largest fraction of clips that may be quarantined."
+    )
+    normalise_labels: Annotated[bool, LaterField(False)] = Field(
+        False,
+        description="Divide rows of labels that do not sum to 1 within 0.001 by their sum, and "
+        "report them; otherwise they are refused.",
     )
     compare_with: Address | None = Field(
         None,

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ import overlap.training.subset  # noqa: F401  like the line above, registers lay
 from overlap.config import FeatureConfig, Resolution
 from overlap.features.reference import AMIN, mel_filters
 from overlap.metrics.divergence import SMALLEST
+from overlap.training.keras_import import keras
 
 Tensor = Any  # depends on the backend of Keras
 GEOMETRIC = 2e-4

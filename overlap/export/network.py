@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +10,7 @@ from overlap.config import FeatureConfig
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.export.layers import Decibels, PoolShares
 from overlap.features.compute import compute_features
+from overlap.training.keras_import import keras
 
 NAME = "overlap-"
 """Prefix of the network's name; the version of the ensemble follows."""

@@ -78,7 +78,7 @@ def write_export(location: Location, kind: Kind, out: Location) -> dict[str, flo
 
 
 def _save_keras(network, path: Path) -> Predict:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    import keras
+    from overlap.training.keras_import import keras
 
     network.save(path)
     loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -87,10 +87,10 @@ def _save_keras(network, path: Path) -> Predict:  # type: ignore[no-untyped-def]
 
 def _save_onnx(network, path: Path) -> Predict | None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Convert the network, add its metadata, and open it with onnxruntime if that is installed."""
-    import keras
     import onnx
 
     from overlap.export.network import network_metadata
+    from overlap.training.keras_import import keras
 
     spec = keras.InputSpec("float32", (None, network.input_shape[1]), name="samples")
     network.export(path, format="onnx", input_signature=[spec], verbose=False)

@@ -6,6 +6,9 @@ mel filters with Slaney normalisation, power 2) and converts it to decibels rela
 10*log10(max(S, 1e-10)), without clipping to a dynamic range.
 """
 
+from functools import lru_cache
+from types import ModuleType
+
 import librosa
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +16,27 @@ from numpy.typing import NDArray
 from overlap.config import FeatureConfig, Resolution
 from overlap.system.foreign_settings import variables
 
-# librosa would take filters from a cache that the user has set up, which others may have written.
-with variables(LIBROSA_CACHE_DIR=None):
-    librosa.cache  # noqa: B018  imported on first use
-
 AMIN = 1e-10
 """Smallest power: lower values become -100 dB."""
 
 
+@lru_cache(maxsize=1)
+def librosa_core() -> ModuleType:
+    """Return librosa with its filters and conversions, which it imports on first use.
+
+    It would take filters from a cache that the user has set up, which others may have written.
+    """
+    from overlap.system.jit import cacheable
+
+    with variables(LIBROSA_CACHE_DIR=None), cacheable():
+        for name in ("cache", "filters", "mel_frequencies", "fft_frequencies", "power_to_db"):
+            getattr(librosa, name)
+    return librosa
+
+
 def mel_filters(config: FeatureConfig, resolution: Resolution) -> NDArray[np.float32]:
     """Return librosa's Slaney filters of one resolution, (mels, bins) float32."""
-    filters: NDArray[np.float32] = librosa.filters.mel(
+    filters: NDArray[np.float32] = librosa_core().filters.mel(
         sr=config.sample_rate,
         n_fft=resolution.n_fft,
         n_mels=config.n_mels,
@@ -43,10 +56,15 @@ def reference_features(clips: NDArray[np.float32], config: FeatureConfig) -> NDA
     Returns:
         (clips, mel, frame, resolution) float32, decibels relative to 1.0.
     """
+    from overlap.system.jit import cacheable
+
+    librosa_core()
+    with cacheable():
+        melspectrogram = librosa.feature.melspectrogram
     features = np.empty((len(clips), *config.shape), np.float32)
     for clip, out in zip(clips, features, strict=True):
         for index, resolution in enumerate(config.resolutions):
-            power = librosa.feature.melspectrogram(
+            power = melspectrogram(
                 y=clip,
                 sr=config.sample_rate,
                 n_fft=resolution.n_fft,

@@ -17,9 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import fsspec
-import zarr.storage
 from fsspec.implementations.local import LocalFileSystem
-from zarr.abc.store import Store
 
 from overlap.errors import CorruptError, UserError
 from overlap.io import urls
@@ -28,6 +26,7 @@ from overlap.io.bulk_read import Read, read_local, read_remote
 from overlap.io.listing import Entry, local_entries
 from overlap.io.records import Documents
 from overlap.io.storage_errors import storage_errors
+from overlap.io.zarr_import import zarr
 from overlap.io.zip_archive import open_archive
 
 
@@ -311,7 +310,7 @@ class Location(Documents):
             with storage_errors(self):
                 self._filesystem.rm(self._path, recursive=True)
 
-    def zarr_store(self, *, read_only: bool = False) -> Store:
+    def zarr_store(self, *, read_only: bool = False) -> zarr.abc.store.Store:
         """Return this folder as a Zarr store."""
         self.check_writable()
         if self.local is not None:

@@ -5,7 +5,6 @@
 
 import base64
 import io
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -14,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.system.foreign_settings import variables
-from overlap.system.import_path import skip_settings_file
+from overlap.system.foreign_settings import import_matplotlib
 from overlap.training.spec import MemberRecord
 from overlap.workspace.history import PublishedVersion
 
@@ -42,11 +40,9 @@ def plain_style() -> Iterator[None]:
     Matplotlib reads the first that it finds, in the current folder, then in the user's. Such a file
     may draw text with TeX, and Matplotlib cannot be imported if its encoding is wrong.
     """
-    # The backend of a notebook may not be installed here; a notebook itself keeps its own.
-    ours = {} if "IPython" in sys.modules else {"MPLBACKEND": "agg"}
-    with variables(**ours):
-        skip_settings_file("matplotlibrc", "matplotlib")
-        import matplotlib as mpl
+    import_matplotlib()
+    import matplotlib as mpl
+
     with mpl.rc_context():
         mpl.rcdefaults()
         yield

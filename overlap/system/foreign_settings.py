@@ -10,8 +10,10 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
+
+from overlap.system.import_path import skip_settings_file
 
 FIXED: Final[Mapping[str, str]] = {
     "MPLBACKEND": "agg",  # no window; the backend of a notebook may not be installed here
@@ -20,10 +22,14 @@ FIXED: Final[Mapping[str, str]] = {
     "KERAS_HOME": os.devnull,
 }
 """Variables that our processes have with these values."""
+NUMBA_VARIABLES: Final = (
+    "NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK", "NUMBA_OPT", "NUMBA_NUM_THREADS",
+)  # fmt: skip
+"""Variables that change what Numba compiles, or fail it."""
 REMOVED: Final = (
     *("KERAS_", "TF_", "XLA_FLAGS", "JAX_", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32"),
     *("LIBROSA_", "ZARR_", "MATPLOTLIBRC", "PANDAS_"),
-    *("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK", "NUMBA_OPT", "NUMBA_NUM_THREADS"),
+    *NUMBA_VARIABLES,
     "PYTHONWARNINGS",  # `error` fails at the first deprecation of any library
 )
 """Beginnings of the names of variables that our processes do not have."""
@@ -71,6 +77,38 @@ def ignore_foreign_settings(environment: MutableMapping[str, str] = os.environ) 
     # Python has read PYTHONWARNINGS already, and passes it on to processes that it spawns.
     sys.warnoptions[:] = [o for o in sys.warnoptions if not o.startswith("error")]
     warnings.filters[:] = [f for f in warnings.filters if f[0] != "error"]  # type: ignore[index]
+
+
+def import_matplotlib() -> None:
+    """Import Matplotlib; a file `matplotlibrc` of the current folder has no effect on it.
+
+    MPLBACKEND applies if its backend is installed, so that figures of a notebook stay as they are.
+    Otherwise Matplotlib chooses one, instead of failing.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    wanted = os.environ.get("MPLBACKEND")
+    with variables(MPLBACKEND=None):
+        skip_settings_file("matplotlibrc", "matplotlib")
+        import matplotlib as mpl
+    if wanted:
+        with suppress(ValueError):  # not installed here
+            mpl.rcParams["backend"] = wanted
+
+
+@contextmanager
+def foreign_settings_hidden() -> Iterator[None]:
+    """Hide the settings of other tools within the block, for an import.
+
+    For a process that is not ours, such as a notebook. The variables have their values again
+    afterwards. Matplotlib is imported, which reads its own settings.
+    """
+    import_matplotlib()
+    wanted = without_foreign_settings(os.environ)
+    names = {*os.environ, *wanted}
+    changed = {n: wanted.get(n) for n in names if os.environ.get(n) != wanted.get(n)}
+    with variables(**changed):
+        yield
 
 
 @contextmanager

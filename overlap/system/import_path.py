@@ -19,6 +19,8 @@ SEARCHED = "PYTHONPATH"
 NUMBA_SETTINGS = ".numba_config.yaml"
 """Numba reads a file of this name in the current folder, even of another user, and fails if it is
 damaged. It may disable compilation or reduce the precision of the features."""
+FLOW_RUN = "PREFECT__FLOW_RUN_ID"
+"""Variable that Prefect sets in the process of a flow run."""
 OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
 """The folder that contains the package `overlap`: of a clone, or of installed packages."""
 
@@ -97,6 +99,44 @@ def own_packages_first(packages: Sequence[str]) -> None:
             )
 
 
+def working_directory_last() -> None:
+    """In a flow run, search the working directory after all installed packages.
+
+    Prefect's process worker puts it first on PYTHONPATH, and Prefect puts it first on `sys.path`
+    while it imports a flow. A file `keras.py` there would be imported by the run and its children.
+
+    Raises:
+        UserError: a module of the working directory is loaded already; code `foreign-package`.
+    """
+    if FLOW_RUN not in os.environ:
+        return
+    folder = os.getcwd()  # noqa: PTH109
+    if _same(folder, OWN_FOLDER):
+        return
+    for name, module in [*sys.modules.items()]:
+        if "." in name or name == "__main__":
+            continue
+        if (where := _loaded_from(module)) and _same(where, folder):
+            from overlap.errors import UserError
+
+            raise UserError(
+                f"the module `{name}` of the working directory {folder} is loaded in place of an "
+                "installed one; remove it, or deploy from another folder",
+                code="foreign-package",
+                package=name,
+                folder=folder,
+            )
+    ours = [entry for entry in sys.path if not _same(entry, folder)]
+    # As often as before: Prefect removes the entry that it has added.
+    sys.path[:] = ours + [folder] * (len(sys.path) - len(ours))
+    listed = os.environ.get(SEARCHED, "").split(os.pathsep)
+    kept = os.pathsep.join(entry for entry in listed if entry and not _same(entry, folder))
+    if kept:
+        os.environ[SEARCHED] = kept
+    else:
+        os.environ.pop(SEARCHED, None)
+
+
 def skip_settings_file(file: str, module: str) -> None:
     """Import a module from elsewhere if the current folder has a settings file that it reads.
 
@@ -135,6 +175,18 @@ def _folder_of(module: object) -> str:
     if not file or hasattr(module, "__path__"):
         folder = os.path.dirname(folder)  # noqa: PTH120
     return OWN_FOLDER if _same(folder, OWN_FOLDER) else folder
+
+
+def _loaded_from(module: object) -> str:
+    """Return the folder that a module was found in, without loading a lazy one; empty: none."""
+    try:
+        spec = object.__getattribute__(module, "__dict__").get("__spec__")
+    except AttributeError:  # something else in the place of a module
+        return ""
+    if not getattr(spec, "has_location", False):
+        return ""
+    folder = os.path.dirname(str(spec.origin))  # noqa: PTH120
+    return folder if spec.submodule_search_locations is None else os.path.dirname(folder)  # noqa: PTH120
 
 
 def _first_foreign(path: Sequence[str], packages: Sequence[str]) -> int | None:

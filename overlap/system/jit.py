@@ -7,9 +7,12 @@ place of these: the folder in NUMBA_CACHE_DIR, the user's cache folder, a privat
 temporary files. If none is writable, every process compiles for itself and logs a warning.
 """
 
+import atexit
 import hashlib
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,9 +22,12 @@ from typing import Any, Final
 from llvmlite import binding
 
 from overlap.io.locks import exclusive
+from overlap.system.foreign_settings import NUMBA_VARIABLES
 from overlap.system.import_path import skip_numba_settings
 from overlap.system.user_folders import cache_folders, private_folders
 
+for _name in NUMBA_VARIABLES:  # in a Dask worker that a user starts; Numba reads them repeatedly
+    os.environ.pop(_name, None)
 skip_numba_settings()
 import numba  # noqa: E402
 
@@ -50,6 +56,29 @@ def compiled(function: Callable[..., Any]) -> Any:  # noqa: ANN401  numba publis
         return numba.njit(nogil=True, cache=folder is not None)(function)
     finally:
         numba.config.CACHE_DIR = before
+
+
+@contextmanager
+def cacheable() -> Iterator[None]:
+    """Let packages whose functions Numba caches, such as librosa, be imported within the block.
+
+    Numba refuses to define such a function for a user who can write neither to the folder of the
+    package nor to a home, as in a container with a foreign user number.
+    """
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_folder() or _process_folder())
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@lru_cache(maxsize=1)
+def _process_folder() -> str:
+    """Create a folder that lasts as long as this process."""
+    folder = tempfile.mkdtemp(prefix="overlap-numba-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @lru_cache(maxsize=1)

@@ -8,11 +8,9 @@ training sees the same clips as an uninterrupted one.
 import math
 from typing import Any
 
-import keras
-from keras import ops
-
 from overlap.config import AugmentConfig
 from overlap.features import Normalisation
+from overlap.training.keras_import import keras, ops
 
 Tensor = Any  # of whichever backend Keras runs on
 

@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from overlap.errors import CorruptError
 from overlap.io.location import Location
 from overlap.io.records import from_json
 from overlap.training.backends.resumed import ABOUT
+from overlap.training.keras_import import keras
 from overlap.training.learner import Learner
 
 

@@ -4,10 +4,9 @@ import os
 from contextlib import suppress
 from typing import Any
 
-import keras
-
 from overlap.system.resources.accelerators import SHARE, accelerator_bytes
 from overlap.system.resources.processors import usable_processors
+from overlap.training.keras_import import keras
 from overlap.training.network import set_keras_defaults
 
 

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import keras
-
 from overlap.features import Normalisation
+from overlap.training.keras_import import keras
 
 
 @keras.saving.register_keras_serializable(package="overlap")

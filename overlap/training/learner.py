@@ -11,9 +11,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-from keras import ops
-
 from overlap.config import TrainingConfig
 from overlap.features import Normalisation
 from overlap.training.augment import augment
@@ -21,6 +18,7 @@ from overlap.training.engine.fused_network import FUSED_BACKENDS, FusedNetwork
 from overlap.training.feed.batches import Batch
 from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.feed.keras_input import keras_input
+from overlap.training.keras_import import keras, ops
 from overlap.training.network import EPSILON, Network
 from overlap.training.subset import log_partition
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +39,7 @@ from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.feed.sources import ChunkedSource, open_source
 from overlap.training.fit import train
 from overlap.training.inference.completion import complete_graph
+from overlap.training.keras_import import keras
 from overlap.training.learner import Learner, build_learner
 from overlap.training.network import build_network, precision
 from overlap.training.placement import placement_here

@@ -18,10 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-
 from overlap.config import NetworkConfig, Stage
 from overlap.features import Normalisation
+from overlap.training.keras_import import keras
 from overlap.training.layers import Normalise
 from overlap.training.subset import SubsetShares
 

@@ -8,11 +8,10 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import keras
-
 import overlap.training.network  # noqa: F401  registers the layers that a saved network names
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MODEL_FILE, MemberPaths, WorkspacePaths
+from overlap.training.keras_import import keras
 from overlap.training.spec import MemberRecord, read_member_file
 from overlap.training.trusted import check_trusted
 

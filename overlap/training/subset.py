@@ -13,8 +13,7 @@ cofactor of each word in Z follows from the same tree, traversed from the top do
 
 from typing import Any
 
-import keras
-from keras import ops
+from overlap.training.keras_import import keras, ops
 
 Tensor = Any  # of whichever backend Keras runs on
 LOG_ZERO = -1e9

@@ -68,7 +68,7 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
         DataError: there is no data, or its names or tables are invalid.
     """
     listing = Workspace.of(config.workspace).list_data(config.data)
-    check_tables(listing)
+    check_tables(listing, config.checks)
     pending, rows = pending_work(config, listing), len(listing.files)
     measured = calibrate(listing, config.features, config.store)
     raw = config.features.clip_bytes

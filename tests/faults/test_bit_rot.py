@@ -96,11 +96,11 @@ class Taken:
         found = load_members(self.workspace, self.config, Catalog.load(self.workspace), store)
         if found.pending:
             return None
-        said = [
+        printed = [
             read_predictions(spec.folder(self.workspace), record)
             for spec, record in zip(found.specs, found.complete, strict=True)
         ]
-        return [record.model_dump() for record in found.complete], _comparable(said)
+        return [record.model_dump() for record in found.complete], _comparable(printed)
 
     def ensembles(self) -> Any:
         found = registry.list_ensembles(self.workspace)
@@ -109,8 +109,8 @@ class Taken:
             folder.changed(record.files) for folder, record in zip(folders, found, strict=True)
         ):
             return None  # published again
-        said = [registry.read_predictions(self.workspace, record) for record in found]
-        return [record.model_dump() for record in found], _comparable(said)
+        printed = [registry.read_predictions(self.workspace, record) for record in found]
+        return [record.model_dump() for record in found], _comparable(printed)
 
     def champion(self) -> Any:
         aliases = read_aliases(self.workspace)
@@ -175,7 +175,7 @@ def _outcome(parts: dict[str, Callable[[], Any]], before: dict[str, Any], what: 
         except OverlapError:
             return REFUSED
         except Exception as error:
-            raise AssertionError(f"{what}: {name} fails without a word for a person") from error
+            raise AssertionError(f"{what}: {name} fails without a message for the user") from error
         if value is None:
             outcome = AGAIN
         else:

@@ -41,8 +41,8 @@ def killed_as_they_start(most: int) -> Iterator[list[int]]:
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What a person was told."""
+def printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The notes for the user."""
     notes: list[str] = []
     monkeypatch.setattr(opening, "note", notes.append)
     return notes
@@ -53,20 +53,20 @@ def start() -> None:
         assert address.startswith("tcp://127.0.0.1:")
 
 
-def test_it_is_started_again(said: list[str]) -> None:
+def test_it_is_started_again(printed: list[str]) -> None:
     with killed_as_they_start(1) as killed:
         start()
     assert len(killed) == 1
-    assert len(said) == 1
-    assert "did not start" in said[0]
+    assert len(printed) == 1
+    assert "did not start" in printed[0]
     assert multiprocessing.active_children() == []
 
 
-def test_it_is_not_started_for_ever(said: list[str]) -> None:
+def test_it_is_not_started_for_ever(printed: list[str]) -> None:
     with (
         killed_as_they_start(10),
         raises(ClusterLostError, "local-cluster-failed", attempts=opening.STARTS),
     ):
         start()
-    assert len(said) == 1
+    assert len(printed) == 1
     assert multiprocessing.active_children() == []

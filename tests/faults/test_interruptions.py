@@ -35,7 +35,7 @@ def interrupt(
     """Start a command and send a signal to all of its group, as a terminal does.
 
     Returns:
-        Its exit code, what it said, and the seconds that it took to end.
+        Its exit code, its output, and the seconds that it took to end.
     """
     with subprocess.Popen(
         command, env=environment, text=True, start_new_session=True,
@@ -48,13 +48,13 @@ def interrupt(
             os.killpg(process.pid, sent)
             time.sleep(0.3)
         try:
-            _, said = process.communicate(timeout=60)
+            _, printed = process.communicate(timeout=60)
         finally:
             process.kill()
         took = time.monotonic() - began
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == [], f"processes are left: {alive}"
-    return process.returncode, said, took
+    return process.returncode, printed, took
 
 
 def until(true: Callable[[], bool], seconds: float = 60) -> None:
@@ -87,11 +87,11 @@ def test_a_command_that_is_still_loading_says_the_same(
                 time.sleep(0.005)
             time.sleep(seconds)
             process.send_signal(sent)
-            _, said = process.communicate(timeout=30)
+            _, printed = process.communicate(timeout=30)
         finally:
             process.kill()
     if process.returncode != 2:  # it was faster: there is no data
-        assert (process.returncode, said) == (CODES[sent], STOPPED)
+        assert (process.returncode, printed) == (CODES[sent], STOPPED)
 
 
 HANGING = """
@@ -129,10 +129,10 @@ def test_what_hangs_is_ended_with_what_it_started(
             below = psutil.Process(process.pid).children()
             assert len(below) == 1
             process.send_signal(sent)
-            _, said = process.communicate(timeout=30)
+            _, printed = process.communicate(timeout=30)
         finally:
             process.kill()
-    assert (process.returncode, said) == (CODES[sent], STOPPED)
+    assert (process.returncode, printed) == (CODES[sent], STOPPED)
     assert psutil.wait_procs(below, timeout=5)[1] == []
 
 
@@ -140,7 +140,7 @@ def test_what_hangs_is_ended_with_what_it_started(
 def test_a_signal_that_comes_in_a_destructor_is_not_lost(
     environment: dict[str, str], sent: signal.Signals
 ) -> None:
-    """Python prints what a destructor raises, and goes on."""
+    """Python prints what a destructor raises, and continues."""
     program = (
         "import time\n"
         "from flows.cli import interruptions\n"
@@ -164,10 +164,10 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(
             assert process.stdout.readline() == "ready\n"
             began = time.monotonic()
             process.send_signal(sent)
-            _, said = process.communicate(timeout=30)
+            _, printed = process.communicate(timeout=30)
         finally:
             process.kill()
-    assert (process.returncode, said) == (CODES[sent], STOPPED)
+    assert (process.returncode, printed) == (CODES[sent], STOPPED)
     assert time.monotonic() - began < 5  # it did not wait to be ended
 
 
@@ -251,8 +251,8 @@ def test_mixing_ends_with_its_processes(
     out = tmp_path / "mixed"
     command = [OVERLAP, "mix", str(words), "--out", str(out), "--train", "200000", "--test", "9"]
     command += ["--words-per-clip", "2", "--test-speakers", "0.2"]
-    code, said, took = interrupt(command, environment, 6, sent)
-    assert (code, said) == (CODES[sent], STOPPED)
+    code, printed, took = interrupt(command, environment, 6, sent)
+    assert (code, printed) == (CODES[sent], STOPPED)
     assert took < END_SECONDS
     assert list(tmp_path.iterdir()) == []
 
@@ -288,10 +288,10 @@ def test_writers_that_get_no_time_leave_no_folder(
                 writer.suspend()
             began = time.monotonic()
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=60)
+            _, printed = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert (process.returncode, said) == (CODES[signal.SIGINT], STOPPED)
+    assert (process.returncode, printed) == (CODES[signal.SIGINT], STOPPED)
     assert time.monotonic() - began < END_SECONDS
     assert psutil.wait_procs(writers, timeout=5)[1] == []
     assert list(tmp_path.iterdir()) == []
@@ -310,12 +310,12 @@ def test_a_run_interrupted_anywhere_goes_on(
         command += ["--config", str(tiny)]
         for _ in range(3):
             sent, seconds, twice = draw.choice([*CODES]), draw.uniform(2, 16), draw.random() < 0.5
-            code, said, took = interrupt(command, environment, seconds, sent, twice=twice)
+            code, printed, took = interrupt(command, environment, seconds, sent, twice=twice)
             if code == 0:  # it was faster
                 break
-            assert code == CODES[sent], said
-            assert said.endswith(STOPPED), said
-            assert "Traceback" not in said, said
+            assert code == CODES[sent], printed
+            assert printed.endswith(STOPPED), printed
+            assert "Traceback" not in printed, printed
             assert took < END_SECONDS
             rows.append((sent.name, twice, took))
         subprocess.run(command, env=environment, check=True, capture_output=True)

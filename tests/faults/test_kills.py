@@ -79,7 +79,7 @@ def _times(folder: Path, pattern: str) -> dict[Path, int]:
     for file in folder.glob(pattern):
         try:
             found[file] = file.stat().st_mtime_ns
-        except FileNotFoundError:  # it was taken back meanwhile
+        except FileNotFoundError:  # it was withdrawn in between
             continue
     return found
 
@@ -114,7 +114,7 @@ class Trial:
                 where = self._strike(run, kind)
             deadline = time.monotonic() + HANGS
             while (code := run.poll()) is None:
-                hangs = f"a run hangs after {kind} was killed in {where}:\n{self.place.said}"
+                hangs = f"a run hangs after {kind} was killed in {where}:\n{self.place.printed}"
                 assert time.monotonic() < deadline, hangs
                 time.sleep(0.5)
                 self.place.mend()  # workers, for instance, end some time after their scheduler
@@ -124,9 +124,9 @@ class Trial:
                     kill(child.pid)
                 run.kill()
         if code and kind != "flow":
-            said = self.place.said
-            assert "Traceback" not in said, f"{kind} in {where}\n{said}"
-            assert any(words in said for words in RESUME), f"{kind} in {where}\n{said}"
+            printed = self.place.printed
+            assert "Traceback" not in printed, f"{kind} in {where}\n{printed}"
+            assert any(words in printed for words in RESUME), f"{kind} in {where}\n{printed}"
         return code == 0, where
 
     def _strike(self, run: subprocess.Popen[bytes], kind: str) -> str | None:
@@ -232,7 +232,7 @@ def test_killed_again_and_again(
     reference.run(None)  # what is read from disks is in memory afterwards
     again = Trial(place, options, Work(tmp_path / "reference"), draw)
     began = time.monotonic()
-    assert again.run(None) == (True, None), place.said
+    assert again.run(None) == (True, None), place.printed
     expected = Expected.of(again.work, time.monotonic() - began)
     expected.is_what(reference.work)
 
@@ -276,8 +276,8 @@ def _one_trial(
             tally.stages[where] += 1
             tally.survived += ended
     expected.is_what(trial.work)
-    said = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
-    assert [line for line in said if str(trial.work.workspace) in line] == []
+    printed = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
+    assert [line for line in printed if str(trial.work.workspace) in line] == []
     more = (time.monotonic() - began - expected.seconds) / max(1, len(killed))
     for kind in killed:
         tallies[kind].wasted.append(more)

@@ -34,7 +34,7 @@ def place(tmp_path: Path) -> Iterator[Site]:
 def done(place: Site, *arguments: object, seconds: float = 1800) -> float:
     """Run a command to its end; the seconds that it took."""
     began = time.monotonic()
-    assert place.start(*arguments).wait(seconds) == 0, place.said[-3000:]
+    assert place.start(*arguments).wait(seconds) == 0, place.printed[-3000:]
     return time.monotonic() - began
 
 
@@ -63,7 +63,7 @@ def test_many_members(place: Site, data: Path, tiny: Path, tmp_path: Path) -> No
         seconds=3600,
     )  # fmt: skip
     assert len(list(workspace.glob("members/*/member.json"))) == MANY
-    assert f"ensemble of {MANY}" in place.said
+    assert f"ensemble of {MANY}" in place.printed
     write_table("many-members", ("members", "seconds"), [(MANY, f"{took:.0f}")])
 
 

@@ -1,6 +1,6 @@
 """A network that is cut, or slow, while a run is spread over hosts.
 
-The plug of one host is pulled in a stage, for a while, and put back. The run goes on, or it ends
+One host is disconnected during a stage, for a while. The run continues, or it ends
 with a word; started again it ends where an undisturbed run ends.
 """
 
@@ -54,17 +54,17 @@ def disturbed(
         network.slow(host, rate) if rate else network.cut(host)
         time.sleep(seconds)
         network.slow(host, None) if rate else network.join(host)
-        _, said = run.communicate(timeout=HANGS)
+        _, printed = run.communicate(timeout=HANGS)
     finally:
         run.kill()
     what = "went on" if reached else "was over"
     if run.returncode:
         what = "again"
-        assert not any(word in said for word in WORDS), said
+        assert not any(word in printed for word in WORDS), printed
         time.sleep(5)  # workers that were away come back
         again = service.run(*options, "--workspace", workspace)
-        _, said = again.communicate(timeout=HANGS)
-        assert again.returncode == 0, said
+        _, printed = again.communicate(timeout=HANGS)
+        assert again.returncode == 0, printed
     return what, time.monotonic() - began
 
 

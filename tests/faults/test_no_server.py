@@ -17,11 +17,11 @@ def test_a_server_that_does_not_answer_is_named(
 ) -> None:
     url = f"http://127.0.0.1:{free_port()}/api"
     run = ("run", "--data", data, "--workspace", tmp_path / "w", "--config", tiny)
-    said = overlap(*run, code=2, PREFECT_API_URL=url).stderr
-    assert f"error: the Prefect server {url} does not answer (" in said
-    assert printed_code(said) == "server-unreachable"
-    assert RESUME_HINT in said
-    assert "Traceback" not in said
+    printed = overlap(*run, code=2, PREFECT_API_URL=url).stderr
+    assert f"error: the Prefect server {url} does not answer (" in printed
+    assert printed_code(printed) == "server-unreachable"
+    assert RESUME_HINT in printed
+    assert "Traceback" not in printed
 
 
 @pytest.mark.parametrize("behind", ["cause", "context"])

@@ -104,9 +104,9 @@ def test_a_full_disk(overlap, finished: Finished, data: Path, tiny: Path, disk: 
     stopped = []
     for size in (3.0, 5.0, 6.4, 6.6, 6.8, 7.0):
         remount(disk, f"size={int(size * 1024)}k")
-        said = overlap("run", *options, code=1).stderr
-        assert "Traceback" not in said
-        assert "No space left on device" in said
+        printed = overlap("run", *options, code=1).stderr
+        assert "Traceback" not in printed
+        assert "No space left on device" in printed
         stopped.append(_stage(disk / "w"))
     assert {"features", "training", "publication"} <= {*stopped}, stopped
     remount(disk, "size=20m")
@@ -129,9 +129,9 @@ def test_a_read_only_disk(overlap, finished: Finished, data: Path, tiny: Path, d
     remount(disk, "size=20m")
     overlap("features", *options)
     remount(disk, "ro")
-    said = overlap("run", *options, code=1).stderr
-    assert "Traceback" not in said
-    assert "Read-only file system" in said
+    printed = overlap("run", *options, code=1).stderr
+    assert "Traceback" not in printed
+    assert "Read-only file system" in printed
     assert "8 of 8" in overlap("status", "--workspace", disk / "w").stdout
     assert "OK" in overlap("verify", "--workspace", disk / "w").stdout
     remount(disk, "rw")
@@ -184,8 +184,8 @@ def test_a_flaky_store_gives_the_same_features(
     there = config.model_copy(update={"data": "s3://bucket/data", "workspace": "s3://bucket/w"})
     catalog, found = computed(there)
     expected, local = ready
-    told = ["clip_id", "digest", "state", "reason", "repairs"]
-    assert catalog.clips[told].equals(expected.clips[told])
+    columns = ["clip_id", "digest", "state", "reason", "repairs"]
+    assert catalog.clips[columns].equals(expected.clips[columns])
     assert np.array_equal(found.histogram(), local.histogram())
     count = len(catalog)
     assert np.array_equal(

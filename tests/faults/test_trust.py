@@ -69,7 +69,7 @@ def test_no_secret_of_a_run_is_seen_anywhere(data: Path, tiny: Path, tmp_path: P
             "PREFECT_API_AUTH_STRING": f"admin:{SERVER}",
         }
 
-        def said(*arguments: object, code: int, **other: str) -> str:
+        def printed(*arguments: object, code: int, **other: str) -> str:
             done = subprocess.run(
                 [OVERLAP, *map(str, arguments)], env=environment | other,
                 capture_output=True, text=True, timeout=280, check=False,
@@ -79,10 +79,10 @@ def test_no_secret_of_a_run_is_seen_anywhere(data: Path, tiny: Path, tmp_path: P
 
         run = ("run", "--verbose", "--config", tiny, "--members", 1, "--data", "s3://bucket/data")
         outputs = [
-            said(*run, "--workspace", "s3://bucket/w", code=0),
-            said(*run, "--workspace", "s3://nowhere/w", code=1),
-            said(*run, "--workspace", f"s3://test:{STORE}@bucket/w", code=2),
-            said(
+            printed(*run, "--workspace", "s3://bucket/w", code=0),
+            printed(*run, "--workspace", "s3://nowhere/w", code=1),
+            printed(*run, "--workspace", f"s3://test:{STORE}@bucket/w", code=2),
+            printed(
                 *run, "--workspace", "s3://bucket/w", code=1, PREFECT_API_AUTH_STRING=f"a:{OTHER}"
             ),
         ]

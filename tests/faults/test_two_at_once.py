@@ -67,11 +67,11 @@ def test_the_second_says_who_is_there_and_leaves(workspace: Location) -> None:
 
 
 def test_the_second_waits_where_it_is_told_to(workspace: Location) -> None:
-    told: list[str] = []
+    waited_for: list[str] = []
     with another_run(workspace) as other:
 
         def leave(who: str) -> None:
-            told.append(who)
+            waited_for.append(who)
             assert other.stdin is not None
             other.stdin.close()
 
@@ -81,14 +81,14 @@ def test_the_second_waits_where_it_is_told_to(workspace: Location) -> None:
                 subprocess.run(
                     [sys.executable, "-c", HOLD, str(workspace)], check=True, capture_output=True
                 )
-    (who,) = told
+    (who,) = waited_for
     assert str(workspace) in who
     assert f"process {other.pid} on {platform.node()}" in who
 
 
 @pytest.mark.extended
 def test_many_take_turns_and_never_two_at_once(workspace: Location, tmp_path: Path) -> None:
-    """The lock's file is removed and made anew each time: nobody holds one that is gone."""
+    """Every holder removes the lock file and the next creates it: nobody holds a removed one."""
     count = tmp_path / "count"
     count.write_text("0")
     add = (

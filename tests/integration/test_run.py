@@ -41,16 +41,16 @@ def test_a_run_ends_with_the_table_and_the_paths(finished, data: Path) -> None:
         str(finished.workspace), "submission.csv", "report.html",
         "promoted: first champion",
     ):  # fmt: skip
-        assert expected in finished.said
+        assert expected in finished.printed
     record = registry.list_ensembles(Location.of(finished.workspace))[0]
-    assert f"{record.kl:.4f}" in finished.said
-    assert f"{record.trivial_kl:.4f}" in finished.said
+    assert f"{record.kl:.4f}" in finished.printed
+    assert f"{record.trivial_kl:.4f}" in finished.printed
 
 
 def test_a_run_says_how_far_test_is_from_train(finished) -> None:
-    assert "Drift of the decibels" in finished.said
-    assert finished.said.count("test / train") == 4
-    assert "/ other" not in finished.said
+    assert "Drift of the decibels" in finished.printed
+    assert finished.printed.count("test / train") == 4
+    assert "/ other" not in finished.printed
 
 
 @pytest.mark.extended
@@ -68,9 +68,9 @@ def test_features_are_compared_with_those_of_another_workspace(
     for file in quiet.glob("t*/*.wav"):
         samples, rate = soundfile.read(file)
         soundfile.write(file, samples / 10, rate, subtype="FLOAT")
-    said = overlap("features", "--data", quiet, *options).stdout
-    assert str(copy) in said
-    table = [line.split("│") for line in said.splitlines() if "train / other" in line]
+    printed = overlap("features", "--data", quiet, *options).stdout
+    assert str(copy) in printed
+    table = [line.split("│") for line in printed.splitlines() if "train / other" in line]
     assert len(table) == 4
     assert [float(cells[7]) for cells in table] == pytest.approx([-20] * 4, abs=0.1)  # the peaks
 
@@ -89,7 +89,7 @@ def test_a_second_run_does_nothing_and_says_the_same(overlap, copy, data, tiny, 
     done = overlap("run", "--data", data, "--workspace", copy, "--config", tiny)
     assert mtimes(copy, "features.zarr", "members", "ensembles") == before
     assert "it is already the champion" in done.stdout
-    table = [line for line in finished.said.splitlines() if "│" in line]
+    table = [line for line in finished.printed.splitlines() if "│" in line]
     assert [line for line in done.stdout.splitlines() if "│" in line] == table
 
 
@@ -99,17 +99,17 @@ def test_the_report_is_there_and_is_written_anew_when_asked_for(overlap, copy, f
     assert "This ensemble was the champion when the report was written" in page
     assert page.count("<audio ") == 16
     report.unlink()
-    said = json.loads(overlap("report", "--workspace", copy, "--json").stdout)
-    assert said["report"] == str(report)
+    printed = json.loads(overlap("report", "--workspace", copy, "--json").stdout)
+    assert printed["report"] == str(report)
     assert report.read_text() == page
-    assert str(report) in overlap("report", said["version"], "--workspace", copy).stdout
+    assert str(report) in overlap("report", printed["version"], "--workspace", copy).stdout
     wrong = overlap("report", "20200101-000000-00000000", "--workspace", copy, code=2).stderr
     assert printed_code(wrong) == "no-such-ensemble"
-    assert said["version"] in wrong
+    assert printed["version"] in wrong
     for file in copy.glob("ensembles/*/ensemble.json"):
         file.unlink()
     missing = overlap("report", "--workspace", copy, code=2).stderr
-    assert str(copy) in missing
+    assert (printed_code(missing), str(copy) in missing) == ("no-such-ensemble", True)
 
 
 def test_status_and_plan_tell_what_is_there(overlap, finished, data: Path, tiny: Path) -> None:
@@ -118,20 +118,20 @@ def test_status_and_plan_tell_what_is_there(overlap, finished, data: Path, tiny:
     assert (found["blocks"], found["blocks_done"]) == (8, 8)
     assert [member["state"] for member in found["members"]] == ["complete", "complete"]
     assert found["champion"] == found["ensembles"][0]["version"]
-    said = overlap("status", "--workspace", finished.workspace).stdout
-    assert "feature blocks done" in said
-    assert said.splitlines()[-1].startswith("next            overlap predict CLIPS")
-    assert finished.said.splitlines()[-1] == said.splitlines()[-1]
+    printed = overlap("status", "--workspace", finished.workspace).stdout
+    assert "feature blocks done" in printed
+    assert printed.splitlines()[-1].startswith("next            overlap predict CLIPS")
+    assert finished.printed.splitlines()[-1] == printed.splitlines()[-1]
     options = ("--data", data, "--workspace", finished.workspace, "--config", tiny)
     plan = json.loads(overlap("plan", *options, "--members", 5, "--json").stdout)
     assert [plan[name] for name in ("clips_to_check", "blocks_to_compute")] == [0, 0]
     assert (plan["members_to_train"], plan["members"]) == (3, 5)
     assert plan["feature_bytes"] == 120 * 64 * 101 * 4 * 2
     assert plan["member_seconds"] > 0
-    said = overlap("plan", *options).stdout
-    assert "memory per member" in said
-    assert "total time" in said
-    assert said.splitlines()[-1].startswith("next            `overlap run`")
+    printed = overlap("plan", *options).stdout
+    assert "memory per member" in printed
+    assert "total time" in printed
+    assert printed.splitlines()[-1].startswith("next            `overlap run`")
 
 
 def test_plan_of_a_new_workspace_writes_nothing(overlap, data: Path, tmp_path: Path) -> None:
@@ -220,12 +220,14 @@ def test_a_stage_does_what_is_missing(
     shutil.rmtree(copy / "ensembles")
     (copy / "champion.json").unlink()
     (copy / "features.zarr" / "blocks" / "key" / "c" / "3" / "0").unlink()
-    assert "1 block missing" in overlap("train", *options, code=2).stderr
-    assert "1 of 8 blocks computed, 16 clips" in overlap("features", *options).stdout
+    assert printed_code(overlap("train", *options, code=2).stderr) == "features-missing"
+    found = json.loads(overlap("features", *options, "--json").stdout)
+    assert [found[name] for name in ("written", "blocks", "clips")] == [1, 8, 16]
     shutil.rmtree(min((copy / "members").iterdir()))
-    assert "[members-missing]" in overlap("pool", *options, code=2).stderr
-    assert "1 of 2 members trained, 1 complete already" in overlap("train", *options).stdout
-    assert "ensemble of 2" in overlap("pool", *options).stdout
+    assert printed_code(overlap("pool", *options, code=2).stderr) == "members-missing"
+    found = json.loads(overlap("train", *options, "--json").stdout)
+    assert (len(found["trained"]), found["complete"]) == (1, 2)
+    assert len(json.loads(overlap("pool", *options, "--json").stdout)["members"]) == 2
     (file,) = copy.glob("ensembles/*/submission.csv")
     assert file.read_bytes() == finished.submission
 
@@ -235,7 +237,7 @@ def test_models_are_listed(overlap, finished) -> None:
     (record,) = registry.list_ensembles(Location.of(finished.workspace))
     assert record.version in listed.stdout
     assert "champion" in listed.stdout
-    assert listed.stdout.splitlines()[-1] == finished.said.splitlines()[-1]
+    assert listed.stdout.splitlines()[-1] == finished.printed.splitlines()[-1]
     found = json.loads(
         overlap("models", "list", "--workspace", finished.workspace, "--json").stdout
     )
@@ -244,9 +246,9 @@ def test_models_are_listed(overlap, finished) -> None:
 
 def test_without_a_champion_the_next_is_to_choose_one(overlap, copy: Path) -> None:
     (copy / "champion.json").unlink()
-    said = overlap("status", "--workspace", copy).stdout.splitlines()[-1]
-    assert said.startswith("next            no champion yet; overlap models promote 2")
-    typed = said.split("; ")[1].removesuffix(" makes it one")
+    printed = overlap("status", "--workspace", copy).stdout.splitlines()[-1]
+    assert printed.startswith("next            no champion yet; overlap models promote 2")
+    typed = printed.split("; ")[1].removesuffix(" makes it one")
     promoted = overlap(*shlex.split(typed)[1:]).stdout.splitlines()[-1]
     assert promoted.startswith("next            overlap predict CLIPS")
 

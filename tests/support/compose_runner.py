@@ -116,14 +116,14 @@ class Composition:
         """Wait for a condition of `depends_on`."""
         process, end = self.processes[name], time.monotonic() + seconds
         if condition == "service_completed_successfully":
-            assert process.wait(seconds) == 0, self.said(name)
+            assert process.wait(seconds) == 0, self.printed(name)
             return
         while not self.health(name):
-            assert process.poll() is None, self.said(name)
-            assert time.monotonic() < end, f"{name} is not healthy: {self.said(name)}"
+            assert process.poll() is None, self.printed(name)
+            assert time.monotonic() < end, f"{name} is not healthy: {self.printed(name)}"
             time.sleep(1)
 
-    def said(self, name: str) -> str:
+    def printed(self, name: str) -> str:
         """The end of what a service printed."""
         log = self.folder / f"{name}.log"
         return log.read_text(errors="replace")[-3000:] if log.exists() else ""

@@ -67,9 +67,9 @@ def worker(address: str, logs: Path, name: str, *options: str, **how):
 
 def of_another_version(folder: Path, version: str = "0.0.9") -> dict[str, str]:
     """An environment in which the installed overlap says that it is another version."""
-    told = folder / f"overlap-{version}.dist-info"
-    told.mkdir(parents=True)
-    (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: overlap\nVersion: {version}\n")
+    info = folder / f"overlap-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: overlap\nVersion: {version}\n")
     known = os.environ.get("PYTHONPATH")
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *([known] if known else [])])}
 

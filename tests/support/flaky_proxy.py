@@ -93,8 +93,8 @@ class _Request(BaseHTTPRequestHandler):
         for name, value in headers.items():
             if name.lower() not in ("content-length", "transfer-encoding", "connection"):
                 self.send_header(name, value)
-        told = headers.get("Content-Length", str(len(content))) if self.command == "HEAD" else None
-        self.send_header("Content-Length", told or str(len(content)))
+        size = headers.get("Content-Length", str(len(content))) if self.command == "HEAD" else None
+        self.send_header("Content-Length", size or str(len(content)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content[: len(content) // 2] if cut else content)

@@ -67,8 +67,8 @@ class Site:
             )  # fmt: skip
 
     @property
-    def said(self) -> str:
-        """What the last command has said."""
+    def printed(self) -> str:
+        """The output of the last command."""
         return (self.folder / "run.log").read_text(errors="replace")
 
     def victims(self, run: subprocess.Popen[bytes], workspace: Path) -> dict[str, list[int]]:
@@ -155,9 +155,9 @@ def database() -> Iterator[tuple[Program, str]]:
         def ready(program: Program) -> None:
             asked = [*other, f"{programs}/pg_isready", "-h", "127.0.0.1", "-p", str(port)]
             started = time.monotonic()
-            while (said := subprocess.run(asked, capture_output=True, check=False)).returncode:
-                assert program.runs, f"PostgreSQL ended: {said}"
-                assert time.monotonic() - started < 60, f"PostgreSQL does not answer: {said}"
+            while (printed := subprocess.run(asked, capture_output=True, check=False)).returncode:
+                assert program.runs, f"PostgreSQL ended: {printed}"
+                assert time.monotonic() - started < 60, f"PostgreSQL does not answer: {printed}"
                 time.sleep(0.2)
 
         yield (

@@ -34,7 +34,7 @@ class Finished:
 
     workspace: Path
     submission: bytes
-    said: str
+    printed: str
 
 
 def catalogue(config: RunConfig, previous: Catalog | None = None) -> Catalog:

@@ -67,7 +67,7 @@ class Service:
         return process
 
     def overlap(self, *arguments: object, code: int = 0, **more: str) -> str:
-        """Give a command; what it said."""
+        """Run a command; return its output."""
         done = subprocess.run(
             [OVERLAP, *map(str, arguments)], cwd=self.folder, env=self.environment | more,
             capture_output=True, text=True, timeout=600, check=False,

@@ -11,8 +11,10 @@ from prefect.utilities.templating import apply_values
 from prefect.workers.process import ProcessJobConfiguration
 
 from flows.service import deployments as library
-from flows.service.deployments import FOLDER, Wanted, deployments
+from flows.service.deployments import FOLDER, Wanted, check_current_folder, deployments
 from overlap.config import RunConfig
+from overlap.errors import UserError
+from support.errors import raises
 
 POOLS = sorted(file.stem for file in (FOLDER / "pools").glob("*.json"))
 
@@ -105,3 +107,16 @@ def test_what_is_served_is_what_would_be_deployed() -> None:
         ]
         if "concurrency_limit" in entry:
             assert served.concurrency_limit == entry["concurrency_limit"]["limit"]
+
+
+@pytest.mark.parametrize("name", ["yaml", "flows"])
+def test_a_folder_with_modules_that_a_flow_run_would_import_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").touch()
+    check_current_folder("overlap-process")
+    (tmp_path / f"{name}.py").touch()
+    check_current_folder("overlap-docker")
+    with raises(UserError, "foreign-package", package=name):
+        check_current_folder("overlap-process")

@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.service import embedded_server, servers
+from flows.service.early_start import check_ports
 from flows.service.embedded_storage import (
     EmbeddedStorage,
     database_fault,
@@ -407,3 +409,20 @@ def test_a_flow_on_the_launched_server(home: Path, monkeypatch: pytest.MonkeyPat
         (state,) = opened.execute("SELECT state_type FROM flow_run").fetchone()
         (blocks,) = opened.execute("SELECT count(*) FROM block_type").fetchone()
     assert (name, state, blocks) == ("small", "COMPLETED", 0)
+
+
+def test_closed_ports_are_reported_before_prefect_is_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}/api"
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    with raises(UserError, "server-unreachable", address=url):
+        check_ports(None, print)
+    monkeypatch.delenv("PREFECT_API_URL")
+    notes: list[str] = []
+    check_ports(f"tcp://127.0.0.1:{free_port()}", notes.append)
+    assert len(notes) == 1
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        check_ports(f"tcp://127.0.0.1:{listening.getsockname()[1]}", notes.append)
+    check_ports("inproc://10.0.0.1/8856/1", notes.append)
+    assert len(notes) == 1

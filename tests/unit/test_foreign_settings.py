@@ -41,6 +41,30 @@ def child(**extra: str) -> dict[str, str]:
     return without_foreign_settings({**os.environ, **extra})
 
 
+IMPORTED = """
+import os, sys
+before = dict(os.environ)
+from overlap.training.keras_import import keras
+import matplotlib
+assert {n: v for n, v in os.environ.items() if n in before} == before
+print(keras.config.floatx(), keras.config.image_data_format(), keras.config.max_epochs(),
+    matplotlib.rcParams._get_backend_or_none())
+"""
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize(("backend", "kept"), [("absent", "None"), ("svg", "svg")])
+def test_keras_in_a_process_of_the_user(tmp_path: Path, backend: str, kept: str) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(b"\xff\xfe")
+    (tmp_path / "keras.json").write_text(
+        json.dumps({"floatx": "float16", "image_data_format": "channels_first"})
+    )
+    extra = {"MPLBACKEND": backend, "KERAS_HOME": str(tmp_path), "KERAS_MAX_EPOCHS": "1"}
+    extra["XLA_FLAGS"] = "--xla_dump_to=/nonexistent"
+    found = python(IMPORTED, {**os.environ, **extra}, tmp_path).split()
+    assert found == ["float32", "channels_last", "None", kept]
+
+
 @pytest.mark.extended
 @pytest.mark.parametrize(
     "content",
@@ -370,3 +394,40 @@ def test_a_network_is_the_same_whatever_keras_defaults_to() -> None:
     assert {variable.dtype for variable in network.weights} <= {"float32"}
     probabilities = network.predict(np.zeros((2, 16, 12, 1), np.float16), verbose=0)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+@trial(
+    "E",
+    "`NUMBA_DISABLE_JIT=1` and `NUMBA_BOUNDSCHECK=1` for a `dask worker` that is started by hand",
+    source="own",
+    before="the slower way, whose features differ in the last bits",
+    now="the same features, compiled",
+)
+def test_a_process_that_a_user_starts(tmp_path: Path, features: str) -> None:
+    extra = {"NUMBA_DISABLE_JIT": "1", "NUMBA_BOUNDSCHECK": "1"}
+    assert python(FEATURES, {**os.environ, **extra}, tmp_path) == features
+
+
+ZARR = """
+import os
+home = os.environ["HOME"]
+from overlap.io.zarr_import import zarr
+assert os.environ["HOME"] == home
+print(zarr.config.get("default_zarr_format"), zarr.config.get("array.order"))
+"""
+
+
+@trial(
+    "E",
+    "`~/.config/zarr` has a damaged file, or `ZARR_DEFAULT_ZARR_FORMAT=2`",
+    source="own",
+    before="a traceback; Zarr's defaults are others",
+    now="neither counts",
+)
+@pytest.mark.parametrize("content", ["a: [1\n b: {", "array:\n  order: F\n"])
+def test_settings_of_zarr_do_not_count(tmp_path: Path, content: str) -> None:
+    settings = tmp_path / ".config" / "zarr"
+    settings.mkdir(parents=True)
+    (settings / "zarr.yaml").write_text(content)
+    extra = {"HOME": str(tmp_path), "ZARR_DEFAULT_ZARR_FORMAT": "2"}
+    assert python(ZARR, {**os.environ, **extra}, tmp_path) == "3 C"

@@ -202,6 +202,34 @@ def test_the_clone_is_the_current_folder() -> None:
     assert done.stdout.split() == [OWN_FOLDER, "1"], done.stderr
 
 
+RUN = """
+import os, sys
+sys.path.insert(0, os.getcwd())  # as Prefect does while it imports a flow
+import flows
+sys.path.remove(os.getcwd())
+print(os.getcwd() in sys.path[1:], os.getcwd() in os.environ["PYTHONPATH"].split(os.pathsep))
+import keras
+"""
+
+
+def test_a_flow_run_searches_its_working_directory_last(tmp_path: Path) -> None:
+    (tmp_path / "keras.py").write_text("print('theirs')")
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "keras.py").write_text("print('ours')")
+    path = os.pathsep.join(map(str, (tmp_path, tmp_path / "ours", OWN_FOLDER)))
+    extra = {"PYTHONPATH": path, "PREFECT__FLOW_RUN_ID": "1"}
+    done = call(sys.executable, "-c", RUN, folder=tmp_path, extra=extra)
+    assert done.stdout.split() == ["True", "False", "ours"], done.stderr
+
+
+def test_a_flow_run_that_has_loaded_a_foreign_module_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "wave.py").touch()
+    extra = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{OWN_FOLDER}", "PREFECT__FLOW_RUN_ID": "1"}
+    done = call(sys.executable, "-c", "import wave; import flows", folder=tmp_path, extra=extra)
+    assert done.returncode == 1
+    assert "`wave`" in done.stderr.splitlines()[-1]
+
+
 def test_scripts_of_earlier_installations_still_start(tmp_path: Path) -> None:
     done = call(sys.executable, "-c", EARLIER, "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr

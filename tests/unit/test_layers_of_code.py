@@ -75,6 +75,19 @@ def imported(file: Path, *, lazily: bool = True) -> Iterator[str]:
                 yield below if below in MODULES else node.module
 
 
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [("keras", "overlap.training.keras_import"), ("zarr", "overlap.io.zarr_import")],
+)
+def test_one_module_imports_it_without_foreign_settings(package: str, module: str) -> None:
+    importers = {
+        name
+        for name, file in MODULES.items()
+        if package in {found.partition(".")[0] for found in imported(file)}
+    }
+    assert importers == {module}
+
+
 def test_every_module_belongs_to_a_layer() -> None:
     assert len(MODULES) > 150
     assert {package_of(module) for module in MODULES} == set(LEVELS)

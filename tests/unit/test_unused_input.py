@@ -169,6 +169,32 @@ def test_one_file(folder: Path) -> None:
 
 
 @trial(
+    "J", "`overlap predict */*.wav`: files of different folders", source="own",
+    before="refused: the sound files are in different folders",
+    now="these clips are predicted; if two have the same name, both are named",
+)  # fmt: skip
+def test_files_of_several_folders(folder: Path, tmp_path: Path) -> None:
+    deep = tmp_path / "x" / "y"
+    deep.mkdir(parents=True)
+    shutil.copy(folder / "a.wav", deep / "other.wav")
+    listing = list_clips([folder / "a.wav", deep / "other.wav"])
+    files = [listing.data / name for name in listing.files["file"]]
+    assert [file.local for file in files] == [folder / "a.wav", deep / "other.wav"]
+    assert [*listing.files["clip_id"]] == ["a", "other"]
+    shutil.copy(folder / "a.wav", deep / "a.wav")
+    twice = list_clips([folder / "a.wav", deep / "a.wav"]).problems.found
+    assert [one.code for one in twice] == ["duplicate-file-ids"]
+    assert twice[0].cases == tuple(sorted([f"{folder.name}/a.wav", "x/y/a.wav"]))
+    with raises(DataError, "several-folders"):
+        list_clips([folder / "a.wav", archived(deep, tmp_path / "deep.zip")])
+
+
+def archived(folder: Path, archive: Path) -> str:
+    shutil.make_archive(str(archive.with_suffix("")), "zip", folder)
+    return f"zip://a.wav::{archive}"
+
+
+@trial(
     "J", "`overlap predict clips/*.wav`: several files of one folder", source="own",
     before="unexpected extra arguments", now="these clips are predicted",
 )  # fmt: skip
@@ -176,9 +202,6 @@ def test_several_files(folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "a.wav", folder / "c.wav")
     listing = list_clips([folder / "a.wav", str(folder / "b.wav")])
     assert sorted(listing.files["clip_id"]) == ["a", "b"]
-    shutil.copy(folder / "a.wav", tmp_path / "other.wav")
-    with raises(DataError, "several-folders"):
-        list_clips([folder / "a.wav", tmp_path / "other.wav"])
     with raises(DataError, "not-sound-files"):
         list_clips([folder / "a.wav", folder])
 
@@ -347,6 +370,28 @@ def test_hints_about_cells(dataset: Path, text: str, code: str, fact: str) -> No
     assert fact in str(error.value)
     if code == "row-sum":
         assert "within 0.001; write shares with at least four digits" in str(error.value)
+        assert "checks.normalise_labels" in str(error.value)
+
+
+@trial(
+    "J", "rows of labels whose shares are six times 0.167, or counts", source="own",
+    before="refused without an offer to normalise",
+    now="refused; with `checks.normalise_labels` divided by their sum, counted and reported",
+)  # fmt: skip
+def test_labels_are_normalised_where_that_is_set(dataset: Path) -> None:
+    (dataset / "train_answer.csv").write_text("id,yes,no\na,0.334,0.669\nb,0,2\n")
+    checks = ChecksConfig(normalise_labels=True)
+    report = build_catalog(list_data(dataset), WANTED, checks)
+    assert report.catalog.labels[0] == pytest.approx([0.334 / 1.003, 0.669 / 1.003], rel=1e-12)
+    assert [*report.catalog.labels[1]] == [0, 1]
+    assert {one.code: one.count for one in report.problems}["rows-normalised"] == 2
+    (dataset / "train_answer.csv").write_text("id,yes,no\na,0.334,0.669\nb,0,0\n")
+    with raises(DataError, "invalid-data", problems=(("row-sum", 1),)):
+        build_catalog(list_data(dataset), WANTED, checks)
+    (dataset / "train_answer.csv").write_text("id,yes,no\na,0.3341,0.6659\nb,0,1\n")
+    plain = build_catalog(list_data(dataset), WANTED, ChecksConfig()).catalog
+    same = build_catalog(list_data(dataset), WANTED, checks).catalog
+    assert np.array_equal(plain.labels, same.labels)
 
 
 @pytest.mark.parametrize(

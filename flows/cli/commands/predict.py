@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 def predict(
     clips: Annotated[
         list[str],
-        typer.Argument(help="Folder or URL with audio files; or sound files of one folder."),
+        typer.Argument(help="Folder or URL with audio files; or sound files with different names."),
     ],
     *,
     out: Annotated[

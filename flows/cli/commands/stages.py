@@ -1,5 +1,6 @@
 """The commands that run stages: run, features, train, pool."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -75,6 +76,8 @@ def _checked(config: "RunConfig") -> Iterator["Workspace"]:
     Raises:
         UserError: the data, the workspace to compare with or Keras's backend cannot be used.
     """
+    from flows.cli.console import print_note
+    from flows.service.early_start import check_ports
     from overlap.features.compare import comparison_store
     from overlap.workspace.workspace import Workspace
 
@@ -82,7 +85,29 @@ def _checked(config: "RunConfig") -> Iterator["Workspace"]:
     with Workspace.of(config.workspace).shared() as workspace:
         workspace.list_data(config.data)
         comparison_store(config)
+        _check_workspace(workspace)
+        check_ports(config.cluster.address, print_note)
         yield workspace
+
+
+def _check_workspace(workspace: "Workspace") -> None:
+    """Report at once a workspace that cannot be written, or in which another run works.
+
+    The flow holds the run lock, but only after a server has started. A workspace that does not
+    exist is not created here.
+
+    Raises:
+        UserError: no run can write there.
+        WorkspaceLockedError: another run holds the lock.
+    """
+    workspace.check_usable()
+    place = workspace.location.local
+    if place is None:
+        return
+    existing = next(folder for folder in (place, *place.parents) if folder.exists())
+    if existing == place or not os.access(existing, os.W_OK):
+        with workspace.lock():
+            pass
 
 
 def features(config: "RunConfig", as_json: bool) -> None:
@@ -150,12 +175,17 @@ def _with_features(config: "RunConfig") -> Iterator[None]:
     Raises:
         NotReadyError: clips are new or changed, or blocks of features are missing.
     """
+    from flows.cli.console import print_note
+    from flows.service.early_start import check_ports
     from overlap.workspace.pending import pending_work
     from overlap.workspace.workspace import Workspace
 
     _check_backend(config)
     with Workspace.of(config.workspace).shared() as workspace:
-        pending = pending_work(config, workspace.list_data(config.data))
+        listing = workspace.list_data(config.data)
+        _check_workspace(workspace)
+        check_ports(config.cluster.address, print_note)
+        pending = pending_work(config, listing)
         if pending.features:
             raise NotReadyError(
                 f"{workspace}: features are missing: {counted(pending.clips, 'clip')} new or "

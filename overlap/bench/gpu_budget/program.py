@@ -79,10 +79,10 @@ def program_of(case: Case) -> Program:
 
 def _epoch(case: Case) -> Program:
     import jax
-    import keras
 
     from overlap.features import Normalisation
     from overlap.training.engine.resident import epoch_program, steps_per_call, train_variables
+    from overlap.training.keras_import import keras
     from overlap.training.learner import build_learner
     from overlap.training.network import build_network, precision
 

@@ -24,13 +24,12 @@ of the next. Between two centres, in a *segment*, each bin therefore belongs to 
 from functools import lru_cache
 from typing import NamedTuple
 
-import librosa
 import numpy as np
 from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig, Resolution
 from overlap.features.kernel.simd import aligned
-from overlap.features.reference import mel_filters
+from overlap.features.reference import librosa_core, mel_filters
 
 SMALLEST, LARGEST = 128, 4096
 """Range of transform lengths that the kernel supports."""
@@ -128,8 +127,8 @@ def _segments(
     """Compute edges and slopes of librosa's Slaney filters."""
     top = config.sample_rate / 2 if config.fmax_hz is None else config.fmax_hz
     filters = mel_filters(config, resolution)
-    hertz = librosa.fft_frequencies(sr=config.sample_rate, n_fft=resolution.n_fft)
-    centres = librosa.mel_frequencies(config.n_mels + 2, fmin=config.fmin_hz, fmax=top)
+    hertz = librosa_core().fft_frequencies(sr=config.sample_rate, n_fft=resolution.n_fft)
+    centres = librosa_core().mel_frequencies(config.n_mels + 2, fmin=config.fmin_hz, fmax=top)
     edges = np.searchsorted(hertz, centres).astype(np.int64)
     # A bin exactly on a centre may be in either segment; rounding must not drop its weight.
     edges[-1] = max(edges[-1], 1 + np.flatnonzero(filters.any(axis=0)).max(initial=-1))

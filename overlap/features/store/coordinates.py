@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec
 
 from overlap.config import FeatureConfig
 from overlap.features.store.corruption import contains
+from overlap.io.zarr_import import zarr
 
 ATTRIBUTE = "coordinates"
 """Attribute of the group: names of its coordinates, separated by spaces (CF conventions)."""
@@ -49,9 +48,9 @@ def mel_centres_hz(config: FeatureConfig) -> NDArray[np.float64]:
         [46.4, 7626.2]
     """
     top = config.sample_rate / 2 if config.fmax_hz is None else config.fmax_hz
-    import librosa  # slow to import, and only writing needs it
+    from overlap.features.reference import librosa_core  # librosa is slow to import
 
-    edges = librosa.mel_frequencies(n_mels=config.n_mels + 2, fmin=config.fmin_hz, fmax=top)
+    edges = librosa_core().mel_frequencies(n_mels=config.n_mels + 2, fmin=config.fmin_hz, fmax=top)
     centres: NDArray[np.float64] = edges[1:-1]
     return centres
 
@@ -157,7 +156,7 @@ def _write(group: zarr.Group, coordinate: Coordinate) -> None:
         shape=values.shape,
         chunks=values.shape,
         dtype=str if values.dtype == object else values.dtype,
-        compressors=(Crc32cCodec(),),
+        compressors=(zarr.codecs.Crc32cCodec(),),
         dimension_names=(coordinate.dimension,),
         attributes=dict(coordinate.attributes),
         overwrite=True,

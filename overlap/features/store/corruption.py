@@ -6,11 +6,11 @@ from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from overlap.errors import CorruptError, OverlapError
 from overlap.io.storage_errors import storage_errors
+from overlap.io.zarr_import import zarr
 
 
 class HasLocation(Protocol):

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from overlap.catalog.rows import OK, ClipRows, Split
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.features.statistics import CODES
 from overlap.features.store.coordinates import AXES
+from overlap.io.zarr_import import zarr
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 KEY_BYTES = 16
@@ -38,7 +37,7 @@ def create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) 
         chunks=(store.chunk_clips, *config.shape),
         dtype="float16",
         fill_value=np.nan,
-        compressors=(*_codec(store), Crc32cCodec()),
+        compressors=(*_codec(store), zarr.codecs.Crc32cCodec()),
         dimension_names=AXES,
         attributes={"long_name": "power relative to 1.0", "units": "dB"},
     )
@@ -62,7 +61,10 @@ def create_arrays(group: zarr.Group, config: FeatureConfig, store: StoreConfig) 
         chunks=(1, len(SPLITS), resolutions, CODES),
         dtype="uint32",
         fill_value=MISSING_COUNT,
-        compressors=(BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()),
+        compressors=(
+            zarr.codecs.BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"),
+            zarr.codecs.Crc32cCodec(),
+        ),
         dimension_names=("block", "split", "resolution", "code"),
     )
 
@@ -78,7 +80,7 @@ def column_chunks(rows: ClipRows) -> Iterator[tuple[str, slice, NDArray[Any]]]:
         start = selection.stop
 
 
-def _codec(store: StoreConfig) -> tuple[BloscCodec, ...]:
+def _codec(store: StoreConfig) -> tuple[zarr.codecs.BloscCodec, ...]:
     if store.compression == "none":
         return ()
-    return (BloscCodec(cname=store.compression, clevel=1, shuffle="shuffle"),)
+    return (zarr.codecs.BloscCodec(cname=store.compression, clevel=1, shuffle="shuffle"),)

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-import zarr
-
 from overlap.config import FeatureConfig, StoreConfig, fingerprint
 from overlap.features.store.corruption import RECREATE_HINT, corruption_errors
 from overlap.features.store.layout import SPLITS, create_arrays
 from overlap.io.location import Location
 from overlap.io.records import check_format
 from overlap.io.storage_errors import storage_errors
+from overlap.io.zarr_import import zarr
 from overlap.system.provenance import git_revision, software
 
 FORMAT = 2

@@ -25,7 +25,6 @@ from typing import Any, Self
 
 import numpy as np
 import xxhash
-import zarr
 from numpy.typing import NDArray
 
 from overlap.catalog.rows import ClipRows
@@ -55,6 +54,7 @@ from overlap.features.store.metadata import (
 )
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
+from overlap.io.zarr_import import zarr
 
 KEYS_PER_READ = 1024
 """Done markers per read: each is a chunk, and a chunk in flight takes several kB."""

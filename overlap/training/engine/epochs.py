@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +10,7 @@ from overlap.training.feed.batches import Batch, TrainingData
 from overlap.training.feed.keras_input import keras_input
 from overlap.training.feed.passes import PassPrefetcher
 from overlap.training.feed.sources import Source
+from overlap.training.keras_import import keras
 
 if TYPE_CHECKING:
     from overlap.training.engine.resident import ResidentSet

@@ -7,9 +7,7 @@ subtracts. Training therefore omits it, adds it to the moving mean, and leaves i
 
 from typing import Any
 
-import keras
-from keras import ops
-
+from overlap.training.keras_import import keras, ops
 from overlap.training.network import Block, Network, in_turn
 
 Tensor = Any  # of whichever backend Keras runs on

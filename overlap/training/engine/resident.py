@@ -10,9 +10,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import keras
 import numpy as np
 from numpy.typing import NDArray
+
+from overlap.training.keras_import import keras
 
 STEPS_PER_CALL = 256
 """Steps per call of the device: between calls the process handles signals."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
+
+from overlap.training.keras_import import keras, ops
 
 Tensor = Any  # of whichever backend Keras runs on
 

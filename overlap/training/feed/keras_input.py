@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-import keras
+from overlap.training.keras_import import keras
 
 QUEUED_BATCHES = 2
 """Batches that wait for the device; their producer has its own queue."""
