@@ -115,7 +115,7 @@ def read_table(
     values = np.array(cells, np.float64).reshape(len(ids), len(words))
     if labels:
         rows = (name, np.array(ids, object), values)
-        check_distributions(*rows, problems, *unreadable, remedy=remedy)
+        check_distributions(*rows, problems, "".join(unreadable), remedy=remedy)
     return Table(name, tuple(ids), tuple(words), values)
 
 

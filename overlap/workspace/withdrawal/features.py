@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from overlap.catalog import Catalog
 from overlap.errors import CorruptError
 from overlap.features import Block, FeatureStore, block_job
+from overlap.features.code_counts import count_codes
 from overlap.features.extract import block_digest
-from overlap.features.statistics import count_codes
 from overlap.features.store.layout import SPLITS
 from overlap.io.location import Location
 
