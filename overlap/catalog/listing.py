@@ -315,7 +315,6 @@ def _readable(location: Location, problems: Problems) -> bool:
 
 def read_groups(location: Location, problems: Problems) -> pd.DataFrame | None:
     """Return the columns id and group of a table of groups; None without one."""
-    if not _readable(location, problems):
-        return None
-    frame = read_csv(location, ("id", "group"), problems)
+    usable = _readable(location, problems)
+    frame = read_csv(location, ("id", "group"), problems) if usable else None
     return None if frame is None else frame[["id", "group"]]

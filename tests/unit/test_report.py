@@ -75,6 +75,34 @@ def test_values_equal_those_of_the_records(config, ready: Ready, validation) -> 
     assert all(sound["aria-label"] for sound in page.all("audio"))
 
 
+def test_the_reader_is_told_what_is_unusual(config, ready: Ready) -> None:
+    """An ensemble that is not better than the trivial prediction, and negative contributions."""
+    workspace, record = champion_of(config, ready, 4)
+    data = load_report_data(workspace, record)
+    assert data.promotion is not None
+    assert data.promotion.trivial is not None
+    assert data.held_out is not None
+    worse = data.promotion.trivial.model_copy(update={"low": -0.1, "gain": -0.05})
+    pooled = data.held_out.pooled.copy()
+    pooled[:, 0] += 1.0  # a word that is predicted with more than its label wherever it is present
+    page = Page(
+        render(
+            replace(
+                data,
+                promotion=data.promotion.model_copy(update={"trivial": worse}),
+                held_out=replace(data.held_out, pooled=pooled / pooled.sum(axis=1, keepdims=True)),
+            )
+        )
+    )
+    text = " ".join(page.text)
+    assert "not better than the trivial prediction" in text
+    assert "The contributions of all words sum to the KL" in text
+    assert {sound["preload"] for sound in page.all("audio")} == {"metadata"}
+    assert all(sound["aria-label"].endswith(", 1 s") for sound in page.all("audio"))
+    (colours,) = [one for one in page.all("div") if one.get("class") == "colours"]
+    assert "80 dB" in colours["aria-label"]
+
+
 def test_the_page_loads_nothing_from_other_hosts(config, ready: Ready) -> None:
     _, page = page_of(config, ready)
     addresses = [

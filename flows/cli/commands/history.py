@@ -44,7 +44,7 @@ def history(
     if as_json:
         print_json({"versions": [asdict(one) for one in versions]})
     elif target is not None:
-        print_line("history", f"{len(versions)} versions, in {target}")
+        print_line("history", f"{target}, versions: {len(versions)}")
     elif not versions:
         OUT.print(f"no ensembles in {place} yet; `overlap run` publishes one", highlight=False)
     else:
