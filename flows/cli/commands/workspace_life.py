@@ -45,7 +45,9 @@ def backup(
     workspace: WorkspaceOption = "workspace",
     keep: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of complete backups of this name to keep; default: all."),
+        typer.Option(
+            min=1, help="Number of complete backups of this name to keep.", show_default="all"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -102,31 +104,33 @@ def move(
 def withdraw(  # noqa: PLR0913  one parameter per option
     clips: Annotated[
         list[str] | None,
-        typer.Argument(help="Ids or files of the last run's data; train/ID or test/ID."),
+        typer.Argument(
+            help="Ids or files of the last run's data; train/ID or test/ID.", show_default="none"
+        ),
     ] = None,
     *,
     from_file: Annotated[
-        str | None, typer.Option("--from", help="File with further clips, one a line.")
+        str | None,
+        typer.Option("--from", help="File with further clips, one a line.", show_default="none"),
     ] = None,
     group: Annotated[
         list[str] | None,
-        typer.Option(help="Group, such as a speaker, whose clips are withdrawn; repeatable."),
+        typer.Option(
+            help="Group, such as a speaker, whose clips are withdrawn; can be repeated.",
+            show_default="none",
+        ),
     ] = None,
     workspace: WorkspaceOption = "workspace",
     delete_files: Annotated[
         bool,
-        typer.Option(
-            "--delete-files/--keep-files", help="Also remove the sound files from the data."
-        ),
+        typer.Option("--delete-files/--keep-files", help="Also remove sound files from the data."),
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run/--no-dry-run", help="Only show what would be done, and what remains."
-        ),
+        typer.Option("--dry-run/--no-dry-run", help="Only show what would be done."),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask for a confirmation.")
+        bool, typer.Option("--yes/--no-yes", "-y", help="Do not ask for a confirmation.")
     ] = False,
     as_json: Json = False,
 ) -> None:
