@@ -9,7 +9,7 @@ import typer
 
 from flows.cli.options import Json, WorkspaceOption
 from overlap.errors import UserError
-from overlap.io.formatting import format_bytes
+from overlap.io.formatting import counted, format_bytes
 
 if TYPE_CHECKING:
     from overlap.workspace.transfer.copying import CopyReport
@@ -187,9 +187,8 @@ def _print_withdrawal(done: "WithdrawalReport") -> None:
     from flows.cli.console import print_line, print_table
 
     shown = ", ".join(done.clips[:SHOWN]) + (", …" if len(done.clips) > SHOWN else "")
-    print_line(
-        "would withdraw" if done.dry_run else "withdrawn", f"{len(done.clips)} clips: {shown}"
-    )
+    verb = "would withdraw" if done.dry_run else "withdrawn"
+    print_line(verb, f"{counted(len(done.clips), 'clip')}: {shown}")
     for group in done.groups:
         print_line("group", group)
     print_table(
@@ -199,15 +198,19 @@ def _print_withdrawal(done: "WithdrawalReport") -> None:
         whole=1,
     )
     if done.unlisted_members:
-        print_line("also", f"{len(done.unlisted_members)} members of no version")
+        print_line("also", f"{counted(len(done.unlisted_members), 'member')} of no version")
     if not done.dry_run:
         left = f", {done.blocks_to_compute} left to the next run" if done.blocks_to_compute else ""
-        print_line("features", f"{done.blocks} blocks rewritten with their rows set to zero{left}")
-        print_line(
-            "predictions", f"of {done.members} members, {len(done.changed_versions)} versions"
+        blocks = counted(done.blocks, "block")
+        print_line("features", f"{blocks} rewritten, with zeros in their rows{left}")
+        versions = counted(len(done.changed_versions), "version")
+        print_line("predictions", f"of {counted(done.members, 'member')} and {versions}")
+        removed = (
+            counted(done.reports, "report"),
+            counted(done.predictions, "stored prediction"),
+            counted(len(done.files), "sound file"),
         )
-        print_line("removed", f"{done.reports} reports, {done.predictions} stored predictions, "
-                   f"{len(done.files)} sound files")  # fmt: skip
+        print_line("removed", ", ".join(removed))
     print_table("What remains", ("what", "where", "remedy"),
                 [(r.what, r.where, r.remedy) for r in done.remaining])  # fmt: skip
 
@@ -227,4 +230,4 @@ def _print_copy(done: "CopyReport", name: str) -> None:
     reused = f", {done.reused} of them by an interrupted copy" if done.reused else ""
     print_line("files", f"{done.files}, {format_bytes(done.bytes)}, all compared{reused}")
     if done.blocks_left_out:
-        print_line("left out", f"{done.blocks_left_out} blocks of features that a run recomputes")
+        print_line("left out", f"{counted(done.blocks_left_out, 'block')} that a run computes now")
