@@ -9,7 +9,7 @@ import typer
 
 from flows.cli.options import Json, WorkspaceOption
 from overlap.errors import UserError
-from overlap.io.formatting import format_bytes
+from overlap.io.formatting import counted, format_bytes
 
 if TYPE_CHECKING:
     from overlap.workspace.transfer.copying import CopyReport
@@ -45,7 +45,9 @@ def backup(
     workspace: WorkspaceOption = "workspace",
     keep: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of complete backups of this name to keep; default: all."),
+        typer.Option(
+            min=1, help="Number of complete backups of this name to keep.", show_default="all"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -102,31 +104,33 @@ def move(
 def withdraw(  # noqa: PLR0913  one parameter per option
     clips: Annotated[
         list[str] | None,
-        typer.Argument(help="Ids or files of the last run's data; train/ID or test/ID."),
+        typer.Argument(
+            help="Ids or files of the last run's data; train/ID or test/ID.", show_default="none"
+        ),
     ] = None,
     *,
     from_file: Annotated[
-        str | None, typer.Option("--from", help="File with further clips, one a line.")
+        str | None,
+        typer.Option("--from", help="File with further clips, one a line.", show_default="none"),
     ] = None,
     group: Annotated[
         list[str] | None,
-        typer.Option(help="Group, such as a speaker, whose clips are withdrawn; repeatable."),
+        typer.Option(
+            help="Group, such as a speaker, whose clips are withdrawn; can be repeated.",
+            show_default="none",
+        ),
     ] = None,
     workspace: WorkspaceOption = "workspace",
     delete_files: Annotated[
         bool,
-        typer.Option(
-            "--delete-files/--keep-files", help="Also remove the sound files from the data."
-        ),
+        typer.Option("--delete-files/--keep-files", help="Also remove sound files from the data."),
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run/--no-dry-run", help="Only show what would be done, and what remains."
-        ),
+        typer.Option("--dry-run/--no-dry-run", help="Only show what would be done."),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask for a confirmation.")
+        bool, typer.Option("--yes/--no-yes", "-y", help="Do not ask for a confirmation.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -183,9 +187,8 @@ def _print_withdrawal(done: "WithdrawalReport") -> None:
     from flows.cli.console import print_line, print_table
 
     shown = ", ".join(done.clips[:SHOWN]) + (", …" if len(done.clips) > SHOWN else "")
-    print_line(
-        "would withdraw" if done.dry_run else "withdrawn", f"{len(done.clips)} clips: {shown}"
-    )
+    verb = "would withdraw" if done.dry_run else "withdrawn"
+    print_line(verb, f"{counted(len(done.clips), 'clip')}: {shown}")
     for group in done.groups:
         print_line("group", group)
     print_table(
@@ -195,15 +198,19 @@ def _print_withdrawal(done: "WithdrawalReport") -> None:
         whole=1,
     )
     if done.unlisted_members:
-        print_line("also", f"{len(done.unlisted_members)} members of no version")
+        print_line("also", f"{counted(len(done.unlisted_members), 'member')} of no version")
     if not done.dry_run:
         left = f", {done.blocks_to_compute} left to the next run" if done.blocks_to_compute else ""
-        print_line("features", f"{done.blocks} blocks rewritten with their rows set to zero{left}")
-        print_line(
-            "predictions", f"of {done.members} members, {len(done.changed_versions)} versions"
+        blocks = counted(done.blocks, "block")
+        print_line("features", f"{blocks} rewritten, with zeros in their rows{left}")
+        versions = counted(len(done.changed_versions), "version")
+        print_line("predictions", f"of {counted(done.members, 'member')} and {versions}")
+        removed = (
+            counted(done.reports, "report"),
+            counted(done.predictions, "stored prediction"),
+            counted(len(done.files), "sound file"),
         )
-        print_line("removed", f"{done.reports} reports, {done.predictions} stored predictions, "
-                   f"{len(done.files)} sound files")  # fmt: skip
+        print_line("removed", ", ".join(removed))
     print_table("What remains", ("what", "where", "remedy"),
                 [(r.what, r.where, r.remedy) for r in done.remaining])  # fmt: skip
 
@@ -223,4 +230,4 @@ def _print_copy(done: "CopyReport", name: str) -> None:
     reused = f", {done.reused} of them by an interrupted copy" if done.reused else ""
     print_line("files", f"{done.files}, {format_bytes(done.bytes)}, all compared{reused}")
     if done.blocks_left_out:
-        print_line("left out", f"{done.blocks_left_out} blocks of features that a run recomputes")
+        print_line("left out", f"{counted(done.blocks_left_out, 'block')} that a run computes now")
