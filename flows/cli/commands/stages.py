@@ -4,13 +4,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import typer
 
 from flows.cli.options import run_command
 from overlap.config import ClusterConfig, RunConfig
-from overlap.errors import NotReadyError
+from overlap.errors import NotReadyError, StorageError
+from overlap.io.storage_errors import describe
 
 if TYPE_CHECKING:
     from overlap.workspace.workspace import Workspace
@@ -89,17 +91,23 @@ def _check_workspace(workspace: "Workspace") -> None:
     exist is not created here.
 
     Raises:
-        UserError: no run can write there.
+        UserError: it is a file, or in an archive.
+        StorageError: it cannot be written.
         WorkspaceLockedError: another run holds the lock.
     """
     workspace.check_usable()
     place = workspace.location.local
     if place is None:
         return
-    existing = next(folder for folder in (place, *place.parents) if folder.exists())
-    if existing == place or not os.access(existing, os.W_OK):
+    existing = next(folder for folder in (place, *place.parents) if os.path.exists(folder))  # noqa: PTH110
+    if existing == place:
         with workspace.lock():
-            pass
+            return
+    try:
+        with TemporaryDirectory(prefix=".overlap-", dir=existing):
+            return  # the run can create it
+    except OSError as error:
+        raise StorageError(f"{workspace}: {describe(error)}", path=str(workspace)) from error
 
 
 def features(config: RunConfig, as_json: bool) -> None:
