@@ -11,8 +11,7 @@ import typer
 
 from flows.cli.options import run_command
 from overlap.config import ClusterConfig, RunConfig
-from overlap.errors import NotReadyError, StorageError
-from overlap.io.storage_errors import describe
+from overlap.errors import NotReadyError
 
 if TYPE_CHECKING:
     from overlap.workspace.workspace import Workspace
@@ -95,6 +94,9 @@ def _check_workspace(workspace: "Workspace") -> None:
         StorageError: it cannot be written.
         WorkspaceLockedError: another run holds the lock.
     """
+    from overlap.errors import StorageError
+    from overlap.io.storage_errors import describe
+
     workspace.check_usable()
     place = workspace.location.local
     if place is None:
