@@ -113,8 +113,6 @@ def measured(data: Path, workspace: Path, folder: Path) -> Iterator[tuple[str, F
         yield "a workspace in use by another run", of(*run)
     yield "predict: no champion", of("predict", data / "test", "--out", "x", "--workspace", folder)
     yield "predict: a wrong folder", of("predict", "none", "--out", "x", "--workspace", workspace)
-    output = ("--out", "/proc/x", "--workspace", workspace)
-    yield "predict: an output that cannot be written", of("predict", data / "test", *output)
     yield "show: a wrong file", of("show", "none.wav", "--workspace", workspace)
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import typer
@@ -97,17 +98,26 @@ def _check_workspace(workspace: "Workspace") -> None:
     exist is not created here.
 
     Raises:
-        UserError: no run can write there.
+        UserError: it is a file, or in an archive.
+        StorageError: it cannot be written.
         WorkspaceLockedError: another run holds the lock.
     """
+    from overlap.errors import StorageError
+    from overlap.io.storage_errors import describe
+
     workspace.check_usable()
     place = workspace.location.local
     if place is None:
         return
-    existing = next(folder for folder in (place, *place.parents) if folder.exists())
-    if existing == place or not os.access(existing, os.W_OK):
+    existing = next(folder for folder in (place, *place.parents) if os.path.exists(folder))  # noqa: PTH110
+    if existing == place:
         with workspace.lock():
-            pass
+            return
+    try:
+        with TemporaryDirectory(prefix=".overlap-", dir=existing):
+            return  # the run can create it
+    except OSError as error:
+        raise StorageError(f"{workspace}: {describe(error)}", path=str(workspace)) from error
 
 
 def features(config: "RunConfig", as_json: bool) -> None:
