@@ -108,7 +108,7 @@ def without_defaults(
     if known is None:
         return _with_marked_sections(schema) if model.__name__ == "RunConfig" else dict(schema)
     last = ADVANCED.get(model.__name__, frozenset())
-    properties = {}
+    properties: dict[str, Any] = {}
     for name, field in schema.get("properties", {}).items():
         changed = {key: value for key, value in field.items() if key != "default"}
         if changed.get("type") == "boolean":
