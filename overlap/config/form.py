@@ -16,12 +16,62 @@ from pydantic_core import to_jsonable_python
 UNITS: Final = MappingProxyType({"hz": "Hz", "gb": "GB", "s": "s", "db": "dB"})
 """Units by the last part of a field's name."""
 NAMES: Final = MappingProxyType(
-    {"n_fft": "FFT length", "n_mels": "Mel bands", "sample_rate": "Sampling rate (Hz)",
-     "fmin_hz": "Lowest frequency (Hz)", "fmax_hz": "Highest frequency (Hz)",
-     "win_length": "Window length", "top_db": "Range below the peak (dB)",
-     "members_per_gpu": "Members per GPU"}
+    {
+        "n_fft": "FFT length",
+        "n_mels": "Mel bands",
+        "sample_rate": "Sampling rate (Hz)",
+        "clip_seconds": "Length of a clip (s)",
+        "hop_length": "Hop length (samples)",
+        "fmin_hz": "Lowest frequency (Hz)",
+        "fmax_hz": "Highest frequency (Hz)",
+        "win_length": "Window length",
+        "top_db": "Range below the peak (dB)",
+        "cpu_workers": "CPU workers",
+        "members_per_gpu": "Members per GPU",
+        "features_on_gpu_workers": "Features on GPU workers",
+        "timeout_s": "Waiting time (s)",
+        "min_members": "Fewest members",
+        "pool": "Pooling",
+        "stop_when_gain_below": "Stop when the gain is below (nats)",
+        "min_gain": "Smallest gain (nats)",
+        "min_clips": "Fewest clips",
+        "max_bad_fraction": "Largest fraction of unusable clips",
+        "holdout": "Held-out fraction",
+        "dense": "Units of the dense layers",
+        "augment": "Augmentation",
+        "shift_frames": "Largest shift (frames)",
+        "mask_mels": "Widest mel mask",
+        "mask_frames": "Widest frame mask",
+        "mix": "Mixed fraction",
+        "shuffle_clips": "Shuffling window (clips)",
+        "device_gb": "Memory of the device (GB)",
+        "checks": "Checks of the data",
+        "notify": "Notifications",
+    }
+)
+"""Titles of fields whose names are abbreviated terms, or no titles."""
+ADVANCED_SECTIONS: Final = frozenset({"network", "features", "store", "cluster"})
+"""Sections of the configuration that few users change; their titles say so."""
+ADVANCED: Final = MappingProxyType(
+    {
+        "TrainingConfig": frozenset(
+            {"whole_batches", "warmup_epochs", "weight_decay", "average_epochs", "precision",
+             "steps_per_call", "normalisation", "top_db", "shuffle_clips", "memory_gb", "device_gb"}
+        ),
+        "EnsembleConfig": frozenset({"min_members", "stop_when_gain_below"}),
+        "PromotionConfig": frozenset({"confidence", "min_gain", "min_clips"}),
+        "ClusterConfig": frozenset(
+            {"arguments", "training", "adaptive", "features_on_gpu_workers", "timeout_s"}
+        ),
+    }
 )  # fmt: skip
-"""Titles of fields whose names are abbreviated terms."""
+"""Fields that follow the others of their section in the form, by class of the section.
+
+Prefect's form has no part that is closed at first. It sorts the fields of a section by `position`.
+"""
+
+AFTER: Final = 1000
+"""More than a section has fields."""
 
 DefaultsBySection = Mapping[str, Mapping[str, Mapping[str, JsonValue]]]
 """By class of section and by field: the value under each preset, as JSON."""
@@ -56,8 +106,9 @@ def without_defaults(
     """
     known = defaults.get(model.__name__)
     if known is None:
-        return dict(schema)
-    properties = {}
+        return _with_marked_sections(schema) if model.__name__ == "RunConfig" else dict(schema)
+    last = ADVANCED.get(model.__name__, frozenset())
+    properties: dict[str, Any] = {}
     for name, field in schema.get("properties", {}).items():
         changed = {key: value for key, value in field.items() if key != "default"}
         if changed.get("type") == "boolean":
@@ -66,8 +117,20 @@ def without_defaults(
             changed["enum"] = [True, False]
         if name in known and "description" in changed:
             changed["description"] = f"{field['description']} {_as_text(known[name])}".rstrip()
+        changed["position"] = len(properties) + (AFTER if name in last else 0)
         properties[name] = changed
     return {**schema, "properties": properties} if properties else dict(schema)
+
+
+def _with_marked_sections(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of the configuration with the advanced sections named as such."""
+    properties = {
+        name: {**field, "title": f"{field.get('title', title(name))} (advanced)"}
+        if name in ADVANCED_SECTIONS
+        else field
+        for name, field in schema["properties"].items()
+    }
+    return {**schema, "properties": properties}
 
 
 def defaults_by_section(runs: Iterable[tuple[str, BaseModel]]) -> DefaultsBySection:
@@ -81,6 +144,8 @@ def defaults_by_section(runs: Iterable[tuple[str, BaseModel]]) -> DefaultsBySect
         for section in _sections(run):
             fields = found.setdefault(type(section).__name__, {})
             for name in type(section).model_fields:
+                if isinstance(getattr(section, name), BaseModel):
+                    continue  # its own fields state their defaults
                 value = to_jsonable_python(getattr(section, name))
                 fields.setdefault(name, {})[preset] = value
     return found
@@ -115,6 +180,8 @@ def value_as_text(value: JsonValue) -> str:
     Examples:
         >>> value_as_text(None), value_as_text(True), value_as_text([4, 4])
         ('none', 'on', '4x4')
+        >>> value_as_text([{"n_fft": 256, "win_length": 200}])
+        '256/200'
     """
     if value is None:
         return "none"
@@ -123,7 +190,8 @@ def value_as_text(value: JsonValue) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, dict):
-        return " ".join(value_as_text(part) for part in value.values())
+        numbers = all(isinstance(part, int | float) for part in value.values())
+        return ("/" if numbers else " ").join(value_as_text(part) for part in value.values())
     if isinstance(value, list):
         separator = "; " if value and isinstance(value[0], dict) else "x"
         return separator.join(value_as_text(part) for part in value)

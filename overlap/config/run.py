@@ -38,16 +38,17 @@ class RunConfig(ConfigModel):
         description="Supplies every value that is not given. demo: minutes on a processor; "
         "baseline: the known solution; fast: the best quality per GPU hour.",
     )
-    ensemble: EnsembleConfig = Field(default_factory=EnsembleConfig)
-    promotion: PromotionConfig = Field(default_factory=PromotionConfig)
-    cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+    # The form and the reference show the sections in this order: what a user changes first, first.
     training: TrainingConfig = Field(default_factory=TrainingConfig)
-    network: NetworkConfig = Field(default_factory=NetworkConfig)
+    ensemble: EnsembleConfig = Field(default_factory=EnsembleConfig)
     validation: ValidationConfig = Field(default_factory=ValidationConfig)
+    promotion: PromotionConfig = Field(default_factory=PromotionConfig)
+    notify: NotifyConfig = Field(default_factory=NotifyConfig)
     checks: ChecksConfig = Field(default_factory=ChecksConfig)
+    network: NetworkConfig = Field(default_factory=NetworkConfig)
     features: FeatureConfig = Field(default_factory=FeatureConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
-    notify: NotifyConfig = Field(default_factory=NotifyConfig)
+    cluster: ClusterConfig = Field(default_factory=ClusterConfig)
 
     @property
     def data_name(self) -> str:

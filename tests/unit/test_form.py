@@ -1,6 +1,8 @@
 """The configuration as a form: nothing that is left empty is sent, and the text says what it is."""
 
 import itertools
+import json
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools import validation
 
 from overlap.config import RunConfig
+from overlap.config.form import ADVANCED, ADVANCED_SECTIONS
 from overlap.config.presets import PRESETS
 
 
@@ -73,3 +76,43 @@ def test_what_the_form_sends_when_only_the_data_is_filled_in(schema) -> None:
     sent = {"data": "D", "preset": "fast", "cluster": {"arguments": {}}}
     validation.validate({"config": sent}, schema, raise_on_error=True)
     assert RunConfig.model_validate(sent) == RunConfig(data="D", preset="fast")
+
+
+def test_sections_are_in_the_order_in_which_a_user_thinks(schema) -> None:
+    names = [*schema["definitions"]["RunConfig"]["properties"]]
+    assert names[:5] == ["data", "workspace", "preset", "training", "ensemble"]
+    assert names[-1] == "cluster"
+    titles = [f["title"] for f in schema["definitions"]["RunConfig"]["properties"].values()]
+    advanced = [title.endswith(" (advanced)") for title in titles]
+    assert advanced == sorted(advanced)
+    assert sum(advanced) == len(ADVANCED_SECTIONS)
+
+
+def test_advanced_fields_follow_the_others_of_their_section(schema) -> None:
+    """Prefect's form sorts the fields of a section by position."""
+    for name, advanced in ADVANCED.items():
+        fields = sections(schema)[name]
+        ordered = sorted(fields, key=lambda field: fields[field]["position"])
+        assert {*ordered[-len(advanced) :]} == advanced, name
+    assert next(iter(sections(schema)["TrainingConfig"])) == "epochs"
+
+
+def test_titles_and_defaults_are_words(schema) -> None:
+    cluster = sections(schema)["ClusterConfig"]
+    assert cluster["cpu_workers"]["title"] == "CPU workers"
+    assert "Default" not in cluster["adaptive"].get("description", "")
+    for fields in sections(schema).values():
+        for name, field in fields.items():
+            told = field.get("description", "").partition("Default: ")[2]
+            assert not re.search(r"\d \d", told), (name, told)
+    assert "256/200; 512/400" in sections(schema)["FeatureConfig"]["resolutions"]["description"]
+
+
+def test_parameters_of_existing_deployments_are_valid(schema) -> None:
+    """Stored parameters name sections in the former order, and have every field."""
+    run = RunConfig(data="D", preset="fast")
+    stored = dict(reversed(run.model_dump(mode="json", exclude={"notify"}).items()))
+    features = json.dumps(run.features.model_dump())  # under current names, as a form sends them
+    stored["features"] = json.loads(features)
+    validation.validate({"config": stored}, schema, raise_on_error=True)
+    assert RunConfig.model_validate(stored) == run
