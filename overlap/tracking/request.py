@@ -16,6 +16,7 @@ from overlap.errors import OverlapError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.redaction import masked
+from overlap.system.distribution import extra_hint
 from overlap.system.worker_process import run_child
 
 ADDRESS: Final = "MLFLOW_TRACKING_URI"
@@ -73,7 +74,7 @@ def log_to_mlflow(
 def unavailable() -> str | None:
     """Return why nothing can be logged; None: it can."""
     if find_spec("mlflow") is None:
-        return "MLflow is not installed (extra mlflow)"
+        return f"MLflow is not installed; {extra_hint('mlflow')}"
     if not os.environ.get(ADDRESS):
         return f"the environment variable {ADDRESS} is not set"
     return None

@@ -57,7 +57,7 @@ def test_a_missing_package_or_address_is_one_note(
     notes: list[str] = []
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert log_to_mlflow(workspace, record, TrackingConfig(mlflow=True), notes.append) is None
-    expected = "MLFLOW_TRACKING_URI is not set" if find_spec("mlflow") else "extra mlflow"
+    expected = "MLFLOW_TRACKING_URI is not set" if find_spec("mlflow") else "[mlflow]"
     assert expected in notes[0]
 
 
