@@ -39,7 +39,7 @@ from tasks.features import FeatureReport, extract_features, measure_drift
 from tasks.gather import pool_members
 from tasks.members import stopped_on_error, train_member
 from tasks.progress import doing, followed, note, on_wait, stage
-from tasks.report import make_report
+from tasks.report import make_report, track_ensemble
 
 MEMBER_THREADS: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
 """One thread per member that waits for a worker; surplus members wait for a thread."""
@@ -127,6 +127,8 @@ def run_stages(config: RunConfig, *, wait: bool = False) -> RunReport:
             train(config, scheduler)
             made = RunReport(report, *pool(config, scheduler))
     show_run(workspace, made.ensemble, made.promotion, made.headline)
+    if config.tracking.mlflow:
+        track_ensemble(workspace, made.ensemble, config.tracking)
     return made
 
 

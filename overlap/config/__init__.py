@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from overlap.config.notify import NotifyConfig
     from overlap.config.promotion import PromotionConfig
     from overlap.config.run import RunConfig
+    from overlap.config.tracking import TrackingConfig
     from overlap.config.training import (
         AugmentConfig,
         NetworkConfig,
@@ -59,6 +60,7 @@ else:
             "notify": ("NotifyConfig",),
             "promotion": ("PromotionConfig",),
             "run": ("RunConfig",),
+            "tracking": ("TrackingConfig",),
             "training": (
                 "AugmentConfig",
                 "NetworkConfig",
@@ -87,6 +89,7 @@ __all__ = [
     "RunConfig",
     "Stage",
     "StoreConfig",
+    "TrackingConfig",
     "TrainingConfig",
     "ValidationConfig",
     "fingerprint",

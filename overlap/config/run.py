@@ -15,6 +15,7 @@ from overlap.config.notify import NotifyConfig
 from overlap.config.old_spellings import current_values, warn_of_old_spellings
 from overlap.config.presets import DEFAULT_PRESET, PRESETS, merged
 from overlap.config.promotion import PromotionConfig
+from overlap.config.tracking import TrackingConfig
 from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
 from overlap.io.records import STORED
 from overlap.io.urls import name_of
@@ -44,6 +45,7 @@ class RunConfig(ConfigModel):
     validation: ValidationConfig = Field(default_factory=ValidationConfig)
     promotion: PromotionConfig = Field(default_factory=PromotionConfig)
     notify: NotifyConfig = Field(default_factory=NotifyConfig)
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     checks: ChecksConfig = Field(default_factory=ChecksConfig)
     network: NetworkConfig = Field(default_factory=NetworkConfig)
     features: FeatureConfig = Field(default_factory=FeatureConfig)

@@ -42,7 +42,7 @@ ENTRY_POINTS = {
 FLOWS = {"retrain", "nightly-retrain", "features", "train", "pool", "predict"}
 TASKS = {
     "catalogue", "features", "drift", "member", "pool", "duel", "promote", "prune", "report",
-    "apply", "table",
+    "apply", "table", "track",
 }  # fmt: skip
 ARTIFACT_KEYS = {
     "members", "kl", "drift", "champion", "run", "history", "report", "ensemble", "submission",

@@ -1,0 +1,1 @@
+"""Records of published ensembles in trackers of experiments."""
