@@ -16,6 +16,7 @@ from overlap.config.old_spellings import current_values, warn_of_old_spellings
 from overlap.config.presets import DEFAULT_PRESET, PRESETS, merged
 from overlap.config.promotion import PromotionConfig
 from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
+from overlap.config.view import ViewConfig
 from overlap.io.records import STORED
 from overlap.io.urls import name_of
 from overlap.redaction import secret_keys
@@ -48,6 +49,7 @@ class RunConfig(ConfigModel):
     features: FeatureConfig = Field(default_factory=FeatureConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
     notify: NotifyConfig = Field(default_factory=NotifyConfig)
+    view: ViewConfig = Field(default_factory=ViewConfig)
 
     @property
     def data_name(self) -> str:
