@@ -18,6 +18,7 @@ from overlap.io.workspace_paths import (
 )
 from overlap.metrics.bootstrap import interval, resampled_means
 from overlap.metrics.divergence import kl_per_cell
+from overlap.promotion.champion import Aliases
 from overlap.reporting.per_word import per_word_metrics
 from overlap.reporting.report_data import HeldOutClips, ReportData
 from overlap.reporting.tables import comparison_table, members_table
@@ -100,10 +101,10 @@ def version_page(
         other: The version to compare it with; None: none.
     """
     records = reader.ensembles().value or []
-    aliases = reader.aliases().value
+    aliases = reader.aliases().value or Aliases()
     report = reader.report(record)
     data = report.value
-    decision = aliases.decision(record.version) if aliases else None
+    decision = aliases.decision(record.version)
     compared, why_not = None, ""
     against = next((one for one in records if one.version == other), None)
     if other and against is None:
@@ -113,8 +114,8 @@ def version_page(
     held_out = data.held_out if data else None
     return {
         "record": record,
-        "is_champion": bool(aliases) and aliases.version == record.version,
-        "was_champion": bool(aliases) and record.version in aliases.earlier,
+        "is_champion": aliases.version == record.version,
+        "was_champion": record.version in aliases.earlier,
         "decision": decision,
         "duel": comparison_table(decision) if decision and decision.duel else (),
         "report": report,

@@ -130,7 +130,9 @@ class PredictionApi:
             sent = await asyncio.to_thread(uploads, body, content_type, self._limits)
             del body
             for _ in range(FORMAT_TRIES):
-                loaded = self.champion.loaded or await asyncio.to_thread(self.champion.current)
+                loaded = self.champion.loaded
+                if loaded is None:
+                    loaded = await asyncio.to_thread(self.champion.current)
                 wanted = loaded.features.clip_format
                 decoded = await self._decoded(sent, wanted)
                 clips = [clip for clip in decoded if isinstance(clip, Clip)]
