@@ -126,7 +126,7 @@ def run_stages(config: RunConfig, *, wait: bool = False) -> RunReport:
             report = features(config, scheduler)
             train(config, scheduler)
             made = RunReport(report, *pool(config, scheduler))
-    show_run(workspace, made.ensemble, made.promotion, made.headline)
+    show_run(workspace, made.ensemble, made.promotion, made.headline, config.view.url)
     if config.tracking.mlflow:
         track_ensemble(workspace, made.ensemble, config.tracking)
     return made

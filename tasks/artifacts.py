@@ -11,6 +11,7 @@ from prefect.artifacts import (
 )
 
 from overlap.ensemble.registry import EnsembleRecord, folder_of, report_of, submission_of
+from overlap.io.workspace_paths import REPORT_FILE, SUBMISSION_FILE
 from overlap.promotion.champion import Promotion
 from overlap.reporting.figures import data_address, draw_growth, draw_training, png
 from overlap.reporting.history_table import history_table
@@ -55,9 +56,22 @@ def show_comparison(promotion: Promotion) -> None:
 
 
 def show_run(
-    workspace: Workspace, record: EnsembleRecord, promotion: Promotion, headline: str
+    workspace: Workspace,
+    record: EnsembleRecord,
+    promotion: Promotion,
+    headline: str,
+    view: str | None = None,
 ) -> None:
-    """Show the growth of the ensemble, the history of versions, and links to the results."""
+    """Show the growth of the ensemble, the history of versions, and links to the results.
+
+    Args:
+        workspace: The workspace.
+        record: The ensemble of the run.
+        promotion: The decision about it.
+        headline: A line about the run.
+        view: Address of the workspace's web page, to which the links lead; None: they lead to
+            files, which a browser may refuse to open.
+    """
     lines = ["# Ensemble", ""]
     drawn = draw_growth(record)
     if drawn is not None:
@@ -78,18 +92,21 @@ def show_run(
         description=f"The newest {len(versions)} versions of {workspace}, oldest first",
     )
     create_link_artifact(
-        link_to(report_of(workspace.location, record)), link_text=f"report of {record.version}",
+        _page(view, record, REPORT_FILE) or link_to(report_of(workspace.location, record)),
+        link_text=f"report of {record.version}",
         key="report", description="Figures, charts and clips to listen to, in one HTML file",
     )  # fmt: skip
     folder = folder_of(workspace.location, record)
     create_link_artifact(
-        link_to(folder), link_text=f"ensemble {record.version}", key="ensemble",
+        _page(view, record) or link_to(folder),
+        link_text=f"ensemble {record.version}", key="ensemble",
         description="Folder of the ensemble",
     )  # fmt: skip
     submission = submission_of(workspace.location, record)
     if submission.exists():
         create_link_artifact(
-            link_to(submission), link_text="submission.csv", key="submission",
+            _page(view, record, SUBMISSION_FILE) or link_to(submission),
+            link_text="submission.csv", key="submission",
             description="Predictions for the test clips",
         )  # fmt: skip
 
@@ -103,3 +120,11 @@ def _markdown_table(rows: Sequence[Mapping[str, str]]) -> list[str]:
 def _picture(alternative: str, drawn: "Figure") -> str:
     # Inside a markdown artifact: an image artifact prints its whole address below the figure.
     return f"![{alternative}]({data_address('image/png', png(drawn))})"
+
+
+def _page(view: str | None, record: EnsembleRecord, file: str = "") -> str | None:
+    """Return the address of a version's page, or of one of its files there."""
+    if view is None:
+        return None
+    page = f"{view.rstrip('/')}/versions/{record.version}"
+    return f"{page}/files/{file}" if file else page

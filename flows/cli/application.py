@@ -17,6 +17,7 @@ from flows.cli.commands import (
     service,
     show,
     stages,
+    view,
     workspace,
     workspace_life,
 )
@@ -74,8 +75,8 @@ def everywhere(
 
 
 for group in (
-    stages, demo, predict, workspace, workspace_life, models, history, data, show, config, bench,
-    service,
+    stages, demo, predict, workspace, workspace_life, models, history, data, show, view, config,
+    bench, service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)

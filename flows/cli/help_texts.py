@@ -19,7 +19,7 @@ PANELS: Final = MappingProxyType(
         "Predict and inspect": ("predict", "show", "score", "report", "history", "models"),
         "Workspace": ("status", "verify", "workspace", "withdraw"),
         "Make a data set": ("mix", "synth"),
-        "Serve": ("deploy", "serve"),
+        "Serve": ("deploy", "serve", "view"),
         "Settings and measurements": ("config", "bench"),
     }
 )
@@ -54,6 +54,10 @@ EXAMPLES: Final = MappingProxyType(
         "predict": (
             "overlap predict CLIPS --workspace W --out preds.csv",
             "overlap predict a.wav b.wav --workspace W --out -",
+        ),
+        "view": (
+            "overlap view --workspace W",
+            "overlap view --workspace W --base-url https://team.example/overlap",
         ),
         "show": (
             "overlap show clip.wav --workspace W",

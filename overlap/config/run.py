@@ -17,6 +17,7 @@ from overlap.config.presets import DEFAULT_PRESET, PRESETS, merged
 from overlap.config.promotion import PromotionConfig
 from overlap.config.tracking import TrackingConfig
 from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
+from overlap.config.view import ViewConfig
 from overlap.io.records import STORED
 from overlap.io.urls import name_of
 from overlap.redaction import secret_keys
@@ -46,6 +47,7 @@ class RunConfig(ConfigModel):
     promotion: PromotionConfig = Field(default_factory=PromotionConfig)
     notify: NotifyConfig = Field(default_factory=NotifyConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+    view: ViewConfig = Field(default_factory=ViewConfig)
     checks: ChecksConfig = Field(default_factory=ChecksConfig)
     network: NetworkConfig = Field(default_factory=NetworkConfig)
     features: FeatureConfig = Field(default_factory=FeatureConfig)

@@ -119,7 +119,7 @@ class RunRecorder:
     def __init__(self, location: Location | None, record: RunRecord) -> None:
         self._location, self._record = location, record
         self._lock, self._write_lock = threading.Lock(), threading.Lock()
-        self._written = 0.0
+        self._written, self._unwritten = 0.0, False
         self._over = threading.Event()
 
     @contextmanager
@@ -178,7 +178,7 @@ class RunRecorder:
             self._write()
 
     def _change(self, **values: object) -> None:
-        self._record = self._record.model_copy(update=values)
+        self._record, self._unwritten = self._record.model_copy(update=values), True
 
     def _end(self, outcome: Outcome, error: BaseException | None = None) -> None:
         self._over.set()
@@ -199,8 +199,9 @@ class RunRecorder:
         self._write()
 
     def _heartbeats(self) -> None:
-        while not self._over.wait(HEARTBEAT_SECONDS / 4):
-            if time.monotonic() - self._written >= HEARTBEAT_SECONDS:
+        while not self._over.wait(min(WRITE_SECONDS, HEARTBEAT_SECONDS / 4)):
+            silent = time.monotonic() - self._written
+            if silent >= (WRITE_SECONDS if self._unwritten else HEARTBEAT_SECONDS):
                 self._write()
 
     def _write(self) -> None:
@@ -210,7 +211,7 @@ class RunRecorder:
             self._written = time.monotonic()
             with self._lock:
                 self._change(written=_now())
-                record = self._record
+                record, self._unwritten = self._record, False
             with suppress(OSError, OverlapError):  # the record is informative only
                 self._location.write_bytes(record_bytes(record))
 

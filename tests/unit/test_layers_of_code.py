@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("overlap.promotion",),
     ("overlap.workspace", "overlap.export"),
     ("overlap.reporting",),
+    ("overlap.view",),
     ("overlap.api", "overlap.bench", "overlap.notification", "overlap.tracking"),
     ("overlap",),
     ("tasks",),

@@ -51,10 +51,11 @@ WORK_POOLS = {"overlap-process", "overlap-docker", "overlap-kubernetes"}
 VARIABLES = {
     "library": {
         "OVERLAP_CHILD", "OVERLAP_PARENT_TMPDIR", "OVERLAP_PLACEMENT", "OVERLAP_ACCELERATOR_SHARE",
+        "OVERLAP_VIEW_TOKEN",
     },
     "compose": {
         "OVERLAP_DATA", "OVERLAP_DATA_FOLDER", "OVERLAP_WORKSPACE", "OVERLAP_WORKSPACE_FOLDER",
-        "OVERLAP_DEPLOY", "OVERLAP_BIND",
+        "OVERLAP_DEPLOY", "OVERLAP_BIND", "OVERLAP_VIEW_TOKEN", "OVERLAP_VIEW_URL",
     },
     "slurm": {"OVERLAP_BIN", "OVERLAP_SCHEDULER"},
 }  # fmt: skip

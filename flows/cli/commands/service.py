@@ -1,16 +1,19 @@
 """The commands for deployments on a Prefect server: deploy, serve."""
 
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.commands.view import DEFAULT_PORT
 from flows.cli.options import Json, Values, Verbose, with_run_options
 from overlap.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from flows.service.deployments import Wanted
 
+VIEW_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 Cron = Annotated[
     str | None,
     typer.Option(help="Schedule of the retraining, such as '0 2 * * *'.", show_default="inactive"),
@@ -36,6 +39,12 @@ Silence = Annotated[
         metavar="HOURS",
         help="Send a message when no retraining has succeeded for this time; 0: never.",
         show_default="longest pause of --cron and two hours",
+    ),
+]
+View = Annotated[
+    bool,
+    typer.Option(
+        "--view", help=f"Also serve the web page of the workspace at {VIEW_URL} (`overlap view`)."
     ),
 ]
 
@@ -88,15 +97,23 @@ def serve(
     *,
     cron: Cron = None,
     timezone: Timezone = "UTC",
+    view: View = False,
     verbose: Verbose = False,
 ) -> None:
     """Serve the same deployments from this process, without work pool and worker."""
+    from overlap.config.loading import checked
+    from overlap.config.presets import merged
+
+    if view:  # links in Prefect lead to the page, unless another address is given
+        values = merged({"view": {"url": VIEW_URL}}, values)
     wanted = _wanted(values, cron, timezone, None, verbose=verbose)
     from flows.cli.console import OUT
     from flows.service import deployments
+    from flows.service.view_process import shown
 
     OUT.print("serving retrain, nightly-retrain and predict; press Ctrl-C to stop", highlight=False)
-    deployments.serve(wanted)
+    with shown(checked(values).workspace) if view else nullcontext():
+        deployments.serve(wanted)
 
 
 def _with_receivers(

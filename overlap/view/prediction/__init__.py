@@ -1,0 +1,1 @@
+"""Prediction over HTTP: the champion in memory, requests in batches, limits and figures."""

@@ -1,0 +1,68 @@
+"""Members while they train, and the complete ones."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from overlap.io.formatting import format_duration
+from overlap.reporting.tables import members_table
+from overlap.view.charts import Frame, Line, line_chart
+from overlap.view.reader import MemberState, WorkspaceReader
+
+SILENT: Final = timedelta(minutes=10)
+"""An unfinished member without a new epoch for this long counts as paused while no run works."""
+
+
+@dataclass(frozen=True)
+class LiveMember:
+    """An unfinished member as the page shows it."""
+
+    member: MemberState
+    chart: Markup
+    state: str
+    """training, waiting or paused."""
+    left: str
+    """Expected time that remains; empty if unknown."""
+
+
+def members_page(reader: WorkspaceReader) -> dict[str, Any]:
+    """Return what the template of the members needs."""
+    part = reader.members()
+    found = part.value or ()
+    running = any(run.state() == "running" for run in reader.runs().value or ())
+    unfinished = [member for member in found if member.record is None and not member.problem]
+    records = [member.record for member in found if member.record is not None]
+    return {
+        "part": part,
+        "live": [_live(member, running=running) for member in unfinished],
+        "running": running,
+        "complete": [*zip(records, members_table(records), strict=True)],
+        "damaged": [member for member in found if member.problem],
+    }
+
+
+def _live(member: MemberState, *, running: bool) -> LiveMember:
+    touched, now = member.touched, datetime.now(UTC)
+    recent = touched is not None and now - touched < SILENT
+    state = "training" if running and member.epochs else "waiting" if running else "paused"
+    if recent:
+        state = "training"
+    seconds = member.seconds_left
+    left = format_duration(seconds) if seconds is not None and state == "training" else ""
+    return LiveMember(member, training_chart(member), state, left)
+
+
+def training_chart(member: MemberState) -> Markup:
+    """Draw loss and held-out KL of a member over its epochs; empty before the first."""
+    if not member.epochs:
+        return Markup()
+    last = member.epochs[-1]
+    label = f"Loss and held-out KL of {last.epoch} epochs"
+    frame = Frame(label, "epoch", "nats", x_end=float(max(last.epochs, 2)), width=420, height=170)
+    lines = [
+        Line("loss", [(one.epoch, one.loss) for one in member.epochs]),
+        Line("held-out", [(one.epoch, one.held_out_kl) for one in member.epochs]),
+    ]
+    return line_chart(frame, lines)
