@@ -17,7 +17,9 @@ def history(
     *,
     out: Annotated[
         str | None,
-        typer.Option(help="CSV file, device or pipe to write; `-`: standard output."),
+        typer.Option(
+            help="CSV file, device or pipe to write; `-`: standard output.", show_default="none"
+        ),
     ] = None,
     workspace: WorkspaceOption = "workspace",
     as_json: Json = False,
