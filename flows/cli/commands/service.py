@@ -44,7 +44,8 @@ Silence = Annotated[
 View = Annotated[
     bool,
     typer.Option(
-        "--view", help=f"Also serve the web page of the workspace at {VIEW_URL} (`overlap view`)."
+        "--view/--no-view",
+        help=f"Also serve the web page of the workspace at {VIEW_URL} (`overlap view`).",
     ),
 ]
 

@@ -29,7 +29,10 @@ def view(
     ] = DEFAULT_PORT,
     base_url: Annotated[
         str | None,
-        typer.Option(help="Address under which a proxy publishes the page, such as https://HOST/."),
+        typer.Option(
+            help="Address under which a proxy publishes the page, such as https://HOST/.",
+            show_default="none",
+        ),
     ] = None,
 ) -> None:
     """Serve a read-only web page of a workspace: champion, runs, members in training, versions.
