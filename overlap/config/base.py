@@ -64,10 +64,11 @@ def hashed_form(model: BaseModel) -> dict[str, Any]:
     """
     content, later = model.model_dump(mode="json"), later_fields(type(model))
     for name in type(model).model_fields:
+        if name not in content:  # a renamed field is stored under its old name and has no parts
+            continue
+        content[name] = _hashed_part(getattr(model, name), content[name])
         if name in later and content[name] == later[name].value:
             del content[name]
-        elif name in content:  # a renamed field is stored under its old name and has no parts
-            content[name] = _hashed_part(getattr(model, name), content[name])
     return content
 
 

@@ -1,10 +1,10 @@
 """Configuration of the promotion of ensembles and of the retention of versions."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from overlap.config.base import ConfigModel
+from overlap.config.base import ConfigModel, LaterField
 
 
 class PromotionConfig(ConfigModel):
@@ -16,7 +16,9 @@ class PromotionConfig(ConfigModel):
         "unseen by both, if the interval of the difference excludes zero; always: promote whatever "
         "this comparison says; never: promote by hand.",
     )
-    better_than_trivial: Literal["if-measured", "required", "ignored"] = Field(
+    better_than_trivial: Annotated[
+        Literal["if-measured", "required", "ignored"], LaterField("ignored")
+    ] = Field(
         "if-measured",
         description="Promote an ensemble only if the interval of its gain over the trivial "
         "prediction, the mean training label, excludes zero. if-measured: an ensemble without "

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationInfo, model_validator
 
-from overlap.config.base import Address, ConfigModel
+from overlap.config.base import Address, ConfigModel, LaterField
 from overlap.config.cluster import ClusterConfig
 from overlap.config.ensemble import EnsembleConfig
 from overlap.config.features import ChecksConfig, FeatureConfig, StoreConfig
@@ -24,6 +24,14 @@ from overlap.redaction import secret_keys
 
 SECRET_SETTINGS = frozenset({"notify.webhook"})
 """Settings that contain a secret and are masked wherever a configuration is stored or shown."""
+
+
+NOTIFY: Final = {
+    "webhook": None, "format": "slack", "drift_above": 0.2, "unusable_above": 0.0,
+}  # fmt: skip
+TRACKING: Final = {"mlflow": False, "experiment": "overlap", "models": True}
+VIEW: Final = {"url": None}
+"""Sections that came after 0.1.0, as they were when they were introduced."""
 
 
 class RunConfig(ConfigModel):
@@ -45,9 +53,11 @@ class RunConfig(ConfigModel):
     ensemble: EnsembleConfig = Field(default_factory=EnsembleConfig)
     validation: ValidationConfig = Field(default_factory=ValidationConfig)
     promotion: PromotionConfig = Field(default_factory=PromotionConfig)
-    notify: NotifyConfig = Field(default_factory=NotifyConfig)
-    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
-    view: ViewConfig = Field(default_factory=ViewConfig)
+    notify: Annotated[NotifyConfig, LaterField(NOTIFY)] = Field(default_factory=NotifyConfig)
+    tracking: Annotated[TrackingConfig, LaterField(TRACKING)] = Field(
+        default_factory=TrackingConfig
+    )
+    view: Annotated[ViewConfig, LaterField(VIEW)] = Field(default_factory=ViewConfig)
     checks: ChecksConfig = Field(default_factory=ChecksConfig)
     network: NetworkConfig = Field(default_factory=NetworkConfig)
     features: FeatureConfig = Field(default_factory=FeatureConfig)
