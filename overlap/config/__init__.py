@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from overlap.config.notify import NotifyConfig
     from overlap.config.promotion import PromotionConfig
     from overlap.config.run import RunConfig
-    from overlap.config.tracking import TrackingConfig
+    from overlap.config.services import TrackingConfig
     from overlap.config.training import (
         AugmentConfig,
         NetworkConfig,
@@ -60,7 +60,7 @@ else:
             "notify": ("NotifyConfig",),
             "promotion": ("PromotionConfig",),
             "run": ("RunConfig",),
-            "tracking": ("TrackingConfig",),
+            "services": ("TrackingConfig",),
             "training": (
                 "AugmentConfig",
                 "NetworkConfig",

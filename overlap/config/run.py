@@ -15,9 +15,8 @@ from overlap.config.notify import NotifyConfig
 from overlap.config.old_spellings import current_values, warn_of_old_spellings
 from overlap.config.presets import DEFAULT_PRESET, PRESETS, merged
 from overlap.config.promotion import PromotionConfig
-from overlap.config.tracking import TrackingConfig
+from overlap.config.services import TrackingConfig, ViewConfig
 from overlap.config.training import NetworkConfig, TrainingConfig, ValidationConfig
-from overlap.config.view import ViewConfig
 from overlap.io.records import STORED
 from overlap.io.urls import name_of
 from overlap.redaction import secret_keys

@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 import overlap
+from overlap.catalog.withdrawn import Withdrawn, WithdrawnClip
 from overlap.config import FeatureConfig
 from overlap.ensemble.pooling import Pool
 from overlap.ensemble.registry import EnsembleRecord
@@ -22,12 +23,16 @@ from overlap.io.location import Location
 from overlap.io.records import Record, record_bytes
 from overlap.prediction.jobs import PredictionJob
 from overlap.promotion.champion import Aliases, Promotion
-from overlap.promotion.outcome import Comparison
+from overlap.promotion.outcome import Comparison, PairedGain, TrivialComparison
 from overlap.promotion.retention import RemovalMarker
 from overlap.training.inference.store import GraphRecord
 from overlap.training.placement import Placement
 from overlap.training.spec import MemberRecord, MemberSpec
 from overlap.workspace.costs import Costs, StageCost
+from overlap.workspace.history import TrainingCost
+from overlap.workspace.runs import RunRecord, StageRecord
+from overlap.workspace.transfer.journal import CopiedFile, JournalRecord
+from overlap.workspace.transfer.moving import MovedMarker
 from support.earlier_workspace import Earlier
 from support.errors import raises
 from support.record_files import NEWER, UNKNOWN, make_newer, with_seal
@@ -50,6 +55,7 @@ def record_classes() -> list[type[Record]]:
 
 
 CLASSES = record_classes()
+NOW = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -63,6 +69,13 @@ def example(kind: type[Record], earlier: Earlier) -> Record:
     record = (member / "member.json").read_record(MemberRecord)
     assert compared.duel
     assert record.placement
+    gain = {
+        "clips": 60, "gain": 0.1, "low": 0.05, "high": 0.15, "confidence": 0.95, "groups": 5,
+        "whole": True,
+    }  # fmt: skip
+    stage = StageRecord(name="members", started=NOW, done=1, total=3)
+    clip = WithdrawnClip(split="train", clip_id="a", audio=32 * "1", withdrawn=NOW)
+    copied = CopiedFile(version="1-2", sha256=64 * "0", size=12)
     examples: dict[type[Record], Record] = {
         Aliases: aliases,
         Promotion: compared,
@@ -78,6 +91,16 @@ def example(kind: type[Record], earlier: Earlier) -> Record:
             ensemble="E", members=("a",), pool=Pool(), features=FeatureConfig(), data="D",
             files=("a.wav",), out="O",
         ),
+        PairedGain: PairedGain.model_validate(gain),
+        TrivialComparison: TrivialComparison.model_validate(gain | {"kl": 0.5, "trivial_kl": 0.6}),
+        TrainingCost: TrainingCost(seconds=2.0, energy_joules=3.0, device="CPU"),
+        StageRecord: stage,
+        RunRecord: RunRecord(id="r", kind="retrain", started=NOW, written=NOW, stages=(stage,)),
+        WithdrawnClip: clip,
+        Withdrawn: Withdrawn(clips=(clip,), groups=("spk1",)),
+        CopiedFile: copied,
+        JournalRecord: JournalRecord(source="W", files={"catalog.parquet": copied}),
+        MovedMarker: MovedMarker(target="W"),
         GraphRecord: GraphRecord(network="N", graph="G", subset=2, difference=1e-6, clips=12),
     }  # fmt: skip
     assert set(examples) == set(CLASSES)
