@@ -9,7 +9,8 @@ import sys
 
 import fsspec  # noqa: F401  while HOME is known: its settings apply, such as those of object stores
 
-_HIDDEN = {"HOME": os.devnull, "ZARR_ROOT_CONFIG": os.devnull, "ZARR_CONFIG": os.devnull}
+_NOWHERE = f"{os.devnull}/none"  # an existing file would be read as YAML
+_HIDDEN = {"HOME": _NOWHERE, "ZARR_ROOT_CONFIG": _NOWHERE, "ZARR_CONFIG": _NOWHERE}
 
 if "zarr" not in sys.modules:
     _before = {name: os.environ.get(name) for name in _HIDDEN}

@@ -78,7 +78,7 @@ def first_line(text: str) -> str:
     r"""Return the first line of a state's message.
 
     Examples:
-        >>> first_line("3 members failed: no memory\\nmember 2: no memory")
+        >>> first_line("3 members failed: no memory\nmember 2: no memory")
         '3 members failed: no memory'
     """
     line = next(iter(text.strip().splitlines()), "no message")

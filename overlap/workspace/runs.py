@@ -250,7 +250,7 @@ def recorded_run(workspace: Location, kind: str, **about: object) -> Iterator[Ru
         yield current
         return
     started = _now()
-    name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    name = f"{started:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}"  # sortable also within a second
     fields = {"host": platform.node(), "process": os.getpid(), **about}
     record = RunRecord(id=name, kind=kind, started=started, written=started, **fields)
     folder = WorkspacePaths(workspace).runs

@@ -112,7 +112,7 @@ def test_enough_members_are_at_least_a_round() -> None:
 
 
 def test_every_fault_is_in_one_message() -> None:
-    keys = ("data", "ensemble.pol", "training.epochs")
+    keys = ("data", "training.epochs", "ensemble.pol")
     with raises(ConfigError, "missing-value", keys=keys) as caught:
         configure({}, None, ["training.epochs=0", "ensemble.pol=mean"])
     assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [*keys]
