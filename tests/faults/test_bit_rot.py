@@ -22,7 +22,8 @@ from overlap.ensemble.members import load_members
 from overlap.errors import OverlapError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.promotion.decision import consider, read_aliases
+from overlap.promotion.champion import read_aliases
+from overlap.promotion.decision import consider
 from overlap.training.spec import read_predictions
 from support.fault_tables import write_table
 from support.untrained_members import complete, published, with_ensemble

@@ -79,7 +79,7 @@ def test_the_work_is_determined_under_the_lock(
         raise OpenedError(arguments[-1])
 
     monkeypatch.setattr(retrain, "is_deployed", lambda: True)  # it waits
-    monkeypatch.setattr(retrain, "note", lambda _message: waiting.set())
+    monkeypatch.setattr(retrain, "on_wait", lambda _message: waiting.set())
     monkeypatch.setattr(retrain, "open_cluster", no_cluster)
     inside = threading.Event()
     thread = threading.Thread(target=other_run, args=(inside,))

@@ -302,7 +302,7 @@ def test_the_page_of_the_run_shows_its_stages_epochs_and_artifacts(finished, api
     for expected in ("test / train", "# Members", "trivial", "first champion"):
         assert expected in shown
     assert {a["description"].partition(":")[0] for a in copies if a["type"] == "progress"} >= {
-        "checking clips", "features (clips)", "members", "member 1 of 2 (epochs)",
+        "features (clips)", "members", "member 1 of 2 (epochs)",
     }  # fmt: skip
     lines = [
         log["message"] for log in api.ask("logs", {"logs": {"flow_run_id": {"any_": [run["id"]]}}})

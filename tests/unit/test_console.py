@@ -58,7 +58,8 @@ def test_no_column_is_dropped_in_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns, row = ("version", "members", "KL", ""), ("20261127-021518-8795855a", 3, "", "because")
-    monkeypatch.setenv("COLUMNS", "40")
+    # Rich reads COLUMNS when a console is created, and this one exists already.
+    monkeypatch.setattr(OUT, "_width", 40)
     print_table("Ensembles", columns, [row, ("v2", 15, "0.5", "")], whole=4)
     assert capsys.readouterr().out.splitlines() == [
         "Ensembles",
@@ -69,6 +70,6 @@ def test_no_column_is_dropped_in_a_narrow_terminal(
         "  members  15",
         "  KL       0.5",
     ]
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(OUT, "_width", 80)
     print_table("Ensembles", columns, [row], whole=4)
     assert "│ 20261127-021518-8795855a │" in capsys.readouterr().out

@@ -79,7 +79,7 @@ def predict(
     if done.imputed:
         named = ", ".join(done.imputed[:5]) + (", …" if len(done.imputed) > 5 else "")
         OUT.print(
-            f"unusable, with the mean prediction: {counted(len(done.imputed), 'clip')}: {named}",
+            f"{counted(len(done.imputed), 'clip')} unusable, with the mean prediction: {named}",
             highlight=False,
         )
     look_next(workspace, model)
