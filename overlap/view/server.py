@@ -37,8 +37,9 @@ def run_server(
     with opened:
         port = opened.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        on_start(settings.base_url or f"http://{host}:{port}")
         app = create_application(workspace, settings)
+        opened.listen(WAITING_CONNECTIONS)  # requests wait until the server accepts them
+        on_start(settings.base_url or f"http://{host}:{port}")
         config = uvicorn.Config(
             app,
             http="h11", ws="none", lifespan="on", log_level="warning", access_log=False,

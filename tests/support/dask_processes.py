@@ -67,9 +67,8 @@ def worker(address: str, logs: Path, name: str, *options: str, **how):
 
 def of_another_version(folder: Path, version: str = "0.0.9") -> dict[str, str]:
     """An environment in which the installed overlap says that it is another version."""
-    info = folder / f"overlap-{version}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: overlap\nVersion: {version}\n")
+    folder.mkdir(parents=True)
+    (folder / "sitecustomize.py").write_text(f"import overlap\noverlap.__version__ = {version!r}\n")
     known = os.environ.get("PYTHONPATH")
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *([known] if known else [])])}
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from overlap.errors import CorruptError
 from overlap.io.location import Location
@@ -44,13 +44,21 @@ def backup_workspace(
     """
     check_source(source)
     time = now or datetime.now(UTC)
-    name = _interrupted(source, folder) or f"{source.name}-{time:%Y%m%d-%H%M%S}"
+    name = _interrupted(source, folder) or _free_name(source, folder, time)
     report = copy_workspace(source, folder / name, on_progress)
     removed = _surplus(source, folder, keep) if keep is not None else []
     for backup in removed:
         WorkspacePaths(backup).catalog.remove()  # a partly removed backup never looks complete
         backup.remove()
     return BackupReport(report, tuple(map(str, removed)))
+
+
+def _free_name(source: Location, folder: Location, time: datetime) -> str:
+    """Return the name of a new backup; a second one within a second gets the next second."""
+    taken = {*folder.folders()}
+    while (name := f"{source.name}-{time:%Y%m%d-%H%M%S}") in taken:
+        time += timedelta(seconds=1)
+    return name
 
 
 def _backups(source: Location, folder: Location) -> list[Location]:
