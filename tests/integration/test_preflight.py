@@ -107,8 +107,8 @@ def test_a_worker_that_comes_later_and_cannot_do_the_work_gets_none(
         with ThreadPoolExecutor() as threads:
             for job in jobs:
                 threads.submit(on_training_worker, cluster, job, Event(), notes.append)
-        trained = [n for n in notes if "cannot train" in n]
-        computed = [n for n in notes if "is unfit" in n]
+        trained = [n for n in notes if "is unfit to train:" in n]
+        computed = [n for n in notes if "is unfit:" in n]
     assert len(trained) == 1, notes
     assert f"overlap 0.0.9, here {library.__version__}" in trained[0]
     assert sum("does not have the package overlap" in note for note in computed) == 1, notes
