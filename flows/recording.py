@@ -1,4 +1,4 @@
-"""The record that a run writes into its workspace, whoever started the run."""
+"""The record of a run in its workspace, for runs of the command line and of a server."""
 
 from contextlib import AbstractContextManager
 

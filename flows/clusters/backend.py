@@ -2,7 +2,7 @@
 
 from distributed import Client
 
-from overlap.errors import ClusterError
+from flows.clusters.preflight import unfit_cluster
 from overlap.training.backends.choice import AUTO, DEFAULT, select_backend
 from tasks.workers import trainers
 
@@ -34,11 +34,6 @@ def _choices(client: Client, address: str, wanted: str) -> set[str]:
         if not isinstance(answer, str) and worker in there  # otherwise it has ended
     ]
     if faults:
-        raise ClusterError(
-            f"the cluster at {address} cannot train:\n  " + "\n  ".join(faults),
-            code="cluster-unfit",
-            address=address,
-            faults=faults,
-        )
+        raise unfit_cluster(address, faults)
     chosen = {answer for answer in answers.values() if isinstance(answer, str)}
     return chosen or {DEFAULT if wanted == AUTO else wanted}

@@ -109,13 +109,23 @@ def preflight(client: Client, config: ClusterConfig, cluster: Cluster, work: Wor
             f'one with `dask worker {cluster.address} --resources "{name}={amount}"`'
         )
     if faults:
-        raise ClusterError(
-            f"the cluster at {cluster.address} cannot do the work:\n  " + "\n  ".join(faults),
-            code="cluster-unfit",
-            address=cluster.address,
-            faults=faults,
-        )
+        raise unfit_cluster(cluster.address, faults)
     return list(training_warnings(workers, config, work))
+
+
+def unfit_cluster(address: str, faults: list[str]) -> ClusterError:
+    """Return the error of a cluster that cannot do the work.
+
+    Args:
+        address: Address of the scheduler.
+        faults: One line each, with the workers that have it.
+    """
+    return ClusterError(
+        f"the cluster at {address} cannot do the work:\n  " + "\n  ".join(faults),
+        code="cluster-unfit",
+        address=address,
+        faults=faults,
+    )
 
 
 def _wait(client: Client, config: ClusterConfig, cluster: Cluster, work: Work) -> Workers:

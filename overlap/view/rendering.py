@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 import overlap
@@ -27,9 +27,11 @@ class Renderer:
     """
 
     def __init__(self, workspace: Location, prefix: str) -> None:
+        # The tables are those of the report.
+        packages = (("overlap.view", "templates"), ("overlap.reporting", "."))
         self._environment = Environment(
-            loader=PackageLoader("overlap.view", "templates"), autoescape=True,
-            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+            loader=ChoiceLoader([PackageLoader(*package) for package in packages]),
+            autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         self._environment.filters |= {
             "ago": ago,

@@ -37,14 +37,13 @@ CLIPS_COMPARED: Final = 15
 
 
 @dataclass(frozen=True)
-class WordDifference:
-    """A word in the comparison of two versions."""
+class _Difference:
+    """A part of the comparison of two versions."""
 
-    word: str
     kl: float
-    """Its contribution to the KL of this version, nats."""
+    """Its contribution to the KL of this version, nats; of a clip, its KL."""
     other: float
-    """Its contribution to the KL of the other version, nats."""
+    """The same of the other version, nats."""
 
     @property
     def gain(self) -> float:
@@ -53,19 +52,19 @@ class WordDifference:
 
 
 @dataclass(frozen=True)
-class ClipDifference:
+class WordDifference(_Difference):
+    """A word in the comparison of two versions."""
+
+    word: str
+
+
+@dataclass(frozen=True)
+class ClipDifference(_Difference):
     """A clip in the comparison of two versions."""
 
     row: int
     name: str
     words: tuple[str, ...]
-    kl: float
-    other: float
-
-    @property
-    def gain(self) -> float:
-        """Reduction of the KL by this version, nats."""
-        return self.other - self.kl
 
 
 @dataclass(frozen=True)
@@ -174,18 +173,20 @@ def compare_held_out(
     draws = resampled_means((other_kl - kl)[None], np.arange(len(rows)))[:, 0]
     low, high = interval(draws)
     by_word = [
-        WordDifference(word, float(own), float(its))
+        WordDifference(word=word, kl=float(own), other=float(its))
         for word, own, its in zip(words, cells.mean(axis=0), other_cells.mean(axis=0), strict=True)
     ]
 
     def clips(order: NDArray[np.int64]) -> tuple[ClipDifference, ...]:
         return tuple(
             ClipDifference(
-                int(rows[n]),
-                names[int(rows[n])],
-                tuple(word for word, label in zip(words, labels[n], strict=True) if label > 0),
-                float(kl[n]),
-                float(other_kl[n]),
+                row=int(rows[n]),
+                name=names[int(rows[n])],
+                words=tuple(
+                    word for word, label in zip(words, labels[n], strict=True) if label > 0
+                ),
+                kl=float(kl[n]),
+                other=float(other_kl[n]),
             )
             for n in order[:CLIPS_COMPARED]
         )

@@ -40,7 +40,7 @@ def _tensorflow() -> int:
 
 
 def _jax() -> int:
-    # Without this, JAX takes three quarters of the accelerator's memory from whoever trains there.
+    # Otherwise JAX reserves three quarters of the memory, which a training may be using.
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     import jax
 

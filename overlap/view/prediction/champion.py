@@ -2,7 +2,7 @@
 
 A request uses the ensemble that is loaded when its prediction begins. The next champion is loaded
 beside it, so no request waits for a promotion, and none fails because of it: if the new champion
-cannot be loaded, the previous one goes on predicting, and the reason is reported.
+cannot be loaded, the previous one continues to predict, and the reason is reported.
 """
 
 import logging
