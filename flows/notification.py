@@ -58,7 +58,7 @@ class Announcer:
         self._limits = config.notify
         self._messenger = Messenger(config.notify, note)
         self._server = has_server()
-        self._links = RunLinks(workspace, config.data_name, run_address())
+        self._links = RunLinks(workspace, config.data_name, run_address(), config.view.url)
         if self._server:
             self._guarded(self._label_run)
 

@@ -10,12 +10,11 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from overlap.ensemble.registry import EnsembleRecord, folder_of, report_of, submission_of
-from overlap.io.workspace_paths import REPORT_FILE, SUBMISSION_FILE
+from overlap.ensemble.registry import EnsembleRecord
 from overlap.promotion.champion import Promotion
 from overlap.reporting.figures import data_address, draw_growth, draw_training, png
 from overlap.reporting.history_table import history_table
-from overlap.reporting.html import link_to
+from overlap.reporting.links import ResultLinks
 from overlap.reporting.tables import comparison_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
 from overlap.workspace.history import read_history
@@ -91,22 +90,19 @@ def show_run(
         table=history_table(versions),
         description=f"The newest {len(versions)} versions of {workspace}, oldest first",
     )
+    links = ResultLinks(workspace.location, view)
     create_link_artifact(
-        _page(view, record, REPORT_FILE) or link_to(report_of(workspace.location, record)),
-        link_text=f"report of {record.version}",
-        key="report", description="Figures, charts and clips to listen to, in one HTML file",
+        links.report(record), link_text=f"report of {record.version}", key="report",
+        description="Figures, charts and clips to listen to, in one HTML file",
     )  # fmt: skip
-    folder = folder_of(workspace.location, record)
     create_link_artifact(
-        _page(view, record) or link_to(folder),
-        link_text=f"ensemble {record.version}", key="ensemble",
+        links.ensemble(record), link_text=f"ensemble {record.version}", key="ensemble",
         description="Folder of the ensemble",
     )  # fmt: skip
-    submission = submission_of(workspace.location, record)
-    if submission.exists():
+    submission = links.submission(record)
+    if submission is not None:
         create_link_artifact(
-            _page(view, record, SUBMISSION_FILE) or link_to(submission),
-            link_text="submission.csv", key="submission",
+            submission, link_text="submission.csv", key="submission",
             description="Predictions for the test clips",
         )  # fmt: skip
 
@@ -120,11 +116,3 @@ def _markdown_table(rows: Sequence[Mapping[str, str]]) -> list[str]:
 def _picture(alternative: str, drawn: "Figure") -> str:
     # Inside a markdown artifact: an image artifact prints its whole address below the figure.
     return f"![{alternative}]({data_address('image/png', png(drawn))})"
-
-
-def _page(view: str | None, record: EnsembleRecord, file: str = "") -> str | None:
-    """Return the address of a version's page, or of one of its files there."""
-    if view is None:
-        return None
-    page = f"{view.rstrip('/')}/versions/{record.version}"
-    return f"{page}/files/{file}" if file else page

@@ -158,7 +158,7 @@ def flow_shown() -> Iterator[None]:
         if not interruptions.received():  # which ends the server, too
             print_note(text)
 
-    with connected(note), TERMINAL.shown(ERR):
+    with connected(note, interruptions.fail), TERMINAL.shown(ERR):
         gc.freeze()  # no later search for unused objects looks through the imported modules
         yield
 

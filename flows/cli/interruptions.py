@@ -1,5 +1,7 @@
 """Ctrl-C and SIGTERM on the command line: termination in bounded time, without orphaned processes.
 
+A command that finds in another thread that it cannot go on ends in the same way (`fail`).
+
 The first signal unwinds the work: the blocks that started servers, clusters and processes end
 them. Later signals are ignored. If the unwinding hangs, a thread ends the process after
 `GRACE_SECONDS`. The thread learns of signals from Python's wake-up file, which is written even
@@ -25,6 +27,7 @@ WAIT_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 0.05
 """Delay before a lost signal is sent again."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+FAILED_CODE: Final = 1
 STOPPED: Final = f"stopped; {RESUME_HINT}\n"
 Hook = Callable[["sys.UnraisableHookArgs"], object]
 
@@ -34,12 +37,20 @@ class _Stop:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.failure: str | None = None
+        """Why the command cannot go on; None: a signal from outside ends it."""
         self.unwinding = False
         self._final_message = threading.Lock()
 
     def claims_final_message(self) -> bool:
         """Return whether the caller is the first to print the final message."""
         return self._final_message.acquire(blocking=False)
+
+    def result(self, number: int) -> tuple[str, int]:
+        """Return the final message and the exit code after a signal."""
+        if self.failure is not None:
+            return f"failed: {self.failure}\n", FAILED_CODE
+        return STOPPED, exit_code(number)
 
 
 _stop = _Stop()
@@ -67,13 +78,26 @@ def received() -> int | None:
     return _stop.number
 
 
+def fail(message: str) -> None:
+    """End the command with exit code 1 and a last message, from any thread.
+
+    The main thread may wait for minutes for what is gone. A signal of this process to itself ends
+    the wait, and bounds the time that the unwinding takes. After another signal, nothing happens.
+    """
+    if _stop.number is not None:
+        return
+    _stop.failure = message
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def leave(number: int) -> NoReturn:
     """Print how to resume, and exit with the code of a process that a signal ended."""
     for again in SIGNALS:  # Python removes its handlers before the process ends
         signal.signal(again, signal.SIG_IGN)
+    message, code = _stop.result(number)
     if _stop.claims_final_message():
-        sys.stderr.write(STOPPED)
-    sys.exit(exit_code(number))
+        sys.stderr.write(message)
+    sys.exit(code)
 
 
 def _unwind(number: int, _frame: FrameType | None) -> None:
@@ -134,6 +158,7 @@ def _end(number: int) -> NoReturn:
             process.kill()
     psutil.wait_procs(below, timeout=WAIT_SECONDS)  # a process still writes until it has ended
     remove_unfinished()
+    message, code = _stop.result(number)
     if _stop.claims_final_message():
-        os.write(2, STOPPED.encode())
-    os._exit(exit_code(number))
+        os.write(2, message.encode())
+    os._exit(code)

@@ -114,13 +114,16 @@ class ServerProcess:
         ended = f"it ended with signal {-code}" if code < 0 else f"it ended with exit code {code}"
         return f"{ended}: {line}" if line else ended
 
-    def watch(self, warn: Callable[[str], None]) -> None:
-        """Tell the user at once if the process ends without `stop`."""
+    def watch(self, warn: Callable[[str], None], lost: Callable[[str], None] | None) -> None:
+        """Tell the user and the caller at once if the process ends without `stop`."""
 
         def wait() -> None:
             self.process.wait()
             if not self._stopped:
-                warn(f"the embedded Prefect server is gone ({self.fault()}); {RESUME_HINT}")
+                message = f"the embedded Prefect server is gone ({self.fault()}); {RESUME_HINT}"
+                warn(message)
+                if lost is not None:
+                    lost(f"{message} [server-unreachable]")
 
         threading.Thread(target=wait, daemon=True).start()
 
@@ -143,13 +146,19 @@ def launch(storage: EmbeddedStorage) -> None:
     _launched.append(_new(storage))
 
 
-def start(storage: EmbeddedStorage, timeout_s: float, warn: Callable[[str], None]) -> str:
+def start(
+    storage: EmbeddedStorage,
+    timeout_s: float,
+    warn: Callable[[str], None],
+    lost: Callable[[str], None] | None = None,
+) -> str:
     """Wait for the server that was launched, or for a new one; it ends with this process.
 
     Args:
         storage: Its home and database.
         timeout_s: Time within which it must answer.
         warn: Prints one line for the user.
+        lost: Called in another thread with a message if the server ends before this process.
 
     Returns:
         The address of its API.
@@ -166,7 +175,7 @@ def start(storage: EmbeddedStorage, timeout_s: float, warn: Callable[[str], None
             if server.answers():
                 address = f"http://{HOST}:{server.port}/api"
                 _used[address] = server
-                server.watch(warn)
+                server.watch(warn, lost)
                 return address
             waited = time.monotonic() - began
             if waited > timeout_s:

@@ -45,7 +45,9 @@ ON_FIRST_RUN: Final = (
 
 
 @contextmanager
-def connected(warn: Callable[[str], None]) -> Iterator[None]:
+def connected(
+    warn: Callable[[str], None], lost: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """Connect to the server as `connect` does, and run flows within the block.
 
     Nothing watches the heartbeats of a flow on an embedded server, which ends with the flow, and
@@ -54,7 +56,7 @@ def connected(warn: Callable[[str], None]) -> Iterator[None]:
     for name in ON_FIRST_RUN:
         with suppress(ImportError):  # a later Prefect may have other modules
             importlib.import_module(name)
-    connect(warn)
+    connect(warn, lost)
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -66,7 +68,7 @@ def connected(warn: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def connect(warn: Callable[[str], None]) -> None:
+def connect(warn: Callable[[str], None], lost: Callable[[str], None] | None = None) -> None:
     """Check the configured server; without one, start the embedded server.
 
     The embedded server is shielded from Ctrl-C and ends with this process. If the terminal's signal
@@ -74,6 +76,8 @@ def connect(warn: Callable[[str], None]) -> None:
 
     Args:
         warn: Prints one line for the user.
+        lost: Called in another thread with a message if an embedded server ends before this
+            process; None: only `warn` is.
 
     Raises:
         UserError: the server does not answer, does not start, or is not one of this Prefect.
@@ -89,7 +93,7 @@ def connect(warn: Callable[[str], None]) -> None:
                 _apply(_without_certificates())
         _check(url, warn)
         return
-    _start_embedded(warn)
+    _start_embedded(warn, lost)
 
 
 def is_loopback(url: str) -> bool:
@@ -134,7 +138,7 @@ def without_socks() -> None:
                 del os.environ[name]
 
 
-def _start_embedded(warn: Callable[[str], None]) -> None:
+def _start_embedded(warn: Callable[[str], None], lost: Callable[[str], None] | None) -> None:
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
@@ -153,7 +157,7 @@ def _start_embedded(warn: Callable[[str], None]) -> None:
             changed["PREFECT_HOME"] = str(storage.home)
             changed["PREFECT_PROFILES_PATH"] = str(settings.profiles_path)
     timeout = settings.server.ephemeral.startup_timeout_seconds
-    address = embedded_server.start(storage, timeout, warn)
+    address = embedded_server.start(storage, timeout, warn, lost)
     # With an address, Prefect's clients do not import the server to look for one.
     _apply(changed | {"PREFECT_API_URL": address})
     connect_directly()

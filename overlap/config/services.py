@@ -20,12 +20,12 @@ class TrackingConfig(ConfigModel):
 
 
 class ViewConfig(ConfigModel):
-    """Links in Prefect's artifacts."""
+    """Links in Prefect's artifacts and in messages."""
 
     url: Address | None = Field(
         None,
         description="Address at which `overlap view` shows the workspace, such as "
-        "http://127.0.0.1:4300. Prefect's artifacts then link to its pages; none: to files.",
+        "http://127.0.0.1:4300. Artifacts and messages then link to its pages; none: to files.",
     )
 
     @field_validator("url")

@@ -38,6 +38,6 @@ def failures_told(config: RunConfig, warn: Callable[[str], None]) -> Iterator[No
         yield
     except Exception as error:
         if config.notify.webhook is not None:
-            of = RunLinks(Location.of(config.workspace), config.data_name)
+            of = RunLinks(Location.of(config.workspace), config.data_name, view=config.view.url)
             tell_failure(Messenger(config.notify, warn), of, error)
         raise

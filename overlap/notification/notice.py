@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 from overlap.catalog.rows import QUARANTINED
 from overlap.config import NotifyConfig
-from overlap.ensemble.registry import EnsembleRecord, load_ensemble, report_of
+from overlap.ensemble.registry import EnsembleRecord, load_ensemble
 from overlap.errors import OverlapError
 from overlap.features.compare import DriftRow
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import Aliases, Promotion, read_aliases
 from overlap.redaction import masked
-from overlap.reporting.html import link_to
+from overlap.reporting.links import ResultLinks
 
 Event = Literal["failed", "promoted", "not-promoted", "unchanged", "drift", "unusable-clips"]
 """What happened. `unchanged` is no news: it only tells that the schedule works."""
@@ -67,11 +67,15 @@ class RunLinks:
     """Name of the data set."""
     run: str | None = None
     """Address of the run in Prefect's UI; None without a server."""
+    view: str | None = None
+    """Address of the workspace's web page; None: the links lead to files."""
 
-    def links(self, **more: str) -> dict[str, str]:
-        """Return the addresses by name, the run's first."""
+    def links(self, record: EnsembleRecord | None = None) -> dict[str, str]:
+        """Return the addresses by name: the run, the report of its ensemble, the workspace."""
+        results = ResultLinks(self.workspace, self.view)
         run = {"run": self.run} if self.run else {}
-        return {**run, **more, "workspace": link_to(self.workspace)}
+        report = {"report": results.report(record)} if record else {}
+        return {**run, **report, "workspace": results.overview}
 
 
 def first_line(text: str) -> str:
@@ -130,7 +134,7 @@ def outcome_notice(
         subject=f"overlap: {of.data} {promotion.state}",
         headline=first_line(headline),
         lines=tuple(lines),
-        links=of.links(report=link_to(report_of(of.workspace, record))),
+        links=of.links(record),
         details={
             "version": record.version,
             "promoted": promotion.promoted,
@@ -180,7 +184,7 @@ def data_notices(
                 subject=f"overlap: {of.data} has drifted",
                 headline=f"drift (shift) of {row.clips} from {reference} is {shift:.3f}; "
                 f"notify.drift_above is {limit:g}",
-                links=of.links(report=link_to(report_of(of.workspace, record))),
+                links=of.links(record),
                 details={
                     "clips": row.clips, "reference": reference, "shift": shift, "limit": limit,
                     "wasserstein_db": row.drift.wasserstein_db,
@@ -196,7 +200,7 @@ def data_notices(
                 subject=f"overlap: {of.data} has unusable clips",
                 headline=f"{bad} of {total} clips are unusable ({bad / total:.2%}); "
                 "quarantine.parquet and the report list the reasons",
-                links=of.links(report=link_to(report_of(of.workspace, record))),
+                links=of.links(record),
                 details={"unusable": bad, "clips": total, "limit": limits.unusable_above},
             )
         )

@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
-
-from overlap.io.location import Location
 
 Rows = Sequence[dict[str, str]]
 """A table: rows with cells by column."""
@@ -27,8 +24,3 @@ class Chart:
     caption: str
     svg: str
     rows: Rows = ()
-
-
-def link_to(place: Location) -> str:
-    """Return an address as a link, in which blanks, `%`, `#` and `?` of names are escaped."""
-    return quote(place.url, safe="/:@") if place.local is None else place.local.as_uri()

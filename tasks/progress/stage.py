@@ -13,11 +13,12 @@ from contextlib import contextmanager, nullcontext
 from typing import cast
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_progress_artifact
 from prefect.context import TaskRunContext
 
 from overlap.io.formatting import format_duration, format_rate
 from overlap.workspace.runs import current_run
+from tasks.progress.artifact import ArtifactUpdates, ProgressArtifact
 from tasks.progress.followed_run import copied_to_parent, followed_run, parent_run
 from tasks.progress.pace import Pace
 from tasks.progress.terminal import TERMINAL
@@ -41,8 +42,10 @@ class Stage:
         self._note = f"waits for {waits_for}" if waits_for else ""
         self._pace, self._lock = Pace(total), threading.Lock()
         self._bar = TERMINAL.open(name, self._pace, self._note)
-        self._artifact = _Artifact(_create_artifact(name), ARTIFACT_SECONDS)
-        self._copy = _Artifact(_create_copy(name), COPY_SECONDS)
+        made = ((_create_artifact(name), ARTIFACT_SECONDS), (_create_copy(name), COPY_SECONDS))
+        self._artifacts = ArtifactUpdates(
+            [ProgressArtifact(artifact, every) for artifact, every in made if artifact]
+        )
         self._parent, self._last_line = parent_run(), time.monotonic()
         self._recorded = current_run().stage(name, total) if keep else None
 
@@ -82,8 +85,8 @@ class Stage:
         if self._recorded:
             self._recorded.close()
         self._print()
-        for artifact in (self._artifact, self._copy):
-            artifact.update(self.done, self.total, self.text())
+        self._artifacts.show(self.done, self.total, self.text())
+        self._artifacts.close()
         if self._parent is not None:
             self._parent.log(self.text())
 
@@ -107,10 +110,7 @@ class Stage:
         if now - self._last_line >= LINE_SECONDS:
             self._last_line = now
             self._print()
-        for artifact in (self._artifact, self._copy):
-            if now - artifact.updated >= artifact.every:
-                artifact.updated = now
-                artifact.update(self.done, self.total, self.text())
+        self._artifacts.show(self.done, self.total, self.text())
 
     def _print(self) -> None:
         if self.text() != self._printed:
@@ -138,18 +138,6 @@ def stage(
             yield current
     finally:
         current.close()
-
-
-class _Artifact:
-    """A progress artifact, or None, and when it was updated."""
-
-    def __init__(self, artifact: UUID | None, every: float) -> None:
-        self._artifact, self.every, self.updated = artifact, every, time.monotonic()
-
-    def update(self, done: int, total: int, text: str) -> None:
-        if self._artifact is not None:
-            percent = 100.0 * done / total if total else 100.0
-            update_progress_artifact(self._artifact, progress=percent, description=text)
 
 
 def _create_artifact(name: str) -> UUID | None:

@@ -104,6 +104,14 @@ def test_a_failure_states_the_cause_and_the_champion(of: RunLinks) -> None:
     assert notice.details["code"] == "members-failed"
 
 
+def test_the_links_lead_to_the_web_page_of_the_workspace(workspace: Location) -> None:
+    of = RunLinks(workspace, "set", view="http://team.example")
+    assert of.links(ensemble("v2", 0.4)) == {
+        "report": "http://team.example/versions/v2/files/report.html",
+        "workspace": "http://team.example/",
+    }
+
+
 def test_a_failure_in_a_workspace_without_champion(workspace: Location) -> None:
     notice = failure_notice(RunLinks(workspace, "set"), ValueError())
     assert notice.headline == "ValueError: no message"
