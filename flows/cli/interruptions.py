@@ -29,6 +29,9 @@ AGAIN_SECONDS: Final = 0.05
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 FAILED_CODE: Final = 1
 STOPPED: Final = f"stopped; {RESUME_HINT}\n"
+TRACKER: Final = "multiprocessing.resource_tracker"
+"""A process that ends with this one, and removes what the killed ones have left. Without it, the
+threads that still run here would start another, which complains about all that it has not seen."""
 Hook = Callable[["sys.UnraisableHookArgs"], object]
 
 
@@ -152,11 +155,13 @@ def _end(number: int) -> NoReturn:
 
     from overlap.io.atomic import remove_unfinished
 
-    below = psutil.Process().children(recursive=True)
-    for process in below:
+    killed = []
+    for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(below, timeout=WAIT_SECONDS)  # a process still writes until it has ended
+            if not any(TRACKER in word for word in process.cmdline()):
+                process.kill()
+                killed.append(process)
+    psutil.wait_procs(killed, timeout=WAIT_SECONDS)  # a process still writes until it has ended
     remove_unfinished()
     message, code = _stop.result(number)
     if _stop.claims_final_message():
