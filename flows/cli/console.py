@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -158,6 +159,9 @@ def flow_shown() -> Iterator[None]:
         if not interruptions.received():  # which ends the server, too
             print_note(text)
 
+    # Prefect would write a line without an end for each batch of logs that a server did not accept,
+    # also after the last message of the command, which reports the server.
+    logging.raiseExceptions = False
     with connected(note, interruptions.fail), TERMINAL.shown(ERR):
         gc.freeze()  # no later search for unused objects looks through the imported modules
         yield
