@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 from typing import Final
 
 from markupsafe import Markup
@@ -15,6 +16,8 @@ from markupsafe import Markup
 WIDTH, HEIGHT = 720, 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 22, 36
 TICKS: Final = 5
+DASH: Final = 10
+"""Half the width of a point that has no neighbours, in units of the drawing."""
 LABELS: Final = 8
 """Most labels below the horizontal axis."""
 
@@ -159,17 +162,29 @@ def _series(plot: _Plot, line: Line) -> list[str]:
             at, low, high = plot.x(x), plot.y(ends[0]), plot.y(ends[1])
             drawn = f"M{at} {low}V{high}M{at - 4} {low}h8M{at - 4} {high}h8"
             parts.append(f'<path class="bar {name}" d="{drawn}"/>')
-    path, pen = [], "M"
-    for x, value in line.points:
-        if value is None or not math.isfinite(value):
-            pen = "M"
-            continue
-        path.append(f"{pen}{plot.x(x)} {plot.y(value)}")
-        pen = "L"
-    parts.append(f'<path class="line {name}" d="{"".join(path)}"/>')
+    parts.append(f'<path class="line {name}" d="{_path(plot, line)}"/>')
     for index, (x, value) in enumerate(line.points):
-        if value is not None and math.isfinite(value) and (line.dots or index in line.marked):
+        if value is not None and _is_drawn(value) and (line.dots or index in line.marked):
             radius, kind = (5, "mark") if index in line.marked else (3, "dot")
             place = f'cx="{plot.x(x)}" cy="{plot.y(value)}" r="{radius}"'
             parts.append(f'<circle class="{kind} {name}" {place}/>')
     return parts
+
+
+def _path(plot: _Plot, line: Line) -> str:
+    """Return the path through the points; one between gaps is a dash, unless it has a dot."""
+    path = ""
+    for present, run in groupby(line.points, lambda point: _is_drawn(point[1])):
+        if not present:
+            continue
+        places = [(plot.x(x), plot.y(value)) for x, value in run if value is not None]
+        if len(places) == 1 and not line.dots:
+            ((x, y),) = places
+            path += f"M{x - DASH:g} {y}h{2 * DASH}"
+        else:
+            path += "M" + "L".join(f"{x} {y}" for x, y in places)
+    return path
+
+
+def _is_drawn(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

@@ -1,6 +1,7 @@
 """Pages of a workspace: complete, in parts, empty, damaged, newer; all text is escaped."""
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -272,3 +273,10 @@ def test_a_chart_has_gaps_and_escaped_names() -> None:
     assert drawn.count("M", drawn.index("line a")) == 2
     assert drawn.count("<circle") == 2
     assert line_chart(Frame("x"), [Line("a", [(0, None)])]) == ""
+
+
+def test_a_single_value_of_a_line_without_dots_is_a_dash() -> None:
+    points = [(0.0, 1.0), (1.0, None), (2.0, 2.0), (3.0, 2.0)]
+    drawn = line_chart(Frame("x", x_names=[*"abcd"]), [Line("trivial", points)])
+    (path,) = re.findall(r'class="line trivial" d="([^"]*)"', drawn)
+    assert re.fullmatch(r"M[\d.]+ [\d.]+h20M[\d.]+ [\d.]+L[\d.]+ [\d.]+", path)
