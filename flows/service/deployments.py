@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 import prefect
 import yaml
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule
@@ -147,9 +147,7 @@ def deploy(wanted: Wanted) -> Deployed:
                 name=POOL_PREFIX + file.stem, type=file.stem, base_job_template=template
             )
             client.create_work_pool(pool, overwrite=True)
-        automations = tuple(renewed(client, automation) for automation in read_automations())
-        if wanted.receivers is not None:
-            automations += apply_notifications(client, wanted.receivers, wanted.silence_hours)
+        automations = _apply_automations(client, wanted)
     content = deployments(wanted)
     with tempfile.TemporaryDirectory(prefix="overlap-deploy-") as folder:
         file = Path(folder) / "prefect.yaml"
@@ -217,7 +215,13 @@ def serve(wanted: Wanted) -> None:
     """Serve the deployments from this process until it is stopped; no worker is needed.
 
     Flow runs are child processes and start in the current folder.
+
+    Raises:
+        UserError: the server requires a password.
+        OverlapError: Prefect refuses the automations; the message is Prefect's.
     """
+    with get_client(sync_client=True) as client, _refusals_described():
+        _apply_automations(client, wanted)
     prefect.serve(*served(wanted), print_starting_message=False)
 
 
@@ -247,6 +251,14 @@ def _served(entry: Mapping[str, Any]) -> RunnerDeployment:
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return cast("RunnerDeployment", made)  # a coroutine only inside an event loop
+
+
+def _apply_automations(client: SyncPrefectClient, wanted: Wanted) -> tuple[str, ...]:
+    """Create or update the automations of a server; return their names."""
+    names = tuple(renewed(client, automation) for automation in read_automations())
+    if wanted.receivers is not None:
+        names += apply_notifications(client, wanted.receivers, wanted.silence_hours)
+    return names
 
 
 def read_automations() -> Iterator[AutomationCore]:

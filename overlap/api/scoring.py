@@ -1,5 +1,6 @@
 """Score predictions that are given as tables."""
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -21,7 +22,12 @@ Rows: TypeAlias = pd.DataFrame | Path
 """A table with ids (a column or the index) and one column per word, or its CSV file."""
 
 
-def score(labels: Rows, predictions: Rows, train_labels: Rows | None = None) -> Score:
+def score(
+    labels: Rows,
+    predictions: Rows,
+    train_labels: Rows | None = None,
+    groups: Mapping[str, str] | None = None,
+) -> Score:
     """Score predictions against labels by the mean KL(label || prediction), nats.
 
     Args:
@@ -29,6 +35,8 @@ def score(labels: Rows, predictions: Rows, train_labels: Rows | None = None) -> 
             clips are ignored.
         predictions: Predictions of the same words in any order; the column `spread` is ignored.
         train_labels: Labels of the training clips, for `trivial_kl` and `gain`.
+        groups: Group of each clip by id, such as its speaker. With ten groups or more, the interval
+            resamples whole groups, as those of ensembles do. A clip without a group is its own.
 
     Returns:
         The score: `kl` with its 95 % interval `low` to `high`, `per_word`, and further metrics.
@@ -52,7 +60,7 @@ def score(labels: Rows, predictions: Rows, train_labels: Rows | None = None) -> 
     )
     problems.raise_if_fatal("score")
     problems.warn()
-    return score_joined(_predicted_only(truth, predicted.ids), predicted, train)
+    return score_joined(_predicted_only(truth, predicted.ids), predicted, train, groups)
 
 
 def _predicted_only(truth: Table, ids: tuple[str, ...]) -> Table:

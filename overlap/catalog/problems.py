@@ -124,7 +124,10 @@ class Problems:
         if not self.fatal:
             return
         lines = [f"{data}: {counted(len(self.fatal), 'problem')} with the data"]
-        lines += [f"  - {problem}" for problem in self.fatal]
+        if len(self.fatal) == 1:  # Prefect's pages show the first line
+            lines = [f"{data}: the data cannot be used: {self.fatal[0]}"]
+        else:
+            lines += [f"  - {problem}" for problem in self.fatal]
         if self.warnings:
             lines += ["warnings:", *(f"  - {warning}" for warning in self.warnings)]
         raise DataError(

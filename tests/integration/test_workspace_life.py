@@ -1,6 +1,7 @@
 """`overlap workspace`: backups are restored, and copies are consistent while a run works."""
 
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -101,3 +102,28 @@ def test_copies_during_a_run(data: Path, tiny: Path, environment, tmp_path: Path
             stdout=subprocess.DEVNULL, timeout=300,
         )  # fmt: skip
         assert not verify_workspace(Location.of(copy), None).faults
+
+
+@pytest.mark.nightly
+def test_a_run_after_a_withdrawal_learns_without_the_clips(
+    overlap, finished, data: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """The members of the next run are others, and none of them has the withdrawn speaker."""
+    workspace = Path(shutil.copytree(finished.workspace, tmp_path / "workspace"))
+    place, options = Location.of(workspace), ("--workspace", workspace)
+    before = Catalog.load(place)
+    group = before.clips.loc[before.rows("train"), "group"].iloc[0]
+    gone = {*before.clips.index[before.clips["group"] == group]}
+    (old,) = registry.list_ensembles(place)
+    said = json.loads(overlap("withdraw", "--group", group, *options, "--yes", "--json").stdout)
+    assert [version["version"] for version in said["versions"]] == [old.version]
+
+    overlap("run", "--data", data, *options, "--config", tiny)
+    new = registry.list_ensembles(place)[-1]
+    assert not {*new.members} & {*old.members}
+    catalog = Catalog.load(place)
+    assert not {*catalog.rows("train")} & gone
+    trained = before.clips.loc[[*gone], "clip_id"]
+    assert set(catalog.clips.set_index("clip_id").loc[trained, "state"]) <= {"removed"}
+    assert not {*registry.read_predictions(place, new)["held_out_rows"]} & gone
+    assert "OK" in overlap("verify", "--all", *options).stdout

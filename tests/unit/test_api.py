@@ -12,6 +12,7 @@ import soundfile
 
 import overlap
 from overlap.catalog.inspection import load_clip
+from overlap.ensemble.score_tables import score_tables
 from overlap.errors import DataError, UserError
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
@@ -142,6 +143,25 @@ def test_the_score_matches_its_definition() -> None:
     trivial = overlap.score(LABELS, PREDICTIONS, LABELS)
     assert trivial.trivial_kl == pytest.approx(np.log(2) / 2)
     assert found == overlap.score(LABELS.set_index("id"), PREDICTIONS.reset_index())
+
+
+def test_groups_widen_the_interval_as_in_the_command(tmp_path: Path) -> None:
+    ids = [f"c{number:03d}" for number in range(200)]
+    kind = np.arange(200) // 10 % 2  # the clips of a group are equally hard
+    labels = pd.DataFrame({"id": ids, "x": 1.0, "y": 0.0})
+    predictions = pd.DataFrame({"id": ids, "x": 0.5 + 0.4 * kind, "y": 0.5 - 0.4 * kind})
+    groups = {name: f"g{number // 10}" for number, name in enumerate(ids)}
+    single, grouped = overlap.score(labels, predictions), overlap.score(
+        labels, predictions, groups=groups
+    )  # fmt: skip
+    assert grouped.kl == single.kl
+    assert grouped.high - grouped.low > 2 * (single.high - single.low)
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    predictions.to_csv(tmp_path / "predictions.csv", index=False)
+    pd.DataFrame(groups.items(), columns=["id", "group"]).to_csv(
+        tmp_path / "groups.csv", index=False
+    )
+    assert grouped == score_tables(str(tmp_path / "labels.csv"), str(tmp_path / "predictions.csv"))
 
 
 def test_tables_and_csv_files_have_the_same_score(tmp_path: Path) -> None:

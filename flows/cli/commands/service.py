@@ -98,16 +98,23 @@ def serve(
     *,
     cron: Cron = None,
     timezone: Timezone = "UTC",
+    notify: Notify = None,
+    notify_silence: Silence = None,
     view: View = False,
     verbose: Verbose = False,
 ) -> None:
-    """Serve the same deployments from this process, without work pool and worker."""
+    """Serve the same deployments from this process, without work pool and worker.
+
+    Without --notify the receivers of messages stay as they are.
+    """
     from overlap.config.loading import checked
     from overlap.config.presets import merged
 
     if view:  # links in Prefect lead to the page, unless another address is given
         values = merged({"view": {"url": VIEW_URL}}, values)
-    wanted = _wanted(values, cron, timezone, None, verbose=verbose)
+    wanted = _with_receivers(
+        _wanted(values, cron, timezone, None, verbose=verbose), notify, notify_silence
+    )
     from flows.cli.console import OUT
     from flows.service import deployments
     from flows.service.view_process import shown
@@ -150,7 +157,7 @@ def _wanted(
     if config.notify.webhook is not None and config.notify.variable is None:
         raise ConfigError(
             "notify.webhook: the parameters of a deployment are stored and shown by the server; "
-            "use notify.webhook=env:NAME, or --notify of `overlap deploy`",
+            "use notify.webhook=env:NAME, or the option --notify",
             code="secret-in-deployment",
             key="notify.webhook",
         )
