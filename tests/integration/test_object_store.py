@@ -24,7 +24,7 @@ from support.errors import raises
 from support.processes import object_store
 from support.run_steps import publish_record, published
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,7 @@ def test_the_report_is_there_and_is_written_anew_when_asked_for(overlap, copy, f
     assert (printed_code(missing), str(copy) in missing) == ("no-such-ensemble", True)
 
 
+@pytest.mark.extended
 def test_status_and_plan_tell_what_is_there(overlap, finished, data: Path, tiny: Path) -> None:
     found = json.loads(overlap("status", "--workspace", finished.workspace, "--json").stdout)
     assert found["clips"] == {"train": 100, "test": 20, "quarantined": 0, "removed": 0}

@@ -27,6 +27,7 @@ from tasks.workers import JOBS_AHEAD
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.extended,
     # Where another scheduler has the usual port, Dask says so, takes a free one, and leaves the
     # socket of its first attempt to the garbage collector.
     pytest.mark.filterwarnings("ignore:Port .* is already in use"),

@@ -16,6 +16,7 @@ def errors(clips: np.ndarray, config: FeatureConfig, dtype: type) -> float:
     return error_db(batched_features, clips, config, dtype)
 
 
+@pytest.mark.extended
 def test_spoken_words_match_the_reference(spoken: np.ndarray) -> None:
     assert errors(spoken, DEFAULT, np.float16) < 0.05
     assert errors(spoken, DEFAULT, np.float32) < 0.005

@@ -28,6 +28,7 @@ def test_installed_libraries_are_measured(implementations) -> None:
     assert {"numpy, scipy.fft", "tf.signal"} <= implementations.keys()
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("config", [FeatureConfig(), ODD], ids=["default", "odd"])
 def test_every_library_matches_the_reference(implementations, spoken: np.ndarray, config) -> None:
     clips = spoken[:11]  # not a multiple of the number of clips per call

@@ -383,6 +383,7 @@ def test_a_launched_server_is_used_for_its_own_storage_only(
     own.stop()
 
 
+@pytest.mark.extended
 def test_a_flow_on_the_launched_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "prefect.db").unlink()
     storage = chosen(home)  # creates the database
