@@ -108,7 +108,7 @@ def test_messages_of_runs(
                     "--set", "notify.drift_above=0")  # fmt: skip
     slack, full, mail = received(service, web, post, "; promoted: ")
     (second,) = {folder.name for folder in workspace.glob("ensembles/*")} - {first}
-    assert f"ensemble {second} of 1 members, KL " in slack
+    assert f"ensemble {second} of 1 member, KL " in slack
     assert f"(champion {first})" in slack
     assert "KL now: " in slack
     assert f"{second}/report.html" in slack
