@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from overlap.catalog import Catalog, are_grouped, partition
 from overlap.config import ValidationConfig
 from overlap.errors import CorruptError
+from overlap.metrics.disagreement import disagreement
 from overlap.metrics.divergence import kl, trivial_prediction
 
 
@@ -90,6 +92,69 @@ def combine_held_out(
         for round_index in np.flatnonzero(chosen[:, fold] == index):
             rounds[round_index, np.searchsorted(rows, member_rows)] = predictions
     return HeldOutPredictions(rows, rounds, labels, trivial, _groups(catalog, rows), chosen)
+
+
+def member_divergence(
+    rows: NDArray[np.int64],
+    pooled: NDArray[np.float64],
+    member_rows: NDArray[np.int64],
+    predictions: NDArray[np.floating[Any]],
+) -> NDArray[np.float64]:
+    """Return KL(member || pooled) of clips, (clips,) nats; NaN where the member did not predict.
+
+    Args:
+        rows: (clips,) rows of the catalogue.
+        pooled: (clips, words) predictions of the ensemble.
+        member_rows: Rows that the member predicted, ascending.
+        predictions: Its predictions, (member_rows, words).
+    """
+    found = np.full(len(rows), np.nan)
+    if len(member_rows) and len(rows):
+        at, known = positions(rows, member_rows)
+        found[known] = disagreement(predictions[at[known]].astype(np.float64)[None], pooled[known])
+    return found
+
+
+def positions(
+    rows: NDArray[np.int64], known: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return where rows are among known rows, and whether they are among them.
+
+    Args:
+        rows: (clips,) rows.
+        known: Rows, ascending.
+    """
+    if not len(known):
+        return np.zeros(len(rows), np.int64), np.zeros(len(rows), np.bool_)
+    at = np.searchsorted(known, rows).clip(max=len(known) - 1)
+    return at, known[at] == rows
+
+
+def held_out_disagreement(
+    divergence: NDArray[np.float64], folds: Sequence[int], per_round: int
+) -> NDArray[np.float64]:
+    """Return the disagreement of the members that were pooled for each held-out clip.
+
+    Needs no catalogue, so it also applies to clips that were held out when there were fewer.
+
+    Args:
+        divergence: (members, clips) of `member_divergence`.
+        folds: (members,) the fold of each member.
+        per_round: Members per round.
+
+    Returns:
+        (clips,) nats; NaN where it is unknown. Where all members exist it is equal to
+        `overlap.metrics.disagreement` of the rounds.
+    """
+    found = np.full(divergence.shape[1], np.nan)
+    by_fold = [[n for n, one in enumerate(folds) if one == fold] for fold in range(per_round)]
+    rounds = min(map(len, by_fold))
+    for members in by_fold:  # members beyond the last complete round are not pooled
+        own = divergence[members[:rounds]]
+        known = ~np.isnan(own).any(axis=0)
+        if len(own) and known.any():
+            found[known] = np.sort(own[:, known], axis=0).mean(axis=0)
+    return found
 
 
 def _groups(catalog: Catalog, rows: NDArray[np.int64]) -> NDArray[np.int64]:

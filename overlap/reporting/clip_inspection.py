@@ -50,7 +50,8 @@ class InspectedClip:
     config: FeatureConfig
     """Configuration of its features."""
     samples: NDArray[np.float32]
-    """(samples,) float32, full scale 1.0: the input of the features."""
+    """(samples,) float32, full scale 1.0: the input of the features; empty if the sound is not
+    readable."""
     repairs: tuple[str, ...]
     """Repairs applied to the clip."""
     decibels: NDArray[np.float32]

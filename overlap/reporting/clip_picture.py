@@ -125,6 +125,16 @@ def words_shown(shown: InspectedClip) -> list[str]:
 def _waveform(axes: "Axes", shown: InspectedClip) -> None:
     seconds = np.arange(len(shown.samples)) / shown.config.sample_rate
     axes.plot(seconds, shown.samples, color=ENSEMBLE, linewidth=0.5)
+    if not len(shown.samples):
+        axes.text(
+            0.5,
+            0.5,
+            "the sound is not readable",
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+        )
+        axes.set_yticks([])
     axes.set_xlim(0, shown.config.clip_seconds)
     axes.set_ylabel("amplitude")
     axes.spines[["top", "right"]].set_visible(False)

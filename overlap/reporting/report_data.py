@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog import Catalog
-from overlap.config import FeatureConfig, ValidationConfig
-from overlap.ensemble.held_out import combine_held_out
+from overlap.config import FeatureConfig
+from overlap.ensemble.held_out import held_out_disagreement, member_divergence
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles
 from overlap.ensemble.registry import read_predictions as read_ensemble
 from overlap.errors import NotReadyError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
-from overlap.metrics.disagreement import disagreement
 from overlap.metrics.divergence import kl_per_clip
 from overlap.promotion.champion import Promotion
 from overlap.training.spec import MemberRecord, load_record
@@ -153,12 +152,14 @@ def _held_out(
         return None
     if catalog.key(rows, labels=True) != record.held_out_key:
         return None
-    parts, paths = [], WorkspacePaths(workspace)
+    divergence, paths = [], WorkspacePaths(workspace)
     for member in members:
         saved = read_member(paths.member(member.fingerprint).folder, member)
-        parts.append((member.spec.fold, saved["held_out_rows"], saved["held_out"]))
-    validation = ValidationConfig.from_stored(record.config["validation"])
-    together = combine_held_out(catalog, validation, parts)
-    if together is None or not np.array_equal(together.rows, rows):
+        divergence.append(
+            member_divergence(rows, pooled, saved["held_out_rows"], saved["held_out"])
+        )
+    folds = [member.spec.fold for member in members]
+    spread = held_out_disagreement(np.array(divergence), folds, record.per_round)
+    if np.isnan(spread).any():  # a member was trained again on other clips
         return None
-    return HeldOutClips(rows, together.labels, pooled, disagreement(together.rounds, pooled))
+    return HeldOutClips(rows, catalog.labels[rows], pooled, spread)

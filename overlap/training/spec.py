@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog.label_kinds import equal_shares
@@ -131,7 +132,11 @@ def training_key(catalog: "Catalog") -> str:
 
 def test_key(catalog: "Catalog") -> str:
     """Return a key that identifies the usable test clips and their rows."""
-    rows = catalog.rows("test")
+    return rows_key(catalog, catalog.rows("test"))
+
+
+def rows_key(catalog: "Catalog", rows: NDArray[np.int64]) -> str:
+    """Return a key that identifies clips and their rows; see `test_key`."""
     return fingerprint(catalog.key(rows), rows.tolist())
 
 

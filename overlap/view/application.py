@@ -16,9 +16,11 @@ from starlette.types import ASGIApp
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.io.location import Location
 from overlap.promotion.champion import Aliases
+from overlap.view.clips.pages import ClipPages
 from overlap.view.events import POLL_SECONDS, EventStreams
 from overlap.view.guard import COOKIE, Guard, cookie_value, problem, same
 from overlap.view.overview import now, overview
+from overlap.view.pictures import Drawer
 from overlap.view.prediction.api import PredictionApi
 from overlap.view.prediction.champion import ChampionHolder
 from overlap.view.reader import FRESH_SECONDS, WorkspaceReader
@@ -45,6 +47,7 @@ class Pages:
         workspace: The workspace.
         settings: Settings of the server.
         champion: The loaded champion.
+        drawer: Draws pictures.
         fresh_seconds: How long what was read is shown again.
     """
 
@@ -53,11 +56,13 @@ class Pages:
         workspace: Location,
         settings: ViewSettings,
         champion: ChampionHolder,
+        drawer: Drawer,
         fresh_seconds: float = FRESH_SECONDS,
     ) -> None:
         self._settings, self._champion = settings, champion
         self._reader = WorkspaceReader(workspace, fresh_seconds)
         self._renderer = Renderer(workspace, settings.prefix)
+        self._clips = ClipPages(self._reader, self._renderer, drawer)
         self.streams = EventStreams(min(POLL_SECONDS, fresh_seconds or 0.02))
 
     def routes(self) -> list[BaseRoute]:
@@ -65,6 +70,7 @@ class Pages:
         return [
             Route("/", self.overview),
             Route("/members", self.members),
+            *self._clips.routes(),
             Route("/try", self.try_clip),
             Route("/versions/{version}", self.version),
             Route("/versions/{version}/files/{name}", self.file),
@@ -219,7 +225,7 @@ def create_application(
         fresh_seconds: How long what was read is shown again; 0: not at all.
     """
     predictions = PredictionApi(workspace, settings, None if fresh_seconds else 0.05)
-    pages = Pages(workspace, settings, predictions.champion, fresh_seconds)
+    pages = Pages(workspace, settings, predictions.champion, predictions.drawer, fresh_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:

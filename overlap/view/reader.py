@@ -5,30 +5,28 @@ for parts, and a part that cannot be read is a sentence for the reader instead o
 """
 
 import os
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from overlap.catalog import stored_rows
+from overlap.catalog import Catalog, stored_rows
 from overlap.catalog.problems import printable
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles, load_ensemble
-from overlap.errors import NewerFormatError, NotReadyError, OverlapError
+from overlap.errors import NotReadyError, OverlapError
 from overlap.features import FeatureStore
 from overlap.features.compare import DriftRow, compare
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import Aliases, read_aliases
-from overlap.redaction import masked
 from overlap.reporting.report_data import ReportData, load_report_data
 from overlap.training.progress import EpochProgress, read_progress
 from overlap.training.spec import MemberRecord, MemberSpec, load_record, load_spec
+from overlap.view.clips.names import ClipNames
+from overlap.view.clips.predicted import PredictedClips, read_predicted
+from overlap.view.parts import Part, PartCache, read_part
 from overlap.workspace.runs import RunRecord, read_runs
 
 FRESH_SECONDS: Final = 2.0
@@ -38,30 +36,8 @@ COSTLY_SECONDS: Final = 120.0
 RUNS_SHOWN: Final = 20
 REASONS_SHOWN: Final = 8
 REPORTS_KEPT: Final = 4
-
-Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class Part(Generic[Value]):
-    """A part of a workspace, or why it cannot be shown."""
-
-    value: Value | None
-    problem: str = ""
-    missing: bool = False
-    """Whether it does not exist yet, which is no fault."""
-
-
-def read_part(read: Callable[[], Value]) -> Part[Value]:
-    """Read a part; an error becomes its problem."""
-    try:
-        return Part(read())
-    except NotReadyError as error:
-        return Part(None, masked(str(error)), missing=True)
-    except NewerFormatError as error:
-        return Part(None, f"written by a newer release: {masked(str(error))}")
-    except (OverlapError, OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        return Part(None, masked(str(error)) or type(error).__name__)
+CLIPS_KEPT: Final = 3
+"""Versions whose predictions of single clips are kept in memory, those that were shown last."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +105,8 @@ class WorkspaceReader:
 
     def __init__(self, location: Location, fresh_seconds: float = FRESH_SECONDS) -> None:
         self.location, self.paths = location, WorkspacePaths(location)
-        self._fresh = fresh_seconds
-        self._kept: dict[object, tuple[float, object]] = {}
-        self._lock = threading.Lock()
-        self._locks: dict[object, threading.Lock] = {}
+        self._parts = PartCache(fresh_seconds)
+        self._complete: dict[str, MemberState] = {}
 
     def exists(self) -> bool:
         """Return whether the folder exists now."""
@@ -140,31 +114,31 @@ class WorkspaceReader:
 
     def ensembles(self) -> Part[list[EnsembleRecord]]:
         """The published ensembles, oldest first; with a problem, those that can be read."""
-        return self._part("ensembles", self._ensembles)
+        return self._parts.timed("ensembles", self._ensembles)
 
     def aliases(self) -> Part[Aliases]:
         """The champion and the history of decisions."""
-        return self._part("aliases", lambda: read_aliases(self.location))
+        return self._parts.timed("aliases", lambda: read_aliases(self.location))
 
     def runs(self) -> Part[tuple[RunRecord, ...]]:
         """The latest runs, newest first."""
-        return self._part("runs", lambda: read_runs(self.location, RUNS_SHOWN))
+        return self._parts.timed("runs", lambda: read_runs(self.location, RUNS_SHOWN))
 
     def clips(self) -> Part[Clips]:
         """Numbers of clips and the problems of the data."""
-        return self._part("clips", self._clips, COSTLY_SECONDS / 4)
+        return self._parts.timed("clips", self._clips, COSTLY_SECONDS / 4)
 
     def drift(self) -> Part[tuple[DriftRow, ...]]:
         """Drift of the test clips from the training clips."""
-        return self._part("drift", self._drift, COSTLY_SECONDS)
+        return self._parts.timed("drift", self._drift, COSTLY_SECONDS)
 
     def disk(self) -> Part[DiskUse]:
         """Disk use of the workspace."""
-        return self._part("disk", self._disk, COSTLY_SECONDS)
+        return self._parts.timed("disk", self._disk, COSTLY_SECONDS)
 
     def members(self) -> Part[tuple[MemberState, ...]]:
         """All members, by seed and fold."""
-        return self._part("members", self._members)
+        return self._parts.timed("members", self._members)
 
     def report(self, record: EnsembleRecord) -> Part[ReportData]:
         """Everything that the report of a version shows."""
@@ -172,27 +146,40 @@ class WorkspaceReader:
         def read() -> ReportData:
             return load_report_data(self.location, record)
 
-        part = self._part(("report", record.version), read, COSTLY_SECONDS)
-        with self._lock:
-            kept = [key for key in self._kept if isinstance(key, tuple) and key[0] == "report"]
-            for key in kept[:-REPORTS_KEPT]:
-                del self._kept[key]
-        return part
+        return self._parts.timed(
+            "report", read, COSTLY_SECONDS, name=record.version, most=REPORTS_KEPT
+        )
 
-    def _part(
-        self, key: object, read: Callable[[], Value], seconds: float | None = None
-    ) -> Part[Value]:
-        with self._lock:
-            guard = self._locks.setdefault(key, threading.Lock())
-        with guard:  # several requests for one part read it once
-            known = self._kept.get(key)
-            limit = self._fresh if seconds is None or not self._fresh else seconds
-            if known is not None and time.monotonic() - known[0] < limit:
-                return cast("Part[Value]", known[1])
-            part = read_part(read)
-            with self._lock:
-                self._kept[key] = (time.monotonic(), part)
-            return part
+    def clip_names(self) -> Part[ClipNames]:
+        """The catalogue; read again when its file has changed."""
+        stamp = self._parts.timed("catalog stamp", self._catalog_stamp).value
+
+        def read() -> ClipNames:
+            return ClipNames(Catalog.load(self.location), stamp)
+
+        return self._parts.stamped("catalog", read, stamp)
+
+    def predicted_clips(self, record: EnsembleRecord) -> Part[PredictedClips]:
+        """The held-out and test clips of a version; read again when a file has changed."""
+        names = self.clip_names()
+        if names.value is None:
+            return Part(None, names.problem, names.missing)
+        catalog = names.value.catalog
+
+        def read() -> PredictedClips:
+            return read_predicted(self.location, record, catalog)
+
+        stamp = (names.value.stamp, record.files, record.pooled)
+        return self._parts.stamped("predicted", read, stamp, name=record.version, most=CLIPS_KEPT)
+
+    def store(self) -> Part[FeatureStore]:
+        """The feature store."""
+        return self._parts.timed("store", lambda: FeatureStore.open(self.location))
+
+    def _catalog_stamp(self) -> object:
+        """Changes with the file of the catalogue; None without one."""
+        file = self.paths.catalog
+        return (file.modified(), file.size()) if file.exists() else None
 
     def _ensembles(self) -> list[EnsembleRecord]:
         try:
@@ -241,14 +228,13 @@ class WorkspaceReader:
 
     def _member(self, name: str) -> MemberState:
         folder = self.paths.member(name).folder
-        key = ("member", name)
-        known = self._kept.get(key)
-        if known is not None and (self.paths.member(name).record).exists():
-            return cast("MemberState", known[1])
+        known = self._complete.get(name)
+        if known is not None and self.paths.member(name).record.exists():
+            return known
         record = read_part(lambda: load_record(folder))
         if record.value is not None:
             state = MemberState(name, record.value.spec, record.value, read_progress(folder))
-            self._kept[key] = (time.monotonic(), state)
+            self._complete[name] = state
             return state
         spec = read_part(lambda: load_spec(folder))
         problem = record.problem or spec.problem

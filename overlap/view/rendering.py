@@ -12,9 +12,10 @@ import overlap
 from overlap.io.formatting import format_bytes, format_duration
 from overlap.io.location import Location
 from overlap.reporting.tables import DRIFT_LEGEND, relative_to_trivial
+from overlap.view.clips.query import clip_path
 from overlap.view.overview import time_left
 
-PAGES: Final = (("/", "Overview"), ("/members", "Members"), ("/try", "Try"))
+PAGES: Final = (("/", "Overview"), ("/members", "Members"), ("/clips", "Clips"), ("/try", "Try"))
 """Paths and names of the navigation."""
 
 
@@ -50,6 +51,7 @@ class Renderer:
             "pages": PAGES,
             "drift_legend": DRIFT_LEGEND,
             "url": lambda path: prefix + path,
+            "clip_path": clip_path,
         }
 
     def text(self, template: str, content: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from overlap.io.location import Location
@@ -33,6 +33,14 @@ def client_of(
         app, base_url="http://localhost", headers=headers, follow_redirects=False
     ) as client:
         yield client
+
+
+def page_client(
+    workspace: Path | Location, settings: ViewSettings | None = None
+) -> AbstractContextManager[TestClient]:
+    """A client like that of `client_of`, of a server that does not load the champion."""
+    app = create_application(Location.of(workspace), settings or ViewSettings(), 0)
+    return nullcontext(TestClient(app, base_url="http://localhost", follow_redirects=False))
 
 
 def add_graphs(workspace: Location) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -18,67 +17,15 @@ from support.earlier_workspace import Earlier
 from support.run_steps import publish_record, published
 from support.untrained_members import Ready, champion_of, complete, with_ensemble
 from support.untrained_members import published as publish
-from support.view_client import HTML, add_runs, begin_member, client_of, fail_with
-
-
-class Page(HTMLParser):
-    """The text and the tags of a page; fails on unbalanced tags."""
-
-    EMPTY = ("meta", "link", "input", "br")
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.words: list[str] = []
-        self._open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self._open == []
-        self._check_policy()
-        ids = [attributes["id"] for _, attributes in self.tags if "id" in attributes]
-        assert len(ids) == len(set(ids))
-
-    def _check_policy(self) -> None:
-        """No addresses of other hosts, and no inline styles and scripts."""
-        for tag, attributes in self.tags:
-            assert not [name for name in attributes if name == "style" or name.startswith("on")]
-            for name in {"src", "href", "action"} & attributes.keys():
-                assert attributes[name].startswith(("/", "#")), attributes
-            assert tag != "script" or attributes.get("src"), attributes
-
-    def handle_starttag(self, tag: str, attrs) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in self.EMPTY:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data.strip())
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def links(self) -> set[str]:
-        return {a["href"] for tag, a in self.tags if tag == "a"}
-
-
-def page(client, path: str, status: int = 200) -> Page:
-    answer = client.get(path, headers=HTML)
-    assert answer.status_code == status, answer.text
-    return Page(answer.text)
+from support.view_client import HTML, add_runs, begin_member, fail_with, page_client
+from support.view_page import Page, page
 
 
 def test_the_overview_of_an_earlier_workspace(earlier: Earlier) -> None:
     """A workspace of 0.1.0 has neither records of runs nor intervals in all versions."""
     records, aliases = list_ensembles(earlier.location), read_aliases(earlier.location)
     champion = next(one for one in records if one.version == aliases.version)
-    with client_of(earlier.location) as client:
+    with page_client(earlier.location) as client:
         shown = page(client, "/")
         assert f"{champion.kl:.4f}" in shown.text
         assert f"{champion.trivial_kl:.4f}" in shown.text
@@ -95,7 +42,7 @@ def test_the_overview_of_an_earlier_workspace(earlier: Earlier) -> None:
 
 def test_nothing_is_written(earlier: Earlier) -> None:
     before = earlier.contents()
-    with client_of(earlier.location) as client:
+    with page_client(earlier.location) as client:
         first, last = (one.version for one in list_ensembles(earlier.location))
         for path in ("/", "/members", f"/versions/{last}?with={first}"):
             page(client, path)
@@ -104,7 +51,7 @@ def test_nothing_is_written(earlier: Earlier) -> None:
 
 def test_runs_and_what_works_now(earlier: Earlier) -> None:
     add_runs(earlier.location)
-    with client_of(earlier.location) as client:
+    with page_client(earlier.location) as client:
         text = page(client, "/").text
         assert "the disk <b>is</b> full" in text
         assert "No run is working" in text
@@ -119,7 +66,7 @@ def test_runs_and_what_works_now(earlier: Earlier) -> None:
 
 def test_members_in_training(earlier: Earlier) -> None:
     begin_member(earlier.location)
-    with client_of(earlier.location) as client:
+    with page_client(earlier.location) as client:
         shown = page(client, "/members")
     assert "epoch 3 of 10" in shown.text
     assert "1,234 clips/s" in shown.text
@@ -164,7 +111,7 @@ def test_a_workspace_without_anything(tmp_path: Path, made: bool) -> None:
     workspace = tmp_path / "workspace"
     if made:
         workspace.mkdir()
-    with client_of(workspace) as client:
+    with page_client(workspace) as client:
         text = page(client, "/").text
         assert ("No workspace yet" in text) is not made
         assert "There is no champion yet" in text
@@ -179,7 +126,7 @@ def test_damaged_and_newer_files_leave_the_rest_readable(earlier: Earlier) -> No
     member = min((earlier.workspace / "members").iterdir())
     (member / "member.json").write_bytes(b"{")
     (earlier.workspace / "catalog.parquet").write_bytes(b"no table")
-    with client_of(earlier.location) as client:
+    with page_client(earlier.location) as client:
         text = page(client, "/").text
         assert "written by a newer release" in text
         assert last in text
@@ -193,7 +140,7 @@ def test_a_champion_that_no_longer_exists(earlier: Earlier) -> None:
     from shutil import rmtree
 
     rmtree(earlier.workspace / "ensembles" / str(read_aliases(earlier.location).version))
-    with client_of(earlier.location) as client:
+    with page_client(earlier.location) as client:
         assert "no longer exists" in page(client, "/").text
 
 
@@ -202,7 +149,7 @@ def test_a_comparison_of_versions(config: RunConfig, ready: Ready) -> None:
     more = with_ensemble(config, members=4)
     complete(more, ready, (3, 4))
     second = publish(more, ready)
-    with client_of(workspace) as client:
+    with page_client(workspace) as client:
         shown = page(client, f"/versions/{second.version}?with={first.version}")
         assert f"{second.kl:.4f} against {first.kl:.4f}" in shown.text
         assert f"{first.kl - second.kl:+.4f}" in shown.text
@@ -216,7 +163,7 @@ def test_a_comparison_of_versions(config: RunConfig, ready: Ready) -> None:
 def test_files_are_downloaded(earlier: Earlier) -> None:
     version = list_ensembles(earlier.location)[0].version
     folder = earlier.workspace / "ensembles" / version
-    with client_of(earlier.location) as client:
+    with page_client(earlier.location) as client:
         for name in ("submission.csv", "predictions.npz", "ensemble.json"):
             answer = client.get(f"/versions/{version}/files/{name}")
             assert answer.content == (folder / name).read_bytes()
@@ -237,7 +184,7 @@ def test_text_of_users_is_escaped(workspace: Location) -> None:
     publish_record(workspace, record)
     promote(workspace, record.version)
     fail_with(workspace, attack)
-    with client_of(workspace) as client:
+    with page_client(workspace) as client:
         for path in (
             "/",
             f"/versions/{record.version}",
@@ -251,7 +198,7 @@ def test_text_of_users_is_escaped(workspace: Location) -> None:
 
 
 def test_pages_that_do_not_exist(earlier: Earlier) -> None:
-    with client_of(earlier.location) as client:
+    with page_client(earlier.location) as client:
         assert "Not found" in page(client, "/nothing", 404).text
         assert client.get("/nothing").json()["error"]["code"] == "not-found"
         assert client.post("/").json()["error"]["code"] == "wrong-method"

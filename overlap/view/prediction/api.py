@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -19,8 +20,8 @@ from overlap.io.bulk_read import Read, TooLargeError
 from overlap.io.location import Location
 from overlap.redaction import masked
 from overlap.system.resources.processors import usable_processors
-from overlap.view.attempt import picture_of
 from overlap.view.guard import problem
+from overlap.view.pictures import Drawer, picture_of
 from overlap.view.prediction.batcher import Batcher, BusyError, FormatChangedError, Predicted
 from overlap.view.prediction.champion import ChampionHolder
 from overlap.view.prediction.description import describe
@@ -52,8 +53,7 @@ class PredictionApi:
         self._batcher = Batcher(
             self.champion.current, self._limits.waiting_clips, self.figures.batches.observe
         )
-        # Matplotlib's settings belong to the process, so one thread draws.
-        self._drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
+        self.drawer = Drawer()
         self._decoders = ThreadPoolExecutor(usable_processors(), thread_name_prefix="decode")
 
     def routes(self) -> list[BaseRoute]:
@@ -72,8 +72,8 @@ class PredictionApi:
     async def stop(self) -> None:
         """End the threads."""
         await self._batcher.close()
-        for threads in (self._decoders, self._drawer):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self.drawer.stop()
+        self._decoders.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self.champion.stop)
 
     def description(self, _request: Request) -> Response:
@@ -119,9 +119,7 @@ class PredictionApi:
             (clip,) = await self._decoded(sent[:1], features.clip_format)
         if isinstance(clip, AudioError):
             return problem(422, clip.code, str(clip))
-        drawn = await asyncio.get_running_loop().run_in_executor(
-            self._drawer, picture_of, clip, features
-        )
+        drawn = await self.drawer.draw(partial(picture_of, clip, features))
         return Response(drawn, media_type="image/png")
 
     async def _answer(self, request: Request) -> Response:

@@ -28,7 +28,7 @@ BATCH_CLIPS: Final = 64
 
 
 class BusyError(OverlapError, RuntimeError):
-    """Too many clips wait for a prediction."""
+    """Too many clips wait for a prediction, or too many pictures to be drawn."""
 
     default_code = "busy"
 

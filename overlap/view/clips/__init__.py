@@ -1,0 +1,1 @@
+"""Pages of single clips: a table to search and filter, a page per clip, and the quarantine."""
