@@ -29,6 +29,7 @@ AGAIN_SECONDS: Final = 0.05
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 FAILED_CODE: Final = 1
 STOPPED: Final = f"stopped; {RESUME_HINT}\n"
+"""Final message after a signal, unless the command has its own."""
 TRACKER: Final = "multiprocessing.resource_tracker"
 """A process that ends with this one, and removes what the killed ones have left. Without it, the
 threads that still run here would start another, which complains about all that it has not seen."""
@@ -43,6 +44,8 @@ class _Stop:
         self.failure: str | None = None
         """Why the command cannot go on; None: a signal from outside ends it."""
         self.unwinding = False
+        self.message = STOPPED
+        """Final message after a signal from outside."""
         self._final_message = threading.Lock()
 
     def claims_final_message(self) -> bool:
@@ -53,7 +56,7 @@ class _Stop:
         """Return the final message and the exit code after a signal."""
         if self.failure is not None:
             return f"failed: {self.failure}\n", FAILED_CODE
-        return STOPPED, exit_code(number)
+        return self.message, exit_code(number)
 
 
 _stop = _Stop()
@@ -93,8 +96,17 @@ def fail(message: str) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def set_final_message(message: str) -> None:
+    """Replace the final message, which tells how to resume, in a command that is not a run.
+
+    Args:
+        message: One line.
+    """
+    _stop.message = f"{message}\n"
+
+
 def leave(number: int) -> NoReturn:
-    """Print how to resume, and exit with the code of a process that a signal ended."""
+    """Print the final message, and exit with the code of a process that a signal ended."""
     for again in SIGNALS:  # Python removes its handlers before the process ends
         signal.signal(again, signal.SIG_IGN)
     message, code = _stop.result(number)

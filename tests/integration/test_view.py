@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.commands.view import STOPPED
 from support.earlier_workspace import Earlier
 from support.errors import printed_code
 from support.processes import OVERLAP
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.extended]
 def serving(workspace: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process and its address."""
     command = [OVERLAP, "view", "--workspace", str(workspace), "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         address = re.search(r"http://\S+?:\d+", process.stdout.readline())
@@ -43,7 +44,7 @@ def answer(url: str, data: bytes | None = None) -> bytes:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_answers_until_it_is_stopped(earlier: Earlier, number: signal.Signals) -> None:
-    """An open stream of events does not keep it from ending."""
+    """An open stream of events does not keep it from ending; nothing has to be resumed later."""
     add_graphs(earlier.location)
     clip = min((earlier.data / "test").iterdir()).read_bytes()
     with serving(earlier.workspace) as (process, url):
@@ -55,6 +56,8 @@ def test_it_answers_until_it_is_stopped(earlier: Earlier, number: signal.Signals
             process.send_signal(number)
             process.wait(30)
         assert process.returncode == 128 + number
+        assert process.stderr is not None
+        assert process.stderr.read().splitlines()[-1] == STOPPED
 
 
 def test_it_imports_neither_prefect_nor_dask() -> None:

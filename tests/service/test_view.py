@@ -15,7 +15,7 @@ from overlap.promotion.champion import promote
 from overlap.workspace.runs import recorded_run
 from support import browser as browsers
 from support.browser import keep, leaves, playwright
-from support.earlier_workspace import Earlier
+from support.earlier_workspace import Earlier, rename_words, use_data
 from support.processes import OVERLAP
 from support.running_service import missing
 from support.view_client import add_graphs, add_runs, begin_member
@@ -35,6 +35,7 @@ MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-str
 @pytest.fixture
 def url(earlier: Earlier) -> Iterator[str]:
     """The address of the page of a workspace with runs and a member in training."""
+    use_data(earlier)
     add_graphs(earlier.location)
     add_runs(earlier.location)
     begin_member(earlier.location)
@@ -50,7 +51,9 @@ def url(earlier: Earlier) -> Iterator[str]:
 
 
 @contextmanager
-def opened(url: str, look: str, path: str, *options: str) -> Iterator["playwright.Page"]:
+def opened(
+    url: str, look: str, path: str, *options: str, scripts: bool = True
+) -> Iterator["playwright.Page"]:
     """A page in a browser, which must not complain and ask no other host."""
     said: list[str] = []
     program = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -61,7 +64,7 @@ def opened(url: str, look: str, path: str, *options: str) -> Iterator["playwrigh
         chromium = driver.chromium.launch(
             executable_path=program, args=[*browsers.CHROMIUM, *options]
         )
-        shown = chromium.new_page(**LOOKS[look])
+        shown = chromium.new_page(**LOOKS[look], java_script_enabled=scripts)
         shown.on("console", lambda message: said.append(message.text))
         shown.on("pageerror", lambda error: said.append(str(error)))
         shown.on("request", lambda r: said.append(r.url) if leaves(r.url) else None)
@@ -76,11 +79,14 @@ def paths(earlier: Earlier) -> dict[str, str]:
     return {
         "overview": "/", "members": "/members", "try": "/try",
         "version": f"/versions/{last}?with={first}", "missing": "/nothing",
+        "clips": "/clips", "clip": "/clips/train_010", "quarantine": "/quarantine",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("name", ["overview", "members", "version", "try"])
+@pytest.mark.parametrize(
+    "name", ["overview", "members", "version", "try", "clips", "clip", "quarantine"]
+)
 def test_everyone_can_read_it(earlier: Earlier, url: str, name: str, look: str) -> None:
     with opened(url, look, paths(earlier)[name]) as shown:
         keep(shown, f"view-{name}-{look}")
@@ -171,6 +177,53 @@ def test_a_voice_is_recorded(url: str) -> None:
         said = str(shown.locator("[data-status]").text_content())
         # The clip of this workspace is shorter than the pause between two beeps.
         assert said == "the recording: silent" or "is the most probable word" in said
+
+
+def test_clips_are_found_without_scripts(earlier: Earlier, url: str) -> None:
+    rename_words(earlier, ("아래", "왼쪽", "위", "영"))
+    with opened(url, "phone", "/clips", scripts=False) as shown:
+        shown.get_by_label("Contains", exact=True).select_option("왼쪽")
+        shown.get_by_label("KL from").fill("1.2")
+        shown.get_by_role("button", name="Show").click()
+        shown.wait_for_url("**/clips?*kl_min=1.2*")
+        assert shown.get_by_label("Contains", exact=True).input_value() == "왼쪽"
+        rows = shown.get_by_role("region", name="Clips").get_by_role("row")
+        assert 1 < rows.count() < 5
+        keep(shown, "view-clips-found")
+        shown.get_by_role("link", name="train_010").click()
+        shown.get_by_role("heading", name="train_010").wait_for()
+        assert "왼쪽" in str(shown.get_by_role("region", name="Words", exact=True).text_content())
+        shown.get_by_role("link", name="all clips").click()
+        shown.get_by_role("link", name="quarantine").click()
+        shown.get_by_role("link", name="unreadable").click()
+        shown.get_by_role("link", name="train_005").click()
+        shown.get_by_text("No run uses this clip: unreadable").wait_for()
+
+
+def test_clips_are_found_by_keyboard(url: str) -> None:
+    with opened(url, "light", "/clips") as shown:
+        shown.get_by_label("Id contains").focus()
+        shown.keyboard.type("TEST_003")
+        shown.keyboard.press("Enter")
+        shown.get_by_text("1 clip of").wait_for()
+        for _ in range(40):
+            shown.keyboard.press("Tab")
+            if "/clips/" in (shown.evaluate("document.activeElement.getAttribute('href')") or ""):
+                break
+        shown.keyboard.press("Enter")
+        shown.get_by_role("heading", name="test_003").wait_for()
+
+
+def test_a_clip_is_played_and_drawn(url: str) -> None:
+    with opened(url, "light", "/clips/train_010") as shown:
+        audio, picture = shown.locator("audio"), shown.locator("img.picture")
+        audio.evaluate("audio => audio.play()")
+        while audio.evaluate("audio => audio.currentTime") == 0:
+            shown.wait_for_timeout(50)
+        assert 0.2 < audio.evaluate("audio => audio.duration") < 0.3
+        while picture.evaluate("image => image.naturalWidth") < 100:
+            shown.wait_for_timeout(100)
+        keep(shown, "view-clip-played")
 
 
 def test_a_command_is_copied(earlier: Earlier, url: str) -> None:

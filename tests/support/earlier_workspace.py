@@ -20,17 +20,21 @@ import tarfile
 import warnings
 import wave
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from overlap.catalog import Catalog
 from overlap.config import RunConfig
 from overlap.config.loading import gathered
 from overlap.config.old_spellings import OldSpellingWarning
 from overlap.config.presets import merged
+from overlap.ensemble.registry import list_ensembles, read_predictions
 from overlap.io.location import Location
+from overlap.io.workspace_paths import WorkspacePaths
+from overlap.training.spec import load_record
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 ARCHIVE = FIXTURES / "workspace-0.1.0.tar.xz"
@@ -131,6 +135,27 @@ class Earlier:
             str(file.relative_to(self.workspace)): sha256(file.read_bytes()).hexdigest()
             for file in files
         }
+
+
+def use_data(earlier: Earlier) -> None:
+    """Let the catalogue name the data of this test, instead of a folder that is not there."""
+    replace(Catalog.load(earlier.location), data=str(earlier.data)).save(earlier.location)
+
+
+def rename_words(earlier: Earlier, words: tuple[str, ...]) -> None:
+    """Rename the words of the catalogue, of all versions and of their members."""
+    paths = WorkspacePaths(earlier.location)
+    catalog = replace(Catalog.load(earlier.location), words=words)
+    catalog.save(earlier.location)
+    for record in list_ensembles(earlier.location):
+        rows = read_predictions(earlier.location, record)["held_out_rows"]
+        changed = {"words": words, "held_out_key": catalog.key(rows, labels=True)}
+        paths.ensemble(record.version).record.write_record(record.model_copy(update=changed))
+    for name in paths.members.folders():
+        member = load_record(paths.member(name).folder)
+        if member is not None:
+            spec = member.spec.model_copy(update={"words": words})
+            paths.member(name).record.write_record(member.model_copy(update={"spec": spec}))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import pytest
 import yaml
 
 from flows.service.environment import QUIET_HOSTS
+from overlap.errors import UserError
+from overlap.view.settings import ViewSettings
 from support.command_lines import refusal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +117,20 @@ def test_every_command_is_accepted_by_its_program(services: dict[str, dict[str, 
 )  # fmt: skip
 def test_a_command_with_a_mistake_is_seen(command: str) -> None:
     assert refusal(shlex.split(command))
+
+
+def test_the_page_of_the_workspace_may_start(services: dict[str, dict[str, Any]]) -> None:
+    view, address = services["view"], "https://team.example/overlap"
+    assert refusal(view["command"]) is None
+    given = options(view)
+    settings = ViewSettings(given["--host"], int(given["--port"]), "0" * 32, given["--base-url"])
+    settings.check()
+    assert settings.port == view["ports"][0]["target"]
+    with pytest.raises(UserError) as refused:
+        replace(settings, token=None).check()
+    assert refused.value.code == "token-required"
+    other = configured("view", OVERLAP_VIEW_URL=address)["services"]["view"]
+    assert options(other)["--base-url"] == address
 
 
 def test_options_of_deploy_come_from_the_environment() -> None:

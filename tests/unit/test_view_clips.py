@@ -28,7 +28,7 @@ from overlap.view.clips.query import ROWS_SHOWN, ClipQuery, Pager
 from overlap.view.clips.sound import sound_response
 from overlap.view.reader import CLIPS_KEPT, WorkspaceReader
 from overlap.view.settings import ViewSettings
-from support.earlier_workspace import Earlier, wav_bytes
+from support.earlier_workspace import Earlier, rename_words, use_data, wav_bytes
 from support.run_steps import publish_record, published
 from support.view_client import HTML, page_client
 from support.view_page import Page, page
@@ -39,7 +39,7 @@ PNG = b"\x89PNG\r\n"
 @pytest.fixture
 def moved(earlier: Earlier) -> Earlier:
     """The workspace of release 0.1.0, with the data of this test as its data set."""
-    replace(Catalog.load(earlier.location), data=str(earlier.data)).save(earlier.location)
+    use_data(earlier)
     return earlier
 
 
@@ -332,6 +332,20 @@ def test_ids_of_any_letters(moved: Earlier) -> None:
             shown = Page(answer.text)
             (sound,) = [a["src"] for tag, a in shown.tags if tag == "audio"]
             assert client.get(sound).status_code == 200
+
+
+def test_words_of_any_letters(earlier: Earlier) -> None:
+    words = ("아래", "왼쪽", "위", '"&<영>')
+    rename_words(earlier, words)
+    with page_client(earlier.location) as client:
+        found = names_in(page(client, "/clips?kind=held-out"))
+        some = page(client, f"/clips?{urlencode([('word', words[1]), ('word', words[3])])}")
+        assert 0 < len(names_in(some)) < len(found)
+        assert "왼쪽" in page(client, f"/clips/{found[0]}").text
+        version = champion(earlier).version
+        links = page(client, f"/versions/{version}").links()
+        (link,) = [link for link in links if quote(words[3]) in link]
+        assert {*names_in(some)} <= {*names_in(page(client, link))} < {*found}
 
 
 def test_the_quarantine(earlier: Earlier) -> None:

@@ -8,6 +8,8 @@ import typer
 from flows.cli.options import WorkspaceOption
 
 DEFAULT_PORT = 4300
+STOPPED = "stopped: the page is no longer served"
+"""Final message after Ctrl-C."""
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +47,7 @@ def view(
     prepare(verbose=False)
     # The champion predicts on the processor: trainings need the whole accelerator.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    from flows.cli import interruptions
     from flows.cli.console import OUT
     from overlap.io.location import Location
     from overlap.view.server import run_server
@@ -56,4 +59,5 @@ def view(
     def show(address: str) -> None:
         OUT.print(f"showing {workspace} at {address}; press Ctrl-C to stop", highlight=False)
 
+    interruptions.set_final_message(STOPPED)
     run_server(Location.of(workspace), settings, show)
