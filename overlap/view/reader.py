@@ -176,10 +176,12 @@ class WorkspaceReader:
         """The feature store."""
         return self._parts.timed("store", lambda: FeatureStore.open(self.location))
 
-    def _catalog_stamp(self) -> object:
+    def _catalog_stamp(self) -> str | None:
         """Changes with the file of the catalogue; None without one."""
-        file = self.paths.catalog
-        return (file.modified(), file.size()) if file.exists() else None
+        if not self.location.is_folder():
+            return None
+        name = self.paths.catalog.name
+        return next((file.version for file in self.location.files() if file.name == name), None)
 
     def _ensembles(self) -> list[EnsembleRecord]:
         try:
