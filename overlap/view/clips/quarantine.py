@@ -20,7 +20,6 @@ class QuarantinedClip:
 
     name: str
     path: str
-    split: str
     file: str
     reason: str
 
@@ -76,7 +75,6 @@ def _row(names: ClipNames, row: int) -> QuarantinedClip:
     return QuarantinedClip(
         name=printable(name),
         path=clip_path(name, str(entry["split"])),
-        split=str(entry["split"]),
         file=printable(str(entry["file"])),
         reason=printable(str(entry["reason"]), 1000),
     )
