@@ -141,4 +141,5 @@ def test_the_request_bench_measures_every_server(client: str) -> None:
         assert row["requests"] > 0
         assert min(row["requests_per_second"], row["ratio"]) > 0
         assert 0 < row["p50_ms"] <= row["p99_ms"]
+        assert min(row["server_cpu_ms"], row["client_cpu_ms"]) > 0
     assert rows[1, "FastAPI"]["ratio"] == 1

@@ -8,7 +8,7 @@ import pytest
 
 from flows.cli.commands.bench_requests import client_numbers
 from overlap.bench.requests.clients import Load, choose_client, parse_hey, parse_locust
-from overlap.bench.requests.measure import OWN, check_equal
+from overlap.bench.requests.measure import OWN, Measured, check_equal
 from overlap.bench.requests.measure import _row as row
 from overlap.errors import BenchError, UserError
 from support.errors import raises
@@ -88,7 +88,11 @@ def test_the_client_is_the_first_that_is_installed(monkeypatch: pytest.MonkeyPat
 def test_figures_are_medians_over_rounds_and_ratios_are_of_the_same_round() -> None:
     naive = [Load(10, 0, 1.0, 500, 900), Load(10, 0, 2.0, 500, 900), Load(10, 0, 4.0, 500, 900)]
     own = [Load(30, 1, 30.0, 10, 30), Load(40, 0, 40.0, 20, 50), Load(20, 1, 20.0, 30, 40)]
-    found = row("3 members of demo", OWN, 8, own, naive)
+    measured = [
+        Measured(load, seconds, 0.062) for load, seconds in zip(own, (3.1, 2, 6.3), strict=True)
+    ]
+    found = row("3 members of demo", OWN, 8, measured, [Measured(load, 1, 1) for load in naive])
+    assert (found.server_cpu_ms, found.client_cpu_ms) == pytest.approx((100, 2))
     assert (found.requests_per_second, found.ratio) == (30, 20)
     assert (found.p50_ms, found.p99_ms, found.requests, found.errors) == (20, 40, 90, 2)
 

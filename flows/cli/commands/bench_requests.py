@@ -48,7 +48,7 @@ def bench_requests(  # noqa: PLR0913  one parameter per option
     Both predict clips with the same untrained ensembles on the processors. The FastAPI server
     calls every network of Keras for each request. KERAS_BACKEND selects its backend.
     """
-    from flows.cli.console import print_json, print_table
+    from flows.cli.console import OUT, print_json, print_table
     from overlap.bench.requests.clients import choose_client
     from overlap.bench.requests.measure import RequestsBench
     from overlap.bench.requests.measure import bench_requests as measure
@@ -68,16 +68,18 @@ def bench_requests(  # noqa: PLR0913  one parameter per option
     for ensemble in dict.fromkeys(row.ensemble for row in rows):
         print_table(
             f"{ensemble}, {usable_processors()} processors, {name}, {rounds} rounds",
-            ("clients", "server", "requests/s", "ratio", "p50, ms", "p99, ms", "errors"),
+            ("clients", "server", "requests/s", "ratio", "CPU-ms", "p50, ms", "p99, ms"),
             [
                 (
                     str(r.clients), r.server, f"{r.requests_per_second:,.1f}", f"{r.ratio:.2f}",
-                    f"{r.p50_ms:,.0f}", f"{r.p99_ms:,.0f}", str(r.errors),
+                    f"{r.server_cpu_ms:,.1f}", f"{r.p50_ms:,.0f}", f"{r.p99_ms:,.0f}",
                 )
                 for r in rows
                 if r.ensemble == ensemble
             ],
         )  # fmt: skip
+    errors = sum(row.errors for row in rows)
+    OUT.print(f"{errors:,} of {errors + sum(row.requests for row in rows):,} requests failed")
 
 
 def client_numbers(text: str) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from overlap.bench.features import speech_like
 from overlap.bench.prediction import ENSEMBLES
 from overlap.bench.requests.clients import Load, Send
 from overlap.bench.requests.naive_server import CALLED, COMPILED
-from overlap.bench.requests.servers import first_answer, naive_server, own_server
+from overlap.bench.requests.servers import RunningServer, first_answer, naive_server, own_server
 from overlap.config import FeatureConfig
 from overlap.errors import BenchError
 from overlap.system.worker_process import start_child
@@ -48,6 +48,21 @@ class RequestsBench:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """One load of one server."""
+
+    load: Load
+    server_seconds: float
+    """Processor time of the server, s."""
+    client_seconds: float
+    """Processor time of the client, s."""
+
+    def cpu_ms(self, seconds: float) -> float:
+        """Return a processor time per request, ms."""
+        return 1e3 * seconds / max(1, self.load.requests + self.load.errors)
+
+
+@dataclass(frozen=True)
 class RequestsRow:
     """Result of one server with one number of clients."""
 
@@ -61,6 +76,11 @@ class RequestsRow:
     p50_ms: float
     p99_ms: float
     """Percentiles of the time to an answer, ms; median over rounds."""
+    server_cpu_ms: float
+    """Processor time of the server per request, ms; median over rounds. Other work on the machine
+    changes it less than it changes the requests per second."""
+    client_cpu_ms: float
+    """The same of the load client, which competes with the server."""
     requests: int
     """Answered requests of all rounds."""
     errors: int
@@ -96,7 +116,7 @@ def bench_requests(job: RequestsBench, send: Send, rounds: int) -> list[Requests
 
 def _measured(
     place: Path, ensemble: str, clip: Path, job: RequestsBench, send: Send, rounds: int
-) -> dict[tuple[str, int], list[Load]]:
+) -> dict[tuple[str, int], list[Measured]]:
     workspace = place / ensemble
     with ExitStack() as running:
         calls = (CALLED, COMPILED) if job.compiled else (CALLED,)
@@ -104,19 +124,28 @@ def _measured(
             NAIVE[call]: naive_server(workspace, call, place / f"log-{call}") for call in calls
         }
         servers[OWN] = own_server(workspace, place / "log-view")
-        urls = {name: running.enter_context(server) for name, server in servers.items()}
+        started = {name: running.enter_context(server) for name, server in servers.items()}
         content = clip.read_bytes()
-        answers = {name: first_answer(url, content) for name, url in urls.items()}
-        check_equal(answers)
-        for url in urls.values():
-            send(url, clip, 1, WARM_UP_SECONDS)
-        loads: dict[tuple[str, int], list[Load]] = {
-            (name, clients): [] for clients in job.clients for name in urls
+        check_equal({name: first_answer(one.url, content) for name, one in started.items()})
+        for one in started.values():
+            send(one.url, clip, 1, WARM_UP_SECONDS)
+        loads: dict[tuple[str, int], list[Measured]] = {
+            (name, clients): [] for clients in job.clients for name in started
         }
         for _ in range(rounds):
             for (name, clients), found in loads.items():
-                found.append(send(urls[name], clip, clients, job.seconds))
+                found.append(_loaded(started[name], clip, clients, job.seconds, send))
     return loads
+
+
+def _loaded(
+    server: RunningServer, clip: Path, clients: int, seconds: float, send: Send
+) -> Measured:
+    before, own = server.cpu_seconds(), os.times()
+    load = send(server.url, clip, clients, seconds)
+    after, now = server.cpu_seconds(), os.times()
+    client = now.children_user + now.children_system - own.children_user - own.children_system
+    return Measured(load, after - before, client)
 
 
 def check_equal(answers: Mapping[str, Mapping[str, float]]) -> None:
@@ -138,18 +167,20 @@ def check_equal(answers: Mapping[str, Mapping[str, float]]) -> None:
 def _row(
     ensemble: str, server: str, clients: int, loads: Sequence[Load], naive: Sequence[Load]
 ) -> RequestsRow:
-    rates = np.array([load.per_second for load in loads])
-    reference = np.array([load.per_second for load in naive])
+    rates = np.array([one.load.per_second for one in loads])
+    reference = np.array([one.load.per_second for one in naive])
     return RequestsRow(
         ensemble=ensemble,
         server=server,
         clients=clients,
         requests_per_second=float(np.median(rates)),
         ratio=float(np.median(rates / reference)) if reference.all() else float("nan"),
-        p50_ms=float(np.median([load.p50_ms for load in loads])),
-        p99_ms=float(np.median([load.p99_ms for load in loads])),
-        requests=sum(load.requests for load in loads),
-        errors=sum(load.errors for load in loads),
+        p50_ms=float(np.median([one.load.p50_ms for one in loads])),
+        p99_ms=float(np.median([one.load.p99_ms for one in loads])),
+        server_cpu_ms=float(np.median([one.cpu_ms(one.server_seconds) for one in loads])),
+        client_cpu_ms=float(np.median([one.cpu_ms(one.client_seconds) for one in loads])),
+        requests=sum(one.load.requests for one in loads),
+        errors=sum(one.load.errors for one in loads),
     )
 
 

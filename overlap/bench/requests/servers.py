@@ -9,9 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+import psutil
 
 from overlap.bench.requests.clients import AUDIO, PREDICT
 from overlap.errors import BenchError
@@ -23,9 +26,22 @@ FIRST_SECONDS: Final = 600.0
 """Time in which a server must have answered its first request, s."""
 
 
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that runs."""
+
+    url: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """User and system time of its process so far, s."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
+
 @contextmanager
-def own_server(workspace: Path, log: Path) -> Iterator[str]:
-    """Run `overlap view`; yield its address.
+def own_server(workspace: Path, log: Path) -> Iterator[RunningServer]:
+    """Run `overlap view`; yield it.
 
     Args:
         workspace: The workspace, which has a champion.
@@ -47,15 +63,15 @@ def own_server(workspace: Path, log: Path) -> Iterator[str]:
         address = re.search(r"http://[^;\s]+", line)
         if address is None:
             raise _not_started("overlap view", log)
-        yield address[0]
+        yield RunningServer(address[0], process.pid)
     finally:
         process.kill()
         process.communicate()
 
 
 @contextmanager
-def naive_server(workspace: Path, call: str, log: Path) -> Iterator[str]:
-    """Run the naive server; yield its address.
+def naive_server(workspace: Path, call: str, log: Path) -> Iterator[RunningServer]:
+    """Run the naive server; yield it.
 
     Args:
         workspace: The workspace, which has a champion.
@@ -72,7 +88,7 @@ def naive_server(workspace: Path, call: str, log: Path) -> Iterator[str]:
         report = child.read_report()
         if report is None:
             raise _not_started("the naive server", log)
-        yield str(report["url"])
+        yield RunningServer(str(report["url"]), child.process.pid)
     finally:
         child.close()
 
