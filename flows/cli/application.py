@@ -8,6 +8,7 @@ import typer
 import overlap
 from flows.cli.commands import (
     bench,
+    bench_requests,
     config,
     data,
     demo,
@@ -76,7 +77,7 @@ def everywhere(
 
 for group in (
     stages, demo, predict, workspace, workspace_life, models, history, data, show, view, config,
-    bench, service,
+    bench, bench_requests, service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)

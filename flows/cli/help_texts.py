@@ -162,6 +162,10 @@ EXAMPLES: Final = MappingProxyType(
             "overlap bench predict",
             "overlap bench predict --full-members 0 --rounds 3",
         ),
+        "bench requests": (
+            "overlap bench requests",
+            "overlap bench requests --clients 8 --full-members 0 --compiled",
+        ),
         "bench start": (
             "overlap bench start",
             "overlap bench start --members 1 --rounds 1 --json",

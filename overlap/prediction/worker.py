@@ -88,19 +88,34 @@ def predict_batches(
 
     with Prefetcher(make(on_decoded)) as batches:
         for batch in batches:
-            members = _member_predictions(networks, batch)
-            pooled = pool(members)
-            probabilities[batch.indices] = pooled
-            spread[batch.indices] = disagreement(members, pooled)
+            pooled, apart = predict_decibels(networks, pool, batch.decibels, len(batch.indices))
+            probabilities[batch.indices], spread[batch.indices] = pooled, apart
             emit({"event": "clips", "done": int(batch.indices[-1]) + 1})
     emit({"event": "clips", "done": count})
     return PredictionChunk(probabilities, spread, np.array(reasons), np.array(repairs), clipped)
 
 
-def _member_predictions(networks: Sequence[Predictor], batch: Batch) -> NDArray[np.float64]:
-    """Return (members, clips, words) float64 probabilities of a batch."""
-    predictions = [network.predict_on_batch(batch.decibels) for network in networks]
-    return np.asarray(predictions, np.float64)[:, : len(batch.indices)]
+def predict_decibels(
+    networks: Sequence[Predictor],
+    pool: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    decibels: NDArray[np.float16],
+    count: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the pooled probabilities of some clips, and the members' disagreement.
+
+    Args:
+        networks: The members' networks, from decibels to probabilities.
+        pool: (members, clips, words) to (clips, words).
+        decibels: (batch, mel, frame, resolution), of which the first rows are clips.
+        count: Number of clips.
+
+    Returns:
+        (clips, words) probabilities and (clips,) nats.
+    """
+    predictions = [network.predict_on_batch(decibels) for network in networks]
+    members = np.asarray(predictions, np.float64)[:, :count]
+    pooled = pool(members)
+    return pooled, disagreement(members, pooled)
 
 
 def apply_ensemble(job: PredictionJob, emit: Emit) -> None:

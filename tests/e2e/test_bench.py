@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import subprocess
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -105,3 +107,39 @@ def test_the_start_bench_measures_every_command() -> None:
     ]  # fmt: skip
     assert rows[0]["ratio"] == rows[0]["cpu_ratio"] == 1
     assert all(min(row["seconds"], row["cpu_seconds"]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize("client", ["hey", "locust"])
+def test_the_request_bench_measures_every_server(client: str) -> None:
+    if not (shutil.which(client) or find_spec(client)):
+        pytest.skip(f"{client} is not installed")
+    command = [
+        OVERLAP,
+        "bench",
+        "requests",
+        "--client",
+        client,
+        "--clients",
+        "1,4",
+        "--rounds",
+        "1",
+    ]
+    done = subprocess.run(
+        [*command, "--rounds", "1", "--seconds", "2", "--demo-members", "2", "--full-members", "0",
+         "--compiled", "--json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["client"] == client
+    rows = {(row["clients"], row["server"]): row for row in report["rows"]}
+    servers = ("FastAPI", "FastAPI, compiled", "overlap view")
+    assert set(rows) == {(clients, server) for clients in (1, 4) for server in servers}
+    for row in rows.values():
+        assert row["ensemble"] == "2 members of demo"
+        assert row["errors"] == 0
+        assert row["requests"] > 0
+        assert min(row["requests_per_second"], row["ratio"]) > 0
+        assert 0 < row["p50_ms"] <= row["p99_ms"]
+        assert min(row["server_cpu_ms"], row["client_cpu_ms"]) > 0
+    assert rows[1, "FastAPI"]["ratio"] == 1

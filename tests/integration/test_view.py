@@ -1,14 +1,11 @@
 """`overlap view` as a process: its address, its answers, its end, and what it refuses."""
 
 import json
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,25 +13,10 @@ import pytest
 from flows.cli.commands.view import STOPPED
 from support.earlier_workspace import Earlier
 from support.errors import printed_code
-from support.processes import OVERLAP
 from support.view_client import add_graphs
+from support.view_server import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
-
-
-@contextmanager
-def serving(workspace: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process and its address."""
-    command = [OVERLAP, "view", "--workspace", str(workspace), "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        address = re.search(r"http://\S+?:\d+", process.stdout.readline())
-        assert address
-        yield process, address[0]
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def answer(url: str, data: bytes | None = None) -> bytes:

@@ -7,10 +7,9 @@ fixed cost of every call.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 from overlap.audio.decode import Clip
 from overlap.config import AudioFormat
 from overlap.errors import OverlapError
-from overlap.prediction.batches import Batch, Decode, OnDecoded, clip_batches
-from overlap.prediction.worker import predict_batches
+from overlap.features.compute import compute_features
+from overlap.prediction.worker import predict_decibels
 from overlap.view.prediction.champion import LoadedEnsemble
 
 BATCH_CLIPS: Final = 64
@@ -163,18 +162,11 @@ class Batcher:
         if not clips:
             return []
         self._on_batch(len(clips))
-
-        def make(on_decoded: OnDecoded) -> Iterator[Batch]:
-            decodes: list[Decode] = [partial(_copied, clip) for clip in clips]
-            return clip_batches(decodes, len(clips), ensemble.features, on_decoded)
-
-        record = ensemble.record
-        chunk = predict_batches(
-            make, (len(clips), len(record.words)), ensemble.networks, record.fitted, lambda _: None
+        # In this thread: another one would have to make its buffers of the kernel for each batch.
+        samples = np.stack([clip.samples for clip in clips])
+        decibels = np.empty((len(clips), *ensemble.features.shape), np.float16)
+        compute_features(samples, ensemble.features, decibels)
+        pooled, apart = predict_decibels(
+            ensemble.networks, ensemble.record.fitted, decibels, len(clips)
         )
-        return list(zip(chunk.probabilities, chunk.disagreement, strict=True))
-
-
-def _copied(clip: Clip, out: NDArray[np.float32]) -> Clip:
-    out[:] = clip.samples
-    return clip
+        return list(zip(pooled.astype(np.float32), apart.astype(np.float32), strict=True))

@@ -1,0 +1,1 @@
+"""Benchmark of prediction over HTTP: `overlap view` beside a server without batches."""
