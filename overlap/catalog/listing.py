@@ -10,10 +10,12 @@ import pandas as pd
 from overlap.audio.decode import SUFFIXES, is_audio
 from overlap.audio.foreign_formats import CONVERSION, is_foreign
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
-from overlap.catalog.label_tables import Table, read_csv, read_table
+from overlap.catalog.formats.data_tables import read_groups, read_label_table, read_template
+from overlap.catalog.label_tables import Table
 from overlap.catalog.problems import EXAMPLES, Problem, Problems, printable
 from overlap.catalog.rows import Split
 from overlap.catalog.spreadsheet_formulas import is_formula
+from overlap.config.features import LabelTableFormat
 from overlap.errors import DataError
 from overlap.io.file_kinds import address_hint, archive_remedy
 from overlap.io.listing import Entry
@@ -27,7 +29,6 @@ TEMPLATE = "submission.csv"
 GROUPS = "groups.csv"
 TABLES = frozenset({LABELS, TEMPLATE, GROUPS, "test_answer.csv"})
 """Tables of a data set."""
-NORMALISE = "set checks.normalise_labels=true, which divides each row by its sum"
 FOLDERS_EXAMINED = 20
 """Subfolders in which a data set is searched."""
 
@@ -52,8 +53,12 @@ class Listing:
     """Digests of the samples of withdrawn clips; a clip with one of them is not used."""
 
 
-def list_data(address: Address) -> Listing:
+def list_data(address: Address, label_format: LabelTableFormat = "auto") -> Listing:
     """List a data set and read its tables.
+
+    Args:
+        address: The folder.
+        label_format: How the labels are written (`checks.label_format`).
 
     Raises:
         DataError: the folder does not exist (`no-such-folder`) or is not a data set
@@ -78,8 +83,8 @@ def list_data(address: Address) -> Listing:
         problems.raise_if_fatal(str(data))
         raise _no_clips(data / "train", problems)
     _check_ids(files, problems)
-    labels = _table(data / LABELS, problems, labels=True)
-    template = _table(data / TEMPLATE, problems, labels=False)
+    labels = read_label_table(data / LABELS, problems, label_format)
+    template = read_template(data / TEMPLATE, problems)
     if not (data / LABELS).exists():
         problems.add(f"train/ exists, but {LABELS} does not", code="no-labels")
     if template and "test" not in splits:
@@ -128,7 +133,7 @@ def list_clips(address: Address | Sequence[Address]) -> Listing:
         problems.raise_if_fatal(str(data))
         raise _no_clips(data, problems)
     _check_ids(files, problems)
-    template = _table(data / TEMPLATE, problems, labels=False)
+    template = read_template(data / TEMPLATE, problems)
     return Listing(data, files, None, template, None, problems)
 
 
@@ -292,29 +297,3 @@ def _check_ids(files: pd.DataFrame, problems: Problems) -> None:
         sorted(files.loc[repeated, "file"]),
         code="duplicate-file-ids",
     )
-
-
-def _table(location: Location, problems: Problems, *, labels: bool) -> Table | None:
-    if not _readable(location, problems):
-        return None
-    return read_table(location, problems, labels=labels, remedy=NORMALISE)
-
-
-def _readable(location: Location, problems: Problems) -> bool:
-    """Return whether a table exists; a pipe or device, which may never end, is a problem."""
-    if not location.exists():
-        return False
-    readable = location.is_file() or location.is_folder()  # reading a folder reports a problem
-    if not readable:
-        problems.add(
-            f"{location.name} cannot be read: it is a pipe or device, not a regular file",
-            code="table-not-regular-file",
-        )
-    return readable
-
-
-def read_groups(location: Location, problems: Problems) -> pd.DataFrame | None:
-    """Return the columns id and group of a table of groups; None without one."""
-    usable = _readable(location, problems)
-    frame = read_csv(location, ("id", "group"), problems) if usable else None
-    return None if frame is None else frame[["id", "group"]]
