@@ -12,6 +12,7 @@ from flows.cli.commands import (
     data,
     demo,
     history,
+    imports,
     models,
     predict,
     service,
@@ -75,8 +76,8 @@ def everywhere(
 
 
 for group in (
-    stages, demo, predict, workspace, workspace_life, models, history, data, show, view, config,
-    bench, service,
+    stages, demo, predict, workspace, workspace_life, models, history, data, imports, show, view,
+    config, bench, service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)

@@ -15,11 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.catalog.cell_text import CellTexts, normal_text, repeated_texts
-from overlap.catalog.formats.csv_rows import TableError, numbered_rows
-from overlap.catalog.formats.multi_hot import shares_of_rows
 from overlap.catalog.label_kinds import DIVIDE
 from overlap.catalog.problems import Problems
 from overlap.catalog.spreadsheet_formulas import is_formula
+from overlap.catalog.tables.csv_rows import TableError, numbered_rows
+from overlap.catalog.tables.multi_hot import shares_of_rows
 from overlap.config.features import LabelTableFormat
 from overlap.io.location import Location
 

@@ -10,11 +10,11 @@ import pandas as pd
 from overlap.audio.decode import SUFFIXES, is_audio
 from overlap.audio.foreign_formats import CONVERSION, is_foreign
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
-from overlap.catalog.formats.data_tables import read_groups, read_label_table, read_template
 from overlap.catalog.label_tables import Table
 from overlap.catalog.problems import EXAMPLES, Problem, Problems, printable
 from overlap.catalog.rows import Split
 from overlap.catalog.spreadsheet_formulas import is_formula
+from overlap.catalog.tables.data_tables import read_groups, read_label_table, read_template
 from overlap.config.features import LabelTableFormat
 from overlap.errors import DataError
 from overlap.io.file_kinds import address_hint, archive_remedy
@@ -64,7 +64,7 @@ def list_data(address: Address, label_format: LabelTableFormat = "auto") -> List
         DataError: the folder does not exist (`no-such-folder`) or is not a data set
             (`no-training-folder`, `no-clips`).
     """
-    data = _folder(address)
+    data = data_folder(address)
     problems = Problems()
     folders = data.folders()
     if "train" not in folders:
@@ -126,7 +126,7 @@ def list_clips(address: Address | Sequence[Address]) -> Listing:
             code="not-sound-files",
             file=str(wrong),
         )
-    data = _folder(given[0])
+    data = data_folder(given[0])
     problems = Problems()
     files = _files(data, "test", "", problems)
     if files.empty:
@@ -177,7 +177,12 @@ def _common_folder(folders: Sequence[str]) -> Location:
     return common
 
 
-def _folder(address: Address) -> Location:
+def data_folder(address: Address) -> Location:
+    """Return an existing folder.
+
+    Raises:
+        DataError: it does not exist, or is a file of another kind.
+    """
     data = Location.of(address)
     if data.is_folder():
         return data

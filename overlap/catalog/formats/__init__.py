@@ -1,1 +1,1 @@
-"""The formats of labelled sound that people have: recognition, and one reader per format."""
+"""Formats of labelled sound that people have, one reader per format, and the import of them."""

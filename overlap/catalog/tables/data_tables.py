@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from overlap.catalog.formats.training_table import read_training_table
 from overlap.catalog.label_tables import Table, read_csv, read_table
 from overlap.catalog.problems import Problems
+from overlap.catalog.tables.training_table import read_training_table
 from overlap.config.features import LabelTableFormat
 from overlap.io.location import Location
 

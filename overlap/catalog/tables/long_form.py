@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog.cell_text import CellTexts
-from overlap.catalog.formats.label_cells import label_splitter
-from overlap.catalog.formats.text_tables import TextTable
 from overlap.catalog.problems import Problems, printable
 from overlap.catalog.spreadsheet_formulas import is_formula
+from overlap.catalog.tables.label_cells import label_splitter
+from overlap.catalog.tables.text_tables import TextTable
 from overlap.config.features import LabelTableFormat
 from overlap.io.formatting import counted
 

@@ -4,9 +4,11 @@ from pathlib import PurePosixPath
 
 from overlap.audio.decode import is_audio
 from overlap.catalog.cell_text import CellTexts, normal_text
-from overlap.catalog.formats.columns import candidates, is_metadata, one_column
-from overlap.catalog.formats.csv_rows import first_row
-from overlap.catalog.formats.long_form import (
+from overlap.catalog.label_tables import Table, read_table
+from overlap.catalog.problems import Problems, printable
+from overlap.catalog.tables.columns import candidates, is_metadata, one_column
+from overlap.catalog.tables.csv_rows import first_row
+from overlap.catalog.tables.long_form import (
     TITLES,
     LongReading,
     description,
@@ -15,9 +17,8 @@ from overlap.catalog.formats.long_form import (
     report_formulas,
     report_unlabelled,
 )
-from overlap.catalog.formats.text_tables import TextTable, all_numbers, read_text_table
-from overlap.catalog.label_tables import Table, read_table
-from overlap.catalog.problems import Problems, printable
+from overlap.catalog.tables.table_kinds import plausible_shares, two_readings
+from overlap.catalog.tables.text_tables import TextTable, all_numbers, read_text_table
 from overlap.config.features import LabelTableFormat
 from overlap.errors import DataError
 from overlap.io.location import Location
@@ -82,19 +83,14 @@ def is_long(table: TextTable) -> bool:
     """
     labels = candidates(table.columns, "label")
     others = [column for column in table.columns if column != "id"]
-    wide = "id" in table.columns and all_numbers(table, others)
-    if not wide:
+    if "id" not in table.columns or not all_numbers(table, others):
         return True
-    if any(not is_metadata(column) for column in others if column not in labels):
+    words = [column for column in others if not is_metadata(column)]
+    if {*words} - {*labels}:
         return False
-    raise DataError(
-        f"{table.name}, line 1: the table has two readings: {printable(labels[0])} is the column "
-        "of the labels, which are numbers, or a word whose shares it contains; set "
-        "checks.label_format (`overlap import`: --format) to long or to distribution",
-        code="ambiguous-labels",
-        table=table.name,
-        readings=("long", "distribution"),
-    )
+    if plausible_shares(table, words):
+        raise two_readings(table.name, labels[0])
+    return True
 
 
 def _long_table(

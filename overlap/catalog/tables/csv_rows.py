@@ -29,12 +29,16 @@ class TableError(Exception):
         self.code = code
 
 
-def numbered_rows(location: Location, delimiter: str = ",") -> Generator[tuple[int, list[str]]]:
+def numbered_rows(
+    location: Location, delimiter: str = ",", *, skip_spaces: bool = False
+) -> Generator[tuple[int, list[str]]]:
     """Yield line number and cells of every row that is not blank.
 
     Args:
         location: A file in UTF-8, with or without a byte order mark.
         delimiter: Separates the cells.
+        skip_spaces: Whether spaces after a delimiter are no part of the cell, so that a quote may
+            follow them.
 
     Raises:
         TableError: it is empty, too large, not valid UTF-8, or not valid CSV.
@@ -44,7 +48,10 @@ def numbered_rows(location: Location, delimiter: str = ",") -> Generator[tuple[i
     with content or location.reading() as file:
         _check_kind(file.read(INSPECTED_BYTES))
         file.seek(0)
-        reader, empty = csv.reader(_lines(file), strict=True, delimiter=delimiter), True
+        reader = csv.reader(
+            _lines(file), strict=True, delimiter=delimiter, skipinitialspace=skip_spaces
+        )
+        empty = True
         rows = iter(reader)
         while True:
             try:

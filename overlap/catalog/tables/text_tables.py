@@ -4,19 +4,19 @@ import gzip
 import json
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from overlap.catalog.cell_text import CellTexts, repeated_texts
-from overlap.catalog.formats.csv_rows import (
+from overlap.catalog.problems import Problems, printable
+from overlap.catalog.tables.csv_rows import (
     MAX_BYTES,
     MAX_LINE_BYTES,
     TableError,
     numbered_rows,
 )
-from overlap.catalog.problems import Problems, printable
 from overlap.io.location import Location
 
 Cell = str | list[str] | None
@@ -163,7 +163,7 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number in JSON")
 
 
-def _json_lines(location: Location, name: str) -> Iterator[tuple[int, bytes]]:
+def _json_lines(location: Location, name: str) -> Generator[tuple[int, bytes]]:
     with location.reading() as content:
         file = gzip.GzipFile(fileobj=content) if name.lower().endswith(".gz") else content
         total = 0
