@@ -82,7 +82,8 @@ class SoundPaths:
         elif written.startswith("/") or re.match(r"[A-Za-z]:[/\\]|[a-z0-9+]+://", written):
             return []
         else:
-            bases = [*dict.fromkeys((self._base, "", *self._only_folder[:1]))]
+            alone = self._only_folder if "/" not in written else []
+            bases = [*dict.fromkeys((self._base, "", *alone))]
             joined = [posixpath.normpath(posixpath.join(base, written)) for base in bases]
         return [path for path in joined if path != ".." and not path.startswith("../")]
 

@@ -1,5 +1,6 @@
 """Reads tables of labels with the paths of the sound files, and Hugging Face's audiofolder."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -36,6 +37,8 @@ from overlap.errors import DataError
 
 AUDIOFOLDER: Final = frozenset({"metadata.csv", "metadata.jsonl"})
 """Names of the tables of an audiofolder."""
+MANIFEST: Final = re.compile(r"(recordings|supervisions|cuts).*\.jsonl(\.gz)?$", re.IGNORECASE)
+"""Names of lhotse's manifests, which are no tables of labels by themselves."""
 
 
 class Tables:
@@ -104,6 +107,7 @@ def label_tables(source: SourceFolder, options: ImportOptions) -> list[str]:
     found = [
         name for name in source.tables
         if PurePosixPath(name).name not in AUDIOFOLDER
+        and not MANIFEST.search(PurePosixPath(name).name)
         and _may_have_labels(source.header(name), options)
     ]  # fmt: skip
     splits = [split_of_name(PurePosixPath(name).stem) for name in found]
