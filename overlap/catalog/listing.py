@@ -10,6 +10,7 @@ import pandas as pd
 from overlap.audio.decode import SUFFIXES, is_audio
 from overlap.audio.foreign_formats import CONVERSION, is_foreign
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
+from overlap.catalog.formats.detection import import_hint
 from overlap.catalog.label_tables import Table
 from overlap.catalog.problems import EXAMPLES, Problem, Problems, printable
 from overlap.catalog.rows import Split
@@ -70,7 +71,8 @@ def list_data(address: Address, label_format: LabelTableFormat = "auto") -> List
     if "train" not in folders:
         raise DataError(
             f"{data}: contains no folder train/; a data set consists of train/*.wav and {LABELS}, "
-            f"and, for predictions, test/*.wav and {TEMPLATE}{_hint(data, folders)}",
+            f"and, for predictions, test/*.wav and {TEMPLATE}"
+            f"{_hint(data, folders) or import_hint(data)}",
             code="no-training-folder",
             folder=str(data),
         )
@@ -81,12 +83,13 @@ def list_data(address: Address, label_format: LabelTableFormat = "auto") -> List
     files = pd.concat(parts, ignore_index=True)
     if not (files["split"] == "train").any():
         problems.raise_if_fatal(str(data))
-        raise _no_clips(data / "train", problems)
+        raise _no_clips(data / "train", problems, import_hint(data))
     _check_ids(files, problems)
     labels = read_label_table(data / LABELS, problems, label_format)
     template = read_template(data / TEMPLATE, problems)
     if not (data / LABELS).exists():
-        problems.add(f"train/ exists, but {LABELS} does not", code="no-labels")
+        hint = import_hint(data)
+        problems.add(f"train/ exists, but {LABELS} does not{hint}", code="no-labels")
     if template and "test" not in splits:
         problems.add(f"{TEMPLATE} exists, but test/ does not", code="no-test-folder")
     if labels and template and set(labels.words) != set(template.words):
@@ -217,12 +220,13 @@ def _hint(data: Location, folders: list[str]) -> str:
     return f"; use {found[0]}" if found else ""
 
 
-def _no_clips(folder: Location, problems: Problems) -> DataError:
+def _no_clips(folder: Location, problems: Problems, other_format: str = "") -> DataError:
     below = [name for name in folder.folders() if name in ("train", "test")]
     hint = f"; use {folder / below[-1]}" if below else ""
     unused = next((one for one in problems.found if one.code == "unused-files"), None)
     if unused:
         hint += f"; {unused}"
+    hint += other_format
     return DataError(
         f"{folder}: contains no clips (files ending in {', '.join(sorted(SUFFIXES))}){hint}",
         code="no-clips",

@@ -379,3 +379,17 @@ def test_sound_is_copied_when_asked(tmp_path: Path) -> None:
         assert not copy.is_symlink()
         assert copy.read_bytes() == (source / "a.wav").read_bytes()
     assert labels_of(tmp_path / "one") == labels_of(tmp_path / "two")
+
+
+@pytest.mark.parametrize("make", [long, folders, audiofolder])
+def test_a_run_on_another_format_suggests_the_import(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "top")
+    make(tmp_path / "train" / "train")
+    with raises(DataError, "no-training-folder") as error:
+        list_data(tmp_path / "top")
+    assert f"`overlap import {tmp_path / 'top'} DATA`" in str(error.value)
+    with pytest.raises(DataError) as other:  # clips, but no labels, or no clips in train/
+        list_data(tmp_path / "train").problems.raise_if_fatal("DATA")
+    assert f"`overlap import {tmp_path / 'train'} DATA`" in str(other.value)

@@ -1,15 +1,17 @@
 """Chooses the format of a source, and names both readings of one that has two."""
 
+import shlex
 from dataclasses import dataclass
 from typing import Final
 
 from overlap.catalog.formats.folders import Folders
 from overlap.catalog.formats.lhotse_manifests import LhotseManifests
 from overlap.catalog.formats.segments import Segments
-from overlap.catalog.formats.source import Format, ImportOptions, SourceFolder
+from overlap.catalog.formats.source import Format, ImportOptions, SourceFolder, list_source
 from overlap.catalog.formats.tables import AudioFolder, Tables
 from overlap.catalog.problems import printable
 from overlap.errors import DataError
+from overlap.io.location import Location
 
 FORMATS: Final[tuple[Format, ...]] = (
     LhotseManifests(),
@@ -22,6 +24,9 @@ FORMATS: Final[tuple[Format, ...]] = (
     Folders(),
 )
 """Every format; explicit labels come before names of folders."""
+
+HINT_FILES: Final = 20_000
+"""Largest folder, in files, that is examined for a hint."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,27 @@ def recognise(source: SourceFolder, options: ImportOptions) -> Recognition:
     if not found:
         raise _unknown(source)
     return found[0]
+
+
+def import_hint(data: Location) -> str:
+    """Return how a folder that is no data set can be imported, if its format is recognised.
+
+    Returns:
+        A clause that begins with a semicolon, or an empty text.
+    """
+    options = ImportOptions()
+    try:
+        found = recognise(list_source(data, data, options, HINT_FILES), options)
+    except OSError:
+        return ""
+    except DataError as error:
+        if not error.code.startswith("ambiguous"):
+            return ""
+        return f"; `overlap import` reads other formats, but {error}"
+    return (
+        f"; it looks like {found.format.title} ({found.reason}): import it with "
+        f"`overlap import {shlex.quote(str(data))} DATA`"
+    )
 
 
 def _unknown(source: SourceFolder) -> DataError:

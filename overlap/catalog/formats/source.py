@@ -174,14 +174,22 @@ class Format(Protocol):
         ...
 
 
-def list_source(data: Location, sound: Location, options: ImportOptions) -> SourceFolder:
+def list_source(
+    data: Location, sound: Location, options: ImportOptions, max_files: int = MAX_FILES
+) -> SourceFolder:
     """List the files of a source with all of its subfolders; links are followed once.
+
+    Args:
+        data: Folder of the tables.
+        sound: Folder of the sound files.
+        options: What the user states.
+        max_files: Largest number of files.
 
     Raises:
         DataError: it has too many files (`too-many-files`).
     """
     sounds, foreign, tables = list[str](), list[str](), list[str]()
-    for path in _files_below(sound):
+    for path in _files_below(sound, max_files):
         name = PurePosixPath(path).name
         if is_audio(name) or name.lower().endswith(options.suffixes or ("\0",)):
             sounds.append(path)
@@ -190,7 +198,9 @@ def list_source(data: Location, sound: Location, options: ImportOptions) -> Sour
         elif data == sound and _is_table(name):
             tables.append(path)
     if data != sound:
-        tables = [path for path in _files_below(data) if _is_table(PurePosixPath(path).name)]
+        tables = [
+            path for path in _files_below(data, max_files) if _is_table(PurePosixPath(path).name)
+        ]
     return SourceFolder(
         data, sound, tuple(sorted(sounds)), tuple(sorted(foreign)), tuple(sorted(tables))
     )
@@ -200,7 +210,7 @@ def _is_table(name: str) -> bool:
     return name.lower().endswith((*TABLE_SUFFIXES, *JSON_SUFFIXES))
 
 
-def _files_below(folder: Location) -> Iterator[str]:
+def _files_below(folder: Location, max_files: int) -> Iterator[str]:
     """Yield the paths of all files of a folder, relative to it, without hidden ones."""
     seen, waiting, count = set[tuple[int, int]](), [("", 0)], 0
     while waiting:
@@ -216,9 +226,9 @@ def _files_below(folder: Location) -> Iterator[str]:
             if not is_ignored(entry.name):
                 count += 1
                 yield f"{below}/{entry.name}" if below else entry.name
-        if count > MAX_FILES:
+        if count > max_files:
             raise DataError(
-                f"{folder}: contains more than {MAX_FILES:,} files; name the folder of the data",
+                f"{folder}: contains more than {max_files:,} files; name the folder of the data",
                 code="too-many-files",
                 folder=str(folder),
             )
