@@ -13,6 +13,7 @@ from flows.cli.commands import (
     data,
     demo,
     history,
+    imports,
     models,
     predict,
     service,
@@ -76,8 +77,8 @@ def everywhere(
 
 
 for group in (
-    stages, demo, predict, workspace, workspace_life, models, history, data, show, view, config,
-    bench, bench_requests, service,
+    stages, demo, predict, workspace, workspace_life, models, history, data, imports, show, view,
+    config, bench, bench_requests, service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)

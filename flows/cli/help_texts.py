@@ -18,7 +18,7 @@ PANELS: Final = MappingProxyType(
         "Run": ("run", "demo", "plan", "features", "train", "pool"),
         "Predict and inspect": ("predict", "show", "score", "report", "history", "models"),
         "Workspace": ("status", "verify", "workspace", "withdraw"),
-        "Make a data set": ("mix", "synth"),
+        "Make a data set": ("import", "mix", "synth"),
         "Serve": ("deploy", "serve", "view"),
         "Settings and measurements": ("config", "bench"),
     }
@@ -118,6 +118,10 @@ EXAMPLES: Final = MappingProxyType(
         "withdraw": (
             "overlap withdraw train_00012 --workspace W --dry-run",
             "overlap withdraw --group speaker-7 --workspace W --yes",
+        ),
+        "import": (
+            "overlap import SOURCE DATA",
+            "overlap import SOURCE DATA --label-column category --nested",
         ),
         "mix": (
             "overlap mix WORDS --out DATA --train 2000 --test 200",

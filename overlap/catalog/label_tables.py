@@ -4,46 +4,27 @@ The tables come from users, so that everything about them may be wrong: every fa
 a problem, and memory stays bounded.
 """
 
-import csv
-import io
 from array import array
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import count
-from typing import IO
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.catalog.cell_text import CellTexts, normal_text, repeated_texts
-from overlap.catalog.label_kinds import DIVIDE, check_distributions
+from overlap.catalog.label_kinds import DIVIDE
 from overlap.catalog.problems import Problems
 from overlap.catalog.spreadsheet_formulas import is_formula
-from overlap.io.file_kinds import kind_of_content
-from overlap.io.formatting import format_bytes
+from overlap.catalog.tables.csv_rows import TableError, numbered_rows
+from overlap.catalog.tables.multi_hot import shares_of_rows
+from overlap.config.features import LabelTableFormat
 from overlap.io.location import Location
-
-MAX_BYTES = 1 << 30
-"""Size limit of a table: ten million clips of a dozen words. Its numbers take at most four times as
-much memory."""
-MAX_LINE_BYTES = 16 << 20
-"""Size limit of a line: a million columns. A longer one means that the file is not a table."""
-INSPECTED_BYTES = 512
-"""Bytes at the beginning of a file that show its kind."""
 
 RowConsumer = Callable[[list[str]], None]
 """Receives the cells of a row."""
-
-
-class _TableError(Exception):
-    """A file is not a CSV table in UTF-8: the fault, and the code of the problem."""
-
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -62,7 +43,7 @@ class Table:
 
 def read_table(
     location: Location, problems: Problems, *, labels: bool, extra_column: str = "",
-    remedy: str = DIVIDE,
+    remedy: str = DIVIDE, label_format: LabelTableFormat = "distribution",
 ) -> Table | None:  # fmt: skip
     """Read a table and check everything that does not depend on the clips.
 
@@ -71,9 +52,11 @@ def read_table(
     Args:
         location: A CSV file with a column `id` and one column per word.
         problems: Receives the faults of the table.
-        labels: Whether each row must be a distribution.
+        labels: Whether the rows are labels, each of which becomes a distribution.
         extra_column: Name of an optional column that is not a word.
         remedy: What the message advises about rows that do not sum to 1.
+        label_format: How the rows are read if they are labels: as distributions, as multi-hot
+            rows, or as what their cells show.
 
     Returns:
         The table, or None if the file cannot be read as a table.
@@ -115,7 +98,7 @@ def read_table(
     values = np.array(cells, np.float64).reshape(len(ids), len(words))
     if labels:
         rows = (name, np.array(ids, object), values)
-        check_distributions(*rows, problems, "".join(unreadable), remedy=remedy)
+        values = shares_of_rows(*rows, problems, label_format, "".join(unreadable), remedy)
     return Table(name, tuple(ids), tuple(words), values)
 
 
@@ -188,7 +171,7 @@ def _read_rows(
     """
     name, ragged = location.name, []
     try:
-        with closing(_numbered_rows(location)) as rows:
+        with closing(numbered_rows(location)) as rows:
             _, written = next(rows)
             header = [texts.normal(column, "column name") for column in written]
             if not _is_usable(name, written, header, required, problems):
@@ -199,7 +182,7 @@ def _read_rows(
                     consume(row)
                 else:
                     ragged.append(f"line {line}")
-    except (OSError, csv.Error, _TableError) as error:
+    except (OSError, TableError) as error:
         fault = error.strerror if isinstance(error, OSError) else error
         problems.add(
             f"{name} cannot be read as a CSV table in UTF-8: {fault}", code=_code_of(error)
@@ -211,10 +194,8 @@ def _read_rows(
     return True
 
 
-def _code_of(error: OSError | csv.Error | _TableError) -> str:
-    if isinstance(error, _TableError):
-        return error.code
-    return "table-not-readable" if isinstance(error, OSError) else "malformed-csv"
+def _code_of(error: OSError | TableError) -> str:
+    return error.code if isinstance(error, TableError) else "table-not-readable"
 
 
 def _is_usable(
@@ -255,64 +236,3 @@ def _column_hint(missing: Sequence[str], header: Sequence[str]) -> str:
     """Suggest to rename a column whose name differs in case from a missing one."""
     found = [(c, m) for m in missing for c in header if c.casefold() == m.casefold()]
     return "".join(f" (rename {column} to {wanted})" for column, wanted in found)
-
-
-def _numbered_rows(location: Location) -> Generator[tuple[int, list[str]]]:
-    """Yield line number and cells of every row that is not blank.
-
-    Raises:
-        _TableError: it is empty, too large, or not valid UTF-8.
-    """
-    # The files of fsspec for other file systems cannot limit the length of a line.
-    content = None if location.local is not None else io.BytesIO(_whole(location))
-    with content or location.reading() as file:
-        _check_kind(file.read(INSPECTED_BYTES))
-        file.seek(0)
-        reader, empty = csv.reader(_lines(file), strict=True), True
-        for row in reader:
-            if row:
-                empty = False
-                yield reader.line_num, row
-    if empty:
-        raise _TableError("the file is empty", "empty-table")
-
-
-def _check_kind(start: bytes) -> None:
-    kind = kind_of_content(start)
-    if kind is not None:
-        code = "table-not-utf8" if kind.is_text else "not-a-csv"
-        raise _TableError(f"line 1: the file is {kind.name}; {kind.remedy}", code)
-
-
-def _whole(location: Location) -> bytes:
-    if (size := location.size()) > MAX_BYTES:
-        raise _too_large(size)
-    return location.read_bytes()
-
-
-def _too_large(size: int) -> _TableError:
-    message = f"{format_bytes(size)} exceed the limit of {format_bytes(MAX_BYTES)}"
-    return _TableError(message, "table-too-large")
-
-
-def _lines(file: IO[bytes]) -> Iterator[str]:
-    """Yield the lines of a file within bounded memory, even without line breaks or a true size."""
-    total = 0
-    for number in count(1):
-        line = file.readline(MAX_LINE_BYTES + 1)
-        total += len(line)
-        if not line:
-            return
-        if len(line) > MAX_LINE_BYTES:
-            message = f"line {number} is longer than {MAX_LINE_BYTES >> 20} MiB"
-            raise _TableError(message, "line-too-long")
-        if total > MAX_BYTES:
-            raise _too_large(total)
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            wrong = line[error.start]
-            message = (
-                f"line {number}: byte 0x{wrong:02x} is not valid UTF-8; save the table as CSV UTF-8"
-            )
-            raise _TableError(message, "table-not-utf8") from None

@@ -10,10 +10,13 @@ import pandas as pd
 from overlap.audio.decode import SUFFIXES, is_audio
 from overlap.audio.foreign_formats import CONVERSION, is_foreign
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
-from overlap.catalog.label_tables import Table, read_csv, read_table
+from overlap.catalog.formats.detection import import_hint
+from overlap.catalog.label_tables import Table
 from overlap.catalog.problems import EXAMPLES, Problem, Problems, printable
 from overlap.catalog.rows import Split
 from overlap.catalog.spreadsheet_formulas import is_formula
+from overlap.catalog.tables.data_tables import read_groups, read_label_table, read_template
+from overlap.config.features import LabelTableFormat
 from overlap.errors import DataError
 from overlap.io.file_kinds import address_hint, archive_remedy
 from overlap.io.listing import Entry
@@ -27,7 +30,6 @@ TEMPLATE = "submission.csv"
 GROUPS = "groups.csv"
 TABLES = frozenset({LABELS, TEMPLATE, GROUPS, "test_answer.csv"})
 """Tables of a data set."""
-NORMALISE = "set checks.normalise_labels=true, which divides each row by its sum"
 FOLDERS_EXAMINED = 20
 """Subfolders in which a data set is searched."""
 
@@ -52,20 +54,25 @@ class Listing:
     """Digests of the samples of withdrawn clips; a clip with one of them is not used."""
 
 
-def list_data(address: Address) -> Listing:
+def list_data(address: Address, label_format: LabelTableFormat = "auto") -> Listing:
     """List a data set and read its tables.
+
+    Args:
+        address: The folder.
+        label_format: How the labels are written (`checks.label_format`).
 
     Raises:
         DataError: the folder does not exist (`no-such-folder`) or is not a data set
             (`no-training-folder`, `no-clips`).
     """
-    data = _folder(address)
+    data = data_folder(address)
     problems = Problems()
     folders = data.folders()
     if "train" not in folders:
         raise DataError(
             f"{data}: contains no folder train/; a data set consists of train/*.wav and {LABELS}, "
-            f"and, for predictions, test/*.wav and {TEMPLATE}{_hint(data, folders)}",
+            f"and, for predictions, test/*.wav and {TEMPLATE}"
+            f"{_hint(data, folders) or import_hint(data)}",
             code="no-training-folder",
             folder=str(data),
         )
@@ -76,12 +83,13 @@ def list_data(address: Address) -> Listing:
     files = pd.concat(parts, ignore_index=True)
     if not (files["split"] == "train").any():
         problems.raise_if_fatal(str(data))
-        raise _no_clips(data / "train", problems)
+        raise _no_clips(data / "train", problems, import_hint(data))
     _check_ids(files, problems)
-    labels = _table(data / LABELS, problems, labels=True)
-    template = _table(data / TEMPLATE, problems, labels=False)
+    labels = read_label_table(data / LABELS, problems, label_format)
+    template = read_template(data / TEMPLATE, problems)
     if not (data / LABELS).exists():
-        problems.add(f"train/ exists, but {LABELS} does not", code="no-labels")
+        hint = import_hint(data)
+        problems.add(f"train/ exists, but {LABELS} does not{hint}", code="no-labels")
     if template and "test" not in splits:
         problems.add(f"{TEMPLATE} exists, but test/ does not", code="no-test-folder")
     if labels and template and set(labels.words) != set(template.words):
@@ -121,14 +129,14 @@ def list_clips(address: Address | Sequence[Address]) -> Listing:
             code="not-sound-files",
             file=str(wrong),
         )
-    data = _folder(given[0])
+    data = data_folder(given[0])
     problems = Problems()
     files = _files(data, "test", "", problems)
     if files.empty:
         problems.raise_if_fatal(str(data))
         raise _no_clips(data, problems)
     _check_ids(files, problems)
-    template = _table(data / TEMPLATE, problems, labels=False)
+    template = read_template(data / TEMPLATE, problems)
     return Listing(data, files, None, template, None, problems)
 
 
@@ -172,7 +180,12 @@ def _common_folder(folders: Sequence[str]) -> Location:
     return common
 
 
-def _folder(address: Address) -> Location:
+def data_folder(address: Address) -> Location:
+    """Return an existing folder.
+
+    Raises:
+        DataError: it does not exist, or is a file of another kind.
+    """
     data = Location.of(address)
     if data.is_folder():
         return data
@@ -207,12 +220,13 @@ def _hint(data: Location, folders: list[str]) -> str:
     return f"; use {found[0]}" if found else ""
 
 
-def _no_clips(folder: Location, problems: Problems) -> DataError:
+def _no_clips(folder: Location, problems: Problems, other_format: str = "") -> DataError:
     below = [name for name in folder.folders() if name in ("train", "test")]
     hint = f"; use {folder / below[-1]}" if below else ""
     unused = next((one for one in problems.found if one.code == "unused-files"), None)
     if unused:
         hint += f"; {unused}"
+    hint += other_format
     return DataError(
         f"{folder}: contains no clips (files ending in {', '.join(sorted(SUFFIXES))}){hint}",
         code="no-clips",
@@ -292,29 +306,3 @@ def _check_ids(files: pd.DataFrame, problems: Problems) -> None:
         sorted(files.loc[repeated, "file"]),
         code="duplicate-file-ids",
     )
-
-
-def _table(location: Location, problems: Problems, *, labels: bool) -> Table | None:
-    if not _readable(location, problems):
-        return None
-    return read_table(location, problems, labels=labels, remedy=NORMALISE)
-
-
-def _readable(location: Location, problems: Problems) -> bool:
-    """Return whether a table exists; a pipe or device, which may never end, is a problem."""
-    if not location.exists():
-        return False
-    readable = location.is_file() or location.is_folder()  # reading a folder reports a problem
-    if not readable:
-        problems.add(
-            f"{location.name} cannot be read: it is a pipe or device, not a regular file",
-            code="table-not-regular-file",
-        )
-    return readable
-
-
-def read_groups(location: Location, problems: Problems) -> pd.DataFrame | None:
-    """Return the columns id and group of a table of groups; None without one."""
-    usable = _readable(location, problems)
-    frame = read_csv(location, ("id", "group"), problems) if usable else None
-    return None if frame is None else frame[["id", "group"]]

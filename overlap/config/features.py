@@ -15,6 +15,9 @@ from pydantic import (
 from overlap.config.base import Address, ConfigModel, LaterField
 from overlap.config.old_spellings import stored_section
 
+LabelTableFormat = Literal["auto", "distribution", "multi-hot", "long", "one-label"]
+"""How `train_answer.csv` is read."""
+
 
 class Resolution(ConfigModel):
     """One spectrogram of a clip."""
@@ -157,6 +160,14 @@ class ChecksConfig(ConfigModel):
         False,
         description="Divide rows of labels that do not sum to 1 within 0.001 by their sum, and "
         "report them; otherwise they are refused.",
+    )
+    label_format: Annotated[LabelTableFormat, LaterField("auto")] = Field(
+        "auto",
+        description="How train_answer.csv is read. distribution: id and a column per word, rows "
+        "sum to 1; multi-hot: the same columns with cells 0 or 1; long: columns for file and "
+        "label, one or several labels per row, one or several rows per clip; one-label: the same "
+        "with exactly one row and one label per clip; auto: as header and cells show, and a table "
+        "with two readings is refused.",
     )
     compare_with: Address | None = Field(
         None,

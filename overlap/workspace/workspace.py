@@ -16,6 +16,7 @@ from typing import Final, Self
 from overlap.catalog import Catalog, Listing, list_data
 from overlap.catalog.withdrawn import read_withdrawn, without_withdrawn
 from overlap.config import FeatureConfig, RunConfig
+from overlap.config.features import LabelTableFormat
 from overlap.ensemble.members import Members, MemberTracker, load_members
 from overlap.ensemble.registry import EnsembleRecord, list_ensembles
 from overlap.errors import UserError
@@ -52,7 +53,7 @@ class Workspace:
         self._catalog: Catalog | None = None
         self._catalog_version: str | None = _NOT_READ
         self._store: FeatureStore | None = None
-        self._listings: dict[Location, Listing] = {}
+        self._listings: dict[tuple[Location, LabelTableFormat], Listing] = {}
 
     @classmethod
     def of(cls, address: "str | os.PathLike[str] | Location") -> "Workspace":
@@ -139,16 +140,18 @@ class Workspace:
         self._catalog, self._catalog_version, self._store = None, _NOT_READ, None
         self._listings.clear()
 
-    def list_data(self, address: str | Location) -> Listing:
+    def list_data(
+        self, address: str | Location, label_format: LabelTableFormat = "auto"
+    ) -> Listing:
         """The listing of a data folder (`overlap.catalog.list_data`) without withdrawn clips.
 
-        It is made once.
+        It is made once for each format of the labels.
         """
-        data = Location.of(address)
-        if data not in self._listings:
+        key = Location.of(address), label_format
+        if key not in self._listings:
             withdrawn = read_withdrawn(self.location)
-            self._listings[data] = without_withdrawn(list_data(data), withdrawn)
-        return self._listings[data]
+            self._listings[key] = without_withdrawn(list_data(*key), withdrawn)
+        return self._listings[key]
 
     def find_catalog(self) -> Catalog | None:
         """The catalogue, read once; None where there is none."""

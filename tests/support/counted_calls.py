@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from overlap.catalog import Catalog, Listing, list_data
+from overlap.config.features import LabelTableFormat
 from overlap.io.location import Location
 from overlap.workspace import workspace as module
 
@@ -17,9 +18,9 @@ def counted_calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     counted: Calls = Counter()
     load, lock = Catalog.load, module.run_lock
 
-    def list_counted(address: Location) -> Listing:
+    def list_counted(address: Location, label_format: LabelTableFormat) -> Listing:
         counted["list"] += 1
-        return list_data(address)
+        return list_data(address, label_format)
 
     def load_counted(workspace: Location) -> Catalog:
         counted["load"] += 1

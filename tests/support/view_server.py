@@ -21,7 +21,7 @@ SECONDS = 120
 def serving(workspace: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process and its address."""
     command = [OVERLAP, "view", "--workspace", str(workspace), "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         address = re.search(r"http://\S+?:\d+", process.stdout.readline())

@@ -6,10 +6,10 @@ import fsspec
 import numpy as np
 import pytest
 
-from overlap.catalog import label_tables
 from overlap.catalog.id_matching import match_ids
 from overlap.catalog.label_tables import Table, read_table
 from overlap.catalog.problems import Problem, Problems
+from overlap.catalog.tables import csv_rows
 from overlap.io.location import Location
 
 
@@ -142,7 +142,7 @@ def test_messages_contain_no_escape_sequences_and_stay_short(tmp_path: Path) -> 
 def test_tables_above_the_size_limit_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_tables, "MAX_BYTES", 15)
+    monkeypatch.setattr(csv_rows, "MAX_BYTES", 15)
     memory = fsspec.filesystem("memory")
     for folder in (str(tmp_path), "memory://hostile"):
         for content in (b"id,yes\na,1\n", b"id,yes\na,1\nb,1\nc,1\n"):

@@ -1,0 +1,180 @@
+"""Cuts windows of the clip length out of recordings whose labels have times."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import soundfile
+
+from overlap.catalog.formats.source import SourceClip, SourceFolder
+from overlap.catalog.problems import Problems
+from overlap.catalog.rows import Split
+
+SLACK_SECONDS: Final = 0.05
+"""Largest difference of two times that rounding explains."""
+SLACK: Final = 0.01
+"""The same relative to the length of a recording."""
+LEAST_OVERLAP: Final = 0.5
+"""Part of a label's time, or of the window if that is shorter, that must be in a window."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedLabel:
+    """Words that are heard in a part of a recording."""
+
+    file: str
+    """Path of the recording relative to the folder of the sound."""
+    split: Split
+    """Split of the recording."""
+    words: tuple[str, ...]
+    """Distinct words."""
+    start: float
+    """Start, s."""
+    end: float
+    """End, s."""
+    place: str
+    """The row, for messages."""
+    group: str = ""
+    """Speaker; empty if unknown."""
+
+
+def windows(start: float, end: float, length: float, recording: float) -> Iterator[float]:
+    """Yield the starts of the windows of a labelled part of a recording.
+
+    A part that is shorter than a window is in its middle, as far as the recording allows. A longer
+    one is covered by consecutive windows; a remainder of half a window or more has a further one,
+    which ends with the part.
+
+    Args:
+        start: Start of the part, s.
+        end: End of the part, s.
+        length: Length of a window, s.
+        recording: Length of the recording, s.
+
+    Examples:
+        >>> [*windows(2.0, 2.5, 1.0, 10.0)], [*windows(0.0, 0.5, 1.0, 10.0)]
+        ([1.75], [0.0])
+        >>> [*windows(1.0, 3.5, 1.0, 10.0)]
+        [1.0, 2.0, 2.5]
+    """
+    if end - start <= length:
+        yield max(0.0, min((start + end - length) / 2, recording - length))
+        return
+    whole = int((end - start) / length + 1e-9)
+    for number in range(whole):
+        yield start + number * length
+    if end - start - whole * length >= length / 2:
+        yield end - length
+
+
+def cut_windows(
+    source: SourceFolder, labels: Iterable[TimedLabel], length: float, problems: Problems
+) -> tuple[SourceClip, ...]:
+    """Return a clip for every window of every labelled part, and report how clips were made.
+
+    A recording that a label covers completely, and that is no longer than a clip, is used as it
+    is. A window has the words of all labels that overlap it sufficiently, in equal shares.
+
+    Args:
+        source: The folder, whose recordings are opened for their lengths.
+        labels: The labelled parts.
+        length: Length of a clip, s.
+        problems: Receives parts that are not in their recordings.
+    """
+    by_file = defaultdict[str, list[TimedLabel]](list)
+    for label in labels:
+        by_file[label.file].append(label)
+    clips, wrong, cut, unreadable = list[SourceClip](), list[str](), 0, list[str]()
+    for file, parts in by_file.items():
+        recording = seconds_of(source, file)
+        if recording is None:
+            unreadable.append(f"{file} ({parts[0].place})")
+            continue
+        inside = [_as_cut_already(part, recording) for part in parts]
+        wrong += [
+            f"{part.place}: {part.start:g} to {part.end:g} s of {recording:g} s"
+            for part, found in zip(parts, inside, strict=True)
+            if found is None
+        ]
+        usable = [part for part in inside if part is not None]
+        whole = [part for part in usable if _covers(part, recording)]
+        if usable and len(whole) == len(usable) and recording <= length * (1 + SLACK):
+            clips.append(_clip(usable, None))
+            continue
+        starts = {
+            round(at, 3)
+            for part in usable
+            for at in windows(part.start, part.end, length, recording)
+        }
+        cut += len(starts)
+        clips += [_clip(_heard(usable, at, length), (at, at + length)) for at in sorted(starts)]
+    problems.add_cases(
+        "recordings cannot be read; replace them or remove their rows", unreadable,
+        code="unreadable-recordings",
+    )  # fmt: skip
+    problems.add_cases(
+        "times are outside their recording; correct them, or remove the columns of the times if "
+        "the files are cut already",
+        wrong,
+        code="times-outside-recording",
+    )
+    if cut:
+        problems.add(
+            f"{cut} clips of {length:g} s are cut out of recordings (--clip-seconds) and written "
+            "as new files",
+            code="cut-clips",
+            fatal=False,
+        )
+    return tuple(clips)
+
+
+def seconds_of(source: SourceFolder, file: str) -> float | None:
+    """Return the length of a sound file, s; None if it cannot be read."""
+    try:
+        with (source.sound / file).reading() as opened, soundfile.SoundFile(opened) as sound:
+            return float(sound.frames / sound.samplerate)
+    except (OSError, RuntimeError, ZeroDivisionError):
+        return None
+
+
+def _slack(recording: float) -> float:
+    return max(SLACK_SECONDS, SLACK * recording)
+
+
+def _as_cut_already(part: TimedLabel, recording: float) -> TimedLabel | None:
+    """Return a part within its file; a file as long as the part is the part itself."""
+    slack = _slack(recording)
+    if part.end <= recording + slack:
+        end = min(part.end, recording)
+        return TimedLabel(
+            part.file, part.split, part.words, part.start, end, part.place, part.group
+        ) if end > part.start else None  # fmt: skip
+    if abs(part.end - part.start - recording) <= slack:
+        return TimedLabel(part.file, part.split, part.words, 0.0, recording, part.place, part.group)
+    return None
+
+
+def _covers(part: TimedLabel, recording: float) -> bool:
+    slack = _slack(recording)
+    return part.start <= slack and part.end >= recording - slack
+
+
+def _heard(parts: Sequence[TimedLabel], start: float, length: float) -> list[TimedLabel]:
+    """Return the parts that overlap a window sufficiently."""
+    found = []
+    for part in parts:
+        overlap = min(part.end, start + length) - max(part.start, start)
+        if overlap >= LEAST_OVERLAP * min(length, part.end - part.start) - 1e-3:
+            found.append(part)
+    return found
+
+
+def _clip(parts: Sequence[TimedLabel], window: tuple[float, float] | None) -> SourceClip:
+    words = [*dict.fromkeys(word for part in parts for word in part.words)]
+    speakers = {part.group for part in parts if part.group}
+    group = min(speakers) if len(speakers) == 1 else ""
+    file, split = parts[0].file, parts[0].split
+    if window is not None and not group:
+        group = file  # windows of a recording are held out together
+    return SourceClip(file, split, {word: 1 / len(words) for word in words}, group, window)
