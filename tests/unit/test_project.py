@@ -61,7 +61,7 @@ def test_the_guide_to_installation_names_extras_that_exist() -> None:
     extras = PROJECT["project"]["optional-dependencies"].keys()
     table = re.findall(r"(?m)^\| (`[^|]+`) \|", (ROOT / "docs/howto/install.md").read_text())
     named = {name for row in table for name in re.findall("`([^`]+)`", row)}
-    assert named == extras - {"bench", "dev", "docs", "formats"}
+    assert named == extras - {"bench", "dev", "docs", "formats", "load"}
 
 
 @pytest.mark.parametrize("clone", [True, False])

@@ -31,7 +31,7 @@ def bench_requests(  # noqa: PLR0913  one parameter per option
     compiled: Annotated[
         bool,
         typer.Option(
-            "--compiled",
+            "--compiled/--no-compiled",
             help="Also measure a FastAPI server with compiled networks.",
         ),
     ] = False,
