@@ -7,8 +7,11 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from overlap.ensemble.registry import list_ensembles
 from overlap.promotion.champion import promote
@@ -169,14 +172,16 @@ def test_a_clip_is_tried(earlier: Earlier, url: str) -> None:
         shown.locator("[data-summary]", has_text=other).wait_for()
 
 
-def test_a_voice_is_recorded(url: str) -> None:
-    """Chromium's fake microphone beeps once a second."""
-    with opened(url, "light", "/try", *MICROPHONE) as shown:
+def test_a_voice_is_recorded(url: str, tmp_path: Path) -> None:
+    """Chromium's fake microphone repeats a file; without one it is silent between two beeps."""
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000)
+    soundfile.write(tmp_path / "voice.wav", tone, 48_000, subtype="PCM_16")
+    voice = f"--use-file-for-fake-audio-capture={tmp_path / 'voice.wav'}"
+    with opened(url, "light", "/try", *MICROPHONE, voice) as shown:
         shown.get_by_role("button", name="Record").click()
         shown.get_by_text("the recording: ").wait_for()
         said = str(shown.locator("[data-status]").text_content())
-        # The clip of this workspace is shorter than the pause between two beeps.
-        assert said == "the recording: silent" or "is the most probable word" in said
+        assert "is the most probable word" in said
 
 
 def test_clips_are_found_without_scripts(earlier: Earlier, url: str) -> None:
