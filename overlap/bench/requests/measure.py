@@ -165,7 +165,7 @@ def check_equal(answers: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def _row(
-    ensemble: str, server: str, clients: int, loads: Sequence[Load], naive: Sequence[Load]
+    ensemble: str, server: str, clients: int, loads: Sequence[Measured], naive: Sequence[Measured]
 ) -> RequestsRow:
     rates = np.array([one.load.per_second for one in loads])
     reference = np.array([one.load.per_second for one in naive])
