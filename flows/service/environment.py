@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Final
 
+from overlap.catalog.problems import DataWarning
 from overlap.system.user_folders import has_home, is_private, temporary_folder
 
 QUIET_HOSTS = {
@@ -63,6 +64,9 @@ def prepare(*, verbose: bool) -> None:
     if not verbose:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         warnings.simplefilter("ignore")
+        warnings.simplefilter(
+            "default", DataWarning
+        )  # notes for the user, as `overlap plan` prints
 
 
 def loopback_without_proxy(variables: Mapping[str, str]) -> dict[str, str]:

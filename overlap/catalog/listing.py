@@ -83,7 +83,8 @@ def list_data(address: Address, label_format: LabelTableFormat = "auto") -> List
     files = pd.concat(parts, ignore_index=True)
     if not (files["split"] == "train").any():
         problems.raise_if_fatal(str(data))
-        raise _no_clips(data / "train", problems, import_hint(data))
+        other_format = "" if (data / LABELS).exists() else import_hint(data)
+        raise _no_clips(data / "train", problems, other_format)
     _check_ids(files, problems)
     labels = read_label_table(data / LABELS, problems, label_format)
     template = read_template(data / TEMPLATE, problems)

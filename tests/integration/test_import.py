@@ -36,6 +36,11 @@ def test_folders_named_by_label_are_imported_and_planned(
     assert f"overlap plan --data {data}" in printed
     planned = json.loads(overlap("plan", "--data", data, *workspace, "--json").stdout)
     assert (planned["train_clips"], planned["test_clips"]) == (30, 6)
+    multi_hot = [row.replace("1.0", "1") for row in (data / "train_answer.csv").read_text().split()]
+    multi_hot[1] = ",".join([multi_hot[1].partition(",")[0], "1", "1", "1"])
+    (data / "train_answer.csv").write_text("\n".join(multi_hot))
+    noted = overlap("plan", "--data", data, *workspace).stderr
+    assert "note: train_answer.csv is read as multi-hot rows" in noted
     again = overlap("import", spoken_folders, data, code=2).stderr
     assert printed_code(again) == "import-target-exists"
     report = json.loads(overlap("import", spoken_folders, data, "--replace", "--json").stdout)

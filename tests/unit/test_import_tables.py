@@ -357,6 +357,11 @@ def test_targets_are_protected(tmp_path: Path) -> None:
     import_data(source, target, replace=True)
     assert len([*(target / "train").iterdir()]) == 3
     assert {path.name for path in tmp_path.iterdir()} == {"source", "data"}
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    import_data(source, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk" / "train_answer.csv").is_file()
     other = write_tones(tmp_path / "other", ("kept.wav",))
     for replace in (False, True):
         with raises(UserError, "import-target-not-empty"):

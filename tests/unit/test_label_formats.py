@@ -156,6 +156,7 @@ def test_a_forced_format_is_enforced(
         ("filename,label\na.wav,\nb.wav,x\n", {"clips-without-label": 1}),
         ("filename,label\na.wav,x,y\n", {"ragged-rows": 1}),
         ("filename,label\na.wav,=A(1)\n", {"columns-are-formulas": 1}),
+        ("filename,label\na.wav,id\nb.wav,x\n", {"label-is-id": 1}),
         ("filename,label,label\na,x,y\n", {"duplicate-columns": 1}),
         ("filename,label\n", {"no-rows": 0}),
         ("filename,label\na,x\n" + "y" * 200_000 + ",x\n", {"malformed-csv": 0}),

@@ -15,7 +15,7 @@ from overlap.catalog.formats.source import (
 )
 from overlap.catalog.problems import Problems, printable
 from overlap.catalog.rows import Split
-from overlap.catalog.tables.long_form import report_formulas
+from overlap.catalog.tables.long_form import report_unusable_words
 from overlap.errors import DataError
 
 NAMED: Final = 3
@@ -69,7 +69,7 @@ class Folders:
         _report_left_out(deeper, outside, not_labels, problems)
         report_held_out(held_out, problems)
         labels = tuple(sorted({*words.values()}))
-        report_formulas("a name of a folder", labels, problems)
+        report_unusable_words("a name of a folder", labels, problems)
         return SourceData(tuple(clips), labels)
 
 

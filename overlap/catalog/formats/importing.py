@@ -3,7 +3,8 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from overlap.catalog.problems import Problem, Problems
 from overlap.catalog.tables.long_form import description
 from overlap.errors import DataError, UserError
 from overlap.io.location import Location
+from overlap.io.storage_errors import storage_errors
 
 ANSWERS = "test_answer.csv"
 """Labels of the test clips, with which predictions are scored."""
@@ -80,6 +82,7 @@ def import_data(
             which the message lists.
         UserError: the target cannot be used (`import-target-*`), or links are impossible because
             the source is not on a local disk (`links-need-local-disk`).
+        StorageError: the target cannot be written.
     """
     options = options or ImportOptions()
     data = data_folder(source)
@@ -113,17 +116,24 @@ def import_data(
     ids = clip_ids(content.clips, problems)
     problems.raise_if_fatal(str(data))
     clips = [ImportedClip(name, clip) for name, clip in zip(ids, content.clips, strict=True)]
+    with storage_errors(Location.of(target)), _new_folder(target.resolve()) as made:
+        write_clips(made, sounds, clips, problems, on_progress or _ignored, copy=copy)
+        problems.raise_if_fatal(str(data))
+        _write_tables(made, clips, content.words)
+        exchange(made, target.resolve(), made.with_name(made.name + ".old"))
+    return _report(found, content, problems)
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """Yield a folder next to the target, which is removed unless it was moved."""
     target.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         made.chmod(0o777 & ~_umask())
-        write_clips(made, sounds, clips, problems, on_progress or _ignored, copy=copy)
-        problems.raise_if_fatal(str(data))
-        _write_tables(made, clips, content.words)
-        exchange(made, target, made.with_name(made.name + ".old"))
+        yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    return _report(found, content, problems)
 
 
 def _check_target(target: Path, sources: Sequence[Location], *, replace: bool) -> None:

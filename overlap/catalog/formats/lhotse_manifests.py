@@ -23,7 +23,7 @@ from overlap.catalog.problems import Problems, printable
 from overlap.catalog.rows import Split
 from overlap.catalog.tables.csv_rows import TableError
 from overlap.catalog.tables.label_cells import label_splitter
-from overlap.catalog.tables.long_form import report_formulas
+from overlap.catalog.tables.long_form import report_unusable_words
 from overlap.catalog.tables.text_tables import JSON_SUFFIXES, json_objects, report_unreadable
 from overlap.errors import DataError
 
@@ -77,7 +77,7 @@ class LhotseManifests:
         report_held_out(held_out, problems)
         clips = cut_windows(source, found, options.clip_seconds, problems)
         words = tuple(sorted({word for clip in clips for word in clip.labels}))
-        report_formulas("the manifest", words, problems)
+        report_unusable_words("the manifest", words, problems)
         return SourceData(clips, words)
 
 

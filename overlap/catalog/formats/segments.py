@@ -23,7 +23,7 @@ from overlap.catalog.problems import Problems
 from overlap.catalog.tables.columns import candidates
 from overlap.catalog.tables.csv_rows import TableError, numbered_rows
 from overlap.catalog.tables.label_cells import label_splitter
-from overlap.catalog.tables.long_form import report_formulas
+from overlap.catalog.tables.long_form import report_unusable_words
 from overlap.catalog.tables.table_kinds import TableKind, kind_of_table
 from overlap.catalog.tables.text_tables import (
     TextTable,
@@ -72,7 +72,7 @@ class Segments:
         report_held_out(held_out, problems)
         clips = cut_windows(source, found, options.clip_seconds, problems)
         words = tuple(sorted({word for clip in clips for word in clip.labels}))
-        report_formulas("the list of segments", words, problems)
+        report_unusable_words("the list of segments", words, problems)
         return SourceData(clips, words)
 
 

@@ -27,8 +27,8 @@ from overlap.catalog.tables.columns import candidates, one_column
 from overlap.catalog.tables.long_form import (
     LongReading,
     read_labels,
-    report_formulas,
     report_unlabelled,
+    report_unusable_words,
 )
 from overlap.catalog.tables.multi_hot import shares_of_rows
 from overlap.catalog.tables.table_kinds import TableKind, kind_of_table, shares
@@ -145,7 +145,7 @@ def read_tables(
 ) -> SourceData:
     """Read tables, each of which lists the clips of a split or has a column of splits."""
     parts, used, held_out = list[SourceClip](), set[str](), Counter[str]()
-    words = dict[str, None]()
+    words, wide = dict[str, None](), False
     for name in names:
         table = source.table(name, problems)
         if table is None:
@@ -164,15 +164,11 @@ def read_tables(
         parts += found
         used |= reader.paths.used
         words.update(dict.fromkeys(columns))
+        wide |= not kind.label
     report_unlisted(source, used, problems)
     report_held_out(held_out, problems)
-    wide = any(clip.labels and not _equal(clip) for clip in parts)
     ordered = tuple(words) if wide else tuple(sorted(words))
     return SourceData(tuple(parts), ordered)
-
-
-def _equal(clip: SourceClip) -> bool:
-    return len({*clip.labels.values()}) == 1
 
 
 class _TableReader:
@@ -207,7 +203,7 @@ class _TableReader:
         ]
         unlabelled = [clip.file for clip in clips if clip.split == "train" and not clip.labels]
         report_unlabelled(self.table.name, unlabelled, self.problems)
-        report_formulas(self.table.name, words, self.problems)
+        report_unusable_words(self.table.name, words, self.problems)
         return clips, words
 
     def _read_columns(self) -> None:

@@ -113,8 +113,13 @@ def report_unlabelled(table: str, clips: Iterable[str], problems: Problems) -> N
     )
 
 
-def report_formulas(table: str, words: Iterable[str], problems: Problems) -> None:
-    """Report labels that a spreadsheet would execute."""
+def report_unusable_words(table: str, words: Sequence[str], problems: Problems) -> None:
+    """Report labels that cannot be columns: names that a spreadsheet would execute, and `id`."""
+    problems.add_cases(
+        f"{table} has a label with the name of the column of the ids; rename it",
+        [word for word in words if word == "id"],
+        code="label-is-id",
+    )
     problems.add_cases(
         f"{table} has labels that a spreadsheet that opens the predictions would execute as "
         "formulas; rename them",

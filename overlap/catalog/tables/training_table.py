@@ -14,8 +14,8 @@ from overlap.catalog.tables.long_form import (
     description,
     equal_share_rows,
     read_labels,
-    report_formulas,
     report_unlabelled,
+    report_unusable_words,
 )
 from overlap.catalog.tables.table_kinds import plausible_shares, two_readings
 from overlap.catalog.tables.text_tables import TextTable, all_numbers, read_text_table
@@ -132,7 +132,7 @@ def _long_table(
     texts.report(problems)
     report_unlabelled(name, [clip for clip, words in found.items() if not words], problems)
     words = tuple(sorted({word for present in found.values() for word in present}))
-    report_formulas(name, words, problems)
+    report_unusable_words(name, words, problems)
     problems.add_cases(
         f"{name} has columns that are not used",
         [column for column in table.columns if column not in (file, label)],
@@ -147,11 +147,11 @@ def _long_table(
         single = len(table.rows) == len(found) and all(len(present) == 1 for present in labels)
         shown = "one-label" if single else "long"
     why = (
-        f"columns {printable(file)} and {printable(label)}"
+        f"its columns {printable(file)} and {printable(label)}"
         if label_format == "auto" else "checks.label_format"
     )  # fmt: skip
     problems.add(
-        f"{name} is read as {TITLES[shown]} ({why}): {description(labels, words)}",
+        f"{name} is read as {TITLES[shown]}, by {why}: {description(labels, words)}",
         code="label-format",
         fatal=False,
     )
