@@ -41,6 +41,7 @@ def test_every_library_matches_the_reference(implementations, spoken: np.ndarray
         assert np.abs(compute(clips[:3], config) - found[:3])[audible[:3]].max() < 0.05, name
 
 
+@pytest.mark.extended
 def test_silence_has_the_smallest_power(implementations) -> None:
     config = FeatureConfig()
     silence = np.zeros((1, config.clip_samples), np.float32)

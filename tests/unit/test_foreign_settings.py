@@ -158,6 +158,7 @@ print(hashlib.sha256(svg(figure, "x").encode()).hexdigest())
 """
 
 
+@pytest.mark.extended
 @trial(
     "E",
     "a file `matplotlibrc` in the current folder: other colours, `text.usetex`, decimal commas",
@@ -189,6 +190,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> str:
     return python(FEATURES, dict(os.environ), tmp_path_factory.mktemp("plain"))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     "extra",
     [
@@ -242,6 +244,7 @@ mel_filters(config, config.resolutions[0])
 """
 
 
+@pytest.mark.extended
 @trial(
     "E",
     "`LIBROSA_CACHE_DIR`: filters from a cache that anyone may have written",
@@ -396,6 +399,7 @@ def test_a_network_is_the_same_whatever_keras_defaults_to() -> None:
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.extended
 @trial(
     "E",
     "`NUMBA_DISABLE_JIT=1` and `NUMBA_BOUNDSCHECK=1` for a `dask worker` that is started by hand",

@@ -70,6 +70,7 @@ def test_another_package_flows_on_the_path(start: str, tmp_path: Path) -> None:
     assert "Usage:" in done.stdout
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     "make",
     [

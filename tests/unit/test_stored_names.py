@@ -51,7 +51,7 @@ WORK_POOLS = {"overlap-process", "overlap-docker", "overlap-kubernetes"}
 VARIABLES = {
     "library": {
         "OVERLAP_CHILD", "OVERLAP_PARENT_TMPDIR", "OVERLAP_PLACEMENT", "OVERLAP_ACCELERATOR_SHARE",
-        "OVERLAP_VIEW_TOKEN",
+        "OVERLAP_VIEW_TOKEN", "OVERLAP_BENCH_CLIP",
     },
     "compose": {
         "OVERLAP_DATA", "OVERLAP_DATA_FOLDER", "OVERLAP_WORKSPACE", "OVERLAP_WORKSPACE_FOLDER",
