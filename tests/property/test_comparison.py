@@ -103,6 +103,7 @@ def test_clips_of_a_group_are_resampled_together() -> None:
     assert (few.whole, few.drawn) == (False, "single clips of 4 groups")
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("clips", "groups", "effect", "least", "most"),
     [(50, 50, 0, 0, 3), (200, 20, 0.5, 0, 3), (200, 4, 0.5, 6, 60)],

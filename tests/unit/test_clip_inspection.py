@@ -219,6 +219,7 @@ def coloured(image: np.ndarray, colour: str) -> int:
     return int((np.abs(image - wanted).max(axis=-1) < 0.02).sum())
 
 
+@pytest.mark.extended
 def test_words_of_the_label_have_their_own_colour() -> None:
     click = np.zeros(16000, np.float32)
     click[8000] = 1  # the waveform has few pixels; its colour is that of the bars

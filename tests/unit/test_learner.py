@@ -245,6 +245,7 @@ def test_a_checkpoint_of_another_backend_restarts_the_training(once: Once, tmp_p
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.extended
 def test_a_damaged_checkpoint_restarts_the_training(once: Once, place: Location) -> None:
     """The training reports the restart and gives the result of an uninterrupted one."""
     _, data, expected = once
@@ -300,6 +301,7 @@ def test_a_file_that_disappeared_has_no_digest(tmp_path: Path) -> None:
     assert written_digest(place) == hashlib.sha256(b"x").hexdigest()
 
 
+@pytest.mark.extended
 def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     data = data_of(epochs=6, learning_rate=0.02, keep="best")
     learner, progress = trained(tmp_path, data)

@@ -90,6 +90,7 @@ def test_every_word_of_a_clip_has_another_speaker(words: Path) -> None:
         assert spoken == [("down", "eight", "five", "left", "up", "zero")[w] for w in chosen]
 
 
+@pytest.mark.extended
 def test_no_word_is_truncated(words: Path, tmp_path: Path) -> None:
     """A clip of one word is a complete recording, apart from its scale."""
     alone = replace(CONFIG, words_per_clip=1, train=12, offset_seconds=0.5)

@@ -47,6 +47,7 @@ def test_members_are_pending_when_features_are_there(ready: Ready, config: RunCo
     assert pending(config).anything
 
 
+@pytest.mark.extended
 def test_a_plan_follows_the_cut_of_the_store(ready: Ready, config: RunConfig) -> None:
     FeatureStore.open(Location.of(config.workspace), read_only=False).mark_missing(7)
     whole = config.model_copy(update={"store": StoreConfig()})  # one block, where there are 8
@@ -56,6 +57,7 @@ def test_a_plan_follows_the_cut_of_the_store(ready: Ready, config: RunConfig) ->
     assert plan.bytes_to_write * 15 == plan.feature_bytes
 
 
+@pytest.mark.extended
 def test_the_time_of_all_of_it(ready: Ready, config: RunConfig) -> None:
     plan = plan_run(config, 1)
     assert _total(plan, "") == "known after the first member"
@@ -123,6 +125,7 @@ def test_appended_clips_touch_the_last_blocks(
     assert pending(moved) == Pending(5, 1, blocks_in_all=8, block_rows=13, members=2)
 
 
+@pytest.mark.extended
 def test_a_plan_measures_what_is_stored(config: RunConfig) -> None:
     packed = config.model_copy(update={"store": StoreConfig(compression="zstd")})
     plain, small = plan_run(config, 1), plan_run(packed, 1)
@@ -130,6 +133,7 @@ def test_a_plan_measures_what_is_stored(config: RunConfig) -> None:
     assert plain.way == "kernel"
 
 
+@pytest.mark.extended
 def test_a_plan_over_clips_that_cannot_be_used(config: RunConfig, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(config.data, tmp_path / "copy"))
     for file in folder.rglob("*.wav"):
@@ -139,6 +143,7 @@ def test_a_plan_over_clips_that_cannot_be_used(config: RunConfig, tmp_path: Path
     assert "training clip" in str(caught.value)
 
 
+@pytest.mark.extended
 def test_a_plan_adds_up(config: RunConfig) -> None:
     plan = plan_run(config, cpu_workers=4)
     assert (plan.blocks, plan.blocks_to_compute) == (8, 8)

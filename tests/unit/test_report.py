@@ -175,6 +175,7 @@ def test_removed_members_and_changed_clips_leave_the_other_sections(config, read
     assert not {"words", "clips"} & {one.get("id") for one in page.all("section")}
 
 
+@pytest.mark.extended
 def test_the_same_data_give_the_same_bytes(config, ready: Ready) -> None:
     workspace, record = champion_of(config, ready, 4)
     first = write_report(workspace, record).read_bytes()

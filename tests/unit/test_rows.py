@@ -145,6 +145,7 @@ def test_a_damaged_catalogue_is_refused(config: RunConfig, workspace: Location) 
         rows.part(0, 10)
 
 
+@pytest.mark.extended
 def test_a_flipped_bit_anywhere_in_a_catalogue_is_found(workspace: Location) -> None:
     """In pages, footer or digest: reading returns the rows that were written, or fails."""
     size = 60
