@@ -44,7 +44,7 @@ def _retrained(config: RunConfig) -> RunReport | str:
     workspace = Workspace.of(config.workspace)
     with followed(), only_run_on(workspace.location, wait=False), workspace.shared():
         with doing("comparing the data with the workspace"):
-            listing = workspace.list_data(config.data, config.checks.label_format)
+            listing = workspace.list_data(config)
             pending = pending_work(config, listing)
         if pending.published and not pending.anything:
             return f"nothing changed since ensemble {pending.published}"

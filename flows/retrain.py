@@ -94,7 +94,7 @@ def retrain(config: RunConfig) -> RunReport:
     ):
         with doing("listing the data"):
             # Report a wrong folder before anything is written.
-            workspace.list_data(config.data, config.checks.label_format)
+            workspace.list_data(config)
         report = run_stages(config, wait=is_deployed())
         announcer.published(report.ensemble, report.promotion, report.drift, report.headline)
     return concluded(report.headline, report)
@@ -118,7 +118,7 @@ def run_stages(config: RunConfig, *, wait: bool = False) -> RunReport:
     workspace.check_usable()
     with workspace.lock(wait=wait, on_wait=on_wait), recorded(workspace, "retrain", config):
         workspace.run_started = time.perf_counter()
-        listing = workspace.list_data(config.data, config.checks.label_format)
+        listing = workspace.list_data(config)
         pending = pending_work(config, listing)
         opened = None if pending.anything else NO_CLUSTER
         files = listing if pending.features else None
@@ -150,14 +150,14 @@ def features(config: RunConfig, scheduler: Cluster | None = None) -> FeatureRepo
     workspace = Workspace.of(config.workspace)
     with followed(), workspace.shared():
         # Report a wrong folder before anything is written.
-        workspace.list_data(config.data, config.checks.label_format)
+        workspace.list_data(config)
         other = read_comparison_set(config)
         workspace.check_usable()
         with (
             workspace.lock(wait=is_deployed(), on_wait=on_wait),
             recorded(workspace, "features", config),
         ):
-            listing = workspace.list_data(config.data, config.checks.label_format)
+            listing = workspace.list_data(config)
             if scheduler is None and not pending_work(config, listing).features:
                 scheduler = NO_CLUSTER
             work = Work(training=False, run=config, files=listing)

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from overlap.bench.untrained_network import save_graph, save_untrained
 from overlap.config import FeatureConfig, RunConfig
 from overlap.errors import BenchError
-from overlap.features import Normalisation
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MODEL_FILE, MemberPaths
 from overlap.system.resources.memory import peak_memory_mb
 from overlap.system.worker_process import Child, child_reporter, start_child
-from overlap.training.inference.store import Predictor, stored_network, write_graph
+from overlap.training.inference.store import Predictor, stored_network
 from overlap.training.spec import MemberRecord
 
 KERAS, GRAPH = "Keras", "inference graphs"
@@ -154,22 +154,13 @@ def _record(folder: Location) -> MemberRecord:
 
 def _prepare(job: PredictionBench, place: Path) -> None:
     """Build and save the untrained networks and their graphs."""
-    from overlap.training.keras_import import keras
-    from overlap.training.network import build_network
-    from overlap.training.saved import save_network
-
     decibels = np.load(place / "decibels.npy")[:16]
     shape = FeatureConfig().shape
-    constants = Normalisation((-80.0,) * shape[-1], (-40.0,) * shape[-1], (15.0,) * shape[-1])
     for ensemble in job.members:
         config = RunConfig(data="-", preset=ENSEMBLES[ensemble]).network
         for seed, folder in enumerate(_members(ensemble, job, place)):
-            keras.utils.set_random_seed(seed)
-            network = build_network(config, shape, job.words, constants).model
-            save_network(network, folder)
-            refused = write_graph(folder, _record(folder), network, decibels)
-            if refused is not None:
-                raise BenchError(f"no inference graph of {ensemble}: {refused}")
+            network = save_untrained(folder, config, shape, job.words, seed)
+            save_graph(folder, _record(folder), network, decibels)
 
 
 def _open(ensemble: str, name: str, job: PredictionBench, place: Path) -> list[Predictor]:

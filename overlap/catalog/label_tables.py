@@ -20,6 +20,7 @@ from overlap.catalog.problems import Problems
 from overlap.catalog.spreadsheet_formulas import is_formula
 from overlap.catalog.tables.csv_rows import TableError, numbered_rows
 from overlap.catalog.tables.multi_hot import shares_of_rows
+from overlap.catalog.tables.text_tables import report_unreadable
 from overlap.config.features import LabelTableFormat
 from overlap.io.location import Location
 
@@ -183,19 +184,12 @@ def _read_rows(
                 else:
                     ragged.append(f"line {line}")
     except (OSError, TableError) as error:
-        fault = error.strerror if isinstance(error, OSError) else error
-        problems.add(
-            f"{name} cannot be read as a CSV table in UTF-8: {fault}", code=_code_of(error)
-        )
+        report_unreadable(error, name, "CSV table in UTF-8", problems)
         return False
     problems.add_cases(
         f"{name} has rows with more or fewer cells than its header", ragged, code="ragged-rows"
     )
     return True
-
-
-def _code_of(error: OSError | TableError) -> str:
-    return error.code if isinstance(error, TableError) else "table-not-readable"
 
 
 def _is_usable(

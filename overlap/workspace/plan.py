@@ -67,7 +67,7 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
     Raises:
         DataError: there is no data, or its names or tables are invalid.
     """
-    listing = Workspace.of(config.workspace).list_data(config.data, config.checks.label_format)
+    listing = Workspace.of(config.workspace).list_data(config)
     check_tables(listing, config.checks)
     pending, rows = pending_work(config, listing), len(listing.files)
     measured = calibrate(listing, config.features, config.store)

@@ -140,14 +140,12 @@ class Workspace:
         self._catalog, self._catalog_version, self._store = None, _NOT_READ, None
         self._listings.clear()
 
-    def list_data(
-        self, address: str | Location, label_format: LabelTableFormat = "auto"
-    ) -> Listing:
-        """The listing of a data folder (`overlap.catalog.list_data`) without withdrawn clips.
+    def list_data(self, config: RunConfig) -> Listing:
+        """The listing of a run's data (`overlap.catalog.list_data`) without withdrawn clips.
 
-        It is made once for each format of the labels.
+        It is made once for each folder and format of the labels.
         """
-        key = Location.of(address), label_format
+        key = Location.of(config.data), config.checks.label_format
         if key not in self._listings:
             withdrawn = read_withdrawn(self.location)
             self._listings[key] = without_withdrawn(list_data(*key), withdrawn)

@@ -47,7 +47,7 @@ def test_a_stage_reads_once(
     champion_of(config, ready, config.ensemble.members)
     calls = counted_calls(monkeypatch)
     with Workspace.of(Location.of(config.workspace)).shared() as workspace:
-        workspace.list_data(config.data)
+        workspace.list_data(config)
         getattr(retrain, stage)(config)
     assert calls == {"list": 1, "load": 1, "lock": 1}
 

@@ -1,7 +1,6 @@
 """A person in front of the UI: fills in the form, starts a run, sees what it does and found."""
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from overlap.ensemble.registry import list_ensembles, report_of
 from overlap.io.location import Location
 from overlap.training.spec import load_record
-from support import browser
 from support.browser import keep, playwright
 from support.processes import members_of
 from support.running_service import Service
@@ -18,14 +16,6 @@ from support.running_service import Service
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 MEMBERS = 15
-
-
-@pytest.fixture
-def page() -> Iterator["playwright.Page"]:
-    with browser.browser() as opened:
-        size = {"width": 1300, "height": 1000}
-        with browser.page(opened, viewport=size) as page:
-            yield page
 
 
 def field(page: "playwright.Page", title: str) -> "playwright.Locator":

@@ -3,28 +3,18 @@
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support import browser
 from support.browser import keep, playwright
-from support.processes import OVERLAP, free_port, stop
 from support.running_service import Service
+from support.view_server import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 NOT_BETTER = "published, not promoted: not better than the trivial prediction"
-
-
-@pytest.fixture
-def page() -> Iterator["playwright.Page"]:
-    with browser.browser() as opened:
-        size = {"width": 1300, "height": 1000}
-        with browser.page(opened, viewport=size) as page:
-            yield page
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,15 +27,9 @@ def deployed(service: Service, tiny: Path) -> None:
 @pytest.fixture
 def view(service: Service) -> Iterator[tuple[str, Path]]:
     """The web page of a workspace that the run creates: its address, and the workspace."""
-    port, workspace = free_port(), service.folder / "shown"
-    command = [OVERLAP, "view", "--workspace", str(workspace), "--port", str(port)]
-    with subprocess.Popen(command, env=service.environment, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline()  # it listens
-            yield f"http://127.0.0.1:{port}", workspace
-        finally:
-            stop(process)
+    workspace = service.folder / "shown"
+    with serving(workspace) as (_, address):
+        yield address, workspace
 
 
 def walk(page: "playwright.Page", service: Service, run: str, outcome: str) -> str:

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +18,9 @@ from overlap.workspace.runs import recorded_run
 from support import browser as browsers
 from support.browser import keep, leaves, playwright
 from support.earlier_workspace import Earlier, rename_words, use_data
-from support.processes import OVERLAP
 from support.running_service import missing
 from support.view_client import add_graphs, add_runs, begin_member
+from support.view_server import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
@@ -42,15 +41,8 @@ def url(earlier: Earlier) -> Iterator[str]:
     add_graphs(earlier.location)
     add_runs(earlier.location)
     begin_member(earlier.location)
-    command = [OVERLAP, "view", "--workspace", str(earlier.workspace), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            address = re.search(r"http://\S+?:\d+", process.stdout.readline())
-            assert address
-            yield address[0]
-        finally:
-            process.terminate()
+    with serving(earlier.workspace) as (_, address):
+        yield address
 
 
 @contextmanager

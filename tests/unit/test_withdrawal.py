@@ -33,7 +33,7 @@ class StoppedError(Exception):
 def rebuilt(config: RunConfig) -> Catalog:
     """The catalogue of a run that begins now."""
     workspace = Workspace.of(config.workspace)
-    listing = workspace.list_data(config.data)
+    listing = workspace.list_data(config)
     wanted = config.features.clip_format
     return build_catalog(listing, wanted, ChecksConfig(), workspace.catalog).catalog
 
@@ -53,7 +53,7 @@ def test_a_group_leaves_catalogue_and_features(config: RunConfig, ready: Ready) 
     assert not after.clips.loc[rows, ["digest", "group", "version"]].any(axis=None)
     assert np.isnan(after.labels[rows]).all()
     assert after.equals(rebuilt(config))
-    pending = pending_work(config, workspace.list_data(config.data))
+    pending = pending_work(config, workspace.list_data(config))
     assert (pending.clips, pending.blocks) == (0, 0)
     assert not verify_workspace(workspace.location, None).faults
     for row in rows:

@@ -134,12 +134,12 @@ def test_a_catalogue_of_another_run_is_noticed_by_the_lock(
     ready: Ready, config: RunConfig, tmp_path: Path
 ) -> None:
     workspace = Workspace.of(config.workspace)
-    listing, before = workspace.list_data(config.data), workspace.catalog
+    listing, before = workspace.list_data(config), workspace.catalog
     before.save(workspace.location)  # as another process does
     with workspace.lock() as changed:
         assert changed
         assert workspace.catalog is not before
-        assert workspace.list_data(config.data) is not listing
+        assert workspace.list_data(config) is not listing
     with workspace.lock() as changed:
         assert not changed
 
@@ -155,10 +155,10 @@ def test_a_wait_for_the_lock_makes_what_was_read_stale(
 
     monkeypatch.setattr(module, "run_lock", busy)
     workspace, messages = Workspace.of(config.workspace), []
-    listing = workspace.list_data(config.data)
+    listing = workspace.list_data(config)
     with workspace.lock(wait=True, on_wait=messages.append) as changed:
         assert changed
-        assert workspace.list_data(config.data) is not listing
+        assert workspace.list_data(config) is not listing
     assert messages == ["another run"]
 
 
@@ -178,5 +178,5 @@ def test_pending_work_uses_what_the_workspace_has_read(
     calls = counted_calls(monkeypatch)
     with Workspace.of(config.workspace).shared() as workspace:
         for _ in range(2):
-            assert not pending_work(config, workspace.list_data(config.data)).features
+            assert not pending_work(config, workspace.list_data(config)).features
     assert calls == {"list": 1, "load": 1}

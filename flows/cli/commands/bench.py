@@ -15,6 +15,14 @@ from overlap.errors import UserError
 bench = typer.Typer(help="Benchmarks, as ratios taken in one run.", no_args_is_help=True)
 
 
+DemoMembers = Annotated[
+    int, typer.Option(min=0, help="Members with the network of the preset demo; 0: skip.")
+]
+FullMembers = Annotated[
+    int, typer.Option(min=0, help="Members with the network of the preset baseline; 0: skip.")
+]
+
+
 class Codec(StrEnum):
     """Codecs of the feature store."""
 
@@ -209,12 +217,8 @@ def bench_scale(
 def bench_predict(
     clips: Annotated[int, typer.Option(min=16, help="Clips per pass.")] = 256,
     words: Annotated[int, typer.Option(min=2, help="Words.")] = 30,
-    demo_members: Annotated[
-        int, typer.Option(min=0, help="Members with the network of the preset demo; 0: skip.")
-    ] = 3,
-    full_members: Annotated[
-        int, typer.Option(min=0, help="Members with the network of the preset baseline; 0: skip.")
-    ] = 15,
+    demo_members: DemoMembers = 3,
+    full_members: FullMembers = 15,
     rounds: Annotated[
         int, typer.Option(min=1, help="Passes per variant; figures are medians.")
     ] = 5,

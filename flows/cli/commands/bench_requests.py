@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.commands.bench import bench
+from flows.cli.commands.bench import DemoMembers, FullMembers, bench
 from flows.cli.options import Json
 from overlap.errors import UserError
 
@@ -22,12 +22,8 @@ def bench_requests(  # noqa: PLR0913  one parameter per option
     ] = "1,8,64",
     seconds: Annotated[float, typer.Option(min=1, max=600, help="Duration of each load, s.")] = 10,
     rounds: Annotated[int, typer.Option(min=1, help="Loads per server; figures are medians.")] = 3,
-    demo_members: Annotated[
-        int, typer.Option(min=0, help="Members with the network of the preset demo; 0: skip.")
-    ] = 3,
-    full_members: Annotated[
-        int, typer.Option(min=0, help="Members with the network of the preset baseline; 0: skip.")
-    ] = 15,
+    demo_members: DemoMembers = 3,
+    full_members: FullMembers = 15,
     compiled: Annotated[
         bool,
         typer.Option(

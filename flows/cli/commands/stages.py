@@ -84,7 +84,7 @@ def _checked(config: "RunConfig") -> Iterator["Workspace"]:
 
     _check_backend(config)
     with Workspace.of(config.workspace).shared() as workspace:
-        workspace.list_data(config.data, config.checks.label_format)
+        workspace.list_data(config)
         comparison_store(config)
         _check_workspace(workspace)
         check_ports(config.cluster.address, print_note)
@@ -192,7 +192,7 @@ def _with_features(config: "RunConfig") -> Iterator[None]:
 
     _check_backend(config)
     with Workspace.of(config.workspace).shared() as workspace:
-        listing = workspace.list_data(config.data, config.checks.label_format)
+        listing = workspace.list_data(config)
         _check_workspace(workspace)
         check_ports(config.cluster.address, print_note)
         pending = pending_work(config, listing)

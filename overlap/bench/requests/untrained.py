@@ -11,18 +11,22 @@ from typing import Any, Final
 import numpy as np
 
 from overlap.bench.features import speech_like
+from overlap.bench.untrained_network import (
+    FLOOR_DB,
+    MEAN_DB,
+    STD_DB,
+    save_graph,
+    save_untrained,
+)
 from overlap.config import RunConfig, fingerprint
 from overlap.ensemble import registry
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.errors import BenchError
-from overlap.features import Normalisation
 from overlap.features.compute import compute_features
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MODEL_FILE, MemberPaths, WorkspacePaths
 from overlap.promotion.champion import promote
 from overlap.system.provenance import git_revision, software
 from overlap.system.worker_process import child_reporter
-from overlap.training.inference.store import write_graph
 from overlap.training.spec import MemberRecord, MemberSpec
 
 COMPARED_CLIPS: Final = 16
@@ -58,33 +62,23 @@ def _specs(config: RunConfig, words: tuple[str, ...]) -> list[MemberSpec]:
     shared: dict[str, Any] = {
         "fold": 0, "features": config.features, "network": config.network,
         "training": config.training, "validation": config.validation, "words": words,
-        "floor_db": (-80.0,) * channels, "mean_db": (-40.0,) * channels,
-        "std_db": (15.0,) * channels, "chunk_clips": config.store.chunk_clips,
+        "floor_db": (FLOOR_DB,) * channels, "mean_db": (MEAN_DB,) * channels,
+        "std_db": (STD_DB,) * channels, "chunk_clips": config.store.chunk_clips,
         "training_key": "untrained",
     }  # fmt: skip
     return [MemberSpec(seed=seed, **shared) for seed in range(config.ensemble.members)]
 
 
 def _write_member(workspace: Location, spec: MemberSpec, decibels: Any) -> MemberRecord:  # noqa: ANN401
-    from overlap.training.keras_import import keras
-    from overlap.training.network import build_network
-    from overlap.training.saved import save_network
-
-    keras.utils.set_random_seed(spec.seed)
-    shape, words = spec.features.shape, len(spec.words)
-    constants = Normalisation(spec.floor_db, spec.mean_db, spec.std_db)
-    network = build_network(spec.network, shape, words, constants).model
-    folder = spec.folder(workspace)
-    save_network(network, folder)
+    folder, shape = spec.folder(workspace), spec.features.shape
+    network = save_untrained(folder, spec.network, shape, len(spec.words), spec.seed)
     record = MemberRecord(
         fingerprint=spec.fingerprint, spec=spec, test_key="", parameters=network.count_params(),
         history=[], held_out_kl=None, clips=0, seconds=0.0, clips_per_second=0.0, device="",
         peak_memory_mb=0.0, software=software(),
         files={MODEL_FILE: str(MemberPaths(folder).model.digest())},
     )  # fmt: skip
-    refused = write_graph(folder, record, network, decibels)
-    if refused is not None:
-        raise BenchError(f"no inference graph of the network: {refused}")
+    save_graph(folder, record, network, decibels)
     MemberPaths(folder).record.write_record(record)
     return record
 

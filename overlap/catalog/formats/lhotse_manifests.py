@@ -8,8 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from overlap.catalog.cell_text import CellTexts
-from overlap.catalog.formats.folders import report_held_out
-from overlap.catalog.formats.sound_paths import SoundPaths, report_unlisted
+from overlap.catalog.formats.sound_paths import SoundPaths
 from overlap.catalog.formats.source import (
     HELD_OUT,
     FormatName,
@@ -18,12 +17,11 @@ from overlap.catalog.formats.source import (
     SourceFolder,
     split_of_name,
 )
-from overlap.catalog.formats.windows import TimedLabel, cut_windows
+from overlap.catalog.formats.windows import LabelledParts, TimedLabel
 from overlap.catalog.problems import Problems, printable
 from overlap.catalog.rows import Split
 from overlap.catalog.tables.csv_rows import TableError
 from overlap.catalog.tables.label_cells import label_splitter
-from overlap.catalog.tables.long_form import report_unusable_words
 from overlap.catalog.tables.text_tables import JSON_SUFFIXES, json_objects, report_unreadable
 from overlap.errors import DataError
 
@@ -61,7 +59,7 @@ class LhotseManifests:
 
     def read(self, source: SourceFolder, options: ImportOptions, problems: Problems) -> SourceData:
         """Return a clip for each window of each supervision."""
-        found, held_out, used = list[TimedLabel](), Counter[str](), set[str]()
+        parts = LabelledParts()
         for name in _named(source, SUPERVISIONS):
             pair = name.replace(SUPERVISIONS, RECORDINGS)
             if pair not in source.tables:
@@ -71,14 +69,9 @@ class LhotseManifests:
                 )
                 continue
             reader = _ManifestReader(source, options, pair, name, problems)
-            found += reader.read(held_out)
-            used |= reader.paths.used
-        report_unlisted(source, used, problems)
-        report_held_out(held_out, problems)
-        clips = cut_windows(source, found, options.clip_seconds, problems)
-        words = tuple(sorted({word for clip in clips for word in clip.labels}))
-        report_unusable_words("the manifest", words, problems)
-        return SourceData(clips, words)
+            parts.labels += reader.read(parts.held_out)
+            parts.used |= reader.paths.used
+        return parts.cut(source, "the manifest", options.clip_seconds, problems)
 
 
 def _named(source: SourceFolder, kind: str) -> list[str]:

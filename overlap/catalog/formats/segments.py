@@ -7,8 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from overlap.catalog.cell_text import CellTexts
-from overlap.catalog.formats.folders import report_held_out
-from overlap.catalog.formats.sound_paths import SoundPaths, report_unlisted
+from overlap.catalog.formats.sound_paths import SoundPaths
 from overlap.catalog.formats.source import (
     HELD_OUT,
     FormatName,
@@ -18,12 +17,11 @@ from overlap.catalog.formats.source import (
     split_of_name,
 )
 from overlap.catalog.formats.tables import label_tables
-from overlap.catalog.formats.windows import TimedLabel, cut_windows
+from overlap.catalog.formats.windows import LabelledParts, TimedLabel
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables.columns import candidates
 from overlap.catalog.tables.csv_rows import TableError, numbered_rows
 from overlap.catalog.tables.label_cells import label_splitter
-from overlap.catalog.tables.long_form import report_unusable_words
 from overlap.catalog.tables.table_kinds import TableKind, kind_of_table
 from overlap.catalog.tables.text_tables import (
     TextTable,
@@ -57,7 +55,7 @@ class Segments:
 
     def read(self, source: SourceFolder, options: ImportOptions, problems: Problems) -> SourceData:
         """Return a clip for each window of each segment."""
-        found, used, held_out = list[TimedLabel](), set[str](), Counter[str]()
+        parts = LabelledParts()
         names = _class_names(source, problems)
         for name in _lists(source, options):
             audioset = _is_audioset(source, name)
@@ -66,14 +64,9 @@ class Segments:
             if table is None:
                 continue
             reader = _SegmentReader(source, options, table, names if audioset else {}, problems)
-            found += reader.read(held_out)
-            used |= reader.paths.used
-        report_unlisted(source, used, problems)
-        report_held_out(held_out, problems)
-        clips = cut_windows(source, found, options.clip_seconds, problems)
-        words = tuple(sorted({word for clip in clips for word in clip.labels}))
-        report_unusable_words("the list of segments", words, problems)
-        return SourceData(clips, words)
+            parts.labels += reader.read(parts.held_out)
+            parts.used |= reader.paths.used
+        return parts.cut(source, "the list of segments", options.clip_seconds, problems)
 
 
 def _lists(source: SourceFolder, options: ImportOptions) -> list[str]:

@@ -1,15 +1,18 @@
 """Cuts windows of the clip length out of recordings whose labels have times."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import soundfile
 
-from overlap.catalog.formats.source import SourceClip, SourceFolder
+from overlap.catalog.formats.folders import report_held_out
+from overlap.catalog.formats.sound_paths import report_unlisted
+from overlap.catalog.formats.source import SourceClip, SourceData, SourceFolder
 from overlap.catalog.problems import Problems
 from overlap.catalog.rows import Split
+from overlap.catalog.tables.long_form import report_unusable_words
 
 SLACK_SECONDS: Final = 0.05
 """Largest difference of two times that rounding explains."""
@@ -37,6 +40,36 @@ class TimedLabel:
     """The row, for messages."""
     group: str = ""
     """Speaker; empty if unknown."""
+
+
+@dataclass
+class LabelledParts:
+    """What the lists or manifests of a source say about its recordings."""
+
+    labels: list[TimedLabel] = field(default_factory=list)
+    """The labelled parts."""
+    used: set[str] = field(default_factory=set)
+    """Paths of the sound files that are listed."""
+    held_out: Counter[str] = field(default_factory=Counter)
+    """Number of parts by the name of their validation split."""
+
+    def cut(
+        self, source: SourceFolder, title: str, length: float, problems: Problems
+    ) -> SourceData:
+        """Return a clip for every window, and report what is not used or cannot be.
+
+        Args:
+            source: The folder.
+            title: What lists the parts, for messages.
+            length: Length of a clip, s.
+            problems: Receives the faults.
+        """
+        report_unlisted(source, self.used, problems)
+        report_held_out(self.held_out, problems)
+        clips = cut_windows(source, self.labels, length, problems)
+        words = tuple(sorted({word for clip in clips for word in clip.labels}))
+        report_unusable_words(title, words, problems)
+        return SourceData(clips, words)
 
 
 def windows(start: float, end: float, length: float, recording: float) -> Iterator[float]:

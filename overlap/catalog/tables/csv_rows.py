@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Generator, Iterator
 from itertools import count
-from typing import IO
+from typing import Protocol
 
 from overlap.io.file_kinds import kind_of_content
 from overlap.io.formatting import format_bytes
@@ -19,6 +19,14 @@ MAX_HEADER_BYTES = 64 << 10
 """Size limit of a header that `first_row` reads."""
 INSPECTED_BYTES = 512
 """Bytes at the beginning of a file that show its kind."""
+
+
+class LineReader(Protocol):
+    """A binary file, such as an opened one or a gzip file that is unpacked while it is read."""
+
+    def readline(self, size: int, /) -> bytes:
+        """Return the rest of the line, or its first bytes."""
+        ...
 
 
 class TableError(Exception):
@@ -48,9 +56,11 @@ def numbered_rows(
     with content or location.reading() as file:
         _check_kind(file.read(INSPECTED_BYTES))
         file.seek(0)
-        reader = csv.reader(
-            _lines(file), strict=True, delimiter=delimiter, skipinitialspace=skip_spaces
+        lines = (
+            decoded_line(number, line, "save the table as CSV UTF-8")
+            for number, line in bounded_lines(file)
         )
+        reader = csv.reader(lines, strict=True, delimiter=delimiter, skipinitialspace=skip_spaces)
         empty = True
         rows = iter(reader)
         while True:
@@ -109,8 +119,14 @@ def _too_large(size: int) -> TableError:
     return TableError(message, "table-too-large")
 
 
-def _lines(file: IO[bytes]) -> Iterator[str]:
-    """Yield the lines of a file within bounded memory, even without line breaks or a true size."""
+def bounded_lines(file: LineReader) -> Iterator[tuple[int, bytes]]:
+    """Yield number and bytes of the lines of a file, from 1.
+
+    Memory is bounded, even without line breaks or a true size.
+
+    Raises:
+        TableError: a line is too long, or the file too large.
+    """
     total = 0
     for number in count(1):
         line = file.readline(MAX_LINE_BYTES + 1)
@@ -122,11 +138,18 @@ def _lines(file: IO[bytes]) -> Iterator[str]:
             raise TableError(message, "line-too-long")
         if total > MAX_BYTES:
             raise _too_large(total)
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            wrong = line[error.start]
-            message = (
-                f"line {number}: byte 0x{wrong:02x} is not valid UTF-8; save the table as CSV UTF-8"
-            )
-            raise TableError(message, "table-not-utf8") from None
+        yield number, line
+
+
+def decoded_line(number: int, line: bytes, remedy: str) -> str:
+    """Return the text of a line in UTF-8, without a byte order mark in the first.
+
+    Raises:
+        TableError: it is not UTF-8; the message ends with the remedy.
+    """
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        wrong = line[error.start]
+        message = f"line {number}: byte 0x{wrong:02x} is not valid UTF-8; {remedy}"
+        raise TableError(message, "table-not-utf8") from None

@@ -12,9 +12,9 @@ from typing import Any, Final
 from overlap.catalog.cell_text import CellTexts, repeated_texts
 from overlap.catalog.problems import Problems, printable
 from overlap.catalog.tables.csv_rows import (
-    MAX_BYTES,
-    MAX_LINE_BYTES,
     TableError,
+    bounded_lines,
+    decoded_line,
     numbered_rows,
 )
 from overlap.io.location import Location
@@ -122,15 +122,9 @@ def json_objects(location: Location, name: str) -> Iterator[tuple[int, dict[str,
     """
     with closing(_json_lines(location, name)) as lines:
         for number, line in lines:
+            text = decoded_line(number, line, "save the file as UTF-8")
             try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 content = json.loads(text, parse_constant=_no_constant) if text.strip() else None
-            except UnicodeDecodeError as error:
-                wrong = line[error.start]
-                raise TableError(
-                    f"line {number}: byte 0x{wrong:02x} is not valid UTF-8; save the file as UTF-8",
-                    "table-not-utf8",
-                ) from None
             except (ValueError, RecursionError) as error:
                 raise TableError(
                     f"line {number} is not valid JSON ({error}); write one object per line",
@@ -166,25 +160,16 @@ def _no_constant(name: str) -> float:
 def _json_lines(location: Location, name: str) -> Generator[tuple[int, bytes]]:
     with location.reading() as content:
         file = gzip.GzipFile(fileobj=content) if name.lower().endswith(".gz") else content
-        total = 0
-        for number in range(1, sys.maxsize):
-            try:
-                line = file.readline(MAX_LINE_BYTES + 1)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise TableError(
-                    f"line {number}: the file is not complete gzip data ({error}); download or "
-                    "export it again",
-                    "malformed-gzip",
-                ) from None
-            total += len(line)
-            if not line:
-                return
-            if len(line) > MAX_LINE_BYTES:
-                message = f"line {number} is longer than {MAX_LINE_BYTES >> 20} MiB"
-                raise TableError(message, "line-too-long")
-            if total > MAX_BYTES:
-                raise TableError(f"exceeds {MAX_BYTES >> 30} GiB of text", "table-too-large")
-            yield number, line
+        number = 0
+        try:
+            for number, line in bounded_lines(file):
+                yield number, line
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise TableError(
+                f"line {number + 1}: the file is not complete gzip data ({error}); download or "
+                "export it again",
+                "malformed-gzip",
+            ) from None
 
 
 def _from_json_lines(location: Location, name: str, problems: Problems) -> TextTable | None:
