@@ -45,8 +45,8 @@ def save_untrained(
 def save_graph(
     folder: Location,
     record: MemberRecord,
-    network: Any,
-    decibels: NDArray[Any],  # noqa: ANN401
+    network: Any,  # noqa: ANN401  a Keras model
+    decibels: NDArray[Any],
 ) -> None:
     """Write the inference graph of a saved network.
 
