@@ -4,6 +4,7 @@ A server receives events, to which the automations of `overlap deploy --notify` 
 crashes are events of Prefect itself. Nothing here ever fails a run.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -42,6 +43,12 @@ EVENTS: Final = {
     "unusable-clips": "overlap.data.unusable-clips",
 }
 """Events of a server by the kind of message; `deployments/notifications.yaml` names them."""
+EVENT_PAUSE_SECONDS: Final = 5
+"""Pause between two events; of two webhooks called at the same moment, a server may lose one.
+
+Webhook blocks share one pool of connections, which each of them closes at its end (Prefect 3.8,
+`prefect/blocks/webhook.py`).
+"""
 CHAMPION_LABEL: Final = "overlap.champion"
 """Label of a flow run: the champion at its start, for messages about a failure."""
 
@@ -76,7 +83,10 @@ class Announcer:
             if outcome.event == "unchanged":
                 self._tell(outcome, message=False)
                 return
-            for notice in [outcome, *data_notices(self._links, record, drift, self._limits)]:
+            self._tell(outcome)
+            for notice in data_notices(self._links, record, drift, self._limits):
+                if self._server:
+                    time.sleep(EVENT_PAUSE_SECONDS)
                 self._tell(notice)
 
         self._guarded(compose)

@@ -33,8 +33,8 @@ SPARE_HOURS: Final = 2
 FIRINGS: Final = 60
 """Runs of a schedule that are examined for the longest pause."""
 TEXT: Final = "{% set subject %}$subject{% endset %}{% set text %}$text{% endset %}"
-SLACK: Final = TEXT + '{"text": {{ (subject ~ "\\n" ~ text) | tojson }}}'
-"""Body for Slack-compatible webhooks, a template."""
+SLACK: Final = TEXT + '{{ subject ~ "\\n" ~ text }}'
+"""Text for Slack-compatible webhooks, a template."""
 JSON: Final = (
     TEXT + '{"automation": {{ automation.name | tojson }}, "subject": {{ subject | tojson }}, '
     '"text": {{ text | tojson }}, "event": {{ event.event | default(none) | tojson }}, '
@@ -81,8 +81,11 @@ def automation(
                     block_document_id=block, subject=texts["subject"], body=texts["text"]
                 )
             )
+        elif receiver.kind == "slack":
+            text = Template(SLACK).substitute(texts)
+            actions.append(SendNotification(block_document_id=block, subject="", body=text))
         else:
-            body = Template(SLACK if receiver.kind == "slack" else JSON).substitute(texts)
+            body = Template(JSON).substitute(texts)
             actions.append(CallWebhook(block_document_id=block, payload=body))
     plain = {name: definition[name] for name in ("name", "description", "trigger")}
     return AutomationCore.model_validate(
@@ -112,11 +115,11 @@ def apply_notifications(
     for old in client.read_automations():
         if old.name.startswith(PREFIX) and old.name not in names:
             client.delete_automation(old.id)
-    kept = {receiver.name for receiver in receivers}
+    kept = {block for _, block in blocks}
     for kind in BLOCK_TYPES:
         for document in client.read_block_documents_by_type(kind):
-            name = document.name or ""
-            if name.startswith(BLOCK_PREFIX) and name not in kept:
+            # The type of a receiver's block may have been another one in an earlier version.
+            if (document.name or "").startswith(BLOCK_PREFIX) and document.id not in kept:
                 client.delete_block_document(document.id)
     if SILENCE in names:
         start_of_silence()

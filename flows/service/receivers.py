@@ -29,6 +29,10 @@ BLOCK_TYPES: Final = ("webhook", "slack-webhook")
 """Types of the blocks of receivers."""
 MAIL_MODES: Final = {"smtp": "insecure", "smtps": "ssl", "smtp+starttls": "starttls"}
 MAIL_PORTS: Final = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
+SLACK_FIELDS: Final = (
+    (":message", "text"), (":title", ""), (":version", ""), (":type", ""), (":attachments", ""),
+)  # fmt: skip
+"""Names that Apprise gives to the fields of its JSON; a field without one is left out."""
 MAIL_FORM: Final = (
     "smtp://HOST:PORT?from=SENDER&to=RECIPIENT, smtps://USER:PASSWORD@HOST?… (TLS) or "
     "smtp+starttls://USER:PASSWORD@HOST?…"
@@ -46,10 +50,11 @@ class Receiver:
 
     def block(self) -> Block:
         """Return the block that stores the address."""
-        if self.kind == "email":
+        if self.kind != "webhook":
             # The only block that a server knows without other packages and that takes any address
             # of Apprise; Prefect's interface class for them cannot be registered.
-            return SlackWebhook(url=SecretStr(mail_url(self.address)))
+            to_apprise = mail_url if self.kind == "email" else slack_url
+            return SlackWebhook(url=SecretStr(to_apprise(self.address)))
         headers = SecretDict({"Content-Type": "application/json"})
         return Webhook(method="POST", url=SecretStr(self.address), headers=headers)
 
@@ -108,6 +113,26 @@ def _check(kind: Kind, address: str) -> None:
             code="invalid-receiver",
             kind=kind,
         )
+
+
+def slack_url(address: str) -> str:
+    """Return the address of a Slack-compatible webhook as Apprise takes it.
+
+    The body is `{"text": …}`. Apprise's own form for Slack accepts only the hosts of Slack. Webhook
+    blocks of Prefect would send the same body, but share one pool of connections, which each of
+    them closes at its end; of two messages at the same moment one may then be lost.
+
+    Args:
+        address: https://… or http://….
+
+    Examples:
+        >>> slack_url("https://host/hooks/key?a=1")
+        'jsons://host/hooks/key?-a=1&:message=text&:title=&:version=&:type=&:attachments='
+    """
+    parts = urlsplit(address)
+    query = [(f"-{name}", value) for name, value in parse_qsl(parts.query, keep_blank_values=True)]
+    options = urlencode([*query, *SLACK_FIELDS], quote_via=quote, safe=":")
+    return f"json{'s' * (parts.scheme == 'https')}://{parts.netloc}{parts.path}?{options}"
 
 
 def mail_url(address: str) -> str:

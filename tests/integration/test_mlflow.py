@@ -18,7 +18,12 @@ import pytest
 from support.processes import OVERLAP, free_port, stop, wait_for
 from support.running_service import missing
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.nightly,
+    # MLflow's own types give this warning when it is imported.
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType"),
+]
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 

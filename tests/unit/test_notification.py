@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from prefect.blocks.notifications import SlackWebhook
 
 from flows.service.notifications import longest_pause_hours, read_definitions
 from flows.service.receivers import mail_url, parse_receivers
@@ -239,6 +240,20 @@ def test_receivers_of_a_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
         "mailtos://me:pass@mail.example:587?smtp=mail.example&mode=starttls&format=text"
         "&from=a%40b.example&to=c%40d.example%2Ce%40f.example"
     )
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # Apprise imports it
+@pytest.mark.parametrize("path", ["/hooks/Key_1-x/", "/hooks", "/a%20b?id=5&empty=&q=a%26b", ""])
+def test_a_slack_compatible_webhook_receives_the_text_alone(path: str) -> None:
+    with web_receiver() as web:
+        (receiver,) = parse_receivers([f"slack={web.url}{path}"])
+        block = receiver.block()
+        assert isinstance(block, SlackWebhook)
+        block.notify("subject\n<text> \\n 10 % :tada: & more", "")
+    (delivery,) = web.deliveries
+    assert delivery.path.removeprefix("/") == path.removeprefix("/")
+    assert delivery.content_type == "application/json"
+    assert delivery.json == {"text": "subject\n<text> \\n 10 % :tada: & more"}
 
 
 @pytest.mark.parametrize(
