@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS: Final = 4.0
 """Time for one answer of a configured server."""
+NOTICE_SECONDS: Final = 1.5
+"""Time without an answer after which the wait is reported."""
 BUSY_SECONDS: Final = 30.0
 """How long the command waits for a configured server that is busy or starting."""
 BUSY: Final = (429, 502, 503, 504)
@@ -206,14 +209,20 @@ def _check(url: str, warn: Callable[[str], None]) -> None:
             code="unreadable-certificates",
             path=file,
         )
-    until, warned = time.monotonic() + BUSY_SECONDS, False
-    while (fault := _asked(url)) is not None:
-        if time.monotonic() > until:
-            raise not_answering(url, fault)
-        if not warned:
-            warned = True
-            warn(f"waiting for the Prefect server {url} ({fault}), up to {BUSY_SECONDS:g} s")
-        time.sleep(1)
+    until, fault = time.monotonic() + BUSY_SECONDS, "no answer yet"
+    notice = threading.Timer(
+        NOTICE_SECONDS,
+        lambda: warn(f"waiting for the Prefect server {url} ({fault}), up to {BUSY_SECONDS:g} s"),
+    )
+    notice.start()
+    try:
+        while (found := _asked(url)) is not None:
+            fault = found
+            if time.monotonic() > until:
+                raise not_answering(url, fault)
+            time.sleep(1)
+    finally:
+        notice.cancel()
 
 
 def _asked(url: str) -> str | None:

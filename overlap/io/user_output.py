@@ -13,6 +13,7 @@ import os
 import re
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -107,7 +108,8 @@ def check_output(location: Location, example: str) -> Kind:
                 raise PermissionError(
                     errno.EACCES, f"the folder {folder} is not writable"
                 ) from None
-            return "new"
+            with tempfile.TemporaryFile(dir=folder):  # a file system without files, such as /proc
+                return "new"
         if stat.S_ISDIR(mode):
             raise _is_folder(location, example)
         _check_kind(location, mode)

@@ -207,11 +207,15 @@ def test_loopback_is_excluded_from_proxies() -> None:
 
 
 @contextmanager
-def answering(status: int, content: bytes, kind: str) -> Iterator[str]:
-    """An HTTP server with one answer; yields its address."""
+def answering(
+    status: int, content: bytes, kind: str, when: threading.Event | None = None
+) -> Iterator[str]:
+    """An HTTP server with one answer, given after an event; yields its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if when is not None:
+                when.wait(30)
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
@@ -278,6 +282,25 @@ def test_a_server_of_this_version_and_a_busy_one() -> None:
         assert ask(url) is None
     with answering(503, b"", "text/plain") as url:
         assert ask(url) == "HTTP status 503"
+
+
+def test_the_wait_for_a_silent_server_is_reported_before_it_answers() -> None:
+    from prefect import __version__
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    told, notes = threading.Event(), []
+
+    def warn(text: str) -> None:
+        notes.append(text)
+        told.set()
+
+    with (
+        answering(200, f'"{__version__}"'.encode(), "application/json", told) as url,
+        temporary_settings({PREFECT_API_URL: url}),
+    ):
+        servers.connect(warn)
+    (note,) = notes
+    assert url in note
 
 
 def test_a_server_that_is_not_there() -> None:
