@@ -40,8 +40,10 @@ WORD_RMS = 0.05
 """Root mean square of a word before its random gain; full scale is 1.0."""
 PEAK = 0.99
 """Limit of a mixture's peak; a louder mixture is attenuated as a whole."""
-JOB_CLIPS = 250
+JOB_CLIPS = 1000
 """Clips written by one call; this process writes sets of at most two such jobs itself."""
+CODES: Final = "<i2"
+"""How the samples of a clip are stored."""
 SPLIT_NUMBER: Final[dict[Split, int]] = {"train": 0, "test": 1}
 
 
@@ -156,18 +158,27 @@ def _wait_for_parent() -> None:
 def write_clips(job: MixJob) -> Mixture:
     """Mix and write the clips of a job."""
     config, wanted = job.config, _format_of(job.config)
+    split = job.pools[0].split
+    folder, header = str(job.out / split), _wav_header(wanted)
     words = np.empty((job.stop - job.start, config.words_per_clip), np.int64)
     names = []
     for row, index in enumerate(range(job.start, job.stop)):
-        split = job.pools[0].split
         random = np.random.default_rng((config.seed, SPLIT_NUMBER[split], index))
         pool = job.pools[index % len(job.pools)]
-        words[row], samples = _draw_clip(pool, config, wanted, random)
-        content = io.BytesIO()
-        soundfile.write(content, samples, wanted.sample_rate, format="WAV", subtype="PCM_16")
-        (job.out / split / f"{clip_name(split, index)}.wav").write_bytes(content.getvalue())
+        words[row], codes = _draw_clip(pool, config, wanted, random)
+        # `pathlib` and a buffered file would take longer than the clip.
+        with open(f"{folder}/{clip_name(split, index)}.wav", "xb", buffering=0) as file:  # noqa: PTH123
+            file.writelines([header + codes.tobytes()])
         names.append(pool.name)
     return Mixture(words, tuple(names))
+
+
+def _wav_header(wanted: AudioFormat) -> bytes:
+    """Return what stands before the samples of every clip."""
+    content = io.BytesIO()
+    silence = np.zeros(wanted.samples, CODES)
+    soundfile.write(content, silence, wanted.sample_rate, format="WAV", subtype="PCM_16")
+    return content.getvalue()[: -silence.nbytes]
 
 
 def clip_name(split: Split, index: int) -> str:
@@ -178,34 +189,46 @@ def clip_name(split: Split, index: int) -> str:
 def _draw_clip(
     pool: Pool, config: MixConfig, wanted: AudioFormat, random: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    """Return the words of a clip, sorted, and its samples as they are stored."""
     words, files = _draw_recordings(pool, config, random)
-    mixed = np.zeros(wanted.samples)
+    mixed, word = np.zeros(wanted.samples), np.empty(wanted.samples)
     reach = round(config.offset_seconds * wanted.sample_rate)
     for file in files:
         recording = load_recording(file, wanted)
         gain = 10 ** (random.uniform(-config.gain_db, config.gain_db) / 20)
-        level = WORD_RMS * gain / np.sqrt(np.mean(recording.samples**2))
+        level = WORD_RMS * gain / recording.rms
         earliest, latest = -min(reach, recording.before), min(reach, recording.after)
-        shift = int(random.integers(earliest, latest + 1))
-        mixed += level * _shifted(recording.samples, shift)
-    peak = np.abs(mixed).max()
+        delay = int(random.integers(earliest, latest + 1))
+        np.multiply(recording.samples, level, out=word, dtype=np.float64)
+        if delay >= 0:
+            mixed[delay:] += word[: len(word) - delay]
+        else:
+            mixed[:delay] += word[-delay:]
+    peak = max(mixed.max(), -mixed.min())
     mixed *= min(1.0, PEAK / peak)
-    return words, np.round(mixed * 32767).astype(np.int16)
+    mixed *= 32767
+    return words, np.rint(mixed, out=mixed).astype(CODES)
 
 
 def _draw_recordings(
     pool: Pool, config: MixConfig, random: np.random.Generator
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Draw different words, each by another speaker; redraw if a word has no speaker left."""
+    places = pool.places
     for _ in range(1000):
         words = random.permutation(len(pool.recordings))[: config.words_per_clip]
         speakers: list[str] = []
         files: list[str] = []
         for word in words:
-            available = [takes for takes in pool.recordings[word] if takes[0] not in speakers]
+            # The speakers of the other words are skipped.
+            taken = sorted(places[word][one] for one in speakers if one in places[word])
+            available = len(places[word]) - len(taken)
             if not available:
                 break
-            speaker, takes = available[random.integers(len(available))]
+            chosen = int(random.integers(available))
+            for place in taken:
+                chosen += place <= chosen
+            speaker, takes = pool.recordings[word][chosen]
             speakers.append(speaker)
             files.append(takes[random.integers(len(takes))])
         if len(files) == len(words):
@@ -217,16 +240,6 @@ def _draw_recordings(
         pool=pool.name,
         words_per_clip=config.words_per_clip,
     )
-
-
-def _shifted(samples: NDArray[np.float64], by: int) -> NDArray[np.float64]:
-    """Delay samples (advance them if `by` is negative) and fill with silence."""
-    moved = np.zeros_like(samples)
-    if by >= 0:
-        moved[by:] = samples[: len(samples) - by]
-    else:
-        moved[:by] = samples[-by:]
-    return moved
 
 
 def _write_tables(out: Path, words: tuple[str, ...], tables: dict[Split, Mixture]) -> None:

@@ -1,20 +1,20 @@
 """Loads the recordings of words, and names every one that cannot be used."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.audio.decode import Clip
-from overlap.catalog.inspection import load_clip
+from overlap.audio.decode import Clip, max_file_bytes
+from overlap.catalog.inspection import decode_content
 from overlap.config import AudioFormat
 from overlap.errors import AudioError, UserError
-from overlap.io.location import Location
+from overlap.io.bulk_read import read_local
 from overlap.synthetic.speakers import Pool
 
 SPEECH_THRESHOLD = 10 ** (-30 / 20)
@@ -29,7 +29,9 @@ NAMED_FILES = 20
 class Recording:
     """A recording of a word with the length of a clip."""
 
-    samples: NDArray[np.float64]
+    samples: NDArray[np.float32]
+    rms: float
+    """Root mean square of the samples."""
     before: int
     """Samples before the word: the largest shift to the left that does not truncate it."""
     after: int
@@ -56,12 +58,18 @@ def load_recording(file: str, wanted: AudioFormat) -> Recording:
     samples = clip.samples.astype(np.float64)
     amplitude = np.abs(samples)
     spoken = np.flatnonzero(amplitude > SPEECH_THRESHOLD * amplitude.max())
-    return Recording(samples, int(spoken[0]), int(len(samples) - 1 - spoken[-1]))
+    return Recording(
+        samples=clip.samples,
+        rms=float(np.sqrt(np.mean(samples**2))),
+        before=int(spoken[0]),
+        after=int(len(samples) - 1 - spoken[-1]),
+    )
 
 
 def _decoded(file: str, wanted: AudioFormat) -> Clip:
-    path = Path(file)
-    return load_clip(Location(str(path.parent)), path.name, wanted)
+    folder, name = os.path.split(file)
+    (content,) = read_local(folder, [name], max_file_bytes(wanted))
+    return decode_content(content, wanted)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,14 @@ class Pool:
     """Name of the group of speakers."""
     recordings: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
     """For each word: (speaker, files) of every speaker of the pool with recordings of it."""
+
+    @cached_property
+    def places(self) -> tuple[dict[str, int], ...]:
+        """For each word: the index of every speaker in `recordings`."""
+        return tuple(
+            {speaker: place for place, (speaker, _) in enumerate(takes)}
+            for takes in self.recordings
+        )
 
 
 def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[Pool]]:
