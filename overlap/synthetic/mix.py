@@ -7,6 +7,7 @@ held out by group have unknown speakers too. Clip i depends on (seed, split, i) 
 gives the same bytes with any number of processes.
 """
 
+import csv
 import io
 import os
 import threading
@@ -245,12 +246,9 @@ def _draw_recordings(
 def _write_tables(out: Path, words: tuple[str, ...], tables: dict[Split, Mixture]) -> None:
     names: tuple[tuple[Split, str], ...] = (("train", LABELS), ("test", ANSWERS))
     for split, name in names:
-        mixture = tables[split]
-        shares = np.zeros((len(mixture.words), len(words)))
-        np.put_along_axis(shares, mixture.words, 1 / max(1, mixture.words.shape[1]), axis=1)
-        _write_table(out / name, split, words, shares)
-    uniform = np.full((len(tables["test"].words), len(words)), 1 / len(words))
-    _write_table(out / TEMPLATE, "test", words, uniform)
+        _write_table(out / name, split, words, tables[split].words)
+    every = np.broadcast_to(np.arange(len(words)), (len(tables["test"].words), len(words)))
+    _write_table(out / TEMPLATE, "test", words, every)
     pools = tables["train"].pools
     if len(set(pools)) > 1:
         ids = [clip_name("train", index) for index in range(len(pools))]
@@ -259,9 +257,18 @@ def _write_tables(out: Path, words: tuple[str, ...], tables: dict[Split, Mixture
 
 
 def _write_table(
-    path: Path, split: Split, words: tuple[str, ...], values: NDArray[np.float64]
+    path: Path, split: Split, words: tuple[str, ...], present: NDArray[np.int64]
 ) -> None:
-    table = pd.DataFrame(values, columns=[*words])
-    ids = [clip_name(split, i) for i in range(len(values))]
-    table.insert(0, "id", ids)
-    table.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
+    """Write a row per clip, in which the words of `present` (clips, n) have equal shares.
+
+    All cells are one of two texts, which pandas would format one by one.
+    """
+    share, absent = f"{1 / max(1, present.shape[1]):.9g}", ["0"] * len(words)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["id", *words])
+        for index, found in enumerate(present.tolist()):
+            cells = absent.copy()
+            for word in found:
+                cells[word] = share
+            table.writerow([clip_name(split, index), *cells])
