@@ -146,6 +146,10 @@ EXAMPLES: Final = MappingProxyType(
             "overlap config show training --preset fast",
             "overlap config show --config run.toml --set training.epochs=60 --json",
         ),
+        "config features": (
+            "overlap config features --data DATA",
+            "overlap config features --data DATA --out features.toml",
+        ),
         "config schema": (
             "overlap config schema",
             "overlap config schema > overlap.schema.json",

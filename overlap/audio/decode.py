@@ -167,7 +167,7 @@ def _scaled(pcm: Pcm16, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, 
 def _read(data: bytes, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, int]:
     """Return the (frames, channels) float32 that the clip needs, the file's rate and frames."""
     try:
-        with _file_with(data) as path, soundfile.SoundFile(path) as file:
+        with file_in_memory(data) as path, soundfile.SoundFile(path) as file:
             rate = file.samplerate
             frames = _frames_needed(rate, file.channels, file.frames, wanted)
             samples = file.read(frames, dtype="float32", always_2d=True)
@@ -210,7 +210,7 @@ def _checked(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @contextmanager
-def _file_with(data: bytes) -> Iterator[str]:
+def file_in_memory(data: bytes) -> Iterator[str]:
     """Yield the path of a file in memory.
 
     libsndfile could read an object in memory. But if it recognises no format, which for it includes

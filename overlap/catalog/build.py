@@ -13,7 +13,7 @@ from overlap.catalog.id_matching import id_hint, match_ids
 from overlap.catalog.inspection import COLUMNS, NOT_OPENED, Runner, inspect_files
 from overlap.catalog.label_kinds import normalise_distributions
 from overlap.catalog.listing import Listing
-from overlap.catalog.problems import Problem, Problems
+from overlap.catalog.problems import PLAN_HINT, Problem, Problems
 from overlap.catalog.rows import OK, QUARANTINED, REMOVED
 from overlap.catalog.withdrawn import WITHDRAWN_SOUND
 from overlap.config import AudioFormat, ChecksConfig
@@ -245,7 +245,8 @@ def report_audio(clips: pd.DataFrame, checks: ChecksConfig, problems: Problems) 
     """
     for repair in ("resampled", "downmixed", "padded", "trimmed"):
         cases = clips.loc[clips["repairs"].str.contains(repair, regex=False), "file"]
-        problems.add_cases(f"clips were {repair}", cases, code=repair, fatal=False)
+        hint = PLAN_HINT if repair != "downmixed" and 2 * len(cases) > len(clips) else ""
+        problems.add_cases(f"clips were {repair}{hint}", cases, code=repair, fatal=False)
     clipped = clips.loc[clips["clipped"], "file"]
     problems.add_cases(
         "clips are clipped (and used unchanged)", clipped, code="clipped", fatal=False

@@ -12,6 +12,9 @@ EXAMPLES = 5
 MAX_NAME_LENGTH, MAX_MESSAGE_LENGTH = 400, 4000
 """Characters that are shown of a name, and of a message."""
 
+PLAN_HINT = " (`overlap config features` plans features for such clips)"
+"""Follows a repair that most clips of a data set need."""
+
 
 class DataWarning(UserWarning):
     """A problem of the data that was handled: cells were normalised, or input is not used."""

@@ -1,4 +1,4 @@
-"""The commands for settings: config show, config schema."""
+"""The commands for settings: config show, config schema, config features."""
 
 from typing import Annotated
 
@@ -82,3 +82,38 @@ def schema() -> None:
     from overlap.config.origins import json_schema
 
     print_json(json_schema())
+
+
+@settings.command()
+def features(
+    data: Annotated[str, typer.Option(help="Folder or URL of the data set.")],
+    out: Annotated[str, typer.Option(help="Configuration file in TOML to write.")] = "-",
+) -> None:
+    """Plan features for the rate and length of the clips of a data set.
+
+    The headers of up to 1,000 files are read. The sampling rate is the most frequent one, and 99 of
+    100 clips are not longer than the planned length.
+    """
+    from flows.cli.console import keep_stdout_for, print_note
+    from overlap.audio.survey import survey
+    from overlap.catalog import list_data
+    from overlap.errors import DataError
+    from overlap.features.compute import unsupported_reason
+    from overlap.features.planning import plan_features, section_as_toml
+    from overlap.io.user_output import check_output, output_location, write_output
+
+    target = output_location(out)
+    check_output(target, "features.toml")
+    listing = list_data(data)
+    found = survey(listing.data, [*listing.files["file"]])
+    if not found.sounds:
+        raise DataError(
+            f"{data}: none of {found.unreadable} examined clips is readable",
+            code="no-readable-clip",
+        )
+    planned = plan_features(found.rate_hz, found.seconds)
+    keep_stdout_for(target, as_json=False)
+    print_note(str(found))
+    if reason := unsupported_reason(planned):
+        print_note(reason)
+    write_output(target, section_as_toml(planned, str(found)).encode())
