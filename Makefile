@@ -14,7 +14,7 @@ WORKSPACE ?= workspace
 PRESET ?= demo
 
 .PHONY: setup run test test-extended test-field test-e2e test-nightly test-faults test-image test-backend test-minimum \
-	gpu-budget wheel lint docs reference format lock audit bench clean help
+	gpu-budget bench-gpu wheel lint docs reference format lock audit bench clean help
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
@@ -27,6 +27,7 @@ help:
 	@echo "make test-image       builds the image of docker/ and runs the service in it (podman, root)"
 	@echo "make test-backend     networks and training on another Keras backend (BACKEND=jax)"
 	@echo "make test-minimum     unit tests with the oldest versions that pyproject.toml allows"
+	@echo "make bench-gpu        measures training on a GPU in eight parts, within ten minutes"
 	@echo "make gpu-budget       counts what training does on a GPU, in the program compiled for one; needs none"
 	@echo "make wheel            builds the distribution that installs without a clone: dist/*.whl"
 	@echo "make docs             the documentation as a site: build/site/index.html"
@@ -114,6 +115,12 @@ test-minimum: setup
 	$(UV) pip install --quiet --python $(MINIMUM)/bin/python --no-deps --no-build-isolation --editable .
 	$(MINIMUM)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" -W default::DeprecationWarning \
 		-W default::FutureWarning tests/unit
+
+# Measures training on this machine's GPU. BENCH_PYTHON=python3 uses another environment; it needs JAX, Keras
+# and the packages that docs/benchmarks.md lists, but neither TensorFlow nor Prefect.
+BENCH_PYTHON ?= $(BIN)/python
+bench-gpu:
+	$(BENCH_PYTHON) -m overlap.bench.accelerator --out accelerator.json
 
 # Compiles the program that trains for a GPU that this machine need not have, and compares what it does with
 # the limits of overlap/bench/gpu_budget/budget.toml. The compiler for GPUs is in a separate environment.

@@ -174,6 +174,10 @@ EXAMPLES: Final = MappingProxyType(
             "overlap bench requests",
             "overlap bench requests --clients 8 --full-members 0 --compiled",
         ),
+        "bench accelerator": (
+            "overlap bench accelerator --out accelerator.json",
+            "overlap bench accelerator --parts card,epochs --scale 0.01 --patience 10",
+        ),
         "bench start": (
             "overlap bench start",
             "overlap bench start --members 1 --rounds 1 --json",

@@ -114,7 +114,7 @@ class Learner:
                 layer.momentum = momentum
 
 
-def build_learner(
+def build_learner(  # noqa: PLR0913  what a training consists of
     network: Network,
     training: TrainingConfig,
     constants: Normalisation,
@@ -123,6 +123,7 @@ def build_learner(
     steps: int,
     seed: int,
     dataset: DeviceDataset | None = None,
+    fused: bool = True,
 ) -> Learner:
     """Build and compile the model that trains a network.
 
@@ -134,6 +135,7 @@ def build_learner(
         steps: Steps per epoch.
         seed: Seed of the augmentation.
         dataset: Features and labels in device memory; None: the batches contain them.
+        fused: Whether blocks are fused where the backend can; the benchmark compares both.
     """
     plain = network.model
     words = plain.output_shape[-1]
@@ -148,7 +150,7 @@ def build_learner(
     changed, labels = augment(decibels, labels, training.augment, constants, seed)
     to_scores = (
         FusedNetwork(network)
-        if keras.backend.backend() in FUSED_BACKENDS
+        if fused and keras.backend.backend() in FUSED_BACKENDS
         else keras.Model(plain.input, network.scores.output)
     )
     scores = to_scores(ops.cast(changed, "float16"))

@@ -1,0 +1,1 @@
+"""Benchmark of training on an accelerator, in parts that run one after another."""
