@@ -54,6 +54,7 @@ EXAMPLES: Final = MappingProxyType(
         "predict": (
             "overlap predict CLIPS --workspace W --out preds.csv",
             "overlap predict a.wav b.wav --workspace W --out -",
+            "overlap predict FIELD --recordings --threshold 0.4 --workspace W --out RESULTS",
         ),
         "view": (
             "overlap view --workspace W",
@@ -169,6 +170,10 @@ EXAMPLES: Final = MappingProxyType(
         "bench requests": (
             "overlap bench requests",
             "overlap bench requests --clients 8 --full-members 0 --compiled",
+        ),
+        "bench recordings": (
+            "overlap bench recordings WORDS --workspace W",
+            "overlap bench recordings WORDS --training-out SOURCE",
         ),
         "bench start": (
             "overlap bench start",
