@@ -1,6 +1,5 @@
 """The command `bench recordings`, which finds words at known times in long recordings."""
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -83,7 +82,7 @@ def bench_recordings(  # noqa: PLR0913  one parameter per option
         [
             (
                 row.name, f"{row.threshold:g}", f"{row.precision:.3f}", f"{row.recall:.3f}",
-                *("" if math.isnan(one) else f"{one:.2f}" for one in (row.error, row.large_error)),
+                *("" if one is None else f"{one:.2f}" for one in (row.error, row.large_error)),
             )
             for row in done.detections
         ],

@@ -123,6 +123,7 @@ EXAMPLES: Final = MappingProxyType(
         "import": (
             "overlap import SOURCE DATA",
             "overlap import SOURCE DATA --label-column category --nested",
+            "overlap import SOURCE DATA --windows --background background",
         ),
         "mix": (
             "overlap mix WORDS --out DATA --train 2000 --test 200",

@@ -24,15 +24,15 @@ class Detections:
     """Words that were not."""
     wrong: int
     """Detections without a word."""
-    error: float = float("nan")
+    error: float | None = None
     """Median distance of the detected time from the middle of the word, s."""
-    large_error: float = float("nan")
+    large_error: float | None = None
     """The distance that one word in ten exceeds, s."""
 
     @property
     def precision(self) -> float:
-        """Part of the detections that are right; NaN without any."""
-        return self.found / (self.found + self.wrong) if self.found + self.wrong else float("nan")
+        """Part of the detections that are right; 0 without any."""
+        return self.found / max(1, self.found + self.wrong)
 
     @property
     def recall(self) -> float:
@@ -61,10 +61,10 @@ def match_segments(
         middles = sorted((one.start + one.end) / 2 for one in placed if one.word == word)
         peaks = sorted(one.peak for one in segments if one.word == word)
         errors += _matched(middles, peaks, within)
-    distances = np.array(errors or [np.nan])
     return Detections(
         name, threshold, len(errors), len(placed) - len(errors), len(segments) - len(errors),
-        float(np.median(distances)), float(np.quantile(distances, 0.9)),
+        float(np.median(errors)) if errors else None,
+        float(np.quantile(errors, 0.9)) if errors else None,
     )  # fmt: skip
 
 

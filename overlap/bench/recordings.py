@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,8 +107,8 @@ def bench_recordings(job: RecordingsBench) -> RecordingsRows:
         UserError: The ensemble has none of the words (`other-words`).
         BenchError: A process failed.
     """
-    _, record = find_ensemble(Location.of(job.workspace), job.model)
-    scene = _scene(job)
+    owner, record = find_ensemble(Location.of(job.workspace), job.model)
+    scene = _scene(job, members_of(owner, record)[0].spec.features.sample_rate)
     used = [word for word in scene.words if word in record.words]
     if not used:
         raise UserError(
@@ -169,10 +170,10 @@ def _mix(job: RecordingsBench) -> MixConfig:
     return MixConfig(train=1, test=1, words_per_clip=1, min_clips=job.min_clips, seed=job.seed)
 
 
-def _scene(job: RecordingsBench) -> SceneConfig:
+def _scene(job: RecordingsBench, sample_rate: int) -> SceneConfig:
     words, pools = plan_pools(Path(job.words), _mix(job))
     pool = next(one for one in pools if one.split == "test")
-    return SceneConfig(words, pool, job.every_seconds, job.seed)
+    return SceneConfig(words, pool, job.every_seconds, job.seed, sample_rate)
 
 
 def _predicted(job: RecordingsBench, file: Path, minutes: int, hop: float, out: Path) -> MemoryRow:
@@ -237,8 +238,6 @@ def _predict(
 
 
 def _work(given: Mapping[str, Any]) -> None:
-    import time
-
     with child_reporter() as emit:
         began = time.perf_counter()
         job = RecordingsBench(**given["job"])

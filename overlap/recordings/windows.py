@@ -1,9 +1,8 @@
 """Cuts the stream of a recording into overlapping windows of the clip length.
 
-Windows start at every multiple of the hop. The last window ends with the recording, so that every
-sample is in a window and none is invented; it is omitted if the windows before it leave out less
-than `IGNORED_TAIL` of a window. A recording that is shorter than a window is padded with silence,
-as a clip is.
+`overlap.audio.windows` defines their starts. The last one ends with the recording, so that every
+sample is in a window and none is invented. A recording that is shorter than a window is padded with
+silence, as a clip is.
 
 A window with the whole of a recording equals the clip that `overlap.audio.decode` returns. It is
 unusable for the same reasons: silence, samples that are not finite, or too loud ones.
@@ -11,17 +10,14 @@ unusable for the same reasons: silence, samples that are not finite, or too loud
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overlap.audio.decode import silent_error
 from overlap.audio.stream import Block, Fault
+from overlap.audio.windows import IGNORED_TAIL
 from overlap.errors import AudioError, ConfigError
-
-IGNORED_TAIL: Final = 0.01
-"""Part of a window at the end of a recording that needs no window of its own."""
 
 
 @dataclass(frozen=True, eq=False)
