@@ -76,6 +76,8 @@ def predict_recordings(  # noqa: PLR0913, PLR0917  one parameter per option
     if as_json:
         print_json({**asdict(done), "version": record.version, "out": str(target)})
         return
+    for repair, count in done.repairs.items():
+        print_note(f"{counted(count, 'recording')} {'was' if count == 1 else 'were'} {repair}")
     for name, problem in [*done.problems.items()][:SHOWN_PROBLEMS]:
         print_note(f"{name}: {problem}")
     if len(done.problems) > SHOWN_PROBLEMS:

@@ -27,6 +27,7 @@ from overlap.audio.decode import (
 )
 from overlap.errors import AudioError
 from overlap.io.location import Location
+from overlap.io.storage_errors import describe, is_of_storage
 
 BLOCK_FRAMES: Final = 4096
 """Frames that are decoded at once. A file is lost from the beginning of the first block on that
@@ -223,10 +224,13 @@ def _local_file(location: Location) -> Iterator[IO[bytes]]:
                 copy.flush()
                 copy.seek(0)
                 file = copy
-        except (OSError, KeyError) as error:  # KeyError: no such member of an archive
-            reason = getattr(error, "strerror", None) or error
+        except Exception as error:
+            if not isinstance(error, KeyError) and not is_of_storage(error):
+                raise
             raise AudioError(
-                f"cannot be opened ({reason})", code="not-opened", errno=getattr(error, "errno", 0)
+                f"cannot be opened ({describe(error)})",
+                code="not-opened",
+                errno=getattr(error, "errno", None),
             ) from None
         yield file
 

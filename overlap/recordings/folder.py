@@ -74,6 +74,8 @@ class RecordingsReport:
     """Length of all recordings, s."""
     unusable_windows: int = 0
     """Number of windows without a prediction, such as silent ones."""
+    repairs: dict[str, int] = field(default_factory=dict)
+    """Number of recordings that were resampled, downmixed or padded."""
     problems: dict[str, str] = field(default_factory=dict)
     """Why a recording is unusable or incomplete, by its id."""
     unusable: list[str] = field(default_factory=list)
@@ -187,6 +189,8 @@ class _Recording:
         report.windows += self.windows
         report.unusable_windows += self.unusable
         report.seconds += end.seconds
+        for repair in end.repairs:
+            report.repairs[repair] = report.repairs.get(repair, 0) + 1
         without = self.windows == self.unusable
         if without:
             report.unusable.append(name)

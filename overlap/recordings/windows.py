@@ -65,21 +65,25 @@ def cut_windows(blocks: Iterable[Block], length: int, hop: int) -> Iterator[Wind
         length: Samples of a window.
         hop: Samples from the start of a window to that of the next, from 1 to `length`.
     """
-    kept = np.empty(0, np.float32)
+    kept, waiting = np.empty(0, np.float32), list[NDArray[np.float32]]()
     first, start, covered = 0, 0, 0  # of `kept`; of the next window; by windows so far
-    faults: list[Fault] = []
+    read, faults = 0, list[Fault]()
     for block in blocks:
-        kept = np.concatenate([kept, block.samples])
+        waiting.append(block.samples)
+        read += len(block.samples)
         faults += block.faults
-        while first + len(kept) >= start + length:
-            yield _window(
-                kept[start - first : start - first + length], start, start + length, faults
-            )
+        if read < start + length:
+            continue
+        kept, waiting = np.concatenate([kept, *waiting]), []
+        while read >= start + length:
+            at = start - first
+            yield _window(kept[at : at + length], start, start + length, faults)
             covered, start = start + length, start + hop
         # The last window may start earlier than the next one.
-        needed = max(first, min(start, first + len(kept) - length))
+        needed = max(first, min(start, read - length))
         kept, first = kept[needed - first :], needed
         faults = [fault for fault in faults if fault.stop > first]
+    kept = np.concatenate([kept, *waiting])
     end = first + len(kept)
     if not covered:
         padded = np.zeros(length, np.float32)

@@ -109,6 +109,18 @@ def test_a_stream_from_an_archive(tmp_path: Path) -> None:
         assert sum(len(block.samples) for block in stream.blocks()) == 5000
 
 
+def test_a_recording_that_cannot_be_opened(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("other", b"")
+    for address in (tmp_path / "none.wav", f"zip://none.wav::{tmp_path}/z.zip"):
+        with raises(AudioError, "not-opened"), open_recording(Location.of(address), RATE):
+            pass
+    (tmp_path / "m4a.wav").write_bytes(b"\0\0\0 ftypM4A " + bytes(100))
+    with raises(AudioError, "unreadable") as error:
+        open_recording(Location.of(tmp_path / "m4a.wav"), RATE).__enter__()
+    assert "ffmpeg" in str(error.value)
+
+
 # --- windows -----------------------------------------------------------------------------------
 
 
@@ -220,6 +232,7 @@ def test_the_files_have_the_formats_that_programs_read(tmp_path: Path) -> None:
     saved(tmp_path / "in" / "field.flac", samples.clip(-1, 1))
     saved(tmp_path / "in" / "short.wav", noise(500))
     report = predicted(tmp_path / "in", tmp_path / "out", threshold=0.7, pool="max")
+    assert report.repairs == {"padded": 1}
     out = tmp_path / "out"
     windows, recordings, segments = (
         rows(out / f"{name}.csv") for name in ("windows", "recordings", "segments")
