@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import overlap
-from flows.cli import bench_accelerator
+from flows.cli import bench_accelerator, bench_recordings
 from flows.cli.commands import (
     bench,
     bench_requests,
@@ -79,7 +79,7 @@ def everywhere(
 
 for group in (
     stages, demo, predict, workspace, workspace_life, models, history, data, imports, show, view,
-    config, bench, bench_requests, bench_accelerator, service,
+    config, bench, bench_requests, bench_recordings, bench_accelerator, service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)

@@ -54,6 +54,7 @@ EXAMPLES: Final = MappingProxyType(
         "predict": (
             "overlap predict CLIPS --workspace W --out preds.csv",
             "overlap predict a.wav b.wav --workspace W --out -",
+            "overlap predict FIELD --recordings --threshold 0.4 --workspace W --out RESULTS",
         ),
         "view": (
             "overlap view --workspace W",
@@ -122,6 +123,7 @@ EXAMPLES: Final = MappingProxyType(
         "import": (
             "overlap import SOURCE DATA",
             "overlap import SOURCE DATA --label-column category --nested",
+            "overlap import SOURCE DATA --windows --background background",
         ),
         "mix": (
             "overlap mix WORDS --out DATA --train 2000 --test 200",
@@ -177,6 +179,10 @@ EXAMPLES: Final = MappingProxyType(
         "bench accelerator": (
             "overlap bench accelerator --out accelerator.json",
             "overlap bench accelerator --parts card,epochs --scale 0.01 --patience 10",
+        ),
+        "bench recordings": (
+            "overlap bench recordings WORDS --workspace W",
+            "overlap bench recordings WORDS --training-out SOURCE",
         ),
         "bench start": (
             "overlap bench start",

@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 FLOW_COMMANDS: Final = ("run", "features", "train", "pool", "predict")
 """Commands that run a flow at once."""
 
+WITHOUT_EARLY_START: Final = frozenset({"--help", "-v", "--verbose", "--recordings"})
+"""Options of commands that run no flow, or whose server has other settings."""
+
 PORT_SECONDS: Final = 2.0
 """Time for one connection; a slower answer is left to the clients."""
 PORTS: Final = {"http": 80, "https": 443}
@@ -30,7 +33,7 @@ def runs_flow(words: Sequence[str]) -> bool:
         (True, False)
     """
     command = next((word for word in words if not word.startswith("-")), None)
-    return command in FLOW_COMMANDS and not {"--help", "-v", "--verbose"} & {*words}
+    return command in FLOW_COMMANDS and not WITHOUT_EARLY_START & {*words}
 
 
 def launch() -> None:

@@ -1,8 +1,8 @@
 """Published ensembles in this process: load the networks once and predict."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,14 @@ from overlap.config import FeatureConfig
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.io.formatting import counted
 from overlap.io.location import Location
-from overlap.io.workspace_paths import WorkspacePaths
 from overlap.metrics.disagreement import spread_column
 from overlap.prediction.jobs import members_of
+from overlap.prediction.networks import open_networks
 from overlap.promotion.champion import find_ensemble
-from overlap.training.inference.store import Predictor, stored_network, unusable_reason
-from overlap.training.spec import MemberRecord
+from overlap.training.inference.store import Predictor
+
+if TYPE_CHECKING:
+    from overlap.recordings.prediction import WindowPredictor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,6 +82,46 @@ class Ensemble:
         table = pd.DataFrame(found.probabilities.astype(np.float64), clips.names, [*self.words])
         return table.assign(**{spread_column(self.words): found.disagreement.astype(np.float64)})
 
+    def predict_recording(
+        self, recording: Path, *, hop_seconds: float | None = None
+    ) -> pd.DataFrame:
+        """Predict a recording of any length in overlapping windows, as `--recordings` does.
+
+        The recording is read as a stream: only some windows are in memory, and the result.
+
+        Args:
+            recording: Path or URL of a sound file.
+            hop_seconds: Time from the start of a window to that of the next, s; None: half a
+                window. Windows have the length of the ensemble's clips; the last one ends with
+                the recording.
+
+        Returns:
+            One row per window with the columns `start_s` and `end_s`, the words, float64, and
+            `spread`, the disagreement of the members in nats. An unusable window, such as a silent
+            one, has NaN. A recording that is incomplete causes a warning.
+
+        Raises:
+            AudioError: The recording cannot be read.
+            ConfigError: The hop is not possible.
+
+        Examples:
+            The probability that each word is anywhere in a recording, and the best window::
+
+                table = ensemble.predict_recording("field.flac", hop_seconds=0.25)
+                table[[*ensemble.words]].max()
+                table.loc[table["yes"].idxmax(), "start_s"]
+        """
+        from overlap.recordings.frame import predict_to_frame
+
+        return predict_to_frame(Location.of(recording), self.window_predictor, hop_seconds)
+
+    @property
+    def window_predictor(self) -> "WindowPredictor":
+        """What predicts the windows of recordings with this ensemble."""
+        from overlap.recordings.prediction import WindowPredictor
+
+        return WindowPredictor(self.features, self.networks, self.record.fitted, self.words)
+
     def __repr__(self) -> str:
         kl = "no held-out clips" if self.record.kl is None else f"held-out KL {self.record.kl:.4f}"
         size = f"{counted(len(self.networks), 'member')}, {counted(len(self.words), 'word')}"
@@ -106,20 +148,7 @@ def load_ensemble(workspace: Path = "workspace", version: str = "champion") -> E
     """
     owner, record = find_ensemble(Location.of(workspace), version)
     members = members_of(owner, record)
-    return Ensemble(record, members[0].spec.features, tuple(_networks(owner, members)))
-
-
-def _networks(owner: Location, members: Sequence[MemberRecord]) -> Sequence[Predictor]:
-    """Open the inference graphs of all members, or load all networks with Keras."""
-    if unusable_reason() is None:
-        folders = [WorkspacePaths(owner).member(one.fingerprint).folder for one in members]
-        graphs = [stored_network(*one) for one in zip(folders, members, strict=True)]
-        opened = [graph for graph in graphs if graph is not None]
-        if len(opened) == len(members):
-            return opened
-    from overlap.training.saved import load_networks
-
-    return load_networks(owner, members)
+    return Ensemble(record, members[0].spec.features, tuple(open_networks(owner, members)))
 
 
 def _warn_unusable(names: list[object], reasons: np.ndarray) -> None:

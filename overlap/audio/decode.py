@@ -45,6 +45,8 @@ wrong."""
 MIN_RATE_RATIO = 1 / 64
 """Lowest sampling rate relative to the wanted one; below it, a file has nothing of the frequency
 band of the features."""
+RESAMPLING = "HQ"
+"""soxr's quality of resampling."""
 OPEN_FILES = Path("/proc/self/fd")
 """The open files of this process, on Linux."""
 INT16_SCALE = np.float32(2**-15)
@@ -141,7 +143,7 @@ def _clip_without_repair(codes: NDArray[np.int16], out: NDArray[np.float32] | No
     clip = np.empty(len(codes), np.float32) if out is None else out
     lowest, highest = _scale(codes, clip)
     if lowest == highest == 0:
-        raise _silent()
+        raise silent_error()
     clipped = False
     if highest == 2**15 - 1 or lowest <= 1 - 2**15:
         full = np.count_nonzero(codes == 2**15 - 1) + np.count_nonzero(codes <= 1 - 2**15)
@@ -177,20 +179,22 @@ def _read(data: bytes, wanted: AudioFormat) -> tuple[NDArray[np.float32], int, i
         raise
     except soundfile.LibsndfileError as error:
         # The prefix names the file in memory; without it, equal faults have equal reasons.
-        raise _unreadable(error.error_string, data) from None
+        raise unreadable_error(error.error_string, data) from None
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-        raise _unreadable(str(error), data) from None
+        raise unreadable_error(str(error), data) from None
     return _checked(samples), rate, length
 
 
-def _unreadable(fault: str, data: bytes) -> AudioError:
+def unreadable_error(fault: str, data: bytes) -> AudioError:
+    """Return the error of content that libsndfile rejects; `data` is its beginning."""
     fault = fault.strip().rstrip(".")
     if foreign := foreign_format(data[:16]):
         fault = f"the content is {foreign}; {CONVERSION}"
     return AudioError(f"unreadable ({fault})", code="unreadable", fault=fault)
 
 
-def _silent() -> AudioError:
+def silent_error() -> AudioError:
+    """Return the error of a clip whose samples are all zero."""
     return AudioError("silent", code="silent")
 
 
@@ -241,11 +245,7 @@ def _frames_needed(rate: int, channels: int, length: int, wanted: AudioFormat) -
     Raises:
         AudioError: the header has a rate or a number of channels that no clip has.
     """
-    if not MIN_RATE_RATIO * wanted.sample_rate <= rate <= MAX_RATE_HZ:
-        raise AudioError(
-            f"implausible sampling rate ({rate} Hz)",
-            code="implausible-rate", rate_hz=rate,
-        )  # fmt: skip
+    check_rate(rate, wanted.sample_rate)
     frames = int(np.ceil((wanted.samples / wanted.sample_rate + MARGIN_SECONDS) * rate))
     if 4 * channels * min(frames, length) > max_file_bytes(wanted):
         raise AudioError(
@@ -253,6 +253,19 @@ def _frames_needed(rate: int, channels: int, length: int, wanted: AudioFormat) -
             code="too-many-channels", channels=channels, rate_hz=rate,
         )  # fmt: skip
     return frames
+
+
+def check_rate(rate: int, wanted_rate: int) -> None:
+    """Raise an error if a header states a rate, Hz, that no recording has.
+
+    Raises:
+        AudioError: the rate is implausible (`implausible-rate`).
+    """
+    if not MIN_RATE_RATIO * wanted_rate <= rate <= MAX_RATE_HZ:
+        raise AudioError(
+            f"implausible sampling rate ({rate} Hz)",
+            code="implausible-rate", rate_hz=rate,
+        )  # fmt: skip
 
 
 def _repaired(
@@ -269,7 +282,7 @@ def _repaired(
     mono = samples.mean(axis=1, dtype=np.float32)
     if rate != wanted.sample_rate:
         repairs.append("resampled")
-        mono = soxr.resample(mono, rate, wanted.sample_rate, quality="HQ").astype(np.float32)
+        mono = soxr.resample(mono, rate, wanted.sample_rate, quality=RESAMPLING).astype(np.float32)
     expected = length * wanted.sample_rate / rate
     if expected >= wanted.samples + 1:
         repairs.append("trimmed")
@@ -280,5 +293,5 @@ def _repaired(
     clip[: len(kept)] = kept
     clip[len(kept) :] = 0
     if not clip.any():
-        raise _silent()
+        raise silent_error()
     return Clip(clip, tuple(repairs), clipped)

@@ -20,6 +20,8 @@ from overlap.io.location import Location
 NOT_OPENED = "cannot be opened"
 """Prefix of the reason for a file that could not be read at all. Such a reason does not concern the
 clip itself, so the next run tries the file again. Stored in catalogues: never change it."""
+TOO_LARGE = "too large"
+"""Prefix of the reason for a file that exceeds the size limit of a clip. Stored in catalogues."""
 BATCH = 512
 """Files inspected by one call, which is one task on a cluster."""
 
@@ -99,7 +101,7 @@ def decode_content(
     if isinstance(content, TooLargeError):
         seconds, limit = wanted.samples / wanted.sample_rate, max_file_bytes(wanted)
         raise AudioError(
-            f"too large ({content.strerror}; the limit for a clip of {seconds:g} s is "
+            f"{TOO_LARGE} ({content.strerror}; the limit for a clip of {seconds:g} s is "
             f"{format_bytes(limit)})",
             code="file-too-large",
             limit_bytes=limit,

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.catalog.build import report_audio
+from overlap.catalog.inspection import TOO_LARGE
 from overlap.catalog.problems import Problems
 from overlap.catalog.rows import OK, QUARANTINED
 from overlap.config import ChecksConfig
@@ -84,4 +85,12 @@ def _warnings(plan: PredictionPlan, whole: PredictionChunk) -> tuple[str, ...]:
         state=np.where(whole.reason == "", OK, QUARANTINED),
     )
     report_audio(clips, ChecksConfig(max_bad_fraction=1.0), problems)
+    longer = np.char.find(whole.repairs, "trimmed") >= 0
+    if longer.any() or np.char.startswith(whole.reason, TOO_LARGE).any():
+        problems.add(
+            "only the beginning of a sound that is longer than a clip is predicted; `overlap "
+            "predict --recordings` predicts all of it, in windows",
+            code="longer-than-clip",
+            fatal=False,
+        )
     return (*plan.warnings, *problems.warnings)

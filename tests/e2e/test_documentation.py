@@ -141,9 +141,11 @@ def test_the_commands_of_the_readme(clone: Path, data: Path) -> None:
     for name in ("folder", "DATA"):
         (clone / name).symlink_to(data)
     (clone / "CLIPS").symlink_to(data / "test")
+    (clone / "FIELD").symlink_to(data / "test")
     (clone / "CLIP").symlink_to(next((data / "test").glob("*.wav")))
     typed(clone, "make run DATA=folder", commands, path=f"{clone / '.venv' / 'bin'}:")
     for workspace in ("workspace", "W"):
         assert len(list((clone / workspace).glob("ensembles/*/submission.csv"))) == 1
     assert len((clone / "preds.csv").read_text().splitlines()) == 21
     assert (clone / "m.onnx").stat().st_size > 100_000
+    assert len((clone / "R" / "recordings.csv").read_text().splitlines()) == 21

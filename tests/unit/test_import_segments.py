@@ -8,7 +8,7 @@ import soundfile
 
 from overlap.catalog.formats.importing import ImportReport, import_data
 from overlap.catalog.formats.source import ImportOptions
-from overlap.errors import DataError
+from overlap.errors import ConfigError, DataError
 from support.errors import raises
 from support.labelled_sound import RATE, write_csv, write_json_lines, write_tone, write_tones
 
@@ -59,6 +59,66 @@ def test_a_window_has_the_words_of_all_segments_in_it(tmp_path: Path) -> None:
     rows = [SEGMENTS, ("r.wav", 1.0, 2.0, "x"), ("r.wav", 1.0, 2.0, "y"), ("r.wav", 1.9, 2.9, "z")]
     write_csv(source / "events.csv", rows)
     assert imported(source)[1] == ["id,x,y,z", "r@1000,0.5,0.5,0", "r@1900,0,0,1.0"]
+
+
+def test_whole_recordings_are_cut_into_windows(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    ramp(source / "r.wav", 3.25)
+    rows = [SEGMENTS, ("r.wav", 0.2, 0.6, "x"), ("r.wav", 0.5, 1.2, "y")]
+    write_csv(source / "events.csv", rows)
+    report, labels = imported(source, windows=True, background="none")
+    assert labels == [
+        "id,none,x,y", "r@0,0,0.5,0.5", "r@500,0,0,1.0", "r@1000,1.0,0,0", "r@1500,1.0,0,0",
+        "r@2000,1.0,0,0", "r@2250,1.0,0,0",
+    ]  # fmt: skip
+    samples, rate = soundfile.read(tmp_path / "data" / "train" / "r@2250.wav", dtype="int16")
+    assert (rate, samples[0], len(samples)) == (RATE, 2.25 * RATE - 2**16, RATE)
+    groups = (tmp_path / "data" / "groups.csv").read_text().splitlines()
+    assert {row.partition(",")[2] for row in groups[1:]} == {"r.wav"}
+    assert "windows-without-words" not in {problem.code for problem in report.problems}
+
+
+def test_windows_without_words_are_left_out_and_counted(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    ramp(source / "r.wav", 4.0)
+    write_csv(source / "e.csv", [SEGMENTS, ("r.wav", 0.2, 0.6, "x"), ("r.wav", 1.0, 2.0, "y")])
+    report, labels = imported(source, windows=True, hop_seconds=1.0)
+    assert labels == ["id,x,y", "r@0,1.0,0", "r@1000,0,1.0"]
+    left_out = next(one for one in report.problems if one.code == "windows-without-words")
+    assert str(left_out).startswith("2 windows")
+
+
+def test_windows_of_lhotse_belong_to_the_only_speaker(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write_json_lines(source / "c_supervisions_train.jsonl.gz", manifests(source))
+    assert imported(source, windows=True)[1] == [
+        "id,no,yes", "audio__r@0,0,1.0", "audio__r@500,0,1.0", "audio__r@1500,1.0,0",
+        "audio__r@2000,1.0,0",
+    ]  # fmt: skip
+    groups = (tmp_path / "data" / "groups.csv").read_text().splitlines()
+    assert {row.partition(",")[2] for row in groups[1:]} == {"s1"}
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"hop_seconds": 0.5}, "needs-windows"),
+        ({"background": "none"}, "needs-windows"),
+        ({"windows": True, "hop_seconds": 1.5}, "hop-out-of-range"),
+        ({"windows": True, "hop_seconds": 0.001}, "hop-out-of-range"),
+        ({"windows": True, "hop_seconds": float("nan")}, "hop-out-of-range"),
+    ],
+)
+def test_options_of_windows_that_do_not_fit(options: dict[str, object], code: str) -> None:
+    with raises(ConfigError, code):
+        ImportOptions(**options)
+
+
+def test_windows_need_labels_with_times(tmp_path: Path) -> None:
+    source = write_tones(tmp_path / "source", ("a.wav", "b.wav"), seconds=1.0)
+    write_csv(source / "e.csv", [("file", "label"), ("a.wav", "x"), ("b.wav", "y")])
+    with raises(ConfigError, "windows-need-times", format="one-label"):
+        imported(source, windows=True)
 
 
 def test_files_that_are_cut_already_stay(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("overlap.training",),
     ("overlap.ensemble",),
     ("overlap.prediction",),
-    ("overlap.promotion",),
+    ("overlap.promotion", "overlap.recordings"),
     ("overlap.workspace", "overlap.export"),
     ("overlap.reporting",),
     ("overlap.view",),

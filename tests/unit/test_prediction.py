@@ -198,6 +198,21 @@ def test_an_unusable_clip_has_the_mean_and_no_disagreement(
     assert table["spread"].isna().sum() == 1
 
 
+@pytest.mark.parametrize(
+    ("repairs", "reason"),
+    [("resampled trimmed", ""), ("", "too large (40 MB)")],
+)
+def test_recordings_are_pointed_to_their_option(
+    workspace: Location, clips: Path, member: None, repairs: str, reason: str
+) -> None:
+    plan = planned(workspace, clips)
+    for number, job in enumerate(plan.jobs):
+        chunk, one = synthetic(len(job.files), number), np.arange(len(job.files)) == 0
+        changed = {"repairs": np.where(one, repairs, ""), "reason": np.where(one, reason, "")}
+        replace(chunk, **changed).write(Location(job.out))
+    assert any("predict --recordings" in warning for warning in prediction_table(plan).warnings)
+
+
 def test_a_template_sets_the_order_and_chunks_are_reused(
     workspace: Location, clips: Path, member: None
 ) -> None:

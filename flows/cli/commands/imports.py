@@ -78,6 +78,28 @@ def import_(  # noqa: PLR0913  one parameter per option
             min=0.01, max=60, help="Length of the clips that are cut out of recordings, seconds."
         ),
     ] = 1.0,
+    windows: Annotated[
+        bool,
+        typer.Option(
+            "--windows/--no-windows",
+            help="Cut whole recordings into windows, as for predictions, instead of clips around "
+            "the labels.",
+        ),
+    ] = False,
+    hop_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="With --windows: time from one window to the next, seconds.",
+            show_default="half a clip",
+        ),
+    ] = None,
+    background: Annotated[
+        str,
+        typer.Option(
+            help="With --windows: word of windows that have none of the labels.",
+            show_default="they are left out",
+        ),
+    ] = "",
     copy: Annotated[
         bool, typer.Option("--copy/--no-copy", help="Copy the sound files instead of linking.")
     ] = False,
@@ -108,6 +130,9 @@ def import_(  # noqa: PLR0913  one parameter per option
         suffixes=tuple(f".{one.lower().lstrip('.')}" for one in suffix or ()),
         skip_missing=skip_missing,
         clip_seconds=clip_seconds,
+        windows=windows,
+        hop_seconds=hop_seconds,
+        background=background,
     )
     with bar("importing clips") as on_progress:
         made = import_data(

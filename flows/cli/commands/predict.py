@@ -1,4 +1,4 @@
-"""The command that predicts new clips."""
+"""The command that predicts new clips and recordings."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import Cluster, Json, Verbose, WorkspaceOption
+from overlap.errors import UserError
 from overlap.io.formatting import counted
 
 
@@ -14,19 +15,52 @@ def register(app: typer.Typer) -> None:
     app.command()(predict)
 
 
-def predict(
+def predict(  # noqa: PLR0913  one parameter per option
     clips: Annotated[
         list[str],
         typer.Argument(help="Folder or URL with audio files; or sound files with different names."),
     ],
     *,
     out: Annotated[
-        str, typer.Option(help="CSV file, device or pipe to write; `-`: standard output.")
+        str,
+        typer.Option(
+            help="CSV file, device or pipe to write; `-`: standard output. With --recordings: "
+            "folder, absent or empty."
+        ),
     ],
     model: Annotated[
         str, typer.Option(help="champion, a version, or an ensemble's folder.")
     ] = "champion",
     workspace: WorkspaceOption = "workspace",
+    recordings: Annotated[
+        bool,
+        typer.Option(
+            "--recordings/--no-recordings",
+            help="Predict whole recordings of any length in overlapping windows.",
+        ),
+    ] = False,
+    hop_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="With --recordings: time from one window to the next, seconds.",
+            show_default="half a clip",
+        ),
+    ] = None,
+    window_pool: Annotated[
+        str | None,
+        typer.Option(
+            help="With --recordings: how windows are pooled into the row of a recording: mean, "
+            "max or noisy-or.",
+            show_default="mean",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="With --recordings: least probability of a word in a segment.",
+            show_default="0.5",
+        ),
+    ] = None,
     cluster: Cluster = None,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -35,8 +69,29 @@ def predict(
 
     The table has the columns id, one per word, and `spread`: the disagreement of the members about
     the clip, as the mean over members of KL(member || ensemble) in nats. An unusable clip gets the
-    mean prediction and an empty spread.
+    mean prediction and an empty spread. Of a sound that is longer than a clip only the beginning
+    is used.
+
+    With --recordings, each file is predicted in windows of the clip length, and the folder OUT
+    receives a table of windows, one of recordings, and segments above a threshold as CSV, Audacity
+    labels and Raven selection tables.
     """
+    if recordings:
+        from flows.cli.recordings import predict_recordings
+
+        predict_recordings(
+            clips, out, model, workspace, cluster, hop_seconds, window_pool, threshold,
+            as_json=as_json, verbose=verbose,
+        )  # fmt: skip
+        return
+    given = {"--hop-seconds": hop_seconds, "--window-pool": window_pool, "--threshold": threshold}
+    for option, value in given.items():
+        if value is not None:
+            raise UserError(
+                f"{option} applies to recordings; add --recordings, or leave it out",
+                code="needs-recordings",
+                option=option,
+            )
     from flows.service.environment import prepare
 
     prepare(verbose=verbose)

@@ -23,10 +23,12 @@ from overlap.catalog.formats.source import ImportOptions, SourceClip, SourceData
 from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE, Address, data_folder
 from overlap.catalog.problems import Problem, Problems
 from overlap.catalog.tables.long_form import description
-from overlap.errors import DataError, UserError
+from overlap.errors import ConfigError, DataError, UserError
 from overlap.io.location import Location
 from overlap.io.storage_errors import storage_errors
 
+WITH_TIMES = ("lhotse", "segments")
+"""Formats whose labels have times."""
 ANSWERS = "test_answer.csv"
 """Labels of the test clips, with which predictions are scored."""
 
@@ -80,6 +82,7 @@ def import_data(
         DataError: the source has no known format (`unknown-format`) or several readings
             (`ambiguous-*`), is a data set of overlap (`already-a-data-set`), or has faults, all of
             which the message lists.
+        ConfigError: windows are to be cut, and the labels have no times (`windows-need-times`).
         UserError: the target cannot be used (`import-target-*`), or links are impossible because
             the source is not on a local disk (`links-need-local-disk`).
         StorageError: the target cannot be written.
@@ -104,6 +107,14 @@ def import_data(
         )
     folder = list_source(data, sounds, options)
     found, problems = recognise(folder, options), Problems()
+    if options.windows and found.format.name not in WITH_TIMES:
+        raise ConfigError(
+            f"{data}: is read as {found.format.name}, whose labels have no times, so no windows "
+            "can be cut; leave out --windows, or choose --format segments or lhotse",
+            code="windows-need-times",
+            field="windows",
+            format=found.format.name,
+        )
     content = found.format.read(folder, options, problems)
     problems.add_cases(
         "sound files of a format that is not read are not imported; convert each with "

@@ -71,7 +71,7 @@ class LhotseManifests:
             reader = _ManifestReader(source, options, pair, name, problems)
             parts.labels += reader.read(parts.held_out)
             parts.used |= reader.paths.used
-        return parts.cut(source, "the manifest", options.clip_seconds, problems)
+        return parts.cut(source, "the manifest", options, problems)
 
 
 def _named(source: SourceFolder, kind: str) -> list[str]:

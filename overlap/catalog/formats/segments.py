@@ -66,7 +66,7 @@ class Segments:
             reader = _SegmentReader(source, options, table, names if audioset else {}, problems)
             parts.labels += reader.read(parts.held_out)
             parts.used |= reader.paths.used
-        return parts.cut(source, "the list of segments", options.clip_seconds, problems)
+        return parts.cut(source, "the list of segments", options, problems)
 
 
 def _lists(source: SourceFolder, options: ImportOptions) -> list[str]:

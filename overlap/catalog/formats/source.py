@@ -26,6 +26,8 @@ FormatName = Literal[
     "distribution", "multi-hot", "long", "one-label", "folders", "audiofolder", "lhotse", "segments"
 ]
 """Formats that `overlap import` reads."""
+MIN_HOP_SECONDS: Final = 0.01
+"""Least time from a window to the next, s."""
 MAX_DEPTH: Final = 24
 """Levels of folders that are searched."""
 MAX_FILES: Final = 20_000_000
@@ -60,6 +62,30 @@ class ImportOptions:
     """Whether rows without a sound file are left out."""
     clip_seconds: float = 1.0
     """Length of the clips that are cut from recordings, s."""
+    windows: bool = False
+    """Whether a recording is cut into windows at equal distances instead of around its labels."""
+    hop_seconds: float | None = None
+    """Time from the start of a window to that of the next, s; None: half a clip."""
+    background: str = ""
+    """The word of windows that no label overlaps sufficiently; empty: they are left out."""
+
+    def __post_init__(self) -> None:
+        for option, value in (("hop_seconds", self.hop_seconds), ("background", self.background)):
+            if value and not self.windows:
+                raise ConfigError(
+                    f"{option} applies to windows of recordings; add --windows, or leave it out",
+                    code="needs-windows",
+                    field=option,
+                )
+        hop = self.hop_seconds
+        if hop is not None and not MIN_HOP_SECONDS <= hop <= self.clip_seconds:
+            raise ConfigError(
+                f"a hop of {hop:g} s is not possible; choose one from {MIN_HOP_SECONDS:g} s to "
+                f"{self.clip_seconds:g} s, the length of a clip",
+                code="hop-out-of-range",
+                field="hop_seconds",
+                limit=self.clip_seconds,
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""Cuts windows of the clip length out of recordings whose labels have times."""
+"""Cuts windows of the clip length out of recordings whose labels have times.
+
+The windows are around the labels, or at equal distances over the whole recording, as
+`overlap.recordings` cuts them for predictions.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,9 +11,15 @@ from typing import Final
 
 import soundfile
 
+from overlap.audio.windows import window_starts
 from overlap.catalog.formats.folders import report_held_out
 from overlap.catalog.formats.sound_paths import report_unlisted
-from overlap.catalog.formats.source import SourceClip, SourceData, SourceFolder
+from overlap.catalog.formats.source import (
+    ImportOptions,
+    SourceClip,
+    SourceData,
+    SourceFolder,
+)
 from overlap.catalog.problems import Problems
 from overlap.catalog.rows import Split
 from overlap.catalog.tables.long_form import report_unusable_words
@@ -54,19 +64,19 @@ class LabelledParts:
     """Number of parts by the name of their validation split."""
 
     def cut(
-        self, source: SourceFolder, title: str, length: float, problems: Problems
+        self, source: SourceFolder, title: str, options: ImportOptions, problems: Problems
     ) -> SourceData:
         """Return a clip for every window, and report what is not used or cannot be.
 
         Args:
             source: The folder.
             title: What lists the parts, for messages.
-            length: Length of a clip, s.
+            options: Length of a clip, and which windows.
             problems: Receives the faults.
         """
         report_unlisted(source, self.used, problems)
         report_held_out(self.held_out, problems)
-        clips = cut_windows(source, self.labels, length, problems)
+        clips = cut_windows(source, self.labels, options, problems)
         words = tuple(sorted({word for clip in clips for word in clip.labels}))
         report_unusable_words(title, words, problems)
         return SourceData(clips, words)
@@ -102,9 +112,9 @@ def windows(start: float, end: float, length: float, recording: float) -> Iterat
 
 
 def cut_windows(
-    source: SourceFolder, labels: Iterable[TimedLabel], length: float, problems: Problems
+    source: SourceFolder, labels: Iterable[TimedLabel], options: ImportOptions, problems: Problems
 ) -> tuple[SourceClip, ...]:
-    """Return a clip for every window of every labelled part, and report how clips were made.
+    """Return a clip for every window of every recording, and report how clips were made.
 
     A recording that a label covers completely, and that is no longer than a clip, is used as it
     is. A window has the words of all labels that overlap it sufficiently, in equal shares.
@@ -112,13 +122,14 @@ def cut_windows(
     Args:
         source: The folder, whose recordings are opened for their lengths.
         labels: The labelled parts.
-        length: Length of a clip, s.
+        options: Length of a clip, and which windows.
         problems: Receives parts that are not in their recordings.
     """
-    by_file = defaultdict[str, list[TimedLabel]](list)
+    by_file, length = defaultdict[str, list[TimedLabel]](list), options.clip_seconds
     for label in labels:
         by_file[label.file].append(label)
     clips, wrong, cut, unreadable = list[SourceClip](), list[str](), 0, list[str]()
+    empty = 0
     for file, parts in by_file.items():
         recording = seconds_of(source, file)
         if recording is None:
@@ -135,13 +146,61 @@ def cut_windows(
         if usable and len(whole) == len(usable) and recording <= length * (1 + SLACK):
             clips.append(_clip(usable, None))
             continue
-        starts = {
-            round(at, 3)
-            for part in usable
-            for at in windows(part.start, part.end, length, recording)
-        }
-        cut += len(starts)
-        clips += [_clip(_heard(usable, at, length), (at, at + length)) for at in sorted(starts)]
+        if options.windows:
+            made = [*_every_window(usable, recording, options)] if usable else []
+            found = [clip for clip in made if clip.labels]
+            empty += len(made) - len(found)
+        else:
+            found = _around_labels(usable, recording, length)
+        cut += len(found)
+        clips += found
+    _report_cut(cut, empty, wrong, unreadable, options, problems)
+    return tuple(clips)
+
+
+def _around_labels(
+    parts: Sequence[TimedLabel], recording: float, length: float
+) -> list[SourceClip]:
+    starts = {
+        round(at, 3) for part in parts for at in windows(part.start, part.end, length, recording)
+    }
+    return [_clip(_heard(parts, at, length), (at, at + length)) for at in sorted(starts)]
+
+
+def _every_window(
+    parts: Sequence[TimedLabel], recording: float, options: ImportOptions
+) -> Iterator[SourceClip]:
+    """Yield a clip for each window of a recording; without labels if it has no word.
+
+    Windows overlap, so all of them are in one group: that of the speaker of the whole recording,
+    or the recording.
+    """
+    length = options.clip_seconds
+    hop = length / 2 if options.hop_seconds is None else options.hop_seconds
+    milliseconds = (int(1000 * recording), round(1000 * length), max(1, round(1000 * hop)))
+    speakers = {part.group for part in parts}
+    group = min(speakers) if len(speakers) == 1 and "" not in speakers else parts[0].file
+    without = {options.background: 1.0} if options.background else {}
+    waiting = sorted(parts, key=lambda part: part.start, reverse=True)
+    near: list[TimedLabel] = []
+    for start in window_starts(*milliseconds):
+        at = start / 1000
+        while waiting and waiting[-1].start < at + length:
+            near.append(waiting.pop())
+        near = [part for part in near if part.end > at]
+        heard, window = _heard(near, at, length), (at, at + length)
+        words = _clip(heard, window).labels if heard else without
+        yield SourceClip(parts[0].file, parts[0].split, words, group, window)
+
+
+def _report_cut(
+    cut: int,
+    empty: int,
+    wrong: Sequence[str],
+    unreadable: Sequence[str],
+    options: ImportOptions,
+    problems: Problems,
+) -> None:
     problems.add_cases(
         "recordings cannot be read; replace them or remove their rows", unreadable,
         code="unreadable-recordings",
@@ -154,12 +213,18 @@ def cut_windows(
     )
     if cut:
         problems.add(
-            f"{cut} clips of {length:g} s are cut out of recordings (--clip-seconds) and written "
-            "as new files",
+            f"{cut} clips of {options.clip_seconds:g} s are cut out of recordings (--clip-seconds) "
+            "and written as new files",
             code="cut-clips",
             fatal=False,
         )
-    return tuple(clips)
+    if empty:
+        problems.add(
+            f"{empty} windows without a word are left out, because a row of labels sums to 1; "
+            "--background WORD keeps them under a word of their own",
+            code="windows-without-words",
+            fatal=False,
+        )
 
 
 def seconds_of(source: SourceFolder, file: str) -> float | None:

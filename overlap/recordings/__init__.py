@@ -1,0 +1,1 @@
+"""Prediction of recordings of any length in overlapping windows of the ensemble's clip length."""
