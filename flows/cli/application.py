@@ -19,6 +19,7 @@ from flows.cli.commands import (
     service,
     show,
     stages,
+    tune,
     view,
     workspace,
     workspace_life,
@@ -77,8 +78,8 @@ def everywhere(
 
 
 for group in (
-    stages, demo, predict, workspace, workspace_life, models, history, data, imports, show, view,
-    config, bench, bench_requests, service,
+    stages, tune, demo, predict, workspace, workspace_life, models, history, data, imports, show,
+    view, config, bench, bench_requests, service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)

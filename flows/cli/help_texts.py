@@ -15,7 +15,7 @@ from flows.cli.narrow import Command, Group
 
 PANELS: Final = MappingProxyType(
     {
-        "Run": ("run", "demo", "plan", "features", "train", "pool"),
+        "Run": ("run", "demo", "plan", "features", "train", "pool", "tune"),
         "Predict and inspect": ("predict", "show", "score", "report", "history", "models"),
         "Workspace": ("status", "verify", "workspace", "withdraw"),
         "Make a data set": ("import", "mix", "synth"),
@@ -42,6 +42,13 @@ EXAMPLES: Final = MappingProxyType(
         "pool": (
             "overlap pool --data DATA --workspace W",
             "overlap pool --data DATA --workspace W --set ensemble.pool=mean",
+        ),
+        "tune": (
+            "overlap tune --data DATA --workspace W",
+            (
+                "overlap tune --data DATA --workspace W --trials 32 "
+                "--search training.learning_rate=1e-4:1e-2:log --search network.width=0.5,1"
+            ),
         ),
         "demo": (
             "overlap demo",

@@ -13,6 +13,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import champion
 from overlap.training.spec import load_record, load_spec
+from overlap.tuning.studies import list_studies
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class MemberStatus:
     fold: int | None
     held_out_kl: float | None
     clips_per_second: float | None
+    study: bool = False
+    """Whether the member belongs to a study of `overlap tune`, which stops some before their
+    end."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Status:
     ensembles: tuple[dict[str, Any], ...]
     """Version, members, KL and trivial KL of each published ensemble."""
     champion: str | None
+    studies: tuple[str, ...] = ()
+    """Ids of the studies of `overlap tune`."""
 
 
 def read_status(workspace: Location) -> Status:
@@ -79,6 +85,7 @@ def read_status(workspace: Location) -> Status:
             for record in list_ensembles(workspace)
         ),
         champion=champion(workspace),
+        studies=tuple(list_studies(workspace)),
     )
 
 
@@ -128,4 +135,5 @@ def _member(folder: Location) -> MemberStatus:
         fold=spec.fold if spec else None,
         held_out_kl=record.held_out_kl if record else None,
         clips_per_second=record.clips_per_second if record else None,
+        study=spec is not None and spec.reserved is not None,
     )

@@ -97,7 +97,8 @@ def status(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> N
     if as_json:
         print_json(asdict(found))
         return
-    complete = sum(member.state == "complete" for member in found.members)
+    members = [member for member in found.members if not member.study]
+    complete = sum(member.state == "complete" for member in members)
     print_table(
         found.workspace,
         ("", ""),
@@ -107,12 +108,13 @@ def status(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> N
             ("words", found.words),
             ("feature blocks done", f"{found.blocks_done} of {found.blocks}"),
             *_missing_rows(found.blocks_missing, found.clips_missing),
-            ("members complete", f"{complete} of {len(found.members)} begun"),
+            ("members complete", f"{complete} of {len(members)} begun"),
             ("ensembles", len(found.ensembles)),
             ("champion", found.champion or "none"),
+            *(("study", name) for name in found.studies),
         ],
     )
-    if found.members:
+    if members:
         print_table(
             "Members",
             ("seed", "fold", "state", "held-out KL", "clips/s", "fingerprint"),
@@ -125,10 +127,10 @@ def status(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> N
                     "" if m.clips_per_second is None else f"{m.clips_per_second:,.0f}",
                     m.fingerprint,
                 )
-                for m in found.members
+                for m in members
             ],
         )
-    if found.blocks_done < found.blocks or complete < len(found.members) or not found.ensembles:
+    if found.blocks_done < found.blocks or complete < len(members) or not found.ensembles:
         print_next("incomplete: `overlap run` with the same options resumes")
     else:
         predict_next(found.workspace)
