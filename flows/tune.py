@@ -17,6 +17,7 @@ from flows.service.limits import is_deployed
 from overlap.config import RunConfig
 from overlap.errors import MemberError
 from overlap.io.formatting import counted
+from overlap.reporting.study.page import StudyResult, write_study_report
 from overlap.training.spec import load_record
 from overlap.tuning.best import best_toml
 from overlap.tuning.definition import Study, define_study, study_config
@@ -30,7 +31,7 @@ from overlap.tuning.judgement import (
 )
 from overlap.tuning.outcomes import Trial, best_trial
 from overlap.tuning.space import parse_space
-from overlap.tuning.trials import Trials
+from overlap.tuning.trials import Trials, importances
 from overlap.workspace.pending import pending_work
 from overlap.workspace.workspace import Workspace
 from tasks.cluster import Cluster
@@ -108,11 +109,23 @@ def _search(config: RunConfig, search: Search, workspace: Workspace) -> TuneRepo
                 code="no-complete-trial", study=study.record.id,
             )  # fmt: skip
         judgement = _judged(cluster, workspace, study, best, search.seeds)
+    _publish(config, study, trials, best, judgement)
+    return TuneReport(study, trials.all(), best, judgement)
+
+
+def _publish(
+    config: RunConfig, study: Study, trials: Trials, best: Trial, judgement: Judgement | None
+) -> None:
+    """Write the best settings and the report."""
     origin = (
         f"overlap tune, study {study.record.id}, trial {best.number}: held-out KL {best.kl:.4f}"
     )
-    study.paths.best.write_bytes(best_toml(config, best.values, study.space, origin).encode())
-    return TuneReport(study, trials.all(), best, judgement)
+    settings = best_toml(config, best.values, study.space, origin)
+    study.paths.best.write_bytes(settings.encode())
+    found = trials.all()
+    importance = importances(found, study.space, study.record.first_rung)
+    with doing("writing the report"):
+        write_study_report(StudyResult(study, found, best, judgement, importance, settings))
 
 
 def _judged(

@@ -102,6 +102,7 @@ def print_study(report: "TuneReport") -> None:
         ("epochs", f"{spent}, {share}"),
         ("best trial", f"{report.best.number}, held-out KL {report.best.kl:.4f}"),
         ("settings", study.paths.best),
+        ("report", study.paths.report),
     ]
     if judgement is not None:
         lines += [
