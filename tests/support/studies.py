@@ -42,14 +42,15 @@ def epochs_by_member(workspace: Path) -> dict[tuple[str, int], str]:
 
 
 def in_the_middle_of_a_trial(workspace: Path, after: int) -> Callable[[], bool]:
-    """A condition: so many trials have ended, and a running one has finished an epoch."""
+    """A condition: so many trials have ended, and a running one has finished an epoch since now."""
+    known = epochs_by_member(workspace)
 
     def condition() -> bool:
         members, ended = read_journal(workspace)
-        running = [name for trial, name in members.items() if trial not in ended]
-        return len(ended) >= after and any(
-            (workspace / "members" / name / "progress.jsonl").exists() for name in running
-        )
+        if len(ended) < after:
+            return False
+        running = {name for trial, name in members.items() if trial not in ended}
+        return any(name in running for name, _ in epochs_by_member(workspace).keys() - known.keys())
 
     return condition
 
