@@ -18,7 +18,6 @@ from overlap.config import RunConfig
 from overlap.errors import MemberError
 from overlap.io.formatting import counted
 from overlap.reporting.study.page import StudyResult, write_study_report
-from overlap.training.spec import load_record
 from overlap.tuning.best import best_toml
 from overlap.tuning.definition import Study, define_study, study_config
 from overlap.tuning.judgement import (
@@ -28,13 +27,14 @@ from overlap.tuning.judgement import (
     judge,
     plan_judgement,
     read_judgement,
+    unfinished,
 )
 from overlap.tuning.outcomes import Trial, best_trial
 from overlap.tuning.space import parse_space
 from overlap.tuning.trials import Trials, importances
 from overlap.workspace.pending import pending_work
 from overlap.workspace.workspace import Workspace
-from tasks.cluster import Cluster
+from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.members import stopped_on_error, train_member
 from tasks.progress import doing, followed, note, on_wait, stage
 from tasks.trials import TrialRunner
@@ -92,7 +92,8 @@ def _search(config: RunConfig, search: Search, workspace: Workspace) -> TuneRepo
     pending = pending_work(study_config(config), listing)
     files = listing if pending.features else None
     work = Work(training=True, run=config, files=files, members=True)
-    with open_cluster(config.cluster, workspace.location, work) as cluster:
+    opened = NO_CLUSTER if not pending.features and _is_finished(config, search) else None
+    with open_cluster(config.cluster, workspace.location, work, opened) as cluster:
         if pending.features:
             features(config, cluster)
         workspace = ready_features(config)
@@ -100,7 +101,8 @@ def _search(config: RunConfig, search: Search, workspace: Workspace) -> TuneRepo
         if not study.paths.record.exists():
             study.paths.record.write_record(study.record)
         trials = Trials(study)
-        TrialRunner(cluster, workspace, study, trials, search.parallel).run(search.trials)
+        if _is_searching(trials, search):
+            TrialRunner(cluster, workspace, study, trials, search.parallel).run(search.trials)
         best = best_trial(trials.all())
         if best is None:
             raise MemberError(
@@ -111,6 +113,24 @@ def _search(config: RunConfig, search: Search, workspace: Workspace) -> TuneRepo
         judgement = _judged(cluster, workspace, study, best, search.seeds)
     _publish(config, study, trials, best, judgement)
     return TuneReport(study, trials.all(), best, judgement)
+
+
+def _is_finished(config: RunConfig, search: Search) -> bool:
+    """Return whether a search, whose features are complete, needs no worker."""
+    workspace = ready_features(config)
+    study = define_study(config, search.space, workspace.catalog, workspace.store)
+    if not study.paths.journal.exists():
+        return False
+    trials = Trials(study)
+    best = best_trial(trials.all())
+    if _is_searching(trials, search) or best is None:
+        return False
+    plan = plan_judgement(study, best, search.seeds, workspace.catalog, workspace.store)
+    return plan is None or not unfinished(workspace.location, plan)
+
+
+def _is_searching(trials: Trials, search: Search) -> bool:
+    return bool(trials.running()) or len(trials.all()) < search.trials
 
 
 def _publish(
@@ -145,7 +165,7 @@ def _judged(
 
 def _train(cluster: Cluster, workspace: Workspace, plan: JudgePlan) -> None:
     """Train the members of a judgement that are not complete."""
-    left = [s for s in plan.specs if load_record(s.folder(workspace.location)) is None]
+    left = unfinished(workspace.location, plan)
     if not left:
         return
     with (

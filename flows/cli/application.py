@@ -19,11 +19,11 @@ from flows.cli.commands import (
     service,
     show,
     stages,
-    tune,
     view,
     workspace,
     workspace_life,
 )
+from flows.cli.commands.tuning import tune
 from flows.cli.help_texts import add_help_texts
 from flows.cli.narrow import Group
 

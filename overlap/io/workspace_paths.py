@@ -9,7 +9,7 @@
     champion.json                    the champion and the history of decisions
     predictions/<fingerprint>/       results of prediction jobs, one file each, and `used`
     runs/<id>.json                   one record per run, for readers only
-    tune/<id>/                       one folder per study: `StudyPaths`
+    tune/<id>/                       one folder per study: overlap.tuning.paths
     withdrawn.json                   clips that are kept out of every run
     .copy.json                       journal of a copy, while this workspace is an incomplete one
     .moved.json                      where this workspace was moved, while it is being removed
@@ -56,11 +56,6 @@ ENSEMBLE_FILE: Final = "ensemble.json"
 SUBMISSION_FILE: Final = "submission.csv"
 REPORT_FILE: Final = "report.html"
 REMOVED_FILE: Final = "removed.json"
-
-STUDY_FILE: Final = "study.json"
-JOURNAL_FILE: Final = "journal.log"
-JUDGEMENT_FILE: Final = "judgement.json"
-BEST_FILE: Final = "best.toml"
 
 PREDICTIONS_FILE: Final = "predictions.npz"
 """In the folder of a member and in that of an ensemble."""
@@ -183,42 +178,6 @@ class EnsemblePaths:
 
 
 @dataclass(frozen=True)
-class StudyPaths:
-    """The files of one study of `overlap tune`.
-
-    Attributes:
-        folder: The study's folder.
-    """
-
-    folder: Location
-
-    @property
-    def record(self) -> Location:
-        """The definition of the study, written first."""
-        return self.folder / STUDY_FILE
-
-    @property
-    def journal(self) -> Location:
-        """Optuna's journal: the trials."""
-        return self.folder / JOURNAL_FILE
-
-    @property
-    def judgement(self) -> Location:
-        """The comparison of the best settings with those that the study began with."""
-        return self.folder / JUDGEMENT_FILE
-
-    @property
-    def best(self) -> Location:
-        """The best settings as a configuration file."""
-        return self.folder / BEST_FILE
-
-    @property
-    def report(self) -> Location:
-        """The HTML report."""
-        return self.folder / REPORT_FILE
-
-
-@dataclass(frozen=True)
 class WorkspacePaths:
     """The files and folders of one workspace.
 
@@ -302,10 +261,6 @@ class WorkspacePaths:
     def studies(self) -> Location:
         """Folder with a folder per study."""
         return self.root / STUDIES_FOLDER
-
-    def study(self, name: str) -> StudyPaths:
-        """The files of a study."""
-        return StudyPaths(self.studies / name)
 
     @property
     def run_lock(self) -> Path | None:

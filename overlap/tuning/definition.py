@@ -11,9 +11,9 @@ from overlap.errors import ConfigError, DataError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.io.records import Record
-from overlap.io.workspace_paths import StudyPaths, WorkspacePaths
 from overlap.system.distribution import extra_hint
 from overlap.training.spec import MemberSpec, plan_members
+from overlap.tuning.paths import StudyPaths
 from overlap.tuning.space import Dimension, Value, applied, parse_space
 
 FOLDS: Final = 5
@@ -107,7 +107,7 @@ def define_study(
         id=name, preset=config.preset, data=config.data, space=texts, base=spec,
         first_rung=first_rung(spec.training.epochs),
     )  # fmt: skip
-    paths = WorkspacePaths(Location.of(config.workspace)).study(name)
+    paths = StudyPaths.of(Location.of(config.workspace), name)
     return Study(record, base, space, paths)
 
 

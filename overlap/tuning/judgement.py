@@ -21,7 +21,7 @@ from overlap.io.location import Location
 from overlap.metrics.divergence import kl_per_clip
 from overlap.promotion.comparison import paired_gain
 from overlap.promotion.outcome import PairedGain
-from overlap.training.spec import MemberSpec, read_predictions, records_of
+from overlap.training.spec import MemberSpec, load_record, read_predictions, records_of
 from overlap.tuning.definition import Study
 from overlap.tuning.outcomes import Trial
 
@@ -102,6 +102,11 @@ def _judging(spec: MemberSpec, seeds: int) -> tuple[MemberSpec, ...]:
         spec.model_copy(update={"seed": spec.seed + number, "judged": True})
         for number in range(1, seeds + 1)
     )
+
+
+def unfinished(workspace: Location, plan: JudgePlan) -> list[MemberSpec]:
+    """Return the members of a plan that are not complete."""
+    return [spec for spec in plan.specs if load_record(spec.folder(workspace)) is None]
 
 
 def judge(

@@ -62,7 +62,7 @@ class Dimension:
     def setting(self, value: Value) -> Any:  # noqa: ANN401  of whichever type the setting is
         """Return the value of the setting for a stored value; a number has `DIGITS` digits."""
         if self.choices:
-            return yaml.safe_load(value) if _is_list(value) else value
+            return yaml.safe_load(str(value)) if _is_list(value) else value
         if self.whole:
             return int(value)
         return min(self.high, max(self.low, float(f"{float(value):.{DIGITS}g}")))

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from overlap.errors import CorruptError, NotReadyError, OverlapError
 from overlap.io.location import Location
-from overlap.io.workspace_paths import StudyPaths, WorkspacePaths
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.training.spec import keep_newer_member, load_spec
 from overlap.tuning.definition import StudyRecord
 from overlap.tuning.judgement import Judgement, read_judgement
 from overlap.tuning.names import MEMBER
+from overlap.tuning.paths import StudyPaths
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,15 @@ def remove_study(workspace: Location, study: str, *, dry_run: bool = False) -> S
             f"{workspace}: has no study {study}; studies: {', '.join(known) or 'none'}",
             code="no-study", study=study, studies=tuple(known),
         )  # fmt: skip
-    found = paths.study(study)
+    found = StudyPaths.of(workspace, study)
     found.record.keep_newer(StudyRecord)
     found.judgement.keep_newer(Judgement)
-    others = {name for other in known if other != study for name in members_of(paths.study(other))}
+    others = {
+        name
+        for other in known
+        if other != study
+        for name in members_of(StudyPaths.of(workspace, other))
+    }
     folders = [paths.member(name).folder for name in sorted(members_of(found) - others)]
     own = [folder for folder in folders if _belongs_to_a_study(folder)]
     for folder in own:
@@ -85,9 +91,8 @@ def remove_study(workspace: Location, study: str, *, dry_run: bool = False) -> S
 
 def study_faults(workspace: Location) -> Iterator[str]:
     """Yield what is damaged in the studies, a sentence each."""
-    paths = WorkspacePaths(workspace)
     for study in list_studies(workspace):
-        found = paths.study(study)
+        found = StudyPaths.of(workspace, study)
         remedy = (
             f"restore the file, or remove the study with `overlap models prune --study {study}`"
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from overlap.io.workspace_paths import WorkspacePaths
 from overlap.training.progress import read_progress
 from overlap.tuning.definition import Study
 from overlap.tuning.outcomes import Trial
@@ -12,12 +13,12 @@ def epochs_of(trials: Sequence[Trial], study: Study) -> tuple[int, int]:
 
     Epochs that a stopped training finished after the decision count.
     """
-    members = study.paths.folder.parent.parent / "members"
+    paths = WorkspacePaths(study.paths.workspace)
     spent = 0
     for trial in trials:
         known = max(trial.kls, default=0)
         if trial.state != "complete" and trial.member:
-            done = read_progress(members / trial.member)
+            done = read_progress(paths.member(trial.member).folder)
             known = max([known, *(epoch.epoch for epoch in done)])
         spent += known
     return spent, len(trials) * study.record.epochs

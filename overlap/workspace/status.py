@@ -13,7 +13,6 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import champion
 from overlap.training.spec import load_record, load_spec
-from overlap.tuning.studies import list_studies
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,6 @@ class MemberStatus:
     fold: int | None
     held_out_kl: float | None
     clips_per_second: float | None
-    study: bool = False
-    """Whether the member belongs to a study of `overlap tune`, which stops some before their
-    end."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +45,10 @@ class Status:
     clips_missing: int
     """Clips in the missing blocks."""
     members: tuple[MemberStatus, ...]
+    """Members, without those of studies (`overlap tune`), of which many are stopped early."""
     ensembles: tuple[dict[str, Any], ...]
     """Version, members, KL and trivial KL of each published ensemble."""
     champion: str | None
-    studies: tuple[str, ...] = ()
-    """Ids of the studies of `overlap tune`."""
 
 
 def read_status(workspace: Location) -> Status:
@@ -85,7 +80,6 @@ def read_status(workspace: Location) -> Status:
             for record in list_ensembles(workspace)
         ),
         champion=champion(workspace),
-        studies=tuple(list_studies(workspace)),
     )
 
 
@@ -116,11 +110,13 @@ def _blocks(workspace: Location, rows: ClipRows) -> tuple[int, list[Block]]:
 
 def _members(workspace: Location) -> list[MemberStatus]:
     paths = WorkspacePaths(workspace)
-    found = [_member(paths.member(name).folder) for name in paths.members.folders()]
+    read = (_member(paths.member(name).folder) for name in paths.members.folders())
+    found = [member for member in read if member is not None]
     return sorted(found, key=lambda m: (m.seed or 0, m.fold or 0, m.fingerprint))
 
 
-def _member(folder: Location) -> MemberStatus:
+def _member(folder: Location) -> MemberStatus | None:
+    """Return the status of a member; None if it belongs to a study."""
     try:
         record = load_record(folder)
         spec = record.spec if record else load_spec(folder)
@@ -128,6 +124,8 @@ def _member(folder: Location) -> MemberStatus:
         return MemberStatus(folder.name, "newer", None, None, None, None)
     except CorruptError:
         return MemberStatus(folder.name, "damaged", None, None, None, None)
+    if spec is not None and spec.reserved is not None:
+        return None
     return MemberStatus(
         fingerprint=folder.name,
         state="complete" if record else "begun",
@@ -135,5 +133,4 @@ def _member(folder: Location) -> MemberStatus:
         fold=spec.fold if spec else None,
         held_out_kl=record.held_out_kl if record else None,
         clips_per_second=record.clips_per_second if record else None,
-        study=spec is not None and spec.reserved is not None,
     )

@@ -19,6 +19,7 @@ from overlap.training.spec import MemberRecord, MemberSpec, training_key
 from overlap.tuning.definition import Study, StudyRecord
 from overlap.tuning.judgement import judge, plan_judgement, read_judgement
 from overlap.tuning.outcomes import Trial
+from overlap.tuning.paths import StudyPaths
 from overlap.tuning.space import parse_space
 from overlap.tuning.studies import list_studies, remove_study, study_faults
 from support.comparison_data import catalog_of
@@ -56,7 +57,7 @@ def study(workspace: Location, catalog: Catalog) -> Study:
         chunk_clips=1, training_key=training_key(catalog), reserved=3,
     )  # fmt: skip
     record = StudyRecord(id="s", preset="demo", data="D", space=SEARCHES, base=base, first_rung=1)
-    paths = WorkspacePaths(workspace).study("s")
+    paths = StudyPaths.of(workspace, "s")
     paths.record.write_record(record)
     return Planned(record, config, parse_space(SEARCHES, config), paths)
 
@@ -165,7 +166,7 @@ def test_a_study_is_removed_with_its_members_alone(
         for changes in ({}, {"seed": 1}, {"judged": True}, {"reserved": None})
     )
     begun(study, own, shared, judging, ensemble, "never-begun")
-    other = WorkspacePaths(workspace).study("other")
+    other = StudyPaths.of(workspace, "other")
     other.record.write_record(study.record.model_copy(update={"id": "other"}))
     other.journal.write_bytes(
         json.dumps({"op_code": 8, "user_attr": {"member": shared}}).encode() + b"\n"

@@ -11,7 +11,6 @@ from overlap.config import RunConfig
 from overlap.errors import CorruptError, DataError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.io.workspace_paths import WorkspacePaths
 from overlap.training.spec import MemberSpec
 from overlap.tuning.definition import (
     FOLDS,
@@ -24,6 +23,7 @@ from overlap.tuning.definition import (
 from overlap.tuning.journal import WorkspaceJournal
 from overlap.tuning.names import STUDY
 from overlap.tuning.outcomes import Trial, best_trial
+from overlap.tuning.paths import StudyPaths
 from overlap.tuning.space import parse_space
 from overlap.tuning.trials import Trials, importances
 
@@ -46,7 +46,7 @@ def study(workspace: Location) -> Study:
         id="s", preset="demo", data="D", space=SEARCHES, base=base, first_rung=first_rung(EPOCHS)
     )
     space = parse_space(SEARCHES, config)
-    return Study(record, config, space, WorkspacePaths(workspace).study("s"))
+    return Study(record, config, space, StudyPaths.of(workspace, "s"))
 
 
 @pytest.fixture

@@ -91,14 +91,15 @@ def status(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> N
     """Show the status of a workspace."""
     from flows.cli.console import predict_next, print_json, print_next, print_table
     from overlap.io.location import Location
+    from overlap.tuning.studies import list_studies
     from overlap.workspace.status import read_status
 
-    found = read_status(Location.of(workspace))
+    place = Location.of(workspace)
+    found, studies = read_status(place), list_studies(place)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | {"studies": studies})
         return
-    members = [member for member in found.members if not member.study]
-    complete = sum(member.state == "complete" for member in members)
+    complete = sum(member.state == "complete" for member in found.members)
     print_table(
         found.workspace,
         ("", ""),
@@ -108,13 +109,13 @@ def status(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> N
             ("words", found.words),
             ("feature blocks done", f"{found.blocks_done} of {found.blocks}"),
             *_missing_rows(found.blocks_missing, found.clips_missing),
-            ("members complete", f"{complete} of {len(members)} begun"),
+            ("members complete", f"{complete} of {len(found.members)} begun"),
             ("ensembles", len(found.ensembles)),
             ("champion", found.champion or "none"),
-            *(("study", name) for name in found.studies),
+            *(("study", name) for name in studies),
         ],
     )
-    if members:
+    if found.members:
         print_table(
             "Members",
             ("seed", "fold", "state", "held-out KL", "clips/s", "fingerprint"),
@@ -127,10 +128,10 @@ def status(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> N
                     "" if m.clips_per_second is None else f"{m.clips_per_second:,.0f}",
                     m.fingerprint,
                 )
-                for m in members
+                for m in found.members
             ],
         )
-    if found.blocks_done < found.blocks or complete < len(members) or not found.ensembles:
+    if found.blocks_done < found.blocks or complete < len(found.members) or not found.ensembles:
         print_next("incomplete: `overlap run` with the same options resumes")
     else:
         predict_next(found.workspace)

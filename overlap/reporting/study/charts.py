@@ -22,7 +22,7 @@ def draw_importance(importance: Mapping[str, float]) -> "Figure":
         importance: The importance by setting, largest first; not empty.
     """
     figure, axes = drawing((WIDE[0], 1.2 + 0.4 * len(importance)))
-    names = [*reversed(importance)]
+    names = list(importance)[::-1]
     axes.barh(names, [importance[name] for name in names], color=ENSEMBLE, height=0.6)
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", alpha=0.3)
