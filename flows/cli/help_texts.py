@@ -45,10 +45,7 @@ EXAMPLES: Final = MappingProxyType(
         ),
         "tune": (
             "overlap tune --data DATA --workspace W",
-            (
-                "overlap tune --data DATA --workspace W --trials 32 "
-                "--search training.learning_rate=1e-4:1e-2:log --search network.width=0.5,1"
-            ),
+            "overlap tune --data DATA --workspace W --search network.dropout=0:0.5 --trials 32",
         ),
         "demo": (
             "overlap demo",

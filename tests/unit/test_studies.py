@@ -22,6 +22,7 @@ from overlap.tuning.outcomes import Trial
 from overlap.tuning.paths import StudyPaths
 from overlap.tuning.space import parse_space
 from overlap.tuning.studies import list_studies, remove_study, study_faults
+from overlap.workspace.status import read_status
 from support.comparison_data import catalog_of
 
 SEARCHES = ("network.dropout=0:0.6",)
@@ -156,6 +157,16 @@ def test_pruning_keeps_the_members_of_a_study(
     begun(study, name)
     assert prune(workspace, 1).members == ()
     assert WorkspacePaths(workspace).members.folders() == [name]
+
+
+def test_the_status_lists_members_of_ensembles_alone(
+    workspace: Location, catalog: Catalog, study: Study
+) -> None:
+    complete(workspace, study.record.base)
+    other = complete(workspace, study.record.base.model_copy(update={"reserved": None}))
+    found = {member.fingerprint: member.state for member in read_status(workspace).members}
+    assert found[other] == "complete"
+    assert study.record.base.fingerprint not in found
 
 
 def test_a_study_is_removed_with_its_members_alone(
