@@ -105,7 +105,7 @@ test-backend: setup
 # Tests the lower bounds in pyproject.toml: each direct dependency at its oldest allowed version, in a
 # separate environment. Deprecation warnings between old and new packages are not errors here.
 MINIMUM := .venv-minimum
-EXTRAS := --extra synth --extra s3 --extra jax --extra onnx --extra docker --extra kubernetes --extra docs --extra dev
+EXTRAS := --extra synth --extra tune --extra s3 --extra jax --extra onnx --extra docker --extra kubernetes --extra docs --extra dev
 test-minimum: setup
 	mkdir -p build
 	$(UV) pip compile --quiet --resolution lowest-direct --python $(BIN)/python $(EXTRAS) \

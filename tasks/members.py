@@ -85,7 +85,7 @@ def _backend_here(spec: MemberSpec, folder: Location, backend: str) -> str:
 
 
 @task(name="member", task_run_name="{name}", cache_policy=NO_CACHE)
-def train_member(
+def train_member(  # noqa: PLR0913, PLR0917  each is one part of the job
     scheduler: Cluster,
     workspace: Location,
     spec: MemberSpec,
@@ -93,10 +93,12 @@ def train_member(
     name: str,
     members: Stage,
     stop: Event,
+    follow: Callable[[Mapping[str, Any]], None] = lambda _event: None,
 ) -> MemberRecord:
     """Train a member and follow its epochs; cancelled when `stop` is set.
 
-    The first event of a member starts the clock of the stage `members`.
+    The first event of a member starts the clock of the stage `members`. `follow` receives every
+    event, in a thread of the cluster's client.
     """
     with stage(
         f"{name} (epochs)", spec.training.epochs, unit="epoch", keep=False,
@@ -108,6 +110,7 @@ def train_member(
         def on_event(event: Mapping[str, Any]) -> None:
             members.start()
             shown(event)
+            follow(event)
 
         try:
             on_training_worker(scheduler, job, stop, on_event)

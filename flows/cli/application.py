@@ -6,10 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import overlap
-from flows.cli import bench_accelerator, bench_recordings
 from flows.cli.commands import (
-    bench,
-    bench_requests,
     config,
     data,
     demo,
@@ -24,6 +21,13 @@ from flows.cli.commands import (
     workspace,
     workspace_life,
 )
+from flows.cli.commands.benchmarks import (
+    bench,
+    bench_accelerator,
+    bench_recordings,
+    bench_requests,
+)
+from flows.cli.commands.tuning import tune
 from flows.cli.help_texts import add_help_texts
 from flows.cli.narrow import Group
 
@@ -78,8 +82,8 @@ def everywhere(
 
 
 for group in (
-    stages, demo, predict, workspace, workspace_life, models, history, data, imports, show, view,
-    config, bench, bench_requests, bench_recordings, bench_accelerator, service,
+    stages, tune, demo, predict, workspace, workspace_life, models, history, data, imports, show,
+    view, config, bench, bench_requests, bench_recordings, bench_accelerator, service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)

@@ -15,7 +15,7 @@ from flows.cli.narrow import Command, Group
 
 PANELS: Final = MappingProxyType(
     {
-        "Run": ("run", "demo", "plan", "features", "train", "pool"),
+        "Run": ("run", "demo", "plan", "features", "train", "pool", "tune"),
         "Predict and inspect": ("predict", "show", "score", "report", "history", "models"),
         "Workspace": ("status", "verify", "workspace", "withdraw"),
         "Make a data set": ("import", "mix", "synth"),
@@ -42,6 +42,10 @@ EXAMPLES: Final = MappingProxyType(
         "pool": (
             "overlap pool --data DATA --workspace W",
             "overlap pool --data DATA --workspace W --set ensemble.pool=mean",
+        ),
+        "tune": (
+            "overlap tune --data DATA --workspace W",
+            "overlap tune --data DATA --workspace W --search network.dropout=0:0.5 --trials 32",
         ),
         "demo": (
             "overlap demo",

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -28,9 +28,13 @@ class Partition:
     """Rows that the member is trained on, ascending."""
     held_out: NDArray[np.int64]
     """Rows that the member is scored on, ascending; empty without a hold-out."""
+    reserved: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Rows of the reserved fold, ascending: in neither of the others; empty without one."""
 
 
-def partition(catalog: Catalog, validation: ValidationConfig, fold: int) -> Partition:
+def partition(
+    catalog: Catalog, validation: ValidationConfig, fold: int, reserved: int | None = None
+) -> Partition:
     """Partition the training clips for the members of one fold.
 
     Clips of one group (speakers that share clips) are never on both sides. The choice depends on
@@ -41,13 +45,14 @@ def partition(catalog: Catalog, validation: ValidationConfig, fold: int) -> Part
         catalog: The clips.
         validation: A hold-out fraction, a number of folds, or neither.
         fold: Index of the fold; 0 for a single hold-out.
+        reserved: Index of another fold, which the members neither train on nor are scored on.
 
     Raises:
         DataError: there are too few groups to hold one out (`too-few-groups`).
     """
     rows = catalog.rows("train")
     if not validation.folds and not validation.holdout:
-        return Partition(rows, rows[:0])
+        return Partition(rows, rows[:0], rows[:0])
     part = catalog.clips.iloc[rows]
     names, index = np.unique(
         part["group" if are_grouped(catalog) else "clip_id"].to_numpy(np.str_), return_inverse=True
@@ -64,12 +69,16 @@ def partition(catalog: Catalog, validation: ValidationConfig, fold: int) -> Part
         )
     draws = np.array([_draw(validation.seed, str(name)) for name in names], np.uint64)
     order = np.argsort(draws, kind="stable")
+    kept_back = np.zeros(len(names), np.bool_)
     if validation.folds:
-        chosen = balanced_parts(sizes, order, validation.folds) == fold
+        part_of = balanced_parts(sizes, order, validation.folds)
+        chosen = part_of == fold
+        if reserved is not None:
+            kept_back = part_of == reserved
     else:
         chosen = _holdout(sizes, order, validation.holdout)
-    held_out = chosen[index]
-    return Partition(rows[~held_out], rows[held_out])
+    held_out, apart = chosen[index], kept_back[index]
+    return Partition(rows[~(held_out | apart)], rows[held_out], rows[apart])
 
 
 def _draw(seed: int, name: str) -> int:

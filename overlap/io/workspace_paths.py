@@ -9,6 +9,7 @@
     champion.json                    the champion and the history of decisions
     predictions/<fingerprint>/       results of prediction jobs, one file each, and `used`
     runs/<id>.json                   one record per run, for readers only
+    tune/<id>/                       one folder per study: overlap.tuning.paths
     withdrawn.json                   clips that are kept out of every run
     .copy.json                       journal of a copy, while this workspace is an incomplete one
     .moved.json                      where this workspace was moved, while it is being removed
@@ -38,6 +39,7 @@ MEMBERS_FOLDER: Final = "members"
 ENSEMBLES_FOLDER: Final = "ensembles"
 PREDICTIONS_FOLDER: Final = "predictions"
 RUNS_FOLDER: Final = "runs"
+STUDIES_FOLDER: Final = "tune"
 
 SPEC_FILE: Final = "spec.json"
 MEMBER_FILE: Final = "member.json"
@@ -254,6 +256,11 @@ class WorkspacePaths:
     def runs(self) -> Location:
         """Folder with a record per run."""
         return self.root / RUNS_FOLDER
+
+    @property
+    def studies(self) -> Location:
+        """Folder with a folder per study."""
+        return self.root / STUDIES_FOLDER
 
     @property
     def run_lock(self) -> Path | None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overlap.catalog import Catalog, Partition, partition
+from overlap.catalog import Catalog, Partition
 from overlap.errors import CorruptError, DivergedError, MemberError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
@@ -181,7 +181,7 @@ def _attempt(
 ) -> Trained:
     prepare_device()
     make_deterministic(seed)
-    rows, training = partition(catalog, spec.validation, spec.fold), spec.training
+    rows, training = spec.partition(catalog), spec.training
     clips = len(rows.train) + len(rows.held_out)
     device = usable_bytes() if on_accelerator() else 0
     plan = plan_memory(
@@ -278,7 +278,8 @@ def _write_predictions(
 ) -> float | None:
     source = ChunkedSource(store)
     test = catalog.rows("test")
-    held_out = partition(catalog, spec.validation, spec.fold).held_out
+    rows = spec.partition(catalog)
+    held_out = rows.reserved if spec.judged else rows.held_out
     predictions = predict(network, source, held_out)
     MemberPaths(folder).predictions.write_arrays(
         {

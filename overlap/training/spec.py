@@ -1,7 +1,7 @@
 """The specification of a member (everything its training depends on) and its record."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from overlap.catalog.label_kinds import equal_shares
 from overlap.config import (
     FeatureConfig,
+    LaterField,
     NetworkConfig,
     RunConfig,
     TrainingConfig,
@@ -26,7 +27,7 @@ from overlap.io.workspace_paths import MemberPaths, WorkspacePaths
 from overlap.training.placement import Placement, placement_files
 
 if TYPE_CHECKING:  # imports pandas and Numba
-    from overlap.catalog import Catalog
+    from overlap.catalog import Catalog, Partition
 
 REMEDY = "`overlap verify --repair` removes the member, and the next run trains it again"
 """The remedy for a damaged member, as a clause."""
@@ -53,6 +54,12 @@ class MemberSpec(Record):
     """Rows per chunk of the store; determines the order of an epoch."""
     training_key: str
     """Identifies the training clips with their labels and groups."""
+    reserved: Annotated[int | None, LaterField(None)] = None
+    """Index of a fold that the member neither trains on nor is scored on during the training: it
+    belongs to a study (`overlap tune`). None: the member belongs to ensembles."""
+    judged: Annotated[bool, LaterField(False)] = False
+    """Whether the finished member predicts the reserved fold, instead of the one that scored its
+    epochs: it is trained to judge a study."""
 
     @property
     def fingerprint(self) -> str:
@@ -67,6 +74,12 @@ class MemberSpec(Record):
     def constants(self) -> Normalisation:
         """Floor, mean and standard deviation of the features."""
         return Normalisation(self.floor_db, self.mean_db, self.std_db)
+
+    def partition(self, catalog: "Catalog") -> "Partition":
+        """Return the rows that the member trains on, and those that score its epochs."""
+        from overlap.catalog import partition
+
+        return partition(catalog, self.validation, self.fold, self.reserved)
 
     def folder(self, workspace: Location) -> Location:
         """Return the folder of the member."""

@@ -30,7 +30,7 @@ class LiveMember:
 def members_page(reader: WorkspaceReader) -> dict[str, Any]:
     """Return what the template of the members needs."""
     part = reader.members()
-    found = part.value or ()
+    found = [member for member in part.value or () if not _is_past_trial(member)]
     running = any(run.state() == "running" for run in reader.runs().value or ())
     unfinished = [member for member in found if member.record is None and not member.problem]
     records = [member.record for member in found if member.record is not None]
@@ -43,11 +43,23 @@ def members_page(reader: WorkspaceReader) -> dict[str, Any]:
     }
 
 
+def _is_past_trial(member: MemberState) -> bool:
+    """Return whether a member belongs to a study and is not being trained.
+
+    Studies have their own reports, and most of their members are stopped early.
+    """
+    if member.spec is None or member.spec.reserved is None:
+        return False
+    return member.record is not None or not _is_recent(member)
+
+
+def _is_recent(member: MemberState) -> bool:
+    return member.touched is not None and datetime.now(UTC) - member.touched < SILENT
+
+
 def _live(member: MemberState, *, running: bool) -> LiveMember:
-    touched, now = member.touched, datetime.now(UTC)
-    recent = touched is not None and now - touched < SILENT
     state = "training" if running and member.epochs else "waiting" if running else "paused"
-    if recent:
+    if _is_recent(member):
         state = "training"
     seconds = member.seconds_left
     left = format_duration(seconds) if seconds is not None and state == "training" else ""

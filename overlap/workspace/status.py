@@ -45,6 +45,7 @@ class Status:
     clips_missing: int
     """Clips in the missing blocks."""
     members: tuple[MemberStatus, ...]
+    """Members, without those of studies (`overlap tune`), of which many are stopped early."""
     ensembles: tuple[dict[str, Any], ...]
     """Version, members, KL and trivial KL of each published ensemble."""
     champion: str | None
@@ -109,11 +110,13 @@ def _blocks(workspace: Location, rows: ClipRows) -> tuple[int, list[Block]]:
 
 def _members(workspace: Location) -> list[MemberStatus]:
     paths = WorkspacePaths(workspace)
-    found = [_member(paths.member(name).folder) for name in paths.members.folders()]
+    read = (_member(paths.member(name).folder) for name in paths.members.folders())
+    found = [member for member in read if member is not None]
     return sorted(found, key=lambda m: (m.seed or 0, m.fold or 0, m.fingerprint))
 
 
-def _member(folder: Location) -> MemberStatus:
+def _member(folder: Location) -> MemberStatus | None:
+    """Return the status of a member; None if it belongs to a study."""
     try:
         record = load_record(folder)
         spec = record.spec if record else load_spec(folder)
@@ -121,6 +124,8 @@ def _member(folder: Location) -> MemberStatus:
         return MemberStatus(folder.name, "newer", None, None, None, None)
     except CorruptError:
         return MemberStatus(folder.name, "damaged", None, None, None, None)
+    if spec is not None and spec.reserved is not None:
+        return None
     return MemberStatus(
         fingerprint=folder.name,
         state="complete" if record else "begun",

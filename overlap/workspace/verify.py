@@ -15,6 +15,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import PREDICTIONS_FILE, WorkspacePaths
 from overlap.promotion.champion import champion
 from overlap.training.spec import MemberRecord, keep_newer_member, load_record, test_key
+from overlap.tuning.studies import study_faults
 from overlap.workspace.costs import Costs
 from overlap.workspace.workspace import Workspace
 
@@ -101,6 +102,8 @@ def verify_workspace(workspace: Location, recompute: int | None = 1, seed: int =
     for version in ensembles:
         with newer:
             faults += _ensemble_faults(workspace, version, members, unread)
+    with newer:
+        faults += [Fault(line) for line in study_faults(workspace)]
     with newer:
         paths.costs.keep_newer(Costs)
     with newer:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from flows.cli.commands.bench_requests import client_numbers
+from flows.cli.commands.benchmarks.bench_requests import client_numbers
 from overlap.bench.requests.clients import Load, choose_client, parse_hey, parse_locust
 from overlap.bench.requests.measure import OWN, Measured, check_equal
 from overlap.bench.requests.measure import _row as row

@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("overlap.ensemble",),
     ("overlap.prediction",),
     ("overlap.promotion", "overlap.recordings"),
+    ("overlap.tuning",),
     ("overlap.workspace", "overlap.export"),
     ("overlap.reporting",),
     ("overlap.view",),

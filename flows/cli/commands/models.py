@@ -105,13 +105,25 @@ def prune(
         typer.Option(min=1, help="Number of newest versions to keep, and of former champions."),
     ] = KEEP,
     dry_run: Annotated[bool, typer.Option(help="Only list what would be removed.")] = False,
+    study: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Remove a study of `overlap tune` and its members instead of versions; "
+            "`overlap status` prints its id. Can be repeated.",
+            show_default="none",
+        ),
+    ] = None,
     workspace: WorkspaceOption = "workspace",
     as_json: Json = False,
 ) -> None:
     """Remove old versions and their members; never the champion.
 
     Members that learned from the current clips are kept: a run may be training more of them.
+    Members of studies are removed only with --study.
     """
+    if study:
+        _remove_studies(study, workspace, dry_run=dry_run, as_json=as_json)
+        return
     from flows.cli.console import OUT, print_json, print_next
     from overlap.io.location import Location
     from overlap.promotion import retention
@@ -129,6 +141,27 @@ def prune(
     for version in done.versions:
         OUT.print(f"  {version}", highlight=False)
     if dry_run and (done.versions or done.members):
+        print_next("repeat the command without --dry-run to remove them")
+
+
+def _remove_studies(studies: list[str], workspace: str, *, dry_run: bool, as_json: bool) -> None:
+    from flows.cli.console import OUT, print_json, print_next
+    from overlap.tuning.studies import remove_study
+    from overlap.workspace.workspace import Workspace
+
+    place = Workspace.of(workspace)
+    place.check_usable()
+    for name in studies:  # names a wrong id before anything is removed
+        remove_study(place.location, name, dry_run=True)
+    with place.lock():
+        done = [remove_study(place.location, name, dry_run=dry_run) for name in studies]
+    if as_json:
+        print_json({"studies": [asdict(one) for one in done], "dry_run": dry_run})
+        return
+    verb = "would be removed" if dry_run else "removed"
+    for one in done:
+        OUT.print(f"{verb}: study {one.study}, members {len(one.members)}", highlight=False)
+    if dry_run:
         print_next("repeat the command without --dry-run to remove them")
 
 

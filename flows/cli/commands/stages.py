@@ -40,7 +40,7 @@ def retrain_and_print(config: "RunConfig", *, as_json: bool) -> str:
     from flows.cli.console import print_note
     from overlap.notification.failures import failures_told
 
-    with failures_told(config, print_note), _checked(config) as workspace:
+    with failures_told(config, print_note), usable_workspace(config) as workspace:
         from flows.cli.console import flow_shown
         from flows.cli.results import print_ensemble
         from flows.retrain import retrain
@@ -68,7 +68,7 @@ def _check_backend(config: "RunConfig") -> None:
 
 
 @contextmanager
-def _checked(config: "RunConfig") -> Iterator["Workspace"]:
+def usable_workspace(config: "RunConfig") -> Iterator["Workspace"]:
     """The workspace of a run, shared with the flow that the block runs.
 
     Lists the data at once, so that a wrong folder is reported while the embedded server starts; the
@@ -122,7 +122,7 @@ def _check_workspace(workspace: "Workspace") -> None:
 
 def features(config: "RunConfig", as_json: bool) -> None:
     """Run one stage: check the data and compute the missing features."""
-    with _checked(config):
+    with usable_workspace(config):
         from flows.cli.console import OUT, flow_shown, print_json, print_next
         from flows.cli.results import print_drift
         from flows.retrain import features as features_flow

@@ -91,11 +91,13 @@ def status(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> N
     """Show the status of a workspace."""
     from flows.cli.console import predict_next, print_json, print_next, print_table
     from overlap.io.location import Location
+    from overlap.tuning.studies import list_studies
     from overlap.workspace.status import read_status
 
-    found = read_status(Location.of(workspace))
+    place = Location.of(workspace)
+    found, studies = read_status(place), list_studies(place)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | {"studies": studies})
         return
     complete = sum(member.state == "complete" for member in found.members)
     print_table(
@@ -110,6 +112,7 @@ def status(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> N
             ("members complete", f"{complete} of {len(found.members)} begun"),
             ("ensembles", len(found.ensembles)),
             ("champion", found.champion or "none"),
+            *(("study", name) for name in studies),
         ],
     )
     if found.members:

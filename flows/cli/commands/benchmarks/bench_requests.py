@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.commands.bench import DemoMembers, FullMembers, bench
+from flows.cli.commands.benchmarks.bench import DemoMembers, FullMembers, bench
 from flows.cli.options import Json
 from overlap.errors import UserError
 

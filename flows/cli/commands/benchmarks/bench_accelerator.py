@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.commands.bench import bench
+from flows.cli.commands.benchmarks.bench import bench
 
 
 def register(_app: typer.Typer) -> None:

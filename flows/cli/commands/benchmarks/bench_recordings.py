@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.commands.bench import bench
+from flows.cli.commands.benchmarks.bench import bench
 from flows.cli.options import Json, WorkspaceOption
 from overlap.errors import UserError
 

@@ -1,0 +1,1 @@
+"""Search over settings: the space, the study and its trials, and the judgement of its result."""
