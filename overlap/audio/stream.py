@@ -25,6 +25,8 @@ from overlap.audio.decode import (
     check_rate,
     unreadable_error,
 )
+from overlap.audio.foreign_formats import CONVERSION
+from overlap.audio.mp3_length import mp3_seconds
 from overlap.errors import AudioError
 from overlap.io.location import Location
 from overlap.io.storage_errors import describe, is_of_storage
@@ -36,6 +38,13 @@ BLOCK_BYTES: Final = 1 << 20
 """Largest size of a block of decoded samples, bytes."""
 MISSING_SECONDS: Final = 0.1
 """Difference from the length in the header above which a part of the recording is missing."""
+MP3: Final = "MP3"
+"""libsndfile's name of the format."""
+MP3_SECONDS: Final = 1.0
+"""Difference from the sum of an MP3 file's frames above which libsndfile has not read all of them:
+encoders add a fraction of a second, which decoders remove."""
+MP3_PART: Final = 0.01
+"""The same relative to the length."""
 UNKNOWN_FRAMES: Final = 1 << 60
 """libsndfile states at least this number of frames if the header has none."""
 
@@ -62,11 +71,24 @@ class Block:
     """Faults that begin in what was read since the previous block."""
 
 
+class SequentialFile(soundfile.SoundFile):
+    """A sound file that is read forwards only.
+
+    After every read of a seekable file, soundfile seeks to where the read ended. An MP3 decoder
+    then loses what it keeps of earlier frames, and the next samples are wrong.
+    """
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
+
+
 class RecordingStream:
     """A recording, opened for reading from its beginning to its end once.
 
     Args:
-        file: The file.
+        file: The file, as libsndfile opened it.
+        content: The same file.
         wanted_rate: Sampling rate of the blocks, Hz.
 
     Attributes:
@@ -80,8 +102,8 @@ class RecordingStream:
         AudioError: The rate is implausible (`implausible-rate`).
     """
 
-    def __init__(self, file: soundfile.SoundFile, wanted_rate: int) -> None:
-        self._file, self._wanted_rate = file, wanted_rate
+    def __init__(self, file: SequentialFile, content: IO[bytes], wanted_rate: int) -> None:
+        self._file, self._content, self._wanted_rate = file, content, wanted_rate
         self.rate: int = file.samplerate
         self.channels: int = file.channels
         self.frames: int | None = file.frames if 0 < file.frames < UNKNOWN_FRAMES else None
@@ -111,7 +133,7 @@ class RecordingStream:
             )
         for frames in self._decoded():
             faults = self._faults(frames)
-            mono = frames.mean(axis=1, dtype=np.float32)
+            mono = frames[:, 0].copy() if self.channels == 1 else frames.mean(axis=1)
             self.frames_read += len(frames)
             if resampler is not None:
                 mono = resampler.resample_chunk(mono)
@@ -143,8 +165,15 @@ class RecordingStream:
     def _note_missing_part(self) -> None:
         if self.damage or self.frames is None:
             return
-        missing = (self.frames - self.frames_read) / self.rate
-        if missing > MISSING_SECONDS:
+        read = self.frames_read / self.rate
+        if self._file.format == MP3:
+            seconds = mp3_seconds(self._content)
+            if seconds - read > max(MP3_SECONDS, MP3_PART * seconds):
+                self.damage = (
+                    f"only the first {read:.1f} s of {seconds:.1f} s can be read, because the MP3 "
+                    f"file does not state its length; {CONVERSION}"
+                )
+        elif (missing := self.frames / self.rate - read) > MISSING_SECONDS:
             self.damage = (
                 f"{missing:.1f} s of the {self.frames / self.rate:.1f} s in its header are "
                 "missing; later times may be too early"
@@ -203,13 +232,13 @@ def open_recording(location: Location, wanted_rate: int) -> Iterator[RecordingSt
         head = file.read(16)
         file.seek(0)
         try:
-            sound = soundfile.SoundFile(_path_of(file))
+            sound = SequentialFile(_path_of(file))
         except soundfile.LibsndfileError as error:
             raise unreadable_error(error.error_string, head) from None
         except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
             raise unreadable_error(str(error), head) from None
         with sound:
-            yield RecordingStream(sound, wanted_rate)
+            yield RecordingStream(sound, file, wanted_rate)
 
 
 @contextmanager
