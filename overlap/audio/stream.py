@@ -71,7 +71,7 @@ class Block:
     """Faults that begin in what was read since the previous block."""
 
 
-class SequentialFile(soundfile.SoundFile):
+class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile publishes no types
     """A sound file that is read forwards only.
 
     After every read of a seekable file, soundfile seeks to where the read ended. An MP3 decoder
