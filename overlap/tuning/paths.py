@@ -1,6 +1,7 @@
 """Names and addresses of the files of a study; nothing here reads or writes one.
 
-These names are part of the on-disk format of a workspace.
+These names are part of the on-disk format of a workspace. Little is imported, because
+`overlap status` lists the studies.
 """
 
 from dataclasses import dataclass
@@ -59,3 +60,8 @@ class StudyPaths:
     def report(self) -> Location:
         """The HTML report."""
         return self.folder / REPORT_FILE
+
+
+def list_studies(workspace: Location) -> list[str]:
+    """Return the ids of the studies of a workspace."""
+    return WorkspacePaths(workspace).studies.folders()

@@ -15,7 +15,7 @@ from overlap.training.spec import keep_newer_member, load_spec
 from overlap.tuning.definition import StudyRecord
 from overlap.tuning.judgement import Judgement, read_judgement
 from overlap.tuning.names import MEMBER
-from overlap.tuning.paths import StudyPaths
+from overlap.tuning.paths import StudyPaths, list_studies
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,6 @@ class StudyRemoval:
     study: str
     members: tuple[str, ...]
     """Fingerprints of its members that no other study has, sorted."""
-
-
-def list_studies(workspace: Location) -> list[str]:
-    """Return the ids of the studies."""
-    return WorkspacePaths(workspace).studies.folders()
 
 
 def members_of(paths: StudyPaths) -> set[str]:

@@ -28,6 +28,8 @@ from overlap.promotion.retention import RemovalMarker
 from overlap.training.inference.store import GraphRecord
 from overlap.training.placement import Placement
 from overlap.training.spec import MemberRecord, MemberSpec
+from overlap.tuning.definition import StudyRecord
+from overlap.tuning.judgement import Judgement
 from overlap.workspace.costs import Costs, StageCost
 from overlap.workspace.history import TrainingCost
 from overlap.workspace.runs import RunRecord, StageRecord
@@ -74,6 +76,7 @@ def example(kind: type[Record], earlier: Earlier) -> Record:
         "whole": True,
     }  # fmt: skip
     stage = StageRecord(name="members", started=NOW, done=1, total=3)
+    member_spec = (member / "spec.json").read_record(MemberSpec)
     clip = WithdrawnClip(split="train", clip_id="a", audio=32 * "1", withdrawn=NOW)
     copied = CopiedFile(version="1-2", sha256=64 * "0", size=12)
     examples: dict[type[Record], Record] = {
@@ -83,7 +86,7 @@ def example(kind: type[Record], earlier: Earlier) -> Record:
         Costs: costs,
         StageCost: costs.stages["features"],
         MemberRecord: record,
-        MemberSpec: (member / "spec.json").read_record(MemberSpec),
+        MemberSpec: member_spec,
         Placement: record.placement,
         EnsembleRecord: ensemble.read_record(EnsembleRecord),
         RemovalMarker: RemovalMarker(members=("a", "b")),
@@ -102,6 +105,14 @@ def example(kind: type[Record], earlier: Earlier) -> Record:
         JournalRecord: JournalRecord(source="W", files={"catalog.parquet": copied}),
         MovedMarker: MovedMarker(target="W"),
         GraphRecord: GraphRecord(network="N", graph="G", subset=2, difference=1e-6, clips=12),
+        StudyRecord: StudyRecord(
+            id="s", preset="demo", data="D", space=("network.dropout=0:0.5",), base=member_spec,
+            first_rung=1,
+        ),
+        Judgement: Judgement.model_validate(
+            gain | {"trial": 1, "first_kl": 0.6, "best_kl": 0.5, "members": ["a", "b"],
+                    "epochs": 3, "judged": NOW}
+        ),
     }  # fmt: skip
     assert set(examples) == set(CLASSES)
     return examples[kind]

@@ -19,9 +19,9 @@ from overlap.training.spec import MemberRecord, MemberSpec, training_key
 from overlap.tuning.definition import Study, StudyRecord
 from overlap.tuning.judgement import judge, plan_judgement, read_judgement
 from overlap.tuning.outcomes import Trial
-from overlap.tuning.paths import StudyPaths
+from overlap.tuning.paths import StudyPaths, list_studies
 from overlap.tuning.space import parse_space
-from overlap.tuning.studies import list_studies, remove_study, study_faults
+from overlap.tuning.studies import remove_study, study_faults
 from overlap.workspace.status import read_status
 from support.comparison_data import catalog_of
 

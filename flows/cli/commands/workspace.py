@@ -91,7 +91,7 @@ def status(workspace: WorkspaceOption = "workspace", as_json: Json = False) -> N
     """Show the status of a workspace."""
     from flows.cli.console import predict_next, print_json, print_next, print_table
     from overlap.io.location import Location
-    from overlap.tuning.studies import list_studies
+    from overlap.tuning.paths import list_studies
     from overlap.workspace.status import read_status
 
     place = Location.of(workspace)
