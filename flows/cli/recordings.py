@@ -19,6 +19,7 @@ def predict_recordings(  # noqa: PLR0913, PLR0917  one parameter per option
     hop_seconds: float | None,
     window_pool: str | None,
     threshold: float | None,
+    background: str | None,
     *,
     as_json: bool,
     verbose: bool,
@@ -34,6 +35,7 @@ def predict_recordings(  # noqa: PLR0913, PLR0917  one parameter per option
         hop_seconds: Time from one window to the next, s; None: half a clip.
         window_pool: How windows are pooled; None: mean.
         threshold: Least probability of a word in a segment; None: 0.5.
+        background: Word without segments; None: all words have.
         as_json: Whether to print one JSON object.
         verbose: Whether to show logs.
 
@@ -60,6 +62,7 @@ def predict_recordings(  # noqa: PLR0913, PLR0917  one parameter per option
         hop_seconds,
         pool_named(window_pool or "mean"),
         0.5 if threshold is None else threshold,
+        background or "",
     )
     target = _local_folder(out)
     listed = folder.list_recordings(files[0] if len(files) == 1 else files)

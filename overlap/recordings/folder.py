@@ -39,6 +39,8 @@ class WindowOptions:
     """How the windows of a recording are pooled."""
     threshold: float = 0.5
     """Least probability of a word in the windows of a segment."""
+    background: str = ""
+    """The word that has no segments, such as that of noise; empty: all words have."""
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
@@ -117,12 +119,18 @@ def predict_recordings(
         on_progress: Receives the read and the total amount, in thousandths of a recording.
 
     Raises:
-        ConfigError: The hop is not possible.
+        ConfigError: The hop is not possible, or the background is no word (`unknown-word`).
         DataError: No recording is usable (`no-usable-recording`).
         UserError: `out` is not empty or cannot be written.
     """
     features, words, total = ensemble.features, ensemble.words, 1000 * len(recordings.ids)
     hop = hop_samples(options.hop_seconds, features.sample_rate, features.clip_samples)
+    if options.background and options.background not in words:
+        raise ConfigError(
+            f"{options.background} is no word of the ensemble; its words are {', '.join(words)}",
+            code="unknown-word",
+            field="background",
+        )
     report = RecordingsReport()
     with (
         new_folder(out) as folder,
@@ -163,7 +171,7 @@ class _Recording:
 
     def __init__(self, index: int, options: WindowOptions, words: Sequence[str]) -> None:
         self.index = index
-        self.merger = SegmentMerger(words, options.threshold)
+        self.merger = SegmentMerger(words, options.threshold, options.background)
         self.pooled = PooledWindows(options.pool, len(words))
         self.windows, self.unusable, self._spread = 0, 0, 0.0
 

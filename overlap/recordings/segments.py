@@ -30,10 +30,12 @@ class SegmentMerger:
     Args:
         words: The words.
         threshold: Least probability of a word in a window.
+        background: The word that has no segments; empty: all words have.
     """
 
-    def __init__(self, words: Sequence[str], threshold: float) -> None:
+    def __init__(self, words: Sequence[str], threshold: float, background: str = "") -> None:
         self._words, self._threshold = words, threshold
+        self._without = {index for index, word in enumerate(words) if word == background}
         self._open: dict[int, Segment] = {}
         self._closed: list[Segment] = []
 
@@ -49,7 +51,7 @@ class SegmentMerger:
         """
         found: set[int] = set()
         if probabilities is not None:
-            found = set(np.flatnonzero(probabilities >= self._threshold).tolist())
+            found = {*np.flatnonzero(probabilities >= self._threshold).tolist()} - self._without
             for word in found:
                 self._extend(word, start, end, float(probabilities[word]))
         self._closed += [self._open.pop(word) for word in [*self._open] if word not in found]

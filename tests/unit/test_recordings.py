@@ -280,6 +280,16 @@ def test_consecutive_windows_are_merged() -> None:
     ]  # fmt: skip
 
 
+def test_the_background_has_no_segments(tmp_path: Path) -> None:
+    saved(tmp_path / "in" / "a.wav", noise(3 * CLIP) * 1e-3)
+    assert predicted(tmp_path / "in", tmp_path / "all").segments == 1
+    report = predicted(tmp_path / "in", tmp_path / "some", background="quiet")
+    assert report.segments == 0
+    assert float(rows(tmp_path / "some" / "recordings.csv")[0]["quiet"]) > 0.5
+    with raises(ConfigError, "unknown-word", field="background"):
+        predicted(tmp_path / "in", tmp_path / "none", background="nothing")
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 
@@ -504,6 +514,7 @@ def test_the_command(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         ({"hop_seconds": 0.5}, "needs-recordings"),
         ({"window_pool": "max"}, "needs-recordings"),
         ({"threshold": 0.5}, "needs-recordings"),
+        ({"background": "none"}, "needs-recordings"),
         ({"recordings": True, "cluster": "tcp://host:8786"}, "recordings-without-cluster"),
         ({"recordings": True, "out": "-"}, "out-not-local"),
         ({"recordings": True, "out": "s3://bucket/out"}, "out-not-local"),

@@ -61,6 +61,13 @@ def predict(  # noqa: PLR0913  one parameter per option
             show_default="0.5",
         ),
     ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            help="With --recordings: word without segments, such as that of import --background.",
+            show_default="all words have segments",
+        ),
+    ] = None,
     cluster: Cluster = None,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -81,10 +88,13 @@ def predict(  # noqa: PLR0913  one parameter per option
 
         predict_recordings(
             clips, out, model, workspace, cluster, hop_seconds, window_pool, threshold,
-            as_json=as_json, verbose=verbose,
+            background, as_json=as_json, verbose=verbose,
         )  # fmt: skip
         return
-    given = {"--hop-seconds": hop_seconds, "--window-pool": window_pool, "--threshold": threshold}
+    given = {
+        "--hop-seconds": hop_seconds, "--window-pool": window_pool, "--threshold": threshold,
+        "--background": background,
+    }  # fmt: skip
     for option, value in given.items():
         if value is not None:
             raise UserError(
