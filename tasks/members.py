@@ -116,7 +116,10 @@ def train_member(  # noqa: PLR0913, PLR0917  each is one part of the job
             on_training_worker(scheduler, job, stop, on_event)
         except CancelledError:
             # Not a failure of this member: Prefect raises for the caller that waits for it.
-            return cast("MemberRecord", Cancelled(message="cancelled, because the run ended"))
+            return cast(
+                "MemberRecord",
+                Cancelled(message="cancelled: the run ended, or the trial was pruned"),
+            )
     record = load_record(spec.folder(workspace))
     if record is None:
         raise RuntimeError(f"{name} ended without a record; see {spec.folder(workspace)}")

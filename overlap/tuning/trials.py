@@ -50,7 +50,7 @@ class Trials:
     def __init__(self, study: Study) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._distributions = {one.key: distribution(one) for one in study.space}
-        self._seed = study.record.base.seed
+        self._seed, self._epochs = study.record.base.seed, study.record.epochs
         storage = JournalStorage(WorkspaceJournal(study.paths.journal))
         if not storage.get_all_studies():
             storage.create_new_study([StudyDirection.MINIMIZE], STUDY)
@@ -104,7 +104,8 @@ class Trials:
     def report(self, number: int, epoch: int, kl: float | None) -> bool:
         """Report an epoch; return whether the trial is to be pruned.
 
-        Epochs arrive in order. One that is known already changes nothing.
+        Epochs arrive in order. One that is known already changes nothing. After its last epoch a
+        trial is complete, whatever its KL.
 
         Args:
             number: Number of the trial.
@@ -115,7 +116,7 @@ class Trials:
         if trial is None or epoch <= (self._found(number).last_step or 0):
             return False
         trial.report(math.nan if kl is None else kl, epoch)
-        return trial.should_prune()
+        return epoch < self._epochs and trial.should_prune()
 
     def due(self, number: int) -> bool:
         """Return whether a trial is to be pruned after its last reported epoch.
@@ -123,7 +124,9 @@ class Trials:
         A driver may have been killed between the report and the decision.
         """
         trial = self._open(number)
-        return trial is not None and trial.should_prune()
+        if trial is None or (self._found(number).last_step or 0) >= self._epochs:
+            return False
+        return trial.should_prune()
 
     def prune(self, number: int, reason: str) -> None:
         """End a trial before its last epoch."""

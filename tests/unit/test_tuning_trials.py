@@ -160,6 +160,17 @@ def test_a_driver_that_is_killed_changes_no_trial(study: Study) -> None:
     assert Trials(study).all() == undisturbed
 
 
+def test_a_trial_with_all_epochs_is_complete(study: Study) -> None:
+    trials = Trials(study)
+    for _ in range(4):  # the later, the worse; all are promoted until the last epoch
+        trial = trials.ask()
+        trials.begin(trial, str(trial.number))
+        for epoch in range(1, EPOCHS):
+            assert not trials.report(trial.number, epoch, 1.0)
+        assert not trials.report(trial.number, EPOCHS, 1.0 + trial.number)
+        assert not trials.due(trial.number)
+
+
 def test_an_epoch_is_counted_once(study: Study) -> None:
     trials = Trials(study)
     trial = trials.ask()
