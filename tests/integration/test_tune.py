@@ -22,7 +22,7 @@ def search(data: Path, tiny: Path, tmp_path: Path) -> list[str]:
     options = ("--data", data, "--workspace", tmp_path / "w", "--config", tiny)
     return [
         *map(str, options), *SEARCHES, "--set=validation={folds: 3, holdout: 0}",
-        "--set=ensemble.members=3", "--set=training.epochs=4",
+        "--set=ensemble.members=3", "--set=training.epochs=20",
     ]  # fmt: skip
 
 
@@ -30,24 +30,24 @@ def test_killed_resumed_extended_and_removed(
     overlap, environment: dict[str, str], search: list[str], tmp_path: Path
 ) -> None:
     workspace = tmp_path / "w"
-    condition = in_the_middle_of_a_trial(workspace, 1)
-    kill_when(condition, environment, ["tune", *search, "--trials", "3"], LIMIT_S)
+    condition = in_the_middle_of_a_trial(workspace, 0)
+    kill_when(condition, environment, ["tune", *search, "--trials", "2"], LIMIT_S)
     before, (members, _) = epochs_by_member(workspace), read_journal(workspace)
-    found = json.loads(overlap("tune", *search, "--trials", "3", "--seeds", "1", "--json").stdout)
-    assert len(found["trials"]) == 3
+    found = json.loads(overlap("tune", *search, "--trials", "2", "--seeds", "1", "--json").stdout)
+    assert len(found["trials"]) == 2
     assert before.items() <= epochs_by_member(workspace).items(), "an epoch was trained twice"
     assert {*members.values()} <= {trial["member"] for trial in found["trials"]}
-    assert found["epochs"]["spent"] <= found["epochs"]["full"] == 12
+    assert found["epochs"]["spent"] <= found["epochs"]["full"] == 40
     (folder,) = (workspace / "tune").iterdir()
     assert {file.name for file in folder.iterdir()} >= {
         "study.json", "journal.log", "best.toml", "report.html",
     }  # fmt: skip
     configure({"data": "D"}, folder / "best.toml")
 
-    more = ("--trials", "4", "--seeds", "1", "--json")
+    more = ("--trials", "3", "--seeds", "1", "--json")
     extended = json.loads(overlap("tune", *search, *more).stdout)
     assert extended["study"] == found["study"]
-    assert extended["trials"][:3] == found["trials"]
+    assert extended["trials"][:2] == found["trials"]
     assert json.loads(overlap("tune", *search, *more).stdout) == extended
 
     overlap("verify", "--workspace", workspace)
