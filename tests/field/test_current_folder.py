@@ -94,6 +94,7 @@ def test_a_run_with_another_project_on_the_path(run, again, script: Path, tmp_pa
     assert "submission.csv" in done.out
 
 
+@pytest.mark.extended
 @trial(
     "F",
     "a Dask worker whose PYTHONPATH has another package `tasks` first",
@@ -119,6 +120,7 @@ def test_a_worker_with_another_package_tasks(tmp_path: Path) -> None:
         assert client.submit(job, pure=False).result(timeout=60) != os.getpid()
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("name", "content"),
     [

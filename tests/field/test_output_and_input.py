@@ -23,6 +23,7 @@ def scored(data: Path) -> tuple[object, ...]:
     return ("score", answers, "--labels", answers)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     "more",
     [
@@ -42,6 +43,7 @@ def test_a_full_disk(run, scored, more: tuple[str, ...]) -> None:
     assert printed_code(done.err) == "output-not-written"
 
 
+@pytest.mark.extended
 @trial(
     "J", "`overlap … | head -1`: a pipe whose reader ends", source="own",
     before="an ignored exception at exit", now="nothing is printed, exit code 141 as other tools",
@@ -51,6 +53,7 @@ def test_a_closed_pipe(run, scored) -> None:
     assert (done.code, done.err) == (141, "")
 
 
+@pytest.mark.extended
 @trial(
     "J", "`overlap … >&-`: standard output is closed", source="own",
     before="the next file or connection got the number of standard output",
@@ -61,6 +64,7 @@ def test_a_closed_output(run, scored) -> None:
     assert (done.code, done.err) == (0, "")
 
 
+@pytest.mark.extended
 @trial(
     "J", "`overlap … 2> /dev/full`: an error that cannot be printed", source="own",
     before="exit code 1 after a second error", now="exit code 2, as for this error",

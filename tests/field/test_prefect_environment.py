@@ -11,6 +11,7 @@ from support.processes import free_port
 from support.trials import trial
 
 
+@pytest.mark.extended
 @trial(
     "D",
     "`HTTP_PROXY` at a dead port, `ALL_PROXY=socks5://…`, `NO_PROXY=localhost,127.0.0.1,[::1]`, "
@@ -66,6 +67,7 @@ def test_a_database_of_another_version(run, again, tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("extra", "code", "names"),
     [
@@ -127,6 +129,7 @@ def test_settings_that_cannot_work(run, again, extra, code: str, names: str) -> 
     assert "Traceback" not in done.err
 
 
+@pytest.mark.extended
 @trial(
     "D",
     "`pyproject.toml` or `prefect.toml` in the current folder is broken",
@@ -141,6 +144,7 @@ def test_a_broken_file_of_the_current_folder(run, again, tmp_path: Path) -> None
     assert "prefect.toml" in done.err
 
 
+@pytest.mark.extended
 @trial(
     "D",
     "`profiles.toml` in PREFECT_HOME is broken",
@@ -155,6 +159,7 @@ def test_broken_profiles(run, again, tmp_path: Path) -> None:
     assert (done.code, printed_code(done.err)) == (2, "prefect-settings")
 
 
+@pytest.mark.extended
 @trial(
     "D",
     "PREFECT_API_URL at a server that is gone",

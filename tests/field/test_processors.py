@@ -4,10 +4,13 @@ import json
 import os
 import shutil
 
+import pytest
+
 from support.running_service import missing
 from support.trials import trial
 
 
+@pytest.mark.extended
 @trial(
     "G",
     "`taskset -c 0 overlap plan`",

@@ -44,6 +44,7 @@ def test_a_member_is_trained_as_ever(run, finished, data, tiny, tmp_path) -> Non
     assert len(json.loads(record.read_bytes())["history"]) == 3
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("extra", "code"),
     [
@@ -72,6 +73,7 @@ def test_what_cannot_work_is_named(run, again, tmp_path, extra, code) -> None:
     assert done.seconds < 60
 
 
+@pytest.mark.extended
 @trial(
     "E",
     "`PYTHONOPTIMIZE=2`, `LC_ALL=C` and `PYTHONUTF8=0`",

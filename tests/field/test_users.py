@@ -113,6 +113,7 @@ def test_a_service_user(run, place: Place) -> None:
     assert (place.folder / "new" / "features.zarr").is_dir()
 
 
+@pytest.mark.extended
 @trial(
     "W",
     "a workspace of another user: `overlap run`",

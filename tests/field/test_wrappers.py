@@ -44,6 +44,7 @@ WORKFLOW = {
 }
 
 
+@pytest.mark.extended
 @trial(
     "W",
     "cron: `env -i` with PATH and HOME only",
@@ -164,6 +165,7 @@ def test_a_cell_with_a_running_event_loop(
     assert done.stdout.split()[-3:] == ["False", "20", str(keras)]
 
 
+@pytest.mark.extended
 @trial(
     "W",
     "a service manager: no HOME, no TERM, standard input closed, output into a pipe",
@@ -178,6 +180,7 @@ def test_a_service_manager(run, again) -> None:
     assert "submission.csv" in done.out
 
 
+@pytest.mark.extended
 @trial(
     "W",
     "`taskset -c 0 overlap run`",
