@@ -66,7 +66,7 @@ test: setup
 # The process tests for which `make test` has no time; .ci/run runs them too.
 test-extended: setup
 	$(PYTEST) $(TWO) --durations=20 -m "extended and not nightly and not faults" \
-		tests/integration tests/service tests/property tests/unit tests/field
+		tests/integration tests/service tests/faults tests/property tests/unit tests/field
 
 # The commands of a user with their real sizes: those of the tutorial and the README, with the demo.
 test-e2e: setup
