@@ -21,7 +21,7 @@ from overlap.bench.scale import ScaleReport, Stage, drive, write_catalogue
 from overlap.config import ClusterConfig
 from overlap.errors import BenchError
 from overlap.io.location import Location
-from overlap.system.worker_process import child_reporter, start_child
+from overlap.system.child_process import child_reporter, start_child
 
 
 def bench_scale(clips: int, workers: int) -> ScaleReport:

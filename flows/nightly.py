@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows.notification import announced
+from flows.announcer import announced
 from flows.retrain import RunReport, concluded, run_stages
 from flows.service.limits import only_run_on
 from overlap.config import RunConfig

@@ -14,9 +14,9 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.announcer import announced
 from flows.clusters.opening import open_cluster
 from flows.clusters.preflight import Work
-from flows.notification import announced
 from flows.promotion import settle_champion
 from flows.recording import recorded
 from flows.service.limits import is_deployed, only_run_on

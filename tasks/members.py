@@ -18,8 +18,8 @@ from overlap.errors import ClusterError, ConfigError, UnfitWorkerError
 from overlap.io.formatting import format_rate
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
+from overlap.system.child_process import run_child
 from overlap.system.resources.accelerators import shared_by
-from overlap.system.worker_process import run_child
 from overlap.training.backends.choice import VARIABLE, named_backend, select_backend
 from overlap.training.backends.resumed import backend_of_training
 from overlap.training.placement import record_placement

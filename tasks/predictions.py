@@ -14,9 +14,9 @@ from overlap.io.location import Location
 from overlap.prediction.jobs import PredictionJob, PredictionPlan, clips_of
 from overlap.prediction.retention import KEPT_FOR, mark_used, remove_old_predictions
 from overlap.prediction.table import prediction_table
+from overlap.system.child_process import run_child
 from overlap.system.resources.accelerators import shared_by, visible_accelerators
 from overlap.system.signals import block_sigint
-from overlap.system.worker_process import run_child
 from overlap.training.backends.choice import check_backend
 from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.members import TrainingJob, on_training_worker, stopped_on_error

@@ -28,7 +28,7 @@ from overlap.features import FeatureStore, block_jobs, extract_block
 from overlap.features.reference import reference_features
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
-from overlap.system.worker_process import Child, child_reporter, start_child
+from overlap.system.child_process import Child, child_reporter, start_child
 
 MODULE = "overlap.bench.end_to_end"
 STDERR = 2

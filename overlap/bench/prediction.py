@@ -22,8 +22,8 @@ from overlap.config import FeatureConfig, RunConfig
 from overlap.errors import BenchError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MODEL_FILE, MemberPaths
+from overlap.system.child_process import Child, child_reporter, start_child
 from overlap.system.resources.memory import peak_memory_mb
-from overlap.system.worker_process import Child, child_reporter, start_child
 from overlap.training.inference.store import Predictor, stored_network
 from overlap.training.spec import MemberRecord
 

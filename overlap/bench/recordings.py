@@ -42,8 +42,8 @@ from overlap.synthetic.scenes import (
     write_scene,
 )
 from overlap.synthetic.speakers import MixConfig, plan_pools
+from overlap.system.child_process import child_reporter, start_child
 from overlap.system.resources.memory import peak_memory_mb
-from overlap.system.worker_process import child_reporter, start_child
 
 TRAINING_EVERY_SECONDS: Final = 1.3
 """Mean time between the words of training recordings, s."""

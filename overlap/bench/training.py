@@ -23,8 +23,8 @@ import numpy as np
 from overlap.config import RunConfig
 from overlap.errors import BenchError
 from overlap.system.allocator import without_memory_settings
+from overlap.system.child_process import Child, child_reporter, start_child, worker_environment
 from overlap.system.resources.memory import page_faults, peak_memory_mb
-from overlap.system.worker_process import Child, child_reporter, start_child, worker_environment
 
 WORDS_PER_CLIP = 4
 """Words per clip of the labels, as in the task."""

@@ -16,8 +16,8 @@ from overlap.io.location import Location
 from overlap.io.user_output import check_output, writing_output
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import find_ensemble
+from overlap.system.child_process import run_child
 from overlap.system.distribution import extra_hint
-from overlap.system.worker_process import run_child
 from overlap.training.backends.choice import check_backend
 
 Kind = Literal["keras", "onnx"]

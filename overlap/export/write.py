@@ -22,7 +22,7 @@ from overlap.errors import CorruptError
 from overlap.export.request import KINDS, Kind
 from overlap.io.location import Location
 from overlap.io.workspace_paths import EnsemblePaths
-from overlap.system.worker_process import child_main
+from overlap.system.child_process import child_main
 from overlap.training.spec import records_of
 
 TOLERANCE = 1e-3

@@ -24,8 +24,8 @@ from overlap.io.workspace_paths import EnsemblePaths, WorkspacePaths
 from overlap.metrics.disagreement import disagreement
 from overlap.prediction.batches import Batch, OnDecoded, batches
 from overlap.prediction.jobs import PredictionChunk, PredictionJob
+from overlap.system.child_process import Emit, child_main
 from overlap.system.prefetch import Prefetcher
-from overlap.system.worker_process import Emit, child_main
 from overlap.training.inference.store import (
     COMPARED_CLIPS,
     Predictor,

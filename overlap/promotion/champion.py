@@ -17,7 +17,7 @@ from overlap.io.location import Location
 from overlap.io.records import Record
 from overlap.io.workspace_paths import EnsemblePaths, WorkspacePaths
 from overlap.promotion.outcome import NOT_BETTER, Comparison, TrivialComparison
-from overlap.promotion.policy import promotion_hint
+from overlap.promotion.rule import promotion_hint
 
 ALREADY = "it is already the champion"
 """The reason of a decision that changes nothing."""

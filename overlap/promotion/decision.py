@@ -8,7 +8,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.challenge import ComparisonPlan
 from overlap.promotion.champion import ALREADY, Aliases, Promotion
-from overlap.promotion.policy import (
+from overlap.promotion.rule import (
     Verdict,
     apply_rule,
     apply_trivial_check,

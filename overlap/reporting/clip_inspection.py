@@ -21,7 +21,7 @@ from overlap.metrics.divergence import kl
 from overlap.prediction.jobs import jobs_for, members_of, read_chunk
 from overlap.promotion.champion import find_ensemble
 from overlap.reporting.clip_lookup import ResolvedClip, find_clip, row_of_sound
-from overlap.system.worker_process import run_child
+from overlap.system.child_process import run_child
 from overlap.training.spec import MemberRecord
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def temporary_folder() -> Path:
     """Return the name of this user's folder among the temporary files; it may not exist yet."""
-    # A child's own folder of temporary files is removed with it (`overlap.system.worker_process`).
+    # A child's own folder of temporary files is removed with it (`overlap.system.child_process`).
     lasting = os.environ.get("OVERLAP_PARENT_TMPDIR") or tempfile.gettempdir()
     return Path(lasting) / f"overlap-{os.getuid()}"
 

@@ -21,7 +21,7 @@ from overlap.errors import OverlapError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MODEL_FILE, EnsemblePaths, MemberPaths, WorkspacePaths
 from overlap.promotion.champion import read_aliases
-from overlap.system.worker_process import child_main
+from overlap.system.child_process import child_main
 from overlap.tracking.contents import Entry, ensemble_entry, member_entry
 from overlap.tracking.request import ENVIRONMENT
 from overlap.training.inference.graph import OUTPUT, UnsupportedNetworkError, build_graph

@@ -16,8 +16,8 @@ from overlap.errors import OverlapError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.redaction import masked
+from overlap.system.child_process import run_child
 from overlap.system.distribution import extra_hint
-from overlap.system.worker_process import run_child
 
 ADDRESS: Final = "MLFLOW_TRACKING_URI"
 """Environment variable of MLflow with the address of the server, or of a folder or database."""

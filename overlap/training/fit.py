@@ -19,8 +19,8 @@ from overlap.errors import CorruptError, DivergedError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
 from overlap.metrics.divergence import kl
+from overlap.system.child_process import Emit
 from overlap.system.resources.energy import energy_joules
-from overlap.system.worker_process import Emit
 from overlap.training.checkpoint import (
     CheckpointWriter,
     Progress,

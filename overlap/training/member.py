@@ -21,10 +21,10 @@ from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MODEL_FILE, PREDICTIONS_FILE, MemberPaths, WorkspacePaths
 from overlap.metrics.divergence import kl, trivial_prediction
+from overlap.system.child_process import Emit, child_main
 from overlap.system.provenance import software
 from overlap.system.resources.accelerators import usable_bytes
 from overlap.system.resources.memory import peak_memory_mb
-from overlap.system.worker_process import Emit, child_main
 from overlap.training.device import (
     device_name,
     device_peak_mb,

@@ -16,7 +16,7 @@ from typing import Any, Final
 from overlap.errors import OverlapError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
-from overlap.system.worker_process import Emit
+from overlap.system.child_process import Emit
 
 WRITE_SECONDS: Final = 1.0
 """Shortest time between two writes, except for the last epoch."""

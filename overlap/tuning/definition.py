@@ -14,14 +14,13 @@ from overlap.io.records import Record
 from overlap.system.distribution import extra_hint
 from overlap.training.spec import MemberSpec, plan_members
 from overlap.tuning.paths import StudyPaths
+from overlap.tuning.pruning import first_rung
 from overlap.tuning.space import Dimension, Value, applied, parse_space
 
 FOLDS: Final = 5
 """Folds of a study where the configuration sets fewer than three."""
 SCORED: Final = 0
 """Fold on which every epoch of a trial is scored."""
-REDUCTION: Final = 3
-"""Of the trials that reach an epoch at which trials are compared, one in so many continues."""
 
 
 class StudyRecord(Record):
@@ -121,11 +120,6 @@ def study_config(config: RunConfig) -> RunConfig:
     settings = config.model_dump(exclude_unset=True)
     settings["validation"] = {"folds": folds, "seed": config.validation.seed, "holdout": 0.0}
     return RunConfig.model_validate({**settings, "ensemble": ensemble})
-
-
-def first_rung(epochs: int) -> int:
-    """Return the first epoch after which trials are compared; a ninth of all epochs."""
-    return max(1, epochs // REDUCTION**2)
 
 
 def _check_groups(spec: MemberSpec, catalog: Catalog) -> None:

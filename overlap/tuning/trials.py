@@ -17,16 +17,16 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.pruners import SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from overlap.tuning.definition import REDUCTION, Study
+from overlap.tuning.definition import Study
 from overlap.tuning.journal import WorkspaceJournal
 from overlap.tuning.names import MEMBER, REASON, REPEATS, STUDY
 from overlap.tuning.outcomes import State, Trial
+from overlap.tuning.pruning import successive_halving
 from overlap.tuning.space import Dimension, values_of
 
 STATES: Final[Mapping[TrialState, State]] = {
@@ -57,9 +57,7 @@ class Trials:
         self._study = optuna.load_study(
             study_name=STUDY,
             storage=storage,
-            pruner=SuccessiveHalvingPruner(
-                min_resource=study.record.first_rung, reduction_factor=REDUCTION
-            ),
+            pruner=successive_halving(study.record.first_rung),
         )
         if not self._study.get_trials(deepcopy=False):
             first = values_of(study.config, study.space)

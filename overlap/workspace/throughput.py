@@ -22,8 +22,8 @@ from overlap.errors import DataError, UserError
 from overlap.features import FeatureStore, block_job, extract_block
 from overlap.features.compute import warm_up
 from overlap.io.location import Location
+from overlap.system.child_process import child_reporter, run_child
 from overlap.system.resources.memory import peak_memory_mb
-from overlap.system.worker_process import child_reporter, run_child
 
 SECONDS = 2.0
 """Length of the measurement, seconds."""

@@ -1,6 +1,6 @@
 """Progress of a stage: a bar in the terminal and an artifact in Prefect.
 
-Both display one `Stage`. The command line enables the terminal output: bars, or one line per
+Both display one `Stage`. The command line enables the terminal output: bars, or a line every half
 minute where the output is not a terminal. The artifact is updated at most every two seconds,
 because every update is a request to the server, and its copy on the page of the run that the user
 started every ten.

@@ -16,7 +16,7 @@ from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.features import FeatureStore, block_job
 from overlap.io.location import Location
 from overlap.io.workspace_paths import PREDICTIONS_FILE, SPEC_FILE
-from overlap.system.worker_process import run_child
+from overlap.system.child_process import run_child
 from overlap.training.spec import MemberRecord, MemberSpec, load_record, plan_members
 from support.run_steps import computed
 

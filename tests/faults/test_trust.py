@@ -11,14 +11,14 @@ import pytest
 
 from overlap.errors import ChildError
 from overlap.io.location import Location
-from overlap.system.worker_process import run_child
+from overlap.system.child_process import run_child
 from support.processes import OVERLAP, members_of, object_store, prefect_server
 
 STORE, SERVER, OTHER = "planted-store-5d1e", "planted-server-8a2f", "planted-other-c07b"
 PLANTED = (STORE, SERVER, OTHER)
 TELLS_ALL = """
 import os, sys
-from overlap.system.worker_process import child_main
+from overlap.system.child_process import child_main
 from overlap.errors import MemberError
 
 def work(emit):

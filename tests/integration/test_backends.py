@@ -17,7 +17,7 @@ from overlap.config import NetworkConfig, RunConfig, Stage
 from overlap.features import FeatureStore, Normalisation
 from overlap.io.location import Location
 from overlap.io.workspace_paths import SPEC_FILE
-from overlap.system.worker_process import run_child
+from overlap.system.child_process import run_child
 from overlap.training.network import build_network
 from overlap.training.spec import load_record, plan_members
 

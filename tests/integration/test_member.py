@@ -21,7 +21,7 @@ from overlap.features import FeatureStore
 from overlap.io.location import Location
 from overlap.io.workspace_paths import LOG_FILE, MODEL_FILE, PREDICTIONS_FILE, SPEC_FILE
 from overlap.metrics.divergence import kl
-from overlap.system.worker_process import run_child
+from overlap.system.child_process import run_child
 from overlap.training.member import run_member
 from overlap.training.spec import MemberRecord, MemberSpec, load_record, plan_members
 from support.run_steps import Finished, computed
@@ -185,7 +185,7 @@ def test_a_member_leaves_with_its_parent(config: RunConfig, ready: Ready) -> Non
     folder = spec.folder(workspace)
     (folder / SPEC_FILE).write_record(spec)
     code = (
-        "import json, sys; from overlap.system.worker_process import run_child\n"
+        "import json, sys; from overlap.system.child_process import run_child\n"
         "def say(event): print(json.dumps(event), flush=True)\n"
         "run_child('overlap.training.member', sys.argv[1:], say)"
     )

@@ -16,7 +16,7 @@ from overlap.promotion.comparison import (
     compare,
     find_shared_clips,
 )
-from overlap.promotion.policy import apply_rule
+from overlap.promotion.rule import apply_rule
 from support.comparison_data import WORDS, catalog_of, digest, exposure_of, perturbed
 from support.pooled_predictions import softened
 from support.run_steps import published

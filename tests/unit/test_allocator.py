@@ -17,13 +17,13 @@ from overlap.system.allocator import (
     with_retained_heap,
     without_memory_settings,
 )
-from overlap.system.worker_process import run_child, worker_environment
+from overlap.system.child_process import run_child, worker_environment
 
 CHILD = """
 import os, sys
 import numpy as np
 from overlap.system.resources.memory import page_faults
-from overlap.system.worker_process import child_main
+from overlap.system.child_process import child_main
 
 def work(emit):
     before = page_faults()
@@ -144,7 +144,7 @@ def test_the_settings_can_be_removed() -> None:
     assert without_memory_settings(environment) == {"HOME": "/home/me"}
 
 
-def test_the_environment_of_a_worker_process_has_them_and_no_thread_limits() -> None:
+def test_the_environment_of_a_child_process_has_them_and_no_thread_limits() -> None:
     found = worker_environment({"OMP_NUM_THREADS": "999", "TF_XLA_FLAGS": "x", "A": "b"})
     assert found["A"] == "b"
     assert found.get("OMP_NUM_THREADS") != "999"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from overlap.errors import ChildError
-from overlap.system.worker_process import run_child
+from overlap.system.child_process import run_child
 from support.trials import trial
 
 CHILD = """
 import os, signal, sys, tempfile
-from overlap.system.worker_process import child_main
+from overlap.system.child_process import child_main
 
 def work(emit):
     with tempfile.TemporaryDirectory() as folder:

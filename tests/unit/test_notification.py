@@ -285,7 +285,7 @@ def test_the_time_without_success_follows_the_schedule() -> None:
 
 
 def test_the_automations_name_the_events_of_runs() -> None:
-    from flows.notification import EVENTS
+    from flows.announcer import EVENTS
 
     expected = {event for entry in read_definitions(None) for event in entry["trigger"]["expect"]}
     own = {event for event in expected if event.startswith("overlap.")}

@@ -22,7 +22,7 @@ from prefect.flows import load_flow_from_entrypoint
 
 import flows
 import tasks
-from flows.notification import CHAMPION_LABEL, EVENTS
+from flows.announcer import CHAMPION_LABEL, EVENTS
 from flows.service.deployments import pools, read_automations
 from flows.service.notifications import DEPLOYED, read_definitions
 from support.markdown_blocks import ROOT

@@ -14,16 +14,15 @@ from overlap.io.location import Location
 from overlap.training.spec import MemberSpec
 from overlap.tuning.definition import (
     FOLDS,
-    REDUCTION,
     Study,
     StudyRecord,
     define_study,
-    first_rung,
 )
 from overlap.tuning.journal import WorkspaceJournal
 from overlap.tuning.names import STUDY
 from overlap.tuning.outcomes import Trial, best_trial
 from overlap.tuning.paths import StudyPaths
+from overlap.tuning.pruning import REDUCTION, first_rung
 from overlap.tuning.space import parse_space
 from overlap.tuning.trials import Trials, importances
 

@@ -16,7 +16,7 @@ from overlap.bench.accelerator.subject import Variant
 from overlap.catalog import Partition
 from overlap.errors import BenchError
 from overlap.io.location import Location
-from overlap.system.worker_process import child_reporter, start_child
+from overlap.system.child_process import child_reporter, start_child
 from overlap.training.feed.batches import TrainingData
 from overlap.training.feed.sources import Source
 from overlap.training.fit import train

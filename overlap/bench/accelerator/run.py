@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from overlap.errors import UserError
+from overlap.system.child_process import worker_environment
 from overlap.system.import_path import child_environment
-from overlap.system.worker_process import worker_environment
 
 PARTS: Final = {
     "card": 30,

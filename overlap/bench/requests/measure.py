@@ -23,7 +23,7 @@ from overlap.bench.requests.naive_server import CALLED, COMPILED
 from overlap.bench.requests.servers import RunningServer, first_answer, naive_server, own_server
 from overlap.config import FeatureConfig
 from overlap.errors import BenchError
-from overlap.system.worker_process import start_child
+from overlap.system.child_process import start_child
 from overlap.training.inference.store import TOLERANCE
 
 OWN: Final = "overlap view"

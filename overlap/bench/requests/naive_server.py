@@ -18,7 +18,7 @@ from overlap.features.compute import compute_features, warm_up
 from overlap.io.location import Location
 from overlap.prediction.jobs import members_of
 from overlap.promotion.champion import find_ensemble
-from overlap.system.worker_process import child_reporter
+from overlap.system.child_process import child_reporter
 
 if TYPE_CHECKING:  # a dependency of Prefect; nothing else here needs it
     from fastapi import FastAPI

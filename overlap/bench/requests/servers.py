@@ -18,8 +18,8 @@ import psutil
 
 from overlap.bench.requests.clients import AUDIO, PREDICT
 from overlap.errors import BenchError
+from overlap.system.child_process import start_child
 from overlap.system.import_path import child_environment
-from overlap.system.worker_process import start_child
 from overlap.view.settings import TOKEN_VARIABLE
 
 FIRST_SECONDS: Final = 600.0

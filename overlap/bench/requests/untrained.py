@@ -25,8 +25,8 @@ from overlap.features.compute import compute_features
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MODEL_FILE, MemberPaths, WorkspacePaths
 from overlap.promotion.champion import promote
+from overlap.system.child_process import child_reporter
 from overlap.system.provenance import git_revision, software
-from overlap.system.worker_process import child_reporter
 from overlap.training.spec import MemberRecord, MemberSpec
 
 COMPARED_CLIPS: Final = 16

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 from overlap.errors import ChildError
-from overlap.system.worker_process import Emit, child_main, run_child
+from overlap.system.child_process import Emit, child_main, run_child
 
 OWN_MODULE: Final = "overlap.system.resources.framework_devices"
 

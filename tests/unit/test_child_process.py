@@ -10,13 +10,13 @@ import pytest
 
 from overlap.errors import ChildError
 from overlap.io.location import Location
-from overlap.system.worker_process import CHILD_ENV, run_child
+from overlap.system.child_process import CHILD_ENV, run_child
 from support.errors import raises
 from support.trials import trial
 
 REPORTS_KERAS = """
 import sys
-from overlap.system.worker_process import child_main
+from overlap.system.child_process import child_main
 import yaml
 
 def work(emit):
@@ -28,7 +28,7 @@ sys.exit(child_main(work))
 """
 STRAY = """
 import os, sys
-from overlap.system.worker_process import CHILD_ENV, child_main
+from overlap.system.child_process import CHILD_ENV, child_main
 
 os.write(int(os.environ[CHILD_ENV]), b"a plugin greets you\\n")
 sys.exit(child_main(lambda emit: emit({"event": "done"})))

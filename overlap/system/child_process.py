@@ -1,4 +1,4 @@
-"""Worker processes: the parent starts and watches a child, the child reports to it.
+"""Child processes: they train, predict and measure, and report to the parent that watches them.
 
 The child reports JSON lines on a pipe of its own. Its standard output and standard error are one
 stream of plain text, so that whatever prints, even while Python starts, disturbs no report. The
