@@ -41,7 +41,7 @@ WORD_RMS = 0.05
 """Root mean square of a word before its random gain; full scale is 1.0."""
 PEAK = 0.99
 """Limit of a mixture's peak; a louder mixture is attenuated as a whole."""
-JOB_CLIPS = 1000
+JOB_CLIPS = 500
 """Clips written by one call; this process writes sets of at most two such jobs itself."""
 CODES: Final = "<i2"
 """How the samples of a clip are stored."""

@@ -178,6 +178,7 @@ def test_unusable_files_are_not_inspected_again(folder: Path, report: CatalogRep
     assert PredictionChunk(reasons, reasons, reasons, reasons, reasons).complete
 
 
+@pytest.mark.extended
 def test_predictions_give_the_same_reasons(folder: Path, report: CatalogReport) -> None:
     """Reading of files as in `overlap predict`, up to batches of decibels."""
     files, reasons = tuple(report.catalog.clips["file"]), {}

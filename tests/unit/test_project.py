@@ -111,7 +111,9 @@ def test_every_test_is_run_by_one_of_the_targets() -> None:
     markers = {marker.partition(":")[0] for marker in options["markers"]}
     assert markers == {"slow", "extended", "nightly", "faults", "trial"}
     assert '-m "not extended and not nightly and not faults"\n' in recipes["test"]
-    assert '-m "extended and not nightly and not faults"\n' in recipes["test-extended"]
+    extended = '-m "extended and not nightly and not faults" \\\n\t\t'
+    folders_of_extended = f"{' '.join(options['testpaths'])} tests/field\n"
+    assert extended + folders_of_extended in recipes["test-extended"]
     assert '-m "not nightly" tests/e2e\n' in recipes["test-e2e"]
     assert "-m nightly tests/e2e\n" in recipes["test-nightly"]
     assert '-m "nightly and not faults"\n' in recipes["test-nightly"]
