@@ -22,7 +22,8 @@ def test_every_command_takes_the_workspace_as_it_is(overlap: Command, earlier: E
     before = earlier.contents()
 
     status = json.loads(overlap("status", *place, "--json").stdout)
-    assert status == json.loads(STATUS_FILE.read_text()) | {"workspace": str(earlier.workspace)}
+    later = {"workspace": str(earlier.workspace), "studies": []}
+    assert status == json.loads(STATUS_FILE.read_text()) | later
     assert earlier.contents() == before
 
     out = earlier.workspace.parent / "predictions.csv"
