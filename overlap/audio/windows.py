@@ -1,9 +1,22 @@
-"""Where the windows of a recording start."""
+"""Where the windows of a recording start, and at which distances."""
 
 from typing import Final
 
+from overlap.errors import ConfigError
+
 IGNORED_TAIL: Final = 0.01
 """Part of a window at the end of a recording that needs no window of its own."""
+
+
+def hop_error(hop_seconds: float, least: float, length: float) -> ConfigError:
+    """Return the error of a hop, s, that is not between `least` and the length of a window, s."""
+    return ConfigError(
+        f"a hop of {hop_seconds:g} s is not possible; choose one from {least:.2g} s to "
+        f"{length:g} s, the length of a window",
+        code="hop-out-of-range",
+        field="hop_seconds",
+        limit=length,
+    )
 
 
 def window_starts(total: int, length: int, hop: int) -> list[int]:

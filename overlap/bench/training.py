@@ -20,14 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from overlap.bench.untrained_learner import WORDS_PER_CLIP, constants, random_labels
 from overlap.config import RunConfig
 from overlap.errors import BenchError
 from overlap.system.allocator import without_memory_settings
 from overlap.system.child_process import Child, child_reporter, start_child, worker_environment
 from overlap.system.resources.memory import page_faults, peak_memory_mb
-
-WORDS_PER_CLIP = 4
-"""Words per clip of the labels, as in the task."""
 
 
 @dataclass(frozen=True)
@@ -203,10 +201,7 @@ def _synthetic_data(config: RunConfig, job: TrainingJob) -> tuple[Any, Any]:
     """Generate decibels of up to 512 clips, and labels of all clips with equal probabilities."""
     random = np.random.default_rng(0)
     decibels = random.normal(-40, 15, (min(job.clips, 512), *config.features.shape))
-    labels = np.zeros((job.clips, job.words))
-    chosen = np.argsort(random.random(labels.shape), axis=1)[:, :WORDS_PER_CLIP]
-    np.put_along_axis(labels, chosen, 1 / WORDS_PER_CLIP, axis=1)
-    return decibels.astype(np.float16), labels
+    return decibels.astype(np.float16), random_labels(random, job.clips, job.words)
 
 
 def _plain(config: RunConfig, job: TrainingJob) -> Iterator[Mapping[str, float]]:
@@ -262,11 +257,11 @@ def _member(config: RunConfig, job: TrainingJob, folder: Path) -> Iterator[Mappi
         )
     prepare_device()
     make_deterministic(0)
-    many, window = shape[-1], chunk * window_chunks(training.shuffle_clips, chunk)
+    window = chunk * window_chunks(training.shuffle_clips, chunk)
     spec = MemberSpec(
         seed=0, fold=0, features=config.features, network=config.network, training=training,
-        validation=config.validation, floor_db=(-80.0,) * many, mean_db=(-40.0,) * many,
-        std_db=(15.0,) * many, words=tuple(map(str, range(job.words))),
+        validation=config.validation, **asdict(constants(shape[-1])),
+        words=tuple(map(str, range(job.words))),
         subset=WORDS_PER_CLIP if config.network.head != "softmax" else None,
         chunk_clips=chunk, training_key="",
     )  # fmt: skip

@@ -4,15 +4,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from overlap.bench.untrained_learner import constants
 from overlap.config import NetworkConfig
 from overlap.errors import BenchError
-from overlap.features import Normalisation
 from overlap.io.location import Location
 from overlap.training.inference.store import write_graph
 from overlap.training.spec import MemberRecord
-
-FLOOR_DB, MEAN_DB, STD_DB = -80.0, -40.0, 15.0
-"""Constants of the normalisation, the same in every channel, dB."""
 
 
 def save_untrained(
@@ -35,9 +32,7 @@ def save_untrained(
     from overlap.training.saved import save_network
 
     keras.utils.set_random_seed(seed)
-    channels = shape[-1]
-    constants = Normalisation((FLOOR_DB,) * channels, (MEAN_DB,) * channels, (STD_DB,) * channels)
-    network = build_network(config, shape, words, constants).model
+    network = build_network(config, shape, words, constants(shape[-1])).model
     save_network(network, folder)
     return network
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from overlap.audio.decode import silent_error
 from overlap.audio.stream import Block, Fault
-from overlap.audio.windows import IGNORED_TAIL
-from overlap.errors import AudioError, ConfigError
+from overlap.audio.windows import IGNORED_TAIL, hop_error
+from overlap.errors import AudioError
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +47,7 @@ def hop_samples(hop_seconds: float | None, sample_rate: int, clip_samples: int) 
         return max(1, clip_samples // 2)
     hop = round(hop_seconds * sample_rate) if np.isfinite(hop_seconds) else 0
     if not 1 <= hop <= clip_samples:
-        raise ConfigError(
-            f"a hop of {hop_seconds:g} s is not possible; choose one from {1 / sample_rate:.2g} s "
-            f"to {clip_samples / sample_rate:g} s, the length of a window",
-            code="hop-out-of-range",
-            field="hop_seconds",
-            limit=clip_samples / sample_rate,
-        )
+        raise hop_error(hop_seconds, 1 / sample_rate, clip_samples / sample_rate)
     return hop
 
 

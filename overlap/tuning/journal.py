@@ -17,6 +17,7 @@ from optuna.storages.journal import BaseJournalBackend
 from overlap.errors import CorruptError
 from overlap.io.location import Location
 from overlap.io.storage_errors import storage_errors
+from overlap.tuning.journal_lines import complete_lines, entry
 
 
 class WorkspaceJournal(BaseJournalBackend):
@@ -32,9 +33,9 @@ class WorkspaceJournal(BaseJournalBackend):
     def __init__(self, location: Location) -> None:
         self._location = location
         content = location.read_bytes() if location.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        self._lines = whole.splitlines(keepends=True)
+        self._lines = complete_lines(content)
         self._logs = parsed(self._lines, location)
+        whole = b"".join(self._lines)
         if len(whole) < len(content):
             location.write_bytes(whole)
 
@@ -66,15 +67,11 @@ def parsed(lines: Sequence[bytes], location: Location) -> list[dict[str, Any]]:
     """
     entries = []
     for number, line in enumerate(lines, 1):
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = None
-        if not isinstance(entry, dict):
+        if (found := entry(line)) is None:
             raise CorruptError(
                 f"{location}: is damaged: line {number} is no entry of a journal; restore the "
                 "file, or remove the study with `overlap models prune --study`",
                 code="corrupt-journal", path=str(location), line=number,
             )  # fmt: skip
-        entries.append(entry)
+        entries.append(found)
     return entries

@@ -1,6 +1,6 @@
 """Judges a study on its reserved fold, which no trial was trained on or scored on.
 
-The best settings and those that the study began with are trained anew, with the same seeds, which
+The best settings and those that the study began with are trained again, with the same seeds, which
 differ from that of the trials. Every epoch is scored on the fold that also scored the trials, so
 that `training.keep` chooses the same way; the finished members predict the reserved fold. A clip's
 KL is the mean over the seeds. The gain is the mean difference over the clips, with the interval of

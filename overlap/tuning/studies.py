@@ -4,7 +4,6 @@ Nothing here needs Optuna. The members of a study belong to no ensemble, so prun
 never removes them; they go with their study, on request.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.training.spec import keep_newer_member, load_spec
 from overlap.tuning.definition import StudyRecord
+from overlap.tuning.journal_lines import complete_lines, entry
 from overlap.tuning.judgement import Judgement, read_judgement
 from overlap.tuning.names import MEMBER
 from overlap.tuning.paths import StudyPaths, list_studies
@@ -32,9 +32,9 @@ def members_of(paths: StudyPaths) -> set[str]:
     names: set[str] = set()
     if paths.journal.exists():
         names = {
-            str(entry["user_attr"][MEMBER])
-            for entry in _entries(paths.journal.read_bytes())
-            if MEMBER in entry.get("user_attr", {})
+            str(found["user_attr"][MEMBER])
+            for line in complete_lines(paths.journal.read_bytes())
+            if (found := entry(line)) is not None and MEMBER in found.get("user_attr", {})
         }
     try:
         judgement = read_judgement(paths.judgement)
@@ -97,9 +97,8 @@ def study_faults(workspace: Location) -> Iterator[str]:
                     location.read_record(kind)
             except CorruptError as error:
                 yield f"study {study}: {error}; {remedy}"
-        whole = found.journal.read_bytes() if found.journal.exists() else b""
-        lines = whole[: whole.rfind(b"\n") + 1].splitlines()
-        if len([*_entries(whole)]) < len(lines):
+        content = found.journal.read_bytes() if found.journal.exists() else b""
+        if any(entry(line) is None for line in complete_lines(content)):
             yield f"study {study}: {found.journal}: is damaged; {remedy}"
 
 
@@ -113,13 +112,3 @@ def _belongs_to_a_study(folder: Location) -> bool:
         return False
     # Without a specification the member is partly removed already.
     return spec is None or spec.reserved is not None
-
-
-def _entries(content: bytes) -> Iterator[dict[str, dict[str, object]]]:
-    for line in content[: content.rfind(b"\n") + 1].splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            yield entry

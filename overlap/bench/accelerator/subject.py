@@ -13,17 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from overlap.bench.untrained_learner import random_labels, untrained_learner
 from overlap.config import NetworkConfig, RunConfig, TrainingConfig
-from overlap.features import Normalisation
 from overlap.training.engine.resident import ResidentSet, train_variables
 from overlap.training.keras_import import keras
-from overlap.training.learner import Learner, build_learner
-from overlap.training.network import build_network, precision
+from overlap.training.learner import Learner
 
-WORDS, WORDS_PER_CLIP = 30, 4
 SMALL = 0.1
 """Scale below which the network is small."""
-CONSTANTS = Normalisation((-80.0,) * 4, (-40.0,) * 4, (15.0,) * 4)
 
 
 @dataclass(frozen=True)
@@ -63,15 +60,10 @@ def preset() -> RunConfig:
 
 def learner(variant: Variant, *, steps: int = 400, seed: int = 0) -> Learner:
     """Build a learner of the full network; equal seeds give equal weights."""
-    keras.utils.set_random_seed(seed)
-    with precision(variant.precision):
-        network = build_network(
-            variant.network, preset().features.shape, WORDS, CONSTANTS, subset=WORDS_PER_CLIP
-        )
-        return build_learner(
-            network, variant.training, CONSTANTS,
-            subset=WORDS_PER_CLIP, steps=steps, seed=seed, fused=variant.fused,
-        )  # fmt: skip
+    return untrained_learner(
+        variant.network, variant.training, preset().features.shape,
+        steps=steps, seed=seed, fused=variant.fused,
+    )  # fmt: skip
 
 
 def clips(count: int, seed: int = 0) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
@@ -84,11 +76,7 @@ def clips(count: int, seed: int = 0) -> tuple[NDArray[np.float16], NDArray[np.fl
 
 def labels(count: int, seed: int = 0) -> NDArray[np.float32]:
     """Return (clips, words) labels, each with the same number of words."""
-    random = np.random.default_rng(seed)
-    result = np.zeros((count, WORDS), np.float32)
-    chosen = np.argsort(random.random(result.shape), axis=1)[:, :WORDS_PER_CLIP]
-    np.put_along_axis(result, chosen, np.float32(1 / WORDS_PER_CLIP), axis=1)
-    return result
+    return random_labels(np.random.default_rng(seed), count).astype(np.float32)
 
 
 def resident(count: int) -> ResidentSet:

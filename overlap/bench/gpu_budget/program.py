@@ -11,6 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from overlap.bench.untrained_learner import WORDS, untrained_learner
 from overlap.config import RunConfig
 from overlap.errors import BenchError
 
@@ -19,8 +20,6 @@ OPTIONS: Final[dict[str, str | bool]] = {
     "xla_gpu_enable_triton_gemm": False,
 }
 """Options of the compiler: what would run kernels to choose between them is off."""
-WORDS, WORDS_PER_CLIP = 30, 4
-"""Size of the task."""
 
 
 @dataclass(frozen=True)
@@ -80,24 +79,13 @@ def program_of(case: Case) -> Program:
 def _epoch(case: Case) -> Program:
     import jax
 
-    from overlap.features import Normalisation
     from overlap.training.engine.resident import epoch_program, steps_per_call, train_variables
-    from overlap.training.keras_import import keras
-    from overlap.training.learner import build_learner
-    from overlap.training.network import build_network, precision
 
     config = _config(case)
     changed = {"precision": case.precision, "batch_size": case.batch_size}
     training, shape = config.training.model_copy(update=changed), config.features.shape
-    many, steps = shape[-1], case.clips // case.batch_size
-    constants = Normalisation((-80.0,) * many, (-40.0,) * many, (15.0,) * many)
-    subset = None if config.network.head == "softmax" else WORDS_PER_CLIP
-    keras.utils.set_random_seed(0)
-    with precision(case.precision):
-        network = build_network(config.network, shape, WORDS, constants, subset)
-        model = build_learner(
-            network, training, constants, subset=subset, steps=steps, seed=0
-        ).model
+    steps = case.clips // case.batch_size
+    model = untrained_learner(config.network, training, shape, steps=steps).model
     state = tuple(
         [_array(one.value.dtype, *one.value.shape) for one in variables]
         for variables in train_variables(model)

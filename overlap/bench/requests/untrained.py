@@ -6,15 +6,14 @@ are those of a real workspace; only the results of a training are missing.
 
 import json
 import sys
+from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
 
 from overlap.bench.features import speech_like
+from overlap.bench.untrained_learner import constants
 from overlap.bench.untrained_network import (
-    FLOOR_DB,
-    MEAN_DB,
-    STD_DB,
     save_graph,
     save_untrained,
 )
@@ -58,12 +57,10 @@ def write_untrained(workspace: Location, preset: str, members: int, words: int) 
 
 
 def _specs(config: RunConfig, words: tuple[str, ...]) -> list[MemberSpec]:
-    channels = config.features.shape[-1]
     shared: dict[str, Any] = {
         "fold": 0, "features": config.features, "network": config.network,
         "training": config.training, "validation": config.validation, "words": words,
-        "floor_db": (FLOOR_DB,) * channels, "mean_db": (MEAN_DB,) * channels,
-        "std_db": (STD_DB,) * channels, "chunk_clips": config.store.chunk_clips,
+        **asdict(constants(config.features.shape[-1])), "chunk_clips": config.store.chunk_clips,
         "training_key": "untrained",
     }  # fmt: skip
     return [MemberSpec(seed=seed, **shared) for seed in range(config.ensemble.members)]

@@ -9,6 +9,7 @@ from typing import Final, Literal, Protocol, cast, get_args
 from overlap.audio.decode import is_audio
 from overlap.audio.foreign_formats import is_foreign
 from overlap.audio.unused_files import is_ignored
+from overlap.audio.windows import hop_error
 from overlap.catalog.cell_text import CellTexts
 from overlap.catalog.problems import Problems, printable
 from overlap.catalog.rows import Split
@@ -79,13 +80,7 @@ class ImportOptions:
                 )
         hop = self.hop_seconds
         if hop is not None and not MIN_HOP_SECONDS <= hop <= self.clip_seconds:
-            raise ConfigError(
-                f"a hop of {hop:g} s is not possible; choose one from {MIN_HOP_SECONDS:g} s to "
-                f"{self.clip_seconds:g} s, the length of a clip",
-                code="hop-out-of-range",
-                field="hop_seconds",
-                limit=self.clip_seconds,
-            )
+            raise hop_error(hop, MIN_HOP_SECONDS, self.clip_seconds)
 
 
 @dataclass(frozen=True, slots=True)
