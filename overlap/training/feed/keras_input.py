@@ -34,5 +34,9 @@ def keras_input(batches: Iterator[Any]) -> Any:  # noqa: ANN401  Keras takes man
     def generate() -> Iterator[Any]:
         yield from pending.pop()
 
+    options = tf.data.Options()
+    # There is nothing to tune, and the thread that tunes delays the end of an iteration: it sleeps
+    # for a period that doubles each time, and TensorFlow 2.21 often waits for the end of the sleep.
+    options.autotune.enabled = False
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return dataset.prefetch(QUEUED_BATCHES)
+    return dataset.prefetch(QUEUED_BATCHES).with_options(options)
