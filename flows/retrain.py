@@ -122,7 +122,7 @@ def run_stages(config: RunConfig, *, wait: bool = False) -> RunReport:
         pending = pending_work(config, listing)
         opened = None if pending.anything else NO_CLUSTER
         files = listing if pending.features else None
-        work = Work(training=True, run=config, files=files, members=True)
+        work = Work(training=True, run=config, files=files, members=config.ensemble.at_once)
         with open_cluster(config.cluster, workspace.location, work, opened) as scheduler:
             report = features(config, scheduler)
             train(config, scheduler)
@@ -193,7 +193,7 @@ def _train_members(
         return TrainReport([], len(members.complete), members.shortfall)
     one_by_one = config.ensemble.stop_when_gain_below is not None
     records, failed = {}, {}
-    work = Work(training=True, run=config, members=True)
+    work = Work(training=True, run=config, members=config.ensemble.at_once)
     with (
         open_cluster(config.cluster, workspace.location, work, scheduler) as cluster,
         stage("members", len(members.pending), unit="member") as progress,

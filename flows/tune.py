@@ -91,7 +91,8 @@ def _search(config: RunConfig, search: Search, workspace: Workspace) -> TuneRepo
     listing = workspace.list_data(config)
     pending = pending_work(study_config(config), listing)
     files = listing if pending.features else None
-    work = Work(training=True, run=config, files=files, members=True)
+    at_once = search.parallel or search.trials
+    work = Work(training=True, run=config, files=files, members=at_once)
     opened = NO_CLUSTER if not pending.features and _is_finished(config, search) else None
     with open_cluster(config.cluster, workspace.location, work, opened) as cluster:
         if pending.features:

@@ -20,6 +20,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import MemberPaths
 from overlap.system.child_process import run_child
 from overlap.system.resources.accelerators import shared_by
+from overlap.system.resources.sharing import sharing_environment, trainings_here
 from overlap.training.backends.choice import VARIABLE, named_backend, select_backend
 from overlap.training.backends.resumed import backend_of_training
 from overlap.training.placement import record_placement
@@ -61,7 +62,8 @@ def train_on_worker(workspace: Location, spec: MemberSpec, backend: str, topic: 
             still_wanted(),
             paths.log,
             {
-                **shared_by(places_on_this_worker()),
+                **shared_by(places := places_on_this_worker()),
+                **sharing_environment(max(places, trainings_here())),
                 **here.environment(),
                 VARIABLE: backend,
             },

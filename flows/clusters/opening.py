@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from overlap.errors import RESUME_HINT, ClusterLostError
 from overlap.io.location import Location
 from overlap.system.resources.accelerators import visible_accelerators
 from overlap.system.resources.processors import usable_processors
+from overlap.system.resources.sharing import TRAININGS, local_trainings
 from overlap.system.signals import block_sigint, defer_signals
 from overlap.system.thread_limits import THREAD_VARIABLES
 from tasks.cluster import LOST_SECONDS, Cluster, connect
@@ -31,6 +33,13 @@ FAILED_START = "failed to start"
 """Part of distributed's error message for a process that did not start."""
 FOLLOWED = ("comm", "logging", "admin")
 """Sections of Dask's settings that a local cluster takes from the user."""
+QUIET: dict[str, Any] = {
+    "worker": {"profile": {"enabled": False}},
+    "admin": {"tick": {"interval": "500ms"}, "system-monitor": {"interval": "5s"}},
+}
+"""Settings for processes that wait for hours while members train. By default each of them samples
+its stacks a hundred times and wakes up fifty times a second, for a dashboard that is off: a quarter
+of a processor in all."""
 LOOPBACK = "127.0.0.1"
 ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 
@@ -59,7 +68,7 @@ def open_cluster(
         limit = f"up to {config.timeout_s:g} s"
         awaited = f"the Dask cluster ({where}) and its workers, {limit}"
         with TERMINAL.waiting(awaited), doing(f"waiting for {awaited}"):
-            address, adapt = stack.enter_context(_scheduler(config, training=work.training))
+            address, adapt = stack.enter_context(_scheduler(config, work))
             with connect(Cluster(address=address), config.timeout_s) as client:
                 cluster = Cluster(
                     address=address,
@@ -79,42 +88,43 @@ def open_cluster(
 
 
 @contextmanager
-def _scheduler(
-    config: ClusterConfig, *, training: bool
-) -> Iterator[tuple[str, Callable[[Client], None]]]:
+def _scheduler(config: ClusterConfig, work: Work) -> Iterator[tuple[str, Callable[[Client], None]]]:
     """Yield a scheduler's address, and a function to call once its workers are checked."""
     if config.address is not None:
         yield config.address, lambda _client: None
     elif config.kind == "local":
         with dask.config.set(own_settings()), _loop() as loop, ExitStack() as stack:
             with defer_signals():
-                local = _started(config, loop, training=training)
+                local = _started(config, loop, work)
                 stack.callback(local.close)
             yield local.scheduler_address, lambda _client: None
     else:
-        with cluster_by_name(config, training=training) as cluster:
+        with cluster_by_name(config, training=work.training) as cluster:
             yield cluster.address, cluster.adapt
 
 
 def own_settings() -> dict[str, Any]:
     """Return Dask's settings for a local cluster.
 
-    They are Dask's defaults: limits of memory, preloaded modules or start methods in a file of the
-    user are meant for other clusters. Connections (TLS, time limits) and logs follow the user's.
+    They are Dask's defaults, except for `QUIET`: limits of memory, preloaded modules or start
+    methods in a file of the user are meant for other clusters. Connections (TLS, time limits) and
+    logs follow the user's.
     """
     defaults = dask.config.merge(*dask.config.defaults)["distributed"]
-    users = dask.config.get("distributed")
-    return {"distributed": {**defaults, **{key: users[key] for key in FOLLOWED if key in users}}}
+    users = deepcopy(dask.config.get("distributed"))
+    own = {**deepcopy(defaults), **{key: users[key] for key in FOLLOWED if key in users}}
+    dask.config.update(own, QUIET, priority="new-defaults", defaults=defaults)
+    return {"distributed": own}
 
 
 def local_workers(
-    config: ClusterConfig, accelerators: list[str], *, training: bool = True
+    config: ClusterConfig, accelerators: list[str], work: Work
 ) -> dict[str, dict[str, Any]]:
     """Specify the workers of a local cluster.
 
     There is one per processor of this process, and one for training per accelerator. Without an
-    accelerator, one training worker uses the processor. A training worker has as many
-    slots as members share an accelerator.
+    accelerator, one training worker uses the processors. A training worker has as many slots as
+    members share its accelerator, or the processors.
     """
     cores = config.cpu_workers or usable_processors()
     shared = {
@@ -128,13 +138,19 @@ def local_workers(
         f"cpu-{index}": {**shared, "env": {**ONE_THREAD, "CUDA_VISIBLE_DEVICES": ""}}
         for index in range(cores)
     }
-    devices, slots = accelerators or [""], config.members_per_gpu
-    for index in range((config.training_workers or len(devices)) if training else 0):
+    trainers, slots = local_trainings(
+        work.members, len(accelerators), config.training_workers, config.members_per_gpu
+    )
+    devices = accelerators or [""]
+    for index in range(trainers if work.training else 0):
         workers[f"training-{index}"] = {
             **shared,
             "nthreads": slots,
             "resources": {name: slots * need for name, need in TRAINING_RESOURCE.items()},
-            "env": {"CUDA_VISIBLE_DEVICES": devices[index % len(devices)]},
+            "env": {
+                "CUDA_VISIBLE_DEVICES": devices[index % len(devices)],
+                TRAININGS: str(trainers * slots),
+            },
         }
     return {name: {"cls": Nanny, "options": options} for name, options in workers.items()}
 
@@ -151,7 +167,7 @@ def _loop() -> Iterator[IOLoop]:
         runner.stop()
 
 
-def _started(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecCluster:
+def _started(config: ClusterConfig, loop: IOLoop, work: Work) -> SpecCluster:
     """Start a local cluster; retry once, because one of its processes may be killed.
 
     Raises:
@@ -159,7 +175,7 @@ def _started(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecClus
     """
     for left in reversed(range(STARTS)):
         try:
-            return _local(config, loop, training=training)
+            return _local(config, loop, work)
         except RuntimeError as error:
             if FAILED_START not in str(error):
                 raise
@@ -174,7 +190,7 @@ def _started(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecClus
     raise AssertionError  # the last attempt returned or raised
 
 
-def _local(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecCluster:
+def _local(config: ClusterConfig, loop: IOLoop, work: Work) -> SpecCluster:
     # Without a host, scheduler and nannies listen on the machine's external address.
     options = {
         "host": LOOPBACK,
@@ -185,7 +201,7 @@ def _local(config: ClusterConfig, loop: IOLoop, *, training: bool) -> SpecCluste
     }
     return SpecCluster(
         scheduler={"cls": Scheduler, "options": options},
-        workers=local_workers(config, visible_accelerators(), training=training),
+        workers=local_workers(config, visible_accelerators(), work),
         silence_logs=logging.CRITICAL,
         name="overlap",
         loop=loop,

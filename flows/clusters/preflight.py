@@ -57,8 +57,8 @@ class Work:
     """The run that the work belongs to."""
     files: Listing | None = None
     """Files that workers read, to compute features or to apply members."""
-    members: bool = False
-    """Whether members are trained."""
+    members: int = 0
+    """Members that can train at the same time; 0: none are trained."""
 
     @property
     def sample(self) -> Location | None:
@@ -252,7 +252,7 @@ def _memory_fault(worker: Worker, run: RunConfig) -> str:
 
 def training_warnings(workers: Workers, config: ClusterConfig, work: Work) -> Iterator[str]:
     """Yield warnings about the workers that train."""
-    if work.training and (config.address is not None or config.kind != "local"):
+    if work.training and (not config.is_local):
         trainers = _trainers(workers)
         yield from _thread_warnings(trainers)
         if work.members and work.run is not None:

@@ -5,7 +5,8 @@ are prepared first (built, compiled, one epoch trained). They then alternate, on
 that a machine that slows down affects all variants equally.
 
 A plain fit runs as in a user's script: nothing configures its memory. Everything else has the
-environment of a member's process.
+environment of a member's process. Members that train at once are one variant of several processes,
+each with its share of the processors; their clips count together.
 """
 
 import json
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,10 @@ from overlap.config import RunConfig
 from overlap.errors import BenchError
 from overlap.system.allocator import without_memory_settings
 from overlap.system.child_process import Child, child_reporter, start_child, worker_environment
+from overlap.system.resources.accelerators import visible_accelerators
 from overlap.system.resources.memory import page_faults, peak_memory_mb
+from overlap.system.resources.processors import usable_processors
+from overlap.system.resources.sharing import sharing_environment, trainings_on_processors
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Variant:
     """Whether the process keeps the memory that it frees (see `overlap.system.allocator`)."""
     own_network: bool = False
     """The network of the preset instead of the five stages that the others share."""
+    members: int = 1
+    """Members that train at once."""
 
 
 PLAIN = Variant(
@@ -67,7 +74,7 @@ class TrainingRow:
     reference: str
     """Name of the row that `ratio` is relative to: a plain fit of the same network."""
     clips_per_second: float
-    """Median over rounds."""
+    """Of all members together; median over rounds."""
     ratio: float
     """Speed relative to the reference; median over rounds."""
     faults_per_step: float
@@ -103,27 +110,38 @@ def bench_training(job: TrainingJob, presets: tuple[str, ...], rounds: int) -> l
         BenchError: A variant failed.
     """
     variants = (
-        PLAIN, PLAIN_WITH_SETTINGS, *(Variant(name, name, PLAIN.name) for name in presets),
-        DEMO_PLAIN, DEMO,
+        PLAIN, PLAIN_WITH_SETTINGS,
+        *(row for name in presets for row in _alone_and_at_once(Variant(name, name, PLAIN.name))),
+        DEMO_PLAIN, *_alone_and_at_once(DEMO),
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="overlap-bench-") as folder:
-        place, started = Path(folder), dict[Variant, Child]()
+        place, started = Path(folder), dict[Variant, list[Child]]()
         try:
             for variant in variants:
-                started[variant] = _start(variant, job, place)
-                _read_message(
-                    variant, started[variant], place
-                )  # sequentially, because compiling uses all cores
+                started[variant] = []
+                for number in range(variant.members):
+                    child = _start(variant, number, job, place)
+                    started[variant].append(child)
+                    # One after the other, because compiling uses all cores.
+                    _read_message(variant, number, child, place)
             rounds_of: dict[str, list[Mapping[str, float]]] = {v.name: [] for v in variants}
             for _ in range(rounds):
                 for variant in variants:
                     rounds_of[variant.name].append(_run_epoch(variant, started[variant], place))
         finally:
-            for child in started.values():
+            for child in chain.from_iterable(started.values()):
                 child.close()
     return [
         _row(variant, rounds_of[variant.name], rounds_of[variant.reference]) for variant in variants
     ]
+
+
+def _alone_and_at_once(variant: Variant) -> Iterator[Variant]:
+    """Yield a variant, and the same with as many members as train at once on the processors."""
+    yield variant
+    members = 1 if visible_accelerators() else trainings_on_processors(usable_processors())
+    if members > 1:
+        yield replace(variant, name=f"{variant.name}, {members} members at once", members=members)
 
 
 def _row(
@@ -146,30 +164,38 @@ def _row(
     )
 
 
-def _start(variant: Variant, job: TrainingJob, folder: Path) -> Child:
-    environment = worker_environment(os.environ)
+def _start(variant: Variant, number: int, job: TrainingJob, folder: Path) -> Child:
+    environment = worker_environment(os.environ) | sharing_environment(variant.members)
     if not variant.memory_settings:
         environment = without_memory_settings(environment)
     # Output goes to a file: a pipe that is not read fills up and blocks the process.
-    with _log(folder, variant).open("w") as log:
-        arguments = [json.dumps(asdict(variant)), json.dumps(asdict(job)), str(folder)]
+    own = folder / f"{variant.name}-{number}"
+    with _log(own).open("w") as log:
+        arguments = [json.dumps(asdict(variant)), json.dumps(asdict(job)), str(own)]
         return start_child(__name__, arguments, environment, log)
 
 
-def _log(folder: Path, variant: Variant) -> Path:
-    return folder / f"{variant.name}.log"
+def _log(own: Path) -> Path:
+    return own.with_name(f"{own.name}.log")
 
 
-def _run_epoch(variant: Variant, child: Child, folder: Path) -> Mapping[str, float]:
-    child.process.stdin.write("go\n")  # type: ignore[union-attr]  # it is a pipe
-    child.process.stdin.flush()  # type: ignore[union-attr]
-    return _read_message(variant, child, folder)
+def _run_epoch(variant: Variant, children: Sequence[Child], folder: Path) -> Mapping[str, float]:
+    for child in children:
+        child.process.stdin.write("go\n")  # type: ignore[union-attr]  # it is a pipe
+        child.process.stdin.flush()  # type: ignore[union-attr]
+    done = [_read_message(variant, n, child, folder) for n, child in enumerate(children)]
+    together = {key: sum(epoch[key] for epoch in done) for key in done[0]}
+    return {
+        **together,
+        "seconds": max(epoch["seconds"] for epoch in done),
+        "waited": together["waited"] / len(done),
+    }
 
 
-def _read_message(variant: Variant, child: Child, folder: Path) -> Mapping[str, float]:
+def _read_message(variant: Variant, number: int, child: Child, folder: Path) -> Mapping[str, float]:
     message = child.read_report()
     if message is None:
-        log = _log(folder, variant).read_text()[-2000:]
+        log = _log(folder / f"{variant.name}-{number}").read_text()[-2000:]
         raise BenchError(
             f"{variant.name}: the process failed; its log ends with\n{log}", variant=variant.name
         )
@@ -183,7 +209,7 @@ def _work(variant: Variant, job: TrainingJob, folder: Path) -> None:
         shared, own = RunConfig(data="-", preset="baseline").network, config.network
         changes = {"width": job.width, "dropout": own.dropout, "head": own.head}
         config = config.model_copy(update={"network": shared.model_copy(update=changes)})
-    epoch = _plain(config, job) if variant.plain else _member(config, job, folder / variant.name)
+    epoch = _plain(config, job) if variant.plain else _member(config, job, folder)
     with child_reporter(reads_input=True) as emit:
         next(epoch)
         emit({})

@@ -62,7 +62,11 @@ class ClusterConfig(ConfigModel):
         description="CPU workers; none: one per processor that the run may use (local cluster).",
     )
     training_workers: int | None = Field(
-        None, ge=1, le=4096, description="Training workers; none: one per accelerator, at least 1."
+        None,
+        ge=1,
+        le=4096,
+        description="Training workers; none: one per accelerator, at least 1. Without an "
+        "accelerator, a local cluster also trains several members at a time; 1 ends that.",
     )
     adaptive: AdaptiveConfig = Field(
         default_factory=AdaptiveConfig,
@@ -93,7 +97,7 @@ class ClusterConfig(ConfigModel):
             return self  # the other settings describe a cluster to be started
         given = [name for name in ("arguments", "training") if getattr(self, name)]
         given += ["adaptive"] if self.bounds else []
-        if self.kind == "local" and given:
+        if self.is_local and given:
             raise ValueError(
                 f"cluster.{given[0]} is for a cluster class; name the class in cluster.kind"
             )
@@ -104,6 +108,11 @@ class ClusterConfig(ConfigModel):
                 "give only one of them"
             )
         return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a run starts the processes itself, on its own machine."""
+        return self.address is None and self.kind == "local"
 
     @property
     def bounds(self) -> AdaptiveConfig | None:

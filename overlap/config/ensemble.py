@@ -30,3 +30,8 @@ class EnsembleConfig(ConfigModel):
         description="Stop training members when the next is expected to lower the held-out KL by "
         "less than this, nats; none: train all.",
     )
+
+    @property
+    def at_once(self) -> int:
+        """Members that can train at the same time."""
+        return self.members if self.stop_when_gain_below is None else 1

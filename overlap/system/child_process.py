@@ -33,6 +33,8 @@ from overlap.system.thread_limits import THREAD_VARIABLES
 CHILD_ENV = "OVERLAP_CHILD"
 """Environment variable of a child: the descriptor that it reports on. Parents of earlier versions
 set it to 1, standard output, and read the reports there."""
+IN_CHILD = CHILD_ENV in os.environ
+"""Whether this process is a child: a process of ours, which nobody else's code shares."""
 Emit = Callable[[Mapping[str, Any]], None]
 """The function with which a child reports an event to its parent."""
 TAIL_LINES = 30

@@ -9,7 +9,7 @@ of overlap too.
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -128,3 +128,19 @@ def _set(values: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+@contextmanager
+def packages_hidden(names: Iterable[str]) -> Iterator[None]:
+    """Let imports of packages fail within the block, except of those that are imported already.
+
+    Args:
+        names: Names of top-level packages.
+    """
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: not importable
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]

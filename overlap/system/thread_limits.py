@@ -5,7 +5,11 @@ from typing import Final, Self
 
 from threadpoolctl import threadpool_limits
 
-THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREAD_VARIABLES: Final = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    "NPROC",  # JAX
+)
 """Environment variables that limit the threads of a process's numerical libraries."""
 
 

@@ -4,8 +4,9 @@ import os
 from contextlib import suppress
 from typing import Any
 
+from overlap.io.formatting import counted
 from overlap.system.resources.accelerators import SHARE, accelerator_bytes
-from overlap.system.resources.processors import usable_processors
+from overlap.system.resources.sharing import share_of_processors
 from overlap.training.keras_import import keras
 from overlap.training.network import set_keras_defaults
 
@@ -78,7 +79,7 @@ def device_name() -> str:
         if devices:
             details = tf.config.experimental.get_device_details(devices[0])
             return str(details.get("device_name", devices[0].name))
-        return f"CPU ({usable_processors()} cores)"
+        return f"CPU ({counted(share_of_processors(), 'core')})"
     devices = keras.distribution.list_devices()
     return str(devices[0]) if devices else backend
 

@@ -1,5 +1,6 @@
 """The plan of a run: its work, memory, disk and time. The workspace is not modified."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ from overlap.config import RunConfig
 from overlap.features.compute import Backend, select_backend
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
-from overlap.system.resources.accelerators import usable_bytes
+from overlap.system.resources.accelerators import usable_bytes, visible_accelerators
+from overlap.system.resources.sharing import local_trainings
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.spec import load_record
 from overlap.workspace.pending import pending_work
@@ -44,8 +46,17 @@ class RunPlan:
     members_to_train: int
     feed: MemoryPlan
     """How features reach the network in training."""
+    members_at_once: int
+    """Members that train at the same time in a local cluster; 1 for other clusters."""
     member_seconds: float | None
     """Seconds per member, from earlier members of the same shape; None if there are none."""
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Seconds until all members are trained; None if the time of a member is unknown."""
+        if self.member_seconds is None:
+            return None
+        return self.member_seconds * math.ceil(self.members_to_train / self.members_at_once)
 
     @property
     def upper_bound(self) -> bool:
@@ -75,6 +86,7 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
     per_clip = raw if config.store.compression == "none" else measured.stored_bytes
     work = pending.clips * measured.check_seconds + pending.block_rows * measured.compute_seconds
     train = int((listing.files["split"] == "train").sum())
+    at_once = _members_at_once(config)
     return RunPlan(
         train_clips=train,
         test_clips=rows - train,
@@ -95,8 +107,24 @@ def plan_run(config: RunConfig, cpu_workers: int) -> RunPlan:
             train,
             config.training,
             device_bytes=usable_bytes() // config.cluster.members_per_gpu,
+            trainings=at_once,
         ),
+        members_at_once=at_once,
         member_seconds=_member_seconds(config, train),
+    )
+
+
+def _members_at_once(config: RunConfig) -> int:
+    cluster = config.cluster
+    if not cluster.is_local:
+        return 1
+    return math.prod(
+        local_trainings(
+            config.ensemble.at_once,
+            len(visible_accelerators()),
+            cluster.training_workers,
+            cluster.members_per_gpu,
+        )
     )
 
 

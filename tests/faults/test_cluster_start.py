@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from flows.clusters import opening
+from flows.clusters.preflight import Work
 from overlap.config import ClusterConfig
 from overlap.errors import ClusterLostError
 from support.errors import raises
@@ -49,7 +50,7 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def start() -> None:
-    with opening._scheduler(ClusterConfig(cpu_workers=1), training=False) as (address, _):
+    with opening._scheduler(ClusterConfig(cpu_workers=1), Work(training=False)) as (address, _):
         assert address.startswith("tcp://127.0.0.1:")
 
 

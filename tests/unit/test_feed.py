@@ -8,9 +8,11 @@ from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
 from overlap.features import FeatureStore
 from overlap.training.feed.batches import TrainingData
+from overlap.training.feed.keras_input import keras_input
 from overlap.training.feed.memory_plan import MemoryPlan, plan_memory
 from overlap.training.feed.order import epoch_order
 from overlap.training.feed.sources import ChunkedSource, MemorySource, open_source
+from overlap.training.keras_import import keras
 from support.errors import raises
 
 Ready = tuple[Catalog, FeatureStore]
@@ -148,3 +150,13 @@ def test_chunks_with_few_rows_are_read_evenly(ready: Ready) -> None:
     batches = ChunkedSource(store, 16).batches(np.arange(0, 120, 8), 1)
     for visited, _ in enumerate(batches, 1):
         assert len(held) - visited <= 2 + 1
+
+
+def test_tensorflow_does_not_tune_the_input() -> None:
+    # Its thread would delay the end of every pass, by up to the length of the pass.
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("input of TensorFlow")
+    batches = iter([(np.zeros((2, 3), np.float32),), (np.ones((1, 3), np.float32),)])
+    dataset = keras_input(batches)
+    assert dataset.options().autotune.enabled is False
+    assert [len(batch[0]) for batch in dataset] == [2, 1]

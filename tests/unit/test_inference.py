@@ -171,7 +171,7 @@ def test_every_thread_count_gives_the_same_predictions(
     found = []
     for threads in (1, 3):
         monkeypatch.setattr(
-            "overlap.training.inference.store.usable_processors", lambda number=threads: number
+            "overlap.training.inference.store.share_of_processors", lambda number=threads: number
         )
         found.append(GraphNetwork(graph.content, graph.subset).predict_on_batch(clips))
     assert np.abs(found[0] - found[1]).max() < AGREEMENT

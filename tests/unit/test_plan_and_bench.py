@@ -61,10 +61,9 @@ def test_a_plan_follows_the_cut_of_the_store(ready: Ready, config: RunConfig) ->
 def test_the_time_of_all_of_it(ready: Ready, config: RunConfig) -> None:
     plan = plan_run(config, 1)
     assert _total(plan, "") == "known after the first member"
-    assert (
-        _total(replace(plan, feature_seconds=5.0, member_seconds=60.0), "at most ")
-        == "at most 2 min 05 s"
-    )
+    known = replace(plan, feature_seconds=5.0, member_seconds=60.0)
+    assert _total(replace(known, members_at_once=1), "at most ") == "at most 2 min 05 s"
+    assert _total(replace(known, members_at_once=2), "") == "1 min 05 s"
     assert _total(replace(plan, feature_seconds=5.0, members_to_train=0), "") == "5.0 s"
 
 

@@ -62,7 +62,7 @@ def test_a_workspace_that_is_another_or_cannot_be_written(
 def test_what_is_said_of_the_memory_for_training(config: RunConfig) -> None:
     """100 clips take 5.2 MB."""
     small = {"t": {"memory_limit": 8_000_000, "nthreads": 1, "resources": {"GPU": 1}}}
-    work = Work(training=True, run=config, files=list_data(config.data), members=True)
+    work = Work(training=True, run=config, files=list_data(config.data), members=2)
     (said,) = training_warnings(small, OUTSIDE, work)
     assert "take 5.17 MB" in said
     assert "8 MB" in said

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.clusters.opening import local_workers
+from flows.clusters.preflight import Work
 from overlap.config import ClusterConfig
 from overlap.system.resources.accelerators import visible_accelerators
 from overlap.system.resources.control_groups import GROUPS, OWN_GROUPS
@@ -120,7 +121,7 @@ def test_a_local_cluster_has_a_worker_per_usable_processor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(SLURM, "3")
-    assert len(local_workers(ClusterConfig(), [], training=False)) == 3
+    assert len(local_workers(ClusterConfig(), [], Work(training=False))) == 3
 
 
 def test_threads_are_limited_by_a_quota_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +130,8 @@ def test_threads_are_limited_by_a_quota_only(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv(SLURM)
     monkeypatch.setattr("overlap.system.resources.processors.usable_processors", lambda: 8)
     assert thread_environment() == {}
+    assert thread_environment(2)["TF_NUM_INTRAOP_THREADS"] == "4"
+    assert thread_environment(100)["NPROC"] == "1"
 
 
 def python(code: str, *before: str, **extra: str) -> str:

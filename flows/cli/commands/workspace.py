@@ -70,9 +70,11 @@ def plan(config: "RunConfig", as_json: bool) -> None:
             (
                 "members, time",
                 "known after the first"
+                if (seconds := planned.training_seconds) is None
+                else at_most + format_duration(seconds),
+                ""
                 if per_member is None
-                else at_most + format_duration(per_member * planned.members_to_train),
-                "" if per_member is None else f"{format_duration(per_member)} each",
+                else f"{format_duration(per_member)} each, {planned.members_at_once} at a time",
             ),
             ("features in memory per member", format_bytes(feed.bytes), f"{feed.mode} mode"),
             ("total time", _total(planned, at_most), ""),
@@ -195,8 +197,7 @@ def _total(planned: "RunPlan", at_most: str) -> str:
     """Format the time of features and members; that of a member may be unknown."""
     if planned.member_seconds is None and planned.members_to_train:
         return "known after the first member"
-    members = (planned.member_seconds or 0.0) * planned.members_to_train
-    return at_most + format_duration(planned.feature_seconds + members)
+    return at_most + format_duration(planned.feature_seconds + (planned.training_seconds or 0.0))
 
 
 def _missing_rows(runs: Sequence[tuple[int, int]], clips: int) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Limits of the control groups of a process: memory that is left, and processors.
+"""Limits of the control groups of a process: memory and processors.
 
 Containers, pods and batch jobs are control groups with limits of their own, which the machine's
 figures do not include. Version 1 has a tree of groups per controller, version 2 one tree; a limit
@@ -29,6 +29,22 @@ def memory_left(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> Iterato
     """
     for folder, version in _groups_above("memory", groups, own_groups):
         yield from _memory_left_in(folder, *(MEMORY_2 if version == 2 else MEMORY_1))
+
+
+def memory_limits(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> Iterator[int]:
+    """Yield the limit of each group with a limit of memory above this process, bytes.
+
+    Args:
+        groups: Folder of Linux's control groups.
+        own_groups: File that names the control groups of this process.
+    """
+    for folder, version in _groups_above("memory", groups, own_groups):
+        try:
+            limit = (folder / (MEMORY_2 if version == 2 else MEMORY_1)[0]).read_text().strip()
+        except OSError:  # absent, as in the root of version 2, or not readable
+            continue
+        if limit != "max":
+            yield int(limit)
 
 
 def processor_quotas(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> Iterator[float]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from overlap.system.resources.control_groups import GROUPS, OWN_GROUPS, memory_left
+from overlap.system.resources.control_groups import GROUPS, OWN_GROUPS, memory_left, memory_limits
 
 STATUS = Path("/proc/self/status")
 
@@ -31,6 +31,16 @@ def page_faults() -> int:
     allocates again.
     """
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def memory_limit(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> int:
+    """Return the memory that this process and its neighbours may use in all, bytes.
+
+    Args:
+        groups: Folder of Linux's control groups.
+        own_groups: File that names the control groups of this process.
+    """
+    return min([int(psutil.virtual_memory().total), *memory_limits(groups, own_groups)])
 
 
 def free_memory(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> int:

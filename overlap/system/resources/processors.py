@@ -37,14 +37,17 @@ def pinned_processors() -> int:
     return os.cpu_count() or 1
 
 
-def thread_environment() -> dict[str, str]:
+def thread_environment(processes: int = 1) -> dict[str, str]:
     """Return variables that limit the threads of a process to its processors.
 
     Numerical libraries start one thread per processor that a process is pinned to. That is right
-    without a quota, and the variables are then left out.
+    without a quota and without other processes, and the variables are then left out.
+
+    Args:
+        processes: Processes that share the processors.
     """
-    usable = usable_processors()
-    return {} if usable >= pinned_processors() else dict.fromkeys(THREAD_VARIABLES, str(usable))
+    threads = max(1, usable_processors() // processes)
+    return {} if threads >= pinned_processors() else dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
 def _slurm(environment: Mapping[str, str]) -> list[int]:

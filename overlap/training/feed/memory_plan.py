@@ -7,6 +7,7 @@ from overlap.config import TrainingConfig
 from overlap.errors import ConfigError
 from overlap.io.formatting import format_bytes
 from overlap.system.resources.memory import free_memory
+from overlap.system.resources.sharing import trainings_here
 
 GB = 1e9
 DEVICE_FRACTION = 0.3
@@ -33,6 +34,7 @@ def plan_memory(
     training: TrainingConfig,
     free_bytes: int | None = None,
     device_bytes: int = 0,
+    trainings: int | None = None,
 ) -> MemoryPlan:
     """Choose between device, memory and stream mode; the choice does not affect the result.
 
@@ -43,6 +45,8 @@ def plan_memory(
         training: Limits of the memory, and the size of a shuffling window.
         free_bytes: Free memory, bytes; None: measure that of the machine and its container.
         device_bytes: Memory of the accelerator that the member may use, bytes; 0 without one.
+        trainings: Trainings that share the free memory; None: as many as share that of this
+            process.
 
     Raises:
         ConfigError: Two windows do not fit (code `memory-too-small`, with the `needed` bytes and
@@ -54,14 +58,19 @@ def plan_memory(
     if clips * clip_bytes <= on_device:
         return MemoryPlan("device", clips * clip_bytes)
     free = free_memory() if free_bytes is None else free_bytes
-    limit = free / 2 if training.memory_gb is None else training.memory_gb * GB
+    half = free / 2 / (trainings or trainings_here())
+    limit = half if training.memory_gb is None else training.memory_gb * GB
     if clips * clip_bytes <= limit:
         return MemoryPlan("memory", clips * clip_bytes)
     # The next window is read while one is in use.
     window = window_chunks(training.shuffle_clips, chunk_clips) * chunk_clips
     needed = 2 * window * clip_bytes
     if needed > limit:
-        source = "half of the free memory" if training.memory_gb is None else "training.memory_gb"
+        source = (
+            "this member's share of half of the free memory"
+            if training.memory_gb is None
+            else "training.memory_gb"
+        )
         raise ConfigError(
             f"two windows of training.shuffle_clips={training.shuffle_clips} need "
             f"{format_bytes(needed)}, but {source} is {format_bytes(limit)}; lower "

@@ -19,7 +19,7 @@ from overlap.io.location import Location
 from overlap.io.records import Record
 from overlap.io.workspace_paths import MODEL_FILE, MemberPaths
 from overlap.system.resources.accelerators import visible_accelerators
-from overlap.system.resources.processors import usable_processors
+from overlap.system.resources.sharing import share_of_processors
 from overlap.training.inference.shares import shares
 from overlap.training.spec import MemberRecord, read_member_file
 from overlap.training.trusted import check_trusted
@@ -69,7 +69,7 @@ class GraphNetwork:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = usable_processors()
+        options.intra_op_num_threads = share_of_processors()
         options.log_severity_level = 3
         # Threads that wait for work would take processor time from the next batch's features.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
