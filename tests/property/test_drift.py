@@ -1,6 +1,7 @@
 """Drift computed from counts equals the drift of the values, for arbitrary values."""
 
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -38,6 +39,7 @@ def test_measures_equal_those_of_the_values(
     assert close(found.network_shift * y.std(), wasserstein_distance(x, y))
 
 
+@pytest.mark.extended
 @given(mine=spread, theirs=spread)
 def test_distances_are_symmetric_and_differences_change_sign(
     mine: np.ndarray, theirs: np.ndarray
@@ -51,6 +53,7 @@ def test_distances_are_symmetric_and_differences_change_sign(
     assert there.peak_db == -back.peak_db
 
 
+@pytest.mark.extended
 @given(mine=values, theirs=spread, times=st.integers(1, 10**6), of_theirs=st.integers(1, 10**6))
 def test_measures_do_not_depend_on_the_number_of_clips(
     mine: np.ndarray, theirs: np.ndarray, times: int, of_theirs: int

@@ -97,6 +97,7 @@ def test_the_listing_order_changes_nothing(data: Path, seed: int) -> None:
     assert second.clips.equals(first.clips)
 
 
+@pytest.mark.extended
 @given(rows=st.integers(1, 500), chunk=st.integers(1, 40), chunks=st.integers(1, 5))
 def test_blocks_cover_every_row_once(rows: int, chunk: int, chunks: int) -> None:
     store = FeatureStore.__new__(FeatureStore)

@@ -48,6 +48,7 @@ def test_sounds_match_the_reference(kind: str) -> None:
     assert error_db(compute_features, clips, DEFAULT, np.float16) < FLOAT16_DB
 
 
+@pytest.mark.extended
 def test_tones_across_the_band_match_the_reference() -> None:
     hertz = np.arange(100, 8000, 121)  # at lower frequencies no mel band has the loudest bin
     clips = (0.9 * np.sin(2 * np.pi * np.outer(hertz, SAMPLES) / 16000)).astype(np.float32)

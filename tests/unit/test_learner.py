@@ -312,6 +312,7 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     assert fit.kl(labels, found) == pytest.approx(min(scores), rel=1e-6)
 
 
+@pytest.mark.extended
 def test_averaged_weights_have_their_own_batch_statistics(tmp_path: Path) -> None:
     """The moving statistics are far off at first; after the refresh they fit the data."""
     data = data_of(epochs=1, average_epochs=1)
@@ -356,6 +357,7 @@ def test_non_finite_weights_are_a_divergence(tmp_path: Path) -> None:
         trained(tmp_path, data_of(learning_rate=1e30))
 
 
+@pytest.mark.extended
 def test_a_loss_above_the_trivial_one_is_a_divergence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_seed_gives_the_same_bytes(words: Path, tmp_path: Path) -> None:
     assert content(tmp_path / "one") != content(tmp_path / "other")
 
 
+@pytest.mark.extended
 def test_the_number_of_processes_does_not_change_a_byte(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

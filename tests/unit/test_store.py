@@ -64,6 +64,7 @@ def test_the_histogram_counts_the_stored_values(ready: Ready) -> None:
     assert np.array_equal(store.histogram(), count_codes(store.read_rows(0, 120), splits, 2))
 
 
+@pytest.mark.extended
 def test_normalised_features_equal_a_direct_computation(ready: Ready) -> None:
     """Mode `joint` equals librosa in float64 on all clips together."""
     import librosa
