@@ -9,7 +9,7 @@ keep those names.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,11 +48,27 @@ def mel_centres_hz(config: FeatureConfig) -> NDArray[np.float64]:
         [46.4, 7626.2]
     """
     top = config.sample_rate / 2 if config.fmax_hz is None else config.fmax_hz
-    from overlap.features.reference import librosa_core  # librosa is slow to import
+    lowest, highest = _mel_of_hz(np.array([config.fmin_hz, top], np.float64))
+    return _hz_of_mel(np.linspace(lowest, highest, config.n_mels + 2))[1:-1]
 
-    edges = librosa_core().mel_frequencies(n_mels=config.n_mels + 2, fmin=config.fmin_hz, fmax=top)
-    centres: NDArray[np.float64] = edges[1:-1]
-    return centres
+
+# The scale of Slaney's Auditory Toolbox (1998) is linear to 1 kHz and logarithmic above. These equal
+# librosa's functions bit for bit; every run compares the coordinates, and would wait 2.6 s for librosa.
+HZ_PER_MEL: Final = 200 / 3
+LOG_FROM_HZ: Final = 1000.0
+LOG_FROM_MEL: Final = LOG_FROM_HZ / HZ_PER_MEL
+LOG_STEP: Final = np.log(6.4) / 27
+"""Logarithm of the ratio of two frequencies that are 1 mel apart, above 1 kHz."""
+
+
+def _mel_of_hz(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    above = LOG_FROM_MEL + np.log(np.maximum(hertz, LOG_FROM_HZ) / LOG_FROM_HZ) / LOG_STEP
+    return np.where(hertz >= LOG_FROM_HZ, above, hertz / HZ_PER_MEL)
+
+
+def _hz_of_mel(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    above = LOG_FROM_HZ * np.exp(LOG_STEP * (mel - LOG_FROM_MEL))
+    return np.where(mel >= LOG_FROM_MEL, above, HZ_PER_MEL * mel)
 
 
 def frame_times_s(config: FeatureConfig) -> NDArray[np.float64]:
