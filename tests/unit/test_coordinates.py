@@ -46,6 +46,19 @@ def test_centres_are_at_the_peaks_of_the_filters(config: FeatureConfig) -> None:
     assert mel_centres_hz(config).shape == (config.n_mels,)
 
 
+@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("lowest", [0.0, 50.5, 1200.0])
+@pytest.mark.parametrize("highest", [None, 3333.3])
+@pytest.mark.parametrize("bands", [20, 64, 128])
+def test_centres_equal_those_of_librosa(
+    rate: int, lowest: float, highest: float | None, bands: int
+) -> None:
+    config = FeatureConfig(sample_rate=rate, n_mels=bands, fmin_hz=lowest, fmax_hz=highest)
+    edges = librosa.mel_frequencies(n_mels=bands + 2, fmin=lowest, fmax=highest or rate / 2)
+    # Bit for bit: a store whose coordinates differ from these is written again.
+    assert np.array_equal(mel_centres_hz(config), edges[1:-1])
+
+
 def test_a_click_is_loudest_in_the_frame_at_its_time() -> None:
     clip = np.zeros((1, OTHER.clip_samples), np.float32)
     clip[0, 7000] = 1.0

@@ -1,5 +1,6 @@
 """Settings of other tools do not reach our processes, their results or their pictures."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -12,7 +13,12 @@ import pytest
 
 from flows.clusters.opening import own_settings
 from overlap.errors import ConfigError
-from overlap.system.foreign_settings import ignore_foreign_settings, without_foreign_settings
+from overlap.system.child_process import CHILD_ENV
+from overlap.system.foreign_settings import (
+    ignore_foreign_settings,
+    packages_hidden,
+    without_foreign_settings,
+)
 from overlap.training.backends.choice import check_backend
 from support.errors import raises
 from support.trials import trial
@@ -372,6 +378,18 @@ def test_a_local_cluster_has_the_settings_of_dask() -> None:
         assert dask.config.get("distributed.comm.timeouts.connect") == "77s"
 
 
+def test_a_local_cluster_is_quiet_unless_the_user_wants_its_figures() -> None:
+    with dask.config.set(own_settings()):
+        assert dask.config.get("distributed.worker.profile.enabled") is False
+        assert dask.config.get("distributed.admin.tick.interval") == "500ms"
+    with (
+        dask.config.set({"distributed.admin.tick.interval": "50ms"}),
+        dask.config.set(own_settings()),
+    ):
+        assert dask.config.get("distributed.admin.tick.interval") == "50ms"
+        assert dask.config.get("distributed.admin.system-monitor.interval") == "5s"
+
+
 def test_a_network_is_the_same_whatever_keras_defaults_to() -> None:
     import keras
 
@@ -435,3 +453,28 @@ def test_settings_of_zarr_do_not_count(tmp_path: Path, content: str) -> None:
     (settings / "zarr.yaml").write_text(content)
     extra = {"HOME": str(tmp_path), "ZARR_DEFAULT_ZARR_FORMAT": "2"}
     assert python(ZARR, {**os.environ, **extra}, tmp_path) == "3 C"
+
+
+def test_hidden_packages_are_importable_afterwards() -> None:
+    with packages_hidden(["this_is_no_package", "json"]):
+        assert importlib.import_module("json") is json  # imported before: it stays
+        assert sys.modules["this_is_no_package"] is None
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("this_is_no_package")
+    assert "this_is_no_package" not in sys.modules
+
+
+UNUSED_HERE = """
+import sys
+from overlap.training.keras_import import UNUSED, keras
+print(*(name for name in UNUSED if name in sys.modules))
+import matplotlib, sklearn
+print(keras.backend.backend())
+"""
+
+
+def test_a_child_imports_no_package_that_it_does_not_use(tmp_path: Path) -> None:
+    environment = child(KERAS_BACKEND="tensorflow")
+    alone = python(UNUSED_HERE, environment | {CHILD_ENV: "1"}, tmp_path)
+    assert alone == "tensorflow"
+    assert "matplotlib" in python(UNUSED_HERE, environment, tmp_path).splitlines()[0]

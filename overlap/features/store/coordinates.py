@@ -52,8 +52,9 @@ def mel_centres_hz(config: FeatureConfig) -> NDArray[np.float64]:
     return _hz_of_mel(np.linspace(lowest, highest, config.n_mels + 2))[1:-1]
 
 
-# The scale of Slaney's Auditory Toolbox (1998) is linear to 1 kHz and logarithmic above. These equal
-# librosa's functions bit for bit; every run compares the coordinates, and would wait 2.6 s for librosa.
+# The scale of Slaney's Auditory Toolbox (1998) is linear to 1 kHz and logarithmic above. The
+# results equal librosa's bit for bit. Every run compares the coordinates, and to import librosa
+# takes 2.6 s.
 HZ_PER_MEL: Final = 200 / 3
 LOG_FROM_HZ: Final = 1000.0
 LOG_FROM_MEL: Final = LOG_FROM_HZ / HZ_PER_MEL
