@@ -28,6 +28,7 @@ from overlap.system.allocator import with_retained_heap
 from overlap.system.foreign_settings import without_foreign_settings
 from overlap.system.import_path import child_environment
 from overlap.system.resources.processors import thread_environment
+from overlap.system.resources.sharing import TRAININGS
 from overlap.system.thread_limits import THREAD_VARIABLES
 
 CHILD_ENV = "OVERLAP_CHILD"
@@ -180,8 +181,10 @@ def worker_environment(inherited: Mapping[str, str]) -> dict[str, str]:
         inherited: Environment of the parent process.
     """
     kept = without_foreign_settings(inherited)
+    # A worker's number of trainings is not that of a process that predicts.
+    dropped = (*THREAD_VARIABLES, TRAININGS)
     environment = with_retained_heap(
-        {name: value for name, value in kept.items() if name not in THREAD_VARIABLES}
+        {name: value for name, value in kept.items() if name not in dropped}
     )
     environment |= thread_environment() | {"PYTHONUNBUFFERED": "1"}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

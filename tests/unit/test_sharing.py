@@ -5,6 +5,7 @@ import pytest
 from flows.clusters.opening import local_workers
 from flows.clusters.preflight import Work
 from overlap.config import ClusterConfig, EnsembleConfig, TrainingConfig
+from overlap.system.child_process import worker_environment
 from overlap.system.resources import sharing
 from overlap.system.resources.sharing import (
     TRAINING_BYTES,
@@ -78,6 +79,10 @@ def test_threads_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sharing_environment(2) == {TRAININGS: "2", "NPROC": "2"}
     monkeypatch.setattr(sharing, "visible_accelerators", lambda: ["0"])
     assert sharing_environment(2) == {TRAININGS: "2"}
+
+
+def test_predictions_of_a_training_worker_share_nothing() -> None:
+    assert TRAININGS not in worker_environment({TRAININGS: "3", "PATH": "/bin"})
 
 
 def test_each_training_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
