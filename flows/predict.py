@@ -64,8 +64,7 @@ def predict(
         missing = plan.missing()
         if missing:
             # One job on this machine needs no cluster, which takes longer to start than most jobs.
-            local = cluster.address is None and cluster.kind == "local"
-            opened = NO_CLUSTER if local and len(missing) == 1 else None
+            opened = NO_CLUSTER if cluster.is_local and len(missing) == 1 else None
             work = Work(training=True, files=listing)
             with open_cluster(cluster, root, work, opened) as scheduler:
                 apply_to_all(scheduler, missing, "predictions")

@@ -191,7 +191,7 @@ def _train_members(
     members = tracker.members()
     if not members.pending:
         return TrainReport([], len(members.complete), members.shortfall)
-    one_by_one = config.ensemble.stop_when_gain_below is not None
+    one_by_one = config.ensemble.one_by_one
     records, failed = {}, {}
     work = Work(training=True, run=config, members=config.ensemble.at_once)
     with (

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -92,7 +91,7 @@ def _scheduler(config: ClusterConfig, work: Work) -> Iterator[tuple[str, Callabl
     """Yield a scheduler's address, and a function to call once its workers are checked."""
     if config.address is not None:
         yield config.address, lambda _client: None
-    elif config.kind == "local":
+    elif config.is_local:
         with dask.config.set(own_settings()), _loop() as loop, ExitStack() as stack:
             with defer_signals():
                 local = _started(config, loop, work)
@@ -111,8 +110,8 @@ def own_settings() -> dict[str, Any]:
     logs follow the user's.
     """
     defaults = dask.config.merge(*dask.config.defaults)["distributed"]
-    users = deepcopy(dask.config.get("distributed"))
-    own = {**deepcopy(defaults), **{key: users[key] for key in FOLLOWED if key in users}}
+    users = dask.config.get("distributed")
+    own = dask.config.merge(defaults, {key: users[key] for key in FOLLOWED if key in users})
     dask.config.update(own, QUIET, priority="new-defaults", defaults=defaults)
     return {"distributed": own}
 

@@ -252,7 +252,7 @@ def _memory_fault(worker: Worker, run: RunConfig) -> str:
 
 def training_warnings(workers: Workers, config: ClusterConfig, work: Work) -> Iterator[str]:
     """Yield warnings about the workers that train."""
-    if work.training and (not config.is_local):
+    if work.training and not config.is_local:
         trainers = _trainers(workers)
         yield from _thread_warnings(trainers)
         if work.members and work.run is not None:

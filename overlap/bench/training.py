@@ -169,10 +169,14 @@ def _start(variant: Variant, number: int, job: TrainingJob, folder: Path) -> Chi
     if not variant.memory_settings:
         environment = without_memory_settings(environment)
     # Output goes to a file: a pipe that is not read fills up and blocks the process.
-    own = folder / f"{variant.name}-{number}"
+    own = _place(variant, number, folder)
     with _log(own).open("w") as log:
         arguments = [json.dumps(asdict(variant)), json.dumps(asdict(job)), str(own)]
         return start_child(__name__, arguments, environment, log)
+
+
+def _place(variant: Variant, number: int, folder: Path) -> Path:
+    return folder / f"{variant.name}-{number}"
 
 
 def _log(own: Path) -> Path:
@@ -195,7 +199,7 @@ def _run_epoch(variant: Variant, children: Sequence[Child], folder: Path) -> Map
 def _read_message(variant: Variant, number: int, child: Child, folder: Path) -> Mapping[str, float]:
     message = child.read_report()
     if message is None:
-        log = _log(folder / f"{variant.name}-{number}").read_text()[-2000:]
+        log = _log(_place(variant, number, folder)).read_text()[-2000:]
         raise BenchError(
             f"{variant.name}: the process failed; its log ends with\n{log}", variant=variant.name
         )

@@ -32,6 +32,11 @@ class EnsembleConfig(ConfigModel):
     )
 
     @property
+    def one_by_one(self) -> bool:
+        """Whether each member waits for the results of those before it."""
+        return self.stop_when_gain_below is not None
+
+    @property
     def at_once(self) -> int:
         """Members that can train at the same time."""
-        return self.members if self.stop_when_gain_below is None else 1
+        return 1 if self.one_by_one else self.members

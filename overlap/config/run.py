@@ -135,7 +135,7 @@ class RunConfig(ConfigModel):
         missing = "needs held-out clips; set validation.holdout or validation.folds"
         if self.ensemble.pool not in ("mean", "auto"):
             raise ValueError(f"ensemble.pool {self.ensemble.pool} {missing}")
-        if self.ensemble.stop_when_gain_below is not None:
+        if self.ensemble.one_by_one:
             raise ValueError(f"ensemble.stop_when_gain_below is a held-out KL and {missing}")
         return self
 

@@ -29,7 +29,7 @@ def librosa_core() -> ModuleType:
     from overlap.system.jit import cacheable
 
     with variables(LIBROSA_CACHE_DIR=None), cacheable():
-        for name in ("cache", "filters", "mel_frequencies", "fft_frequencies", "power_to_db"):
+        for name in ("cache", "filters", "fft_frequencies", "power_to_db"):
             getattr(librosa, name)
     return librosa
 

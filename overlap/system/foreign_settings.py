@@ -132,7 +132,9 @@ def _set(values: Mapping[str, str | None]) -> None:
 
 @contextmanager
 def packages_hidden(names: Iterable[str]) -> Iterator[None]:
-    """Let imports of packages fail within the block, except of those that are imported already.
+    """Make packages look as if they were not installed, within the block.
+
+    A package that is imported already stays available.
 
     Args:
         names: Names of top-level packages.

@@ -6,7 +6,7 @@ from flows.clusters.opening import local_workers
 from flows.clusters.preflight import Work
 from overlap.config import ClusterConfig, EnsembleConfig, TrainingConfig
 from overlap.system.child_process import worker_environment
-from overlap.system.resources import sharing
+from overlap.system.resources import processors, sharing
 from overlap.system.resources.sharing import (
     TRAINING_BYTES,
     TRAININGS,
@@ -21,7 +21,8 @@ from overlap.training.feed.memory_plan import plan_memory
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four processors, memory for six trainings, no accelerator."""
-    monkeypatch.setattr(sharing, "usable_processors", lambda: 4)
+    for module in (processors, sharing):
+        monkeypatch.setattr(module, "usable_processors", lambda: 4)
     monkeypatch.setattr(sharing, "memory_limit", lambda: 6 * TRAINING_BYTES + 1)
     monkeypatch.setattr(sharing, "visible_accelerators", list)
     monkeypatch.delenv(TRAININGS, raising=False)

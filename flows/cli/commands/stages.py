@@ -63,8 +63,7 @@ def _check_backend(config: "RunConfig") -> None:
     """
     from overlap.training.backends.choice import check_backend
 
-    local = config.cluster.address is None and config.cluster.kind == "local"
-    check_backend(config.training.backend, installed=local)
+    check_backend(config.training.backend, installed=config.cluster.is_local)
 
 
 @contextmanager

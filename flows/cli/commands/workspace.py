@@ -40,7 +40,8 @@ def plan(config: "RunConfig", as_json: bool) -> None:
         print_json({"cpu_workers": workers, "upper_bound": planned.upper_bound, **asdict(planned)})
         return
     feed, at_most = planned.feed, "at most " if planned.upper_bound else ""
-    per_member = planned.member_seconds
+    per_member, in_all = planned.member_seconds, planned.training_seconds
+    together = f", {n} at a time" if (n := planned.members_at_once) > 1 else ""
     print_table(
         f"Work of `overlap run` in {config.workspace}",
         ("", "to do", "total"),
@@ -69,12 +70,8 @@ def plan(config: "RunConfig", as_json: bool) -> None:
             ("members", f"{at_most}{planned.members_to_train}", planned.members),
             (
                 "members, time",
-                "known after the first"
-                if (seconds := planned.training_seconds) is None
-                else at_most + format_duration(seconds),
-                ""
-                if per_member is None
-                else f"{format_duration(per_member)} each, {planned.members_at_once} at a time",
+                "known after the first" if in_all is None else at_most + format_duration(in_all),
+                "" if per_member is None else f"{format_duration(per_member)} each{together}",
             ),
             ("features in memory per member", format_bytes(feed.bytes), f"{feed.mode} mode"),
             ("total time", _total(planned, at_most), ""),

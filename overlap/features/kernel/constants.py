@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig, Resolution
 from overlap.features.kernel.simd import aligned
+from overlap.features.mel_scale import mel_edges_hz
 from overlap.features.reference import librosa_core, mel_filters
 
 SMALLEST, LARGEST = 128, 4096
@@ -125,11 +126,9 @@ def _segments(
     config: FeatureConfig, resolution: Resolution
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Compute edges and slopes of librosa's Slaney filters."""
-    top = config.sample_rate / 2 if config.fmax_hz is None else config.fmax_hz
     filters = mel_filters(config, resolution)
     hertz = librosa_core().fft_frequencies(sr=config.sample_rate, n_fft=resolution.n_fft)
-    centres = librosa_core().mel_frequencies(config.n_mels + 2, fmin=config.fmin_hz, fmax=top)
-    edges = np.searchsorted(hertz, centres).astype(np.int64)
+    edges = np.searchsorted(hertz, mel_edges_hz(config)).astype(np.int64)
     # A bin exactly on a centre may be in either segment; rounding must not drop its weight.
     edges[-1] = max(edges[-1], 1 + np.flatnonzero(filters.any(axis=0)).max(initial=-1))
     slopes = np.zeros((filters.shape[1], 2))

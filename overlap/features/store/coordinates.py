@@ -9,12 +9,13 @@ keep those names.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overlap.config import FeatureConfig
+from overlap.features.mel_scale import mel_edges_hz
 from overlap.features.store.corruption import contains
 from overlap.io.zarr_import import zarr
 
@@ -47,29 +48,7 @@ def mel_centres_hz(config: FeatureConfig) -> NDArray[np.float64]:
         >>> mel_centres_hz(FeatureConfig())[[0, -1]].round(1).tolist()
         [46.4, 7626.2]
     """
-    top = config.sample_rate / 2 if config.fmax_hz is None else config.fmax_hz
-    lowest, highest = _mel_of_hz(np.array([config.fmin_hz, top], np.float64))
-    return _hz_of_mel(np.linspace(lowest, highest, config.n_mels + 2))[1:-1]
-
-
-# The scale of Slaney's Auditory Toolbox (1998) is linear to 1 kHz and logarithmic above. The
-# results equal librosa's bit for bit. Every run compares the coordinates, and to import librosa
-# takes 2.6 s.
-HZ_PER_MEL: Final = 200 / 3
-LOG_FROM_HZ: Final = 1000.0
-LOG_FROM_MEL: Final = LOG_FROM_HZ / HZ_PER_MEL
-LOG_STEP: Final = np.log(6.4) / 27
-"""Logarithm of the ratio of two frequencies that are 1 mel apart, above 1 kHz."""
-
-
-def _mel_of_hz(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-    above = LOG_FROM_MEL + np.log(np.maximum(hertz, LOG_FROM_HZ) / LOG_FROM_HZ) / LOG_STEP
-    return np.where(hertz >= LOG_FROM_HZ, above, hertz / HZ_PER_MEL)
-
-
-def _hz_of_mel(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    above = LOG_FROM_HZ * np.exp(LOG_STEP * (mel - LOG_FROM_MEL))
-    return np.where(mel >= LOG_FROM_MEL, above, HZ_PER_MEL * mel)
+    return mel_edges_hz(config)[1:-1]
 
 
 def frame_times_s(config: FeatureConfig) -> NDArray[np.float64]:

@@ -27,8 +27,15 @@ def memory_left(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> Iterato
         groups: Folder of Linux's control groups.
         own_groups: File that names the control groups of this process.
     """
-    for folder, version in _groups_above("memory", groups, own_groups):
-        yield from _memory_left_in(folder, *(MEMORY_2 if version == 2 else MEMORY_1))
+    for folder, version, limit in _memory_groups(groups, own_groups):
+        _, usage, reclaimable = MEMORY_2 if version == 2 else MEMORY_1
+        try:
+            used = int((folder / usage).read_text())
+            statistics = (folder / "memory.stat").read_text().splitlines()
+        except OSError:  # not readable
+            continue
+        reclaimed = dict(line.split() for line in statistics).get(reclaimable, 0)
+        yield max(0, limit - used + int(reclaimed))
 
 
 def memory_limits(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> Iterator[int]:
@@ -38,13 +45,8 @@ def memory_limits(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> Itera
         groups: Folder of Linux's control groups.
         own_groups: File that names the control groups of this process.
     """
-    for folder, version in _groups_above("memory", groups, own_groups):
-        try:
-            limit = (folder / (MEMORY_2 if version == 2 else MEMORY_1)[0]).read_text().strip()
-        except OSError:  # absent, as in the root of version 2, or not readable
-            continue
-        if limit != "max":
-            yield int(limit)
+    for _, _, limit in _memory_groups(groups, own_groups):
+        yield limit
 
 
 def processor_quotas(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> Iterator[float]:
@@ -64,6 +66,17 @@ def processor_quotas(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> It
                 yield int(quota) / int(period)
         except (OSError, ValueError):  # absent, as in the root of version 2, or not readable
             continue
+
+
+def _memory_groups(groups: Path, own_groups: Path) -> Iterator[tuple[Path, int, int]]:
+    """Yield folder, version and limit, bytes, of each group with a limit of memory."""
+    for folder, version in _groups_above("memory", groups, own_groups):
+        try:
+            limit = (folder / (MEMORY_2 if version == 2 else MEMORY_1)[0]).read_text().strip()
+        except OSError:  # absent, as in the root of version 2, or not readable
+            continue
+        if limit != "max":
+            yield folder, version, int(limit)
 
 
 def _groups_above(controller: str, groups: Path, own_groups: Path) -> Iterator[tuple[Path, int]]:
@@ -89,15 +102,3 @@ def _groups_above(controller: str, groups: Path, own_groups: Path) -> Iterator[t
             for folder in (group, *group.parents):
                 if folder.is_relative_to(root):
                     yield folder, version
-
-
-def _memory_left_in(folder: Path, limit: str, usage: str, reclaimable: str) -> Iterator[int]:
-    try:
-        most, used = (folder / limit).read_text().strip(), int((folder / usage).read_text())
-        statistics = dict(
-            line.split() for line in (folder / "memory.stat").read_text().splitlines()
-        )
-    except OSError:  # absent, as in the root of version 2, or not readable
-        return
-    if most != "max":
-        yield max(0, int(most) - used + int(statistics.get(reclaimable, 0)))

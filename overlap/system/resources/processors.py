@@ -37,6 +37,15 @@ def pinned_processors() -> int:
     return os.cpu_count() or 1
 
 
+def processor_share(processes: int) -> int:
+    """Return the number of processors for one of several processes, at least 1.
+
+    Args:
+        processes: Processes that share the processors.
+    """
+    return max(1, usable_processors() // processes)
+
+
 def thread_environment(processes: int = 1) -> dict[str, str]:
     """Return variables that limit the threads of a process to its processors.
 
@@ -46,7 +55,7 @@ def thread_environment(processes: int = 1) -> dict[str, str]:
     Args:
         processes: Processes that share the processors.
     """
-    threads = max(1, usable_processors() // processes)
+    threads = processor_share(processes)
     return {} if threads >= pinned_processors() else dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 

@@ -1,7 +1,8 @@
 """How trainings at the same time share the processors and the memory of a machine.
 
-A network of this size uses the second core of a training badly: two trainings with one thread each
-learn from 1.5 times as many clips per second as one with two threads (docs/experiments.md).
+A training uses its second core badly: two trainings with one thread each process 1.1 times (the
+full network) to 1.5 times (the demo's) as many clips per second as one with two threads
+(docs/benchmarks.md).
 """
 
 import math
@@ -10,7 +11,11 @@ from typing import Final
 
 from overlap.system.resources.accelerators import visible_accelerators
 from overlap.system.resources.memory import memory_limit
-from overlap.system.resources.processors import thread_environment, usable_processors
+from overlap.system.resources.processors import (
+    processor_share,
+    thread_environment,
+    usable_processors,
+)
 
 TRAININGS: Final = "OVERLAP_TRAININGS"
 """Environment variable with the number of trainings that share this machine with the process."""
@@ -71,4 +76,4 @@ def trainings_here() -> int:
 
 def share_of_processors() -> int:
     """Return the number of processors for this process, at least 1."""
-    return max(1, usable_processors() // trainings_here())
+    return processor_share(trainings_here())
