@@ -12,16 +12,13 @@ from overlap.io.formatting import counted
 from overlap.io.location import Location
 from overlap.io.urls import name_of
 from overlap.io.user_output import output_location
+from overlap.prediction.here import PredictReport
 from overlap.prediction.jobs import clips_of, plan_prediction
+from overlap.prediction.retention import keep_used_predictions
 from overlap.promotion.champion import caution, find_ensemble
 from tasks.cluster import NO_CLUSTER
-from tasks.predictions import (
-    PredictReport,
-    apply_to_all,
-    keep_used_predictions,
-    write_predictions,
-)
-from tasks.progress import doing, followed
+from tasks.predictions import apply_to_all, write_predictions
+from tasks.progress import doing, followed, note
 
 
 def _run_name() -> str:
@@ -60,7 +57,7 @@ def predict(
             owner, ensemble = find_ensemble(root, model)
             listing = list_clips(clips)
             plan = plan_prediction(root, owner, ensemble, listing)
-        keep_used_predictions(root, plan.jobs)
+        keep_used_predictions(root, plan.jobs, note)
         missing = plan.missing()
         if missing:
             # One job on this machine needs no cluster, which takes longer to start than most jobs.

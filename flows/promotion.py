@@ -5,10 +5,11 @@ from flows.clusters.preflight import Work
 from overlap.config import RunConfig
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.errors import ChildError
+from overlap.prediction.retention import keep_used_predictions
 from overlap.promotion.champion import Promotion
 from overlap.workspace.workspace import Workspace
 from tasks.cluster import NO_CLUSTER, Cluster
-from tasks.predictions import apply_to_all, keep_used_predictions
+from tasks.predictions import apply_to_all
 from tasks.progress import note
 from tasks.promotion import consider_champion, prepare_comparison, remove_old_versions
 
@@ -28,7 +29,7 @@ def settle_champion(
     """
     plan = prepare_comparison(workspace, record)
     if plan:
-        keep_used_predictions(workspace.location, plan.jobs)
+        keep_used_predictions(workspace.location, plan.jobs, note)
     missing = plan.missing() if plan else []
     if missing:
         opened = None if scheduler == NO_CLUSTER else scheduler

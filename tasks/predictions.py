@@ -1,69 +1,26 @@
 """The tasks that predict clips: jobs on training workers, then one table."""
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from overlap.errors import StorageError
 from overlap.io.location import Location
+from overlap.prediction.here import PredictReport, apply_here, apply_job, write_table
 from overlap.prediction.jobs import PredictionJob, PredictionPlan, clips_of
-from overlap.prediction.retention import KEPT_FOR, mark_used, remove_old_predictions
-from overlap.prediction.table import prediction_table
-from overlap.system.child_process import run_child
-from overlap.system.resources.accelerators import shared_by, visible_accelerators
-from overlap.system.signals import block_sigint
-from overlap.training.backends.choice import check_backend
+from overlap.system.resources.accelerators import shared_by
 from tasks.cluster import NO_CLUSTER, Cluster
 from tasks.members import TrainingJob, on_training_worker, stopped_on_error
 from tasks.on_worker import places_on_this_worker, report, still_wanted
 from tasks.progress import TERMINAL, Stage, note, stage
 
 
-@dataclass(frozen=True)
-class PredictReport:
-    """The results of a prediction."""
-
-    out: str
-    """Address of the table."""
-    clips: int
-    """Its rows."""
-    computed: int
-    """Clips that this run predicted; an earlier run predicted the others."""
-    imputed: tuple[str, ...]
-    """Ids of unusable clips; their rows contain the mean prediction."""
-
-
 def apply_on_worker(job: PredictionJob, topic: str) -> None:
     """Predict files with an ensemble in a child process; runs on a worker."""
     extra = shared_by(places_on_this_worker())
-    _apply(job, lambda event: report(topic, event), still_wanted(), extra)
-
-
-def apply_here(
-    job: PredictionJob, on_event: Callable[[Mapping[str, Any]], None], stop: Event
-) -> None:
-    """Predict files as a training worker of a local cluster does, without a cluster."""
-    device = next(iter(visible_accelerators()), "")
-    with block_sigint():  # the child ends when `stop` is set
-        _apply(job, on_event, lambda: not stop.is_set(), {"CUDA_VISIBLE_DEVICES": device})
-
-
-def _apply(
-    job: PredictionJob,
-    on_event: Callable[[Mapping[str, Any]], None],
-    wanted: Callable[[], bool],
-    extra: Mapping[str, str],
-) -> None:
-    check_backend()
-    with tempfile.TemporaryDirectory(prefix="overlap-predict-") as folder:
-        location = Location(f"{folder}/job.json")
-        location.write_record(job)
-        run_child("overlap.prediction.worker", [str(location)], on_event, wanted, extra=extra)
+    apply_job(job, lambda event: report(topic, event), still_wanted(), extra)
 
 
 @task(name="apply", task_run_name="{name}", cache_policy=NO_CACHE)
@@ -73,7 +30,7 @@ def apply_ensemble(
     """Predict the files of a job and return their number; cancelled when `stop` is set."""
     moved = _clips_shown_on(progress)
     if scheduler == NO_CLUSTER:
-        apply_here(job, moved, stop)
+        apply_here(job, moved, lambda: not stop.is_set())
     else:
         work = TrainingJob(apply_on_worker, (job,), name, number)
         on_training_worker(scheduler, work, stop, moved)
@@ -106,29 +63,7 @@ def apply_to_all(scheduler: Cluster, jobs: Sequence[PredictionJob], what: str) -
 @task(name="table", cache_policy=NO_CACHE)
 def write_predictions(plan: PredictionPlan, out: Location, computed: int) -> PredictReport:
     """Write the table of a plan whose jobs are complete."""
-    made = prediction_table(plan)
-    for warning in made.warnings:
-        note(warning)
-    made.write(out)
-    return PredictReport(
-        out=str(out), clips=len(made.table), computed=computed, imputed=made.imputed
-    )
-
-
-def keep_used_predictions(workspace: Location, jobs: Sequence[PredictionJob]) -> None:
-    """Within a flow: mark the chunks of some jobs as used, and remove those unused for long.
-
-    The prediction itself does not depend on it: a workspace that cannot be written gets a note.
-    """
-    try:
-        for folder in {Location(job.out).parent for job in jobs}:
-            mark_used(folder)
-        removed = remove_old_predictions(workspace)
-    except StorageError as error:
-        note(f"old predictions are not removed: {error}")
-        return
-    if removed:
-        note(f"removed: {len(removed)} predictions that were not used for {KEPT_FOR.days} days")
+    return write_table(plan, out, computed, note)
 
 
 def _clips_shown_on(progress: Stage) -> Callable[[Mapping[str, Any]], None]:

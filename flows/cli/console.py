@@ -5,9 +5,10 @@ import json
 import logging
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.progress import Progress
@@ -37,6 +38,8 @@ class LineConsole(Console):
 OUT = LineConsole(markup=False, emoji=False)
 ERR = LineConsole(stderr=True, markup=False, emoji=False)
 """Without markup and emoji: file names and words may contain `[/b]` or `:x:`."""
+LINE_SECONDS: Final = 30.0
+"""Time between two lines of progress where the output is not a terminal."""
 
 
 def print_json(content: object) -> None:
@@ -169,7 +172,19 @@ def flow_shown() -> Iterator[None]:
 
 @contextmanager
 def bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar; yields a function that takes the done and total amounts."""
+    """Show a progress bar; yields a function that takes the done and total amounts.
+
+    Where the output is not a terminal, a line is printed at most every `LINE_SECONDS`.
+    """
+    last_line = time.monotonic()
     with Progress(console=ERR, disable=not ERR.is_terminal) as progress:
         row = progress.add_task(name, total=None)
-        yield lambda done, total: progress.update(row, completed=done, total=total)
+
+        def move(done: int, total: int) -> None:
+            nonlocal last_line
+            progress.update(row, completed=done, total=total)
+            if not ERR.is_terminal and time.monotonic() - last_line >= LINE_SECONDS:
+                last_line = time.monotonic()
+                ERR.print(f"{name}: {done:,} of {total:,}", highlight=False)
+
+        yield move

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from flows.cli.console import OUT, print_json, print_line, print_table
 from overlap.ensemble.registry import EnsembleRecord
@@ -14,15 +13,12 @@ from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import Promotion
 from overlap.reporting.tables import DRIFT_LEGEND, drift_table, kl_table, relative_to_trivial
 
-if TYPE_CHECKING:  # imports Prefect
-    from tasks.features import FeatureReport
-
 
 def print_ensemble(
     workspace: str,
     record: EnsembleRecord,
     promotion: Promotion,
-    features: "FeatureReport | None" = None,
+    drift: Sequence[DriftRow] | None = None,
     *,
     as_json: bool,
 ) -> None:
@@ -30,10 +26,10 @@ def print_ensemble(
     paths = WorkspacePaths(Location.of(workspace))
     if as_json:
         content = record.model_dump(mode="json") | {"promotion": promotion.model_dump(mode="json")}
-        print_json(content | ({"drift": asdict(features)["drift"]} if features else {}))
+        measured = {} if drift is None else {"drift": [asdict(row) for row in drift]}
+        print_json(content | measured)
         return
-    if features:
-        print_drift(features.drift)
+    print_drift(drift or ())
     rows = [[*row.values()] for row in kl_table(record)]
     where = "held-out clips" if record.kl is not None else "no clips held out"
     print_table(f"KL divergence, nats ({where})", ("predicted by", "KL", "95 %"), rows)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-FLOW_COMMANDS: Final = ("run", "features", "train", "pool", "predict")
-"""Commands that run a flow at once."""
+FLOW_COMMANDS: Final = ("features", "train", "pool")
+"""Commands that run a flow at once; `run` and `predict` first determine whether they need one."""
 
-WITHOUT_EARLY_START: Final = frozenset({"--help", "-v", "--verbose", "--recordings"})
+WITHOUT_EARLY_START: Final = frozenset({"--help", "-v", "--verbose"})
 """Options of commands that run no flow, or whose server has other settings."""
 
 PORT_SECONDS: Final = 2.0
@@ -29,7 +29,7 @@ def runs_flow(words: Sequence[str]) -> bool:
             level is set later.
 
     Examples:
-        >>> runs_flow(["--no-color", "run", "--data", "d"]), runs_flow(["run", "--help"])
+        >>> runs_flow(["--no-color", "pool", "--data", "d"]), runs_flow(["pool", "--help"])
         (True, False)
     """
     command = next((word for word in words if not word.startswith("-")), None)

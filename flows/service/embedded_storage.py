@@ -98,8 +98,27 @@ def embedded_storage(home: Path, url: str) -> EmbeddedStorage:
     )
 
 
+def server_needed() -> bool:
+    """Return whether a server other than an embedded one may be configured.
+
+    Read without importing Prefect, which takes two seconds. Also true if an embedded server is
+    forbidden, or if this cannot be found out: the flow then reports it.
+    """
+    try:
+        files = {_home() / "profiles.toml": ELSEWHERE, **{Path(n): NAMED for n in SETTINGS_FILES}}
+        named = any(
+            file.exists() and any(word in file.read_text("utf-8") for word in words)
+            for file, words in files.items()
+        )
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: there is no home
+        return True
+    return (
+        named or os.environ.get(EPHEMERAL, "true") != "true" or bool({*ELSEWHERE} & {*os.environ})
+    )
+
+
 def likely_storage() -> EmbeddedStorage | None:
-    """Return home and database without importing Prefect, which takes two seconds.
+    """Return home and database without importing Prefect.
 
     Only `embedded_storage` is certain, with the settings that Prefect reads.
 
@@ -107,20 +126,18 @@ def likely_storage() -> EmbeddedStorage | None:
         None if another server may be configured, or if the database is not complete: the caller may
         have to end a server at any time, which would leave half of the tables.
     """
+    if server_needed():
+        return None
     try:
-        home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
-        files = {home / "profiles.toml": ELSEWHERE, **{Path(n): NAMED for n in SETTINGS_FILES}}
-        named = [
-            file
-            for file, words in files.items()
-            if file.exists() and any(word in file.read_text("utf-8") for word in words)
-        ]
-        if named or os.environ.get(EPHEMERAL, "true") != "true" or set(ELSEWHERE) & {*os.environ}:
-            return None
+        home = _home()
         found = embedded_storage(home, f"sqlite+aiosqlite:///{home}/prefect.db")
-    except (OSError, ValueError, RuntimeError, UserError):  # RuntimeError: there is no home
+    except (OSError, ValueError, UserError):
         return None
     return None if found.reason is not None or found.migrate else found
+
+
+def _home() -> Path:
+    return Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
 
 
 def folder_fault(folder: Path) -> str | None:

@@ -6,11 +6,14 @@ limit, a service that predicts another folder every day would fill its disk. A r
 is computed again where it is needed.
 """
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from overlap.errors import StorageError
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
+from overlap.prediction.jobs import PredictionJob
 
 KEPT: Final = 20
 """Number of folders of predictions that stay, however old they are: those used last."""
@@ -19,6 +22,29 @@ KEPT_FOR: Final = timedelta(days=30)
 USED_FILE: Final = "used"
 """File that is rewritten whenever a prediction uses its folder."""
 CHUNK_SUFFIX: Final = ".npz"
+
+
+def keep_used_predictions(
+    workspace: Location, jobs: Sequence[PredictionJob], note: Callable[[str], None]
+) -> None:
+    """Mark the chunks of some jobs as used, and remove those unused for long.
+
+    The prediction itself does not depend on it: a workspace that cannot be written gets a note.
+
+    Args:
+        workspace: The workspace.
+        jobs: The jobs of a prediction.
+        note: Receives lines for the user.
+    """
+    try:
+        for folder in {Location(job.out).parent for job in jobs}:
+            mark_used(folder)
+        removed = remove_old_predictions(workspace)
+    except StorageError as error:
+        note(f"old predictions are not removed: {error}")
+        return
+    if removed:
+        note(f"removed: {len(removed)} predictions that were not used for {KEPT_FOR.days} days")
 
 
 def mark_used(folder: Location) -> None:

@@ -1,6 +1,7 @@
 """A finished run, and commands in the environment of a user without a Prefect server."""
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -82,7 +83,15 @@ def run(field_environment: dict[str, str], tmp_path: Path) -> Run:
     return start
 
 
-@pytest.fixture
-def again(finished: Finished, data: Path, tiny: Path) -> tuple[object, ...]:
-    """Return the arguments of the finished run, which has nothing to compute."""
-    return ("run", "--data", data, "--workspace", finished.workspace, "--config", tiny)
+@pytest.fixture(scope="session")
+def again(
+    finished: Finished, data: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[object, ...]:
+    """Return the arguments of a command that starts a flow with nothing to compute.
+
+    `overlap run` would start none. Each worker of pytest-xdist has its own copy of the workspace,
+    because a run locks it.
+    """
+    workspace = tmp_path_factory.mktemp("again") / "workspace"
+    shutil.copytree(finished.workspace, workspace)
+    return ("pool", "--data", data, "--workspace", workspace, "--config", tiny)

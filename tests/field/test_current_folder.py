@@ -41,7 +41,7 @@ def hostile(tmp_path: Path) -> Path:
 
 @trial(
     "A",
-    "a folder full of names of modules, and a changed copy of `overlap/`: `overlap run`",
+    "a folder full of names of modules, and a changed copy of `overlap/`: `overlap pool`",
     source="own",
     before="Prefect's server and Dask's workers run the files",
     now="exit code 0; nothing is computed again",
@@ -79,7 +79,7 @@ def test_predictions_among_names_of_modules(
 
 @trial(
     "F",
-    "PYTHONPATH names a Prefect project with `flows/` and `tasks/`: `overlap run`",
+    "PYTHONPATH names a Prefect project with `flows/` and `tasks/`: `overlap pool`",
     source="PrefectHQ/prefect#16998",
     before="ModuleNotFoundError",
     now="exit code 0; nothing is computed again",

@@ -60,7 +60,7 @@ def cell(
 
 @trial(
     "W",
-    "`!overlap run` in a cell, in a real kernel",
+    "`!overlap pool` in a cell, in a real kernel",
     source="own",
     before="a run that trains a member failed because of MPLBACKEND",
     now="the run ends with exit code 0 and computes nothing; the cell knows the exit code",

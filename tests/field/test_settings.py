@@ -51,7 +51,7 @@ def test_a_member_is_trained_as_ever(run, finished, data, tiny, tmp_path) -> Non
         pytest.param(
             {"KERAS_BACKEND": "theano"}, "unknown-backend",
             marks=trial(
-                "E", "`KERAS_BACKEND=theano overlap run`", source="own",
+                "E", "`KERAS_BACKEND=theano overlap pool`", source="own",
                 before="every member fails with a traceback",
                 now="`unknown-backend`, exit code 2, before any work",
             ),

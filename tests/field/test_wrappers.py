@@ -75,7 +75,7 @@ def test_github_actions(run, again) -> None:
 
 @trial(
     "W",
-    "`!overlap run` in IPython: the variables of its kernel, a pseudo-terminal",
+    "`!overlap pool` in IPython: the variables of its kernel, a pseudo-terminal",
     source="own",
     before="a run that trains a member failed because of MPLBACKEND",
     now="the run ends with exit code 0",
@@ -183,7 +183,7 @@ def test_a_service_manager(run, again) -> None:
 @pytest.mark.extended
 @trial(
     "W",
-    "`taskset -c 0 overlap run`",
+    "`taskset -c 0 overlap pool`",
     source="own",
     before="two workers and two threads on one processor",
     now="the run ends with exit code 0",

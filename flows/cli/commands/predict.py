@@ -105,35 +105,36 @@ def predict(  # noqa: PLR0913  one parameter per option
     from flows.service.environment import prepare
 
     prepare(verbose=verbose)
-    from flows.cli.console import (
-        OUT,
-        flow_shown,
-        keep_stdout_for,
-        look_next,
-        print_json,
-        print_note,
-    )
+    from flows.cli.console import OUT, keep_stdout_for, look_next, print_json, print_note
     from overlap.catalog import list_clips
-    from overlap.config import ClusterConfig
     from overlap.io.location import Location
     from overlap.io.user_output import check_output, output_location
     from overlap.promotion.champion import caution, find_ensemble
     from overlap.training.backends.choice import check_backend
 
-    owner, ensemble = find_ensemble(Location.of(workspace), model)
+    root = Location.of(workspace)
+    owner, ensemble = find_ensemble(root, model)
     warning = "" if model == "champion" else caution(owner, ensemble)
     chosen = clips[0] if len(clips) == 1 else clips
-    list_clips(chosen)
+    listing = list_clips(chosen)
     check_backend(installed=cluster is None)
     target = output_location(out)
     check_output(target, "preds.csv")
     keep_stdout_for(target, as_json=as_json)
     if warning:
         print_note(f"{ensemble.version} is {warning}")
-    from flows.predict import predict as predict_flow
+    done = None
+    if cluster is None:
+        from flows.cli.prediction_here import predicted_here
 
-    with flow_shown():
-        done = predict_flow(chosen, out, model, workspace, ClusterConfig(address=cluster))
+        done = predicted_here(root, owner, ensemble, listing, target)
+    if done is None:
+        from flows.cli.console import flow_shown
+        from flows.predict import predict as predict_flow
+        from overlap.config import ClusterConfig
+
+        with flow_shown():
+            done = predict_flow(chosen, out, model, workspace, ClusterConfig(address=cluster))
     if as_json:
         print_json(asdict(done))
         return

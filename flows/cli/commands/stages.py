@@ -14,7 +14,9 @@ from overlap.errors import NotReadyError
 from overlap.io.formatting import counted, format_duration
 
 if TYPE_CHECKING:
+    from flows.retrain import RunReport
     from overlap.config import RunConfig
+    from overlap.workspace.unchanged import UnchangedResult
     from overlap.workspace.workspace import Workspace
 
 
@@ -36,23 +38,59 @@ def run(config: "RunConfig", as_json: bool) -> None:
 
 
 def retrain_and_print(config: "RunConfig", *, as_json: bool) -> str:
-    """Run the main flow, print its result, and return the address of the submission."""
+    """Run the main flow, print its result, and return the address of the submission.
+
+    A run that has nothing to do starts no embedded server.
+    """
     from flows.cli.console import print_note
+    from flows.service.early_start import launch
+    from overlap.io.location import Location
+    from overlap.io.workspace_paths import WorkspacePaths
     from overlap.notification.failures import failures_told
 
-    with failures_told(config, print_note), usable_workspace(config) as workspace:
-        from flows.cli.console import flow_shown
-        from flows.cli.results import print_ensemble
-        from flows.retrain import retrain
-        from overlap.reporting.figures import drawing
+    report: RunReport | UnchangedResult | None = None
+    with failures_told(config, print_note):
+        published = WorkspacePaths(Location.of(config.workspace)).champion.exists()
+        if not published:
+            launch()
+        with usable_workspace(config) as workspace:
+            if published:
+                report = _unchanged(config, workspace)
+            if report is None:
+                report = _retrained(config)
+    from flows.cli.results import print_ensemble
 
-        drawing()  # imports Matplotlib while the embedded server starts
-        with flow_shown():
-            report = retrain(config)
     print_ensemble(
-        config.workspace, report.ensemble, report.promotion, report.features, as_json=as_json
+        config.workspace, report.ensemble, report.promotion, report.drift, as_json=as_json
     )
     return workspace.paths.ensemble(report.ensemble.version).submission.url
+
+
+def _unchanged(config: "RunConfig", workspace: "Workspace") -> "UnchangedResult | None":
+    """Return the result of a run that has nothing to do and reports to no other server.
+
+    Otherwise an embedded server is launched, and the result is None.
+    """
+    from flows.service.early_start import launch
+    from flows.service.embedded_storage import server_needed
+    from overlap.workspace.unchanged import unchanged_result
+
+    if server_needed():
+        return None
+    if (result := unchanged_result(config, workspace.list_data(config))) is None:
+        launch()
+    return result
+
+
+def _retrained(config: "RunConfig") -> "RunReport":
+    """Run the main flow on the configured server or an embedded one."""
+    from flows.cli.console import flow_shown
+    from flows.retrain import retrain
+    from overlap.reporting.figures import drawing
+
+    drawing()  # imports Matplotlib while the embedded server starts
+    with flow_shown():
+        return retrain(config)
 
 
 def _check_backend(config: "RunConfig") -> None:
