@@ -136,7 +136,7 @@ def test_the_clock_of_a_stage_starts_at_its_first_event(
 
 
 def test_lines_never_wrap(capsys: pytest.CaptureFixture[str]) -> None:
-    text = "member 1 of 3 (epochs): 3 of 8 loss 0.8209, held-out KL 1.0776, " * 3
+    text = ", ".join(["member 1 of 3 (epochs): 3 of 8 loss 0.8209, held-out KL 1.0776"] * 3)
     with TERMINAL.shown(Console(stderr=True, width=40)):
         TERMINAL.line(text)
         TERMINAL.note(text)
