@@ -246,7 +246,7 @@ def test_the_kernel_is_compiled_once(tmp_path: Path) -> None:
     assert second["values"] == first["values"]
 
 
-@pytest.mark.extended
+@pytest.mark.nightly
 def test_processes_that_start_together_compile_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROBE]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
