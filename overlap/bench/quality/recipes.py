@@ -40,7 +40,8 @@ RECIPES: Final = (
         ("training.tail_epochs=1",),  # the average of one end is that end; statistics are renewed
     ),
     Recipe(
-        "tail", "0.01 lower than statistics: a mean of the last two ends, where the rate is already low",
+        "tail",
+        "0.01 lower than statistics: a mean of the last two ends, where the rate is already low",
         ("training.tail_epochs=2",),
     ),
     Recipe(
