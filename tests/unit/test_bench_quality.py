@@ -1,6 +1,7 @@
 """The benchmark of quality: data sets of unheard voices, missing trainings, equal time."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from overlap.bench.quality.sets import (
 )
 from overlap.bench.quality.training import Clock
 from overlap.catalog import Catalog
-from overlap.errors import CorruptError, UserError
+from overlap.errors import ConfigError, CorruptError, UserError
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
 from overlap.synthetic import MixConfig, mix
@@ -137,6 +138,12 @@ def test_every_recipe_trains_with_its_first_seed_first(data_set: DataSet, tmp_pa
         ("fast", 2, 1), ("fast", 3, 1), ("changed", 2, 1),
     ]  # fmt: skip
     assert len({job.name for job in jobs}) == len(jobs)
+    shared = replace(plan(CHANGED, reference_passes=(3,)), settings=("training.seed=1",))
+    others = jobs_of(shared, tmp_path, [data_set])
+    assert others[2].settings == ("training.seed=1", "network.dropout=0")
+    assert not {job.name for job in jobs} & {job.name for job in others}
+    with raises(ConfigError, "unknown-key"):
+        jobs_of(replace(shared, settings=("training.sead=1",)), tmp_path, [data_set])
 
 
 def test_recipes_are_compared_at_equal_time(data_set: DataSet, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from overlap.bench.quality.recipes import REFERENCE, Recipe
+from overlap.bench.quality.recipes import REFERENCE, Recipe, configuration
 from overlap.bench.quality.records import TrainingJob
 from overlap.bench.quality.sets import DataSet
 from overlap.system.child_process import run_child
@@ -25,6 +25,12 @@ class Plan:
     """Further numbers of passes of the reference, so that it has a KL at other times."""
     seeds: int
     width: float
+    settings: tuple[str, ...] = ()
+    """Settings of every recipe, before its own."""
+
+    def settings_of(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return the settings of a recipe, after `COMMON`."""
+        return (*self.settings, *recipe.settings)
 
     def passes_of(self, recipe: str) -> tuple[int, ...]:
         """Return the numbers of passes of a recipe, ascending."""
@@ -39,12 +45,20 @@ def jobs_of(plan: Plan, root: Path, sets: Sequence[DataSet]) -> list[TrainingJob
         plan: What is compared.
         root: Folder of the benchmark.
         sets: The data sets.
+
+    Raises:
+        ConfigError: The settings of a recipe are invalid.
     """
+    for recipe in plan.recipes:
+        configuration(
+            plan.settings_of(recipe), data=str(root), workspace=str(root), width=plan.width,
+            passes=plan.passes[0], seeds=plan.seeds,
+        )  # fmt: skip
     return [
         TrainingJob(
             root=str(root), data_set=one.kind.name, set_folder=str(one.folder),
-            recipe=recipe.name, settings=recipe.settings, passes=passes, width=plan.width,
-            seed=seed,
+            recipe=recipe.name, settings=plan.settings_of(recipe), passes=passes,
+            width=plan.width, seed=seed,
         )
         for seed in range(plan.seeds)
         for one in sets

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli.commands.benchmarks.bench import bench
-from flows.cli.options import Json
+from flows.cli.options import Assignments, Json
 from overlap.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def bench_quality(  # noqa: PLR0913  one parameter per option
     clips: Annotated[int, typer.Option(min=32, help="Training clips of a set.")] = 2240,
     scored_clips: Annotated[int, typer.Option(min=20, help="Clips that are scored.")] = 1000,
     width: Annotated[float, typer.Option(min=0.01, max=16, help="Width of the network.")] = 0.25,
+    settings: Assignments = None,
     sealed: Annotated[
         bool,
         typer.Option(
@@ -82,6 +83,7 @@ def bench_quality(  # noqa: PLR0913  one parameter per option
     plan = Plan(
         chosen_recipes(recipes), numbers("--passes", passes),
         numbers("--reference-passes", reference_passes) if reference_passes else (), seeds, width,
+        tuple(settings or ()),
     )  # fmt: skip
     check_backend()
     root = folder.absolute()
@@ -101,16 +103,19 @@ def bench_quality(  # noqa: PLR0913  one parameter per option
         train_missing(jobs, follow)
     compared = [compare(one, jobs) for one in made]
     if as_json:
-        about = {"seeds": seeds, "clips": clips, "width": width, "settings": _settings(plan)}
+        about = {"seeds": seeds, "clips": clips, "width": width, "recipes": _recipes(plan)}
         print_json(about | {"sets": [asdict(one) for one in compared]})
         return
     for one in compared:
         _print(one)
 
 
-def _settings(plan: Any) -> dict[str, Any]:  # noqa: ANN401  imported in the command
+def _recipes(plan: Any) -> dict[str, Any]:  # noqa: ANN401  imported in the command
     return {
-        recipe.name: {"settings": recipe.settings, "prediction": recipe.prediction}
+        recipe.name: {
+            "settings": plan.settings_of(recipe),
+            "prediction": recipe.prediction,
+        }
         for recipe in plan.recipes
     }
 
