@@ -27,7 +27,17 @@ Part = Literal["train", "score", "sealed"]
 PARTS: Final[tuple[Part, ...]] = ("train", "score", "sealed")
 SHARES: Final = (0.6, 0.8)
 """Where the second and the third part begin, as fractions of the speakers."""
-NINE_WORDS: Final = ("down", "eight", "five", "go", "left", "one", "right", "up", "zero")
+NINE_WORDS: Final[tuple[str, ...]] = (
+    "down",
+    "eight",
+    "five",
+    "go",
+    "left",
+    "one",
+    "right",
+    "up",
+    "zero",
+)
 """Words of Speech Commands that the sets of real speech have."""
 VOICES: Final = 80
 """Synthetic voices: all that espeak-ng has."""
