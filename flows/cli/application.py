@@ -24,6 +24,7 @@ from flows.cli.commands import (
 from flows.cli.commands.benchmarks import (
     bench,
     bench_accelerator,
+    bench_quality,
     bench_recordings,
     bench_requests,
 )
@@ -83,7 +84,8 @@ def everywhere(
 
 for group in (
     stages, tune, demo, predict, workspace, workspace_life, models, history, data, imports, show,
-    view, config, bench, bench_requests, bench_recordings, bench_accelerator, service,
+    view, config, bench, bench_requests, bench_recordings, bench_accelerator, bench_quality,
+    service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)

@@ -180,6 +180,10 @@ EXAMPLES: Final = MappingProxyType(
             "overlap bench requests",
             "overlap bench requests --clients 8 --full-members 0 --compiled",
         ),
+        "bench quality": (
+            "overlap bench quality Q --speech WORDS --passes 12 --reference-passes 8,16",
+            "overlap bench quality Q --sets synthetic --recipes tail,filter --seeds 2 --json",
+        ),
         "bench accelerator": (
             "overlap bench accelerator --out accelerator.json",
             "overlap bench accelerator --parts card,epochs --scale 0.01 --patience 10",

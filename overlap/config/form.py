@@ -43,6 +43,9 @@ NAMES: Final = MappingProxyType(
         "mask_mels": "Widest mel mask",
         "mask_frames": "Widest frame mask",
         "mix": "Mixed fraction",
+        "mix_weight": "Smallest weight in a mixture",
+        "tail_epochs": "Averaged last epochs",
+        "clip_norm": "Largest norm of the gradient",
         "shuffle_clips": "Shuffling window (clips)",
         "device_gb": "Memory of the device (GB)",
         "checks": "Checks of the data",
@@ -55,8 +58,9 @@ ADVANCED_SECTIONS: Final = frozenset({"network", "features", "store", "cluster"}
 ADVANCED: Final = MappingProxyType(
     {
         "TrainingConfig": frozenset(
-            {"whole_batches", "warmup_epochs", "weight_decay", "average_epochs", "precision",
-             "steps_per_call", "normalisation", "top_db", "shuffle_clips", "memory_gb", "device_gb"}
+            {"whole_batches", "warmup_epochs", "weight_decay", "average_epochs", "tail_epochs",
+             "clip_norm", "precision", "steps_per_call", "normalisation", "top_db",
+             "shuffle_clips", "memory_gb", "device_gb"}
         ),
         "EnsembleConfig": frozenset({"min_members", "stop_when_gain_below"}),
         "PromotionConfig": frozenset({"confidence", "min_gain", "min_clips"}),

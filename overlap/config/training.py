@@ -59,6 +59,22 @@ class AugmentConfig(ConfigModel):
         description="Fraction of the clips to which another is added: powers add, and so do "
         "labels, each with its weight.",
     )
+    mix_weight: Annotated[float, LaterField(0.5)] = Field(
+        0.5,
+        ge=0.5,
+        lt=1,
+        description="Smallest weight of the clip itself when another is added; 0.5: the other is "
+        "at most as loud, 0.9: at least 9.5 dB quieter.",
+    )
+    gain_db: Annotated[float, LaterField(0.0)] = Field(
+        0.0, ge=0, le=40, description="Largest change of a clip's level in either direction, dB."
+    )
+    filter_db: Annotated[float, LaterField(0.0)] = Field(
+        0.0,
+        ge=0,
+        le=40,
+        description="Largest gain or attenuation of a random smooth filter over the mel bands, dB.",
+    )
 
 
 class TrainingConfig(ConfigModel):
@@ -71,7 +87,10 @@ class TrainingConfig(ConfigModel):
         description="Omit an epoch's last batch if it is smaller, so that all steps have one shape "
         "and are compiled once. Each epoch omits other clips.",
     )
-    optimizer: Literal["nadam", "adamw"] = Field("nadam", description="Optimiser.")
+    optimizer: Literal["nadam", "adamw", "lion"] = Field(
+        "nadam",
+        description="Optimiser. lion needs a learning rate of a third to a tenth of adamw's.",
+    )
     learning_rate: float = Field(0.002, gt=0, description="Peak learning rate.")
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="Learning rate over the training; cosine decays to zero."
@@ -79,12 +98,23 @@ class TrainingConfig(ConfigModel):
     warmup_epochs: float = Field(
         0.0, ge=0, description="Epochs of linear warm-up; only with the cosine schedule."
     )
-    weight_decay: float = Field(0.0, ge=0, description="Of adamw, per step and unit of the rate.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="Of adamw and lion, per step and unit of the rate."
+    )
+    clip_norm: Annotated[float, LaterField(0.0)] = Field(
+        0.0, ge=0, description="Largest norm of the gradient of all weights; 0: no limit."
+    )
     average_epochs: float = Field(
         0.0,
         ge=0,
         description="Horizon of the exponential average of the weights, epochs; 0: none. After "
         "each epoch the weights become their average: it is scored, kept, and trained further.",
+    )
+    tail_epochs: Annotated[int, LaterField(0)] = Field(
+        0,
+        ge=0,
+        description="Last epochs over whose ends the kept weights are averaged; 0: none. Training "
+        "does not continue from the average. Needs keep=last.",
     )
     keep: Literal["last", "best"] = Field(
         "last",
@@ -130,6 +160,15 @@ class TrainingConfig(ConfigModel):
         description="Memory for features on the accelerator, GB; if they fit, a step needs only "
         "row numbers from the host. None: 0.3 of the accelerator's memory.",
     )
+
+    @model_validator(mode="after")
+    def _average_is_kept(self) -> Self:
+        if self.tail_epochs and self.keep == "best":
+            raise ValueError(
+                "tail_epochs keeps the average of the last epochs, but keep=best keeps one epoch; "
+                "set training.keep=last"
+            )
+        return self
 
 
 class ValidationConfig(ConfigModel):

@@ -8,6 +8,8 @@ training sees the same clips as an uninterrupted one.
 import math
 from typing import Any
 
+import numpy as np
+
 from overlap.config import AugmentConfig
 from overlap.features import Normalisation
 from overlap.training.keras_import import keras, ops
@@ -19,23 +21,25 @@ class Mix(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no types
     """Mixes some of the clips with another clip of the batch: powers and labels add.
 
     The power of the sum of two sounds is the sum of their powers, averaged over phases. The mixed
-    decibels are therefore 10 log10(w 10^(a/10) + (1 - w) 10^(b/10)) with w between 1/2 and 1; the
-    label is w p + (1 - w) q. The other clip is the previous one in the batch, whose order is
-    random.
+    decibels are therefore 10 log10(w 10^(a/10) + (1 - w) 10^(b/10)) with w between the smallest
+    weight and 1; the label is w p + (1 - w) q. The other clip is the previous one in the batch,
+    whose order is random.
 
     Args:
         fraction: Fraction of the clips to mix.
         seed: Seed of the layer's generator.
+        least: Smallest weight of the clip itself.
     """
 
-    def __init__(self, fraction: float, seed: int) -> None:
+    def __init__(self, fraction: float, seed: int, least: float = 0.5) -> None:
         super().__init__(dtype="float32")
         self.fraction, self.generator = fraction, keras.random.SeedGenerator(seed)
+        self.least = least
 
     def call(self, decibels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mixed (clips, mel, frame, resolution) dB and (clips, words) labels."""
         clips = ops.shape(decibels)[0]
-        weight = keras.random.uniform((clips,), 0.5, 1.0, seed=self.generator)
+        weight = keras.random.uniform((clips,), self.least, 1.0, seed=self.generator)
         chosen = keras.random.uniform((clips,), seed=self.generator) < self.fraction
         weight = ops.where(chosen, weight, 1.0)
         other, other_labels = ops.roll(decibels, 1, axis=0), ops.roll(labels, 1, axis=0)
@@ -106,6 +110,39 @@ class Mask(keras.layers.Layer):  # type: ignore[misc]
         return ops.any(ops.logical_and(at >= start, at + 1 <= start + width), axis=1)
 
 
+FILTER_KNOTS = 5
+"""Random gains of a filter, at equal distances over the mel bands; linear in between."""
+
+
+class Filter(keras.layers.Layer):  # type: ignore[misc]
+    """Changes the level of each clip, and filters it: adds decibels that depend on the mel band.
+
+    All resolutions and frames of a clip change by the same gain and the same filter, as by another
+    microphone or distance.
+
+    Args:
+        gain_db: Largest change of the level, dB.
+        filter_db: Largest gain or attenuation of the filter in a band, dB.
+        seed: Seed of the layer's generator.
+    """
+
+    def __init__(self, gain_db: float, filter_db: float, seed: int) -> None:
+        super().__init__(dtype="float32")
+        self.gain_db, self.filter_db = gain_db, filter_db
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, decibels: Tensor) -> Tensor:
+        """Return the filtered (clips, mel, frame, resolution) dB."""
+        clips, bands = ops.shape(decibels)[0], decibels.shape[1]
+        gain = keras.random.uniform((clips, 1), -1.0, 1.0, seed=self.generator) * self.gain_db
+        knots = keras.random.uniform((clips, FILTER_KNOTS), -1.0, 1.0, seed=self.generator)
+        at = np.linspace(0, FILTER_KNOTS - 1, bands)
+        # Row k: the share of knot k in every band, a triangle of width two.
+        shares = np.maximum(0, 1 - np.abs(at - np.arange(FILTER_KNOTS)[:, None]))
+        curve = ops.matmul(knots, ops.convert_to_tensor(shares, "float32")) * self.filter_db
+        return decibels + (gain + curve)[:, :, None, None]
+
+
 def augment(
     decibels: Tensor,
     labels: Tensor,
@@ -127,7 +164,9 @@ def augment(
     """
     decibels = ops.cast(decibels, "float32")
     if config.mix:
-        decibels, labels = Mix(config.mix, seed + 1)(decibels, labels)
+        decibels, labels = Mix(config.mix, seed + 1, config.mix_weight)(decibels, labels)
+    if config.gain_db or config.filter_db:
+        decibels = Filter(config.gain_db, config.filter_db, seed + 4)(decibels)
     if config.shift_frames:
         decibels = Shift(config.shift_frames, constants.floor_db, seed + 2)(decibels)
     if config.masks:

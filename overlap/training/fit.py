@@ -7,7 +7,7 @@ result as an uninterrupted one, as far as the backend is deterministic.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -71,15 +71,36 @@ def train(
                 entry["held_out_kl"] = kl(data.labels[held_out], epochs.held_out())
             if training.keep == "last" or _is_best(entry, progress):
                 progress.kept_epoch = epoch + 1
-                best = learner.network.get_weights()
+                best = _kept(learner, best, epoch + 1 - (training.epochs - training.tail_epochs))
             progress.history.append(entry)
             event = _event(progress, data, rate.after_epoch(progress.seconds))
             # The event promises that the epoch is safe: it follows the checkpoint.
             writer.write(checkpoint_arrays(learner, progress, best), partial(emit, event))
             if data.resident is None:  # epochs are long, and their event is not to come late
                 writer.wait()
-    learner.network.set_weights(best)
+        if training.tail_epochs:
+            learner.become_average(best, epochs.sample())
+        else:
+            learner.network.set_weights(best)
     return progress
+
+
+def _kept(learner: Learner, earlier: Sequence[NDArray[Any]], averaged: int) -> list[NDArray[Any]]:
+    """Return the weights to keep after an epoch.
+
+    Args:
+        learner: The learner.
+        earlier: The weights that were kept before.
+        averaged: Epochs whose weights the average covers, this one included; with at most one
+            there is no average.
+    """
+    weights: list[NDArray[Any]] = learner.network.get_weights()
+    if averaged <= 1:
+        return weights
+    return [
+        (before + (new - before) / averaged).astype(new.dtype)
+        for before, new in zip(earlier, weights, strict=True)
+    ]
 
 
 def _epoch(epochs: Epochs, progress: Progress) -> dict[str, float]:

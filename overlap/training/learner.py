@@ -7,9 +7,11 @@ model shares its layers with the network, which is saved alone. If the features 
 memory, the inputs are row numbers.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from numpy.typing import NDArray
 
 from overlap.config import TrainingConfig
 from overlap.features import Normalisation
@@ -62,6 +64,8 @@ class Learner:
     """Maps decibels and labels, or rows, to losses; compiled."""
     averaging: bool
     """Whether the weights are replaced by their moving average after every epoch."""
+    tail_epochs: int = 0
+    """Last epochs over whose ends the kept weights are averaged; 0: none."""
 
     @property
     def state(self) -> list[Any]:
@@ -95,6 +99,18 @@ class Learner:
         for variable in self.model.trainable_variables:
             # With JAX it is the array of the optimiser, which the next call would donate.
             variable.assign(ops.copy(variable.value))
+        self._recompute_statistics(batches)
+
+    def become_average(
+        self, weights: Sequence[NDArray[Any]], batches: Iterable[tuple[dict[str, Tensor]]]
+    ) -> None:
+        """Set the network's weights to an average, and recompute the batch statistics for it.
+
+        Args:
+            weights: The averaged weights, in the order of the network's.
+            batches: Training batches from which the statistics are computed.
+        """
+        self.network.set_weights(weights)
         self._recompute_statistics(batches)
 
     def _recompute_statistics(self, batches: Iterable[tuple[dict[str, Tensor]]]) -> None:
@@ -160,7 +176,7 @@ def build_learner(  # noqa: PLR0913  what a training consists of
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(optimizer=optimizer, steps_per_execution=training.steps_per_call)
     model.optimizer.build(model.trainable_variables)
-    return Learner(plain, model, training.average_epochs > 0)
+    return Learner(plain, model, training.average_epochs > 0, training.tail_epochs)
 
 
 def _optimizer(training: TrainingConfig, steps: int) -> keras.optimizers.Optimizer:
@@ -173,13 +189,16 @@ def _optimizer(training: TrainingConfig, steps: int) -> keras.optimizers.Optimiz
             warmup_target=rate if warmup else None,
             warmup_steps=warmup,
         )
-    average = {}
+    options: dict[str, Any] = {}
     if training.average_epochs:
         momentum = 1 - 1 / max(1.0, training.average_epochs * steps)
-        average = {"use_ema": True, "ema_momentum": momentum}
+        options = {"use_ema": True, "ema_momentum": momentum}
+    if training.clip_norm:
+        options["global_clipnorm"] = training.clip_norm
     if training.optimizer == "nadam":
-        return keras.optimizers.Nadam(rate, **average)
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=training.weight_decay, **average)
+        return keras.optimizers.Nadam(rate, **options)
+    kind = {"adamw": keras.optimizers.AdamW, "lion": keras.optimizers.Lion}[training.optimizer]
+    optimizer = kind(rate, weight_decay=training.weight_decay, **options)
     # Only kernels decay: shrinking a bias or a scale would only bias the layer.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

@@ -6,7 +6,7 @@ import pytest
 
 from overlap.config import AugmentConfig
 from overlap.features import Normalisation
-from overlap.training.augment import Mask, Mix, Shift, augment
+from overlap.training.augment import Filter, Mask, Mix, Shift, augment
 
 CONSTANTS = Normalisation((-70.0, -60.0), (-30.0, -20.0), (10.0, 5.0))
 SHAPE = (64, 8, 11, 2)
@@ -96,3 +96,33 @@ def test_equal_seeds_give_equal_changes(setting: dict[str, float]) -> None:
 
     assert np.array_equal(changed(1), changed(1))
     assert not np.array_equal(changed(1), changed(2))
+
+
+def test_a_filter_changes_all_frames_alike_and_stays_within_its_range() -> None:
+    clips = decibels()
+    added = numpy_of(Filter(3.0, 6.0, 7)(clips)) - clips
+    assert np.abs(added - added[:, :, :1, :1]).max() < 1e-4
+    curves = added[:, :, 0, 0]
+    assert np.abs(curves).max() <= 9 + 1e-4
+    assert np.abs(curves).max() > 4
+    assert curves.std(axis=0).min() > 1  # every band changes, and from clip to clip
+    gain = numpy_of(Filter(3.0, 0.0, 7)(clips)) - clips
+    assert np.abs(gain - gain[:, :1, :1, :1]).max() < 1e-4
+
+
+def test_the_smallest_weight_keeps_the_other_clip_quiet() -> None:
+    clips, shares = decibels(), labels()
+    _, mixed = map(numpy_of, Mix(1.0, 7, 0.9)(clips, shares))
+    difference = shares - np.roll(shares, 1, axis=0)
+    weight = ((mixed - shares) * difference).sum(1) / (difference**2).sum(1) + 1
+    assert weight.min() > 0.9 - 1e-4
+    assert weight.max() > 0.95
+
+
+def test_new_augmentations_leave_the_random_numbers_of_the_others() -> None:
+    """A shift draws the same numbers with and without a filter before it."""
+    config = AugmentConfig(shift_frames=2)
+    before = numpy_of(augment(decibels(), labels(), config, CONSTANTS, 5)[0])
+    silent = AugmentConfig(shift_frames=2, filter_db=1e-6)
+    after = numpy_of(augment(decibels(), labels(), silent, CONSTANTS, 5)[0])
+    assert np.abs(before - after).max() < 1e-3

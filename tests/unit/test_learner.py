@@ -365,3 +365,69 @@ def test_a_loss_above_the_trivial_one_is_a_divergence(
     data = data_of(epochs=9, learning_rate=1e-9)
     with raises(DivergedError, "loss-above-trivial", epoch=6, trivial_loss=0.1):
         train(learner_of(data), data, Location(str(tmp_path)), ignore, 0.1)
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_tail_average_does_not_change_the_training(tmp_path: Path, on_device: bool) -> None:
+    """Epochs and losses are those without it; the kept weights are the mean of the last ends."""
+    plain = data_of(on_device=on_device, epochs=4)
+    tail = data_of(on_device=on_device, epochs=4, tail_epochs=2)
+    ends, found = [], []
+    for data in (plain, tail):
+        learner = learner_of(data)
+        network = learner.network
+
+        def remember(event: Mapping[str, object], network: keras.Model = network) -> None:
+            if event["event"] == "epoch":
+                ends.append(network.get_weights())
+
+        folder = tmp_path / str(len(found))
+        progress = train(learner, data, Location(str(folder)), remember)
+        found.append((learner, [entry["loss"] for entry in progress.history]))
+    (_, losses), (learner, same_losses) = found
+    assert same_losses == losses
+    mean = [(a + b) / 2 for a, b in zip(ends[2], ends[3], strict=True)]
+    kept = learner.network.get_weights()
+    names = [variable.name for variable in learner.network.weights]
+    for name, want, got in zip(names, mean, kept, strict=True):
+        if not name.startswith("moving"):
+            assert np.allclose(want, got, atol=1e-6), name
+    # The statistics belong to the averaged weights, not to the average of statistics.
+    moving = [i for i, name in enumerate(names) if name.startswith("moving")]
+    assert moving
+    assert any(not np.allclose(mean[i], kept[i], atol=1e-3) for i in moving)
+
+
+@pytest.mark.parametrize("stop", [2, 3, 4])
+def test_an_interrupted_tail_average_is_the_same(tmp_path: Path, stop: int) -> None:
+    """Also where the interruption follows the last epoch, before the average is made."""
+    data = data_of(epochs=4, tail_epochs=2)
+    whole, _ = trained(tmp_path / "whole", data)
+    folder = Location(str(tmp_path / "parts"))
+
+    def interrupt(event: Mapping[str, object]) -> None:
+        if event["event"] == "epoch" and event["epoch"] == stop:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(learner_of(data), data, folder, interrupt)
+    resumed = learner_of(data)
+    train(resumed, data, folder, ignore)
+    for one, other in zip(whole.network.get_weights(), resumed.network.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"optimizer": "lion", "learning_rate": 0.003}, {"clip_norm": 0.5}]
+)
+def test_optimisers_and_clipping_learn(tmp_path: Path, setting: dict[str, object]) -> None:
+    data = data_of(**({"optimizer": "adamw", "learning_rate": 0.01} | setting | {"epochs": 12}))
+    _, progress = trained(tmp_path, data, 2)
+    assert progress.history[-1]["held_out_kl"] < progress.history[0]["held_out_kl"]
+    assert progress.history[-1]["held_out_kl"] < 0.6  # the mean label: 0.69
+
+
+def test_the_optimiser_clips_by_the_norm_of_all_gradients() -> None:
+    learner = learner_of(data_of(optimizer="adamw", clip_norm=0.25))
+    assert learner.model.optimizer.global_clipnorm == 0.25
+    assert learner_of(data_of(optimizer="adamw")).model.optimizer.global_clipnorm is None

@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 import overlap
+from overlap.bench.quality.records import TrainingResult
 from overlap.catalog.withdrawn import Withdrawn, WithdrawnClip
 from overlap.config import FeatureConfig
 from overlap.ensemble.pooling import Pool
@@ -97,6 +98,10 @@ def example(kind: type[Record], earlier: Earlier) -> Record:
         PairedGain: PairedGain.model_validate(gain),
         TrivialComparison: TrivialComparison.model_validate(gain | {"kl": 0.5, "trivial_kl": 0.6}),
         TrainingCost: TrainingCost(seconds=2.0, energy_joules=3.0, device="CPU"),
+        TrainingResult: TrainingResult(
+            data_set="words9", recipe="fast", passes=8, seed=0, member="m", cpu_seconds=2.0,
+            seconds=1.0, parameters=3,
+        ),
         StageRecord: stage,
         RunRecord: RunRecord(id="r", kind="retrain", started=NOW, written=NOW, stages=(stage,)),
         WithdrawnClip: clip,

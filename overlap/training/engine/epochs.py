@@ -1,6 +1,7 @@
 """Epochs of a member: fed batch by batch by the host, or run as a whole on the device."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -66,6 +67,8 @@ class StreamedEpochs:
         self._learner, self._data = learner, data
         self._ahead = PassPrefetcher(data.epoch, range(first, data.training.epochs))
         self._sample: list[Batch] = []
+        self._last = first - 1
+        self._sample_size = -(-STATISTICS_CLIPS // data.training.batch_size)
 
     @property
     def waited(self) -> float:
@@ -75,8 +78,9 @@ class StreamedEpochs:
     def one_epoch(self) -> float:
         """Train one epoch, and return the mean loss, nats."""
         self._sample = []
-        size = -(-STATISTICS_CLIPS // self._data.training.batch_size)
-        batches = self._collect(self._ahead.one_pass(), size if self._learner.averaging else 0)
+        self._last += 1
+        size = self._sample_size if self._learner.averaging else 0
+        batches = self._collect(self._ahead.one_pass(), size)
         return self._learner.one_epoch(batches, self._data.steps)
 
     def _collect(self, batches: Iterator[Batch], size: int) -> Iterator[Batch]:
@@ -87,8 +91,8 @@ class StreamedEpochs:
             yield batch
 
     def sample(self) -> Iterable[Batch]:
-        """Return the first batches of the last epoch."""
-        return self._sample
+        """Return the first batches of the last epoch, which are read again unless averaging."""
+        return self._sample or islice(self._data.epoch(self._last), self._sample_size)
 
     def held_out(self) -> NDArray[np.float64]:
         """Return the (clips, words) probabilities of the held-out clips."""
@@ -119,7 +123,8 @@ class ResidentEpochs:
         from overlap.training.engine.resident import ResidentTrainer
 
         self._trainer = ResidentTrainer(learner.model, learner.network, resident)
-        self._data, self._next, self._rows = data, first, data.partition.train[:0]
+        self._data, self._next = data, first
+        self._rows = data.order(first - 1) if first else data.partition.train[:0]
 
     def one_epoch(self) -> float:
         """Train one epoch, and return the mean loss, nats."""

@@ -1,0 +1,94 @@
+"""Trains what is missing of the benchmark, one process after the other."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from overlap.bench.quality.recipes import REFERENCE, Recipe, configuration
+from overlap.bench.quality.records import TrainingJob
+from overlap.bench.quality.sets import DataSet
+from overlap.system.child_process import run_child
+
+CHILD = "overlap.bench.quality.training"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared, apart from the data sets."""
+
+    recipes: tuple[Recipe, ...]
+    passes: tuple[int, ...]
+    """Numbers of passes of every recipe; each is a schedule of its own."""
+    reference_passes: tuple[int, ...]
+    """Further numbers of passes of the reference, so that it has a KL at other times."""
+    seeds: int
+    width: float
+    settings: tuple[str, ...] = ()
+    """Settings of every recipe, before its own."""
+
+    def settings_of(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return the settings of a recipe, after `COMMON`."""
+        return (*self.settings, *recipe.settings)
+
+    def passes_of(self, recipe: str) -> tuple[int, ...]:
+        """Return the numbers of passes of a recipe, ascending."""
+        more = self.reference_passes if recipe == REFERENCE else ()
+        return tuple(sorted({*self.passes, *more}))
+
+
+def jobs_of(plan: Plan, root: Path, sets: Sequence[DataSet]) -> list[TrainingJob]:
+    """Return all trainings: every recipe with its first seed before any with its second.
+
+    Args:
+        plan: What is compared.
+        root: Folder of the benchmark.
+        sets: The data sets.
+
+    Raises:
+        ConfigError: The settings of a recipe are invalid.
+    """
+    for recipe in plan.recipes:
+        configuration(
+            plan.settings_of(recipe), data=str(root), workspace=str(root), width=plan.width,
+            passes=plan.passes[0], seeds=plan.seeds,
+        )  # fmt: skip
+    return [
+        TrainingJob(
+            root=str(root), data_set=one.kind.name, set_folder=str(one.folder),
+            recipe=recipe.name, settings=plan.settings_of(recipe), passes=passes,
+            width=plan.width, seed=seed,
+        )
+        for seed in range(plan.seeds)
+        for one in sets
+        for recipe in plan.recipes
+        for passes in plan.passes_of(recipe.name)
+    ]  # fmt: skip
+
+
+def train_missing(
+    jobs: Sequence[TrainingJob],
+    on_event: Callable[[TrainingJob, Mapping[str, Any]], None] = lambda _job, _event: None,
+) -> int:
+    """Train every job that has no record; each record is written when its training is complete.
+
+    Args:
+        jobs: The trainings.
+        on_event: Called with a job and each event of its training.
+
+    Returns:
+        The number of trainings that were missing.
+
+    Raises:
+        ChildError: The process of a training failed; what is complete remains.
+    """
+    missing = [job for job in jobs if job.finished() is None]
+    for job in missing:
+        run_child(
+            CHILD,
+            [json.dumps(asdict(job))],
+            lambda event, job=job: on_event(job, event),  # type: ignore[misc]
+            log=job.folder / "training.log",
+        )
+    return len(missing)
