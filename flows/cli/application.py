@@ -10,6 +10,7 @@ from flows.cli.commands import (
     config,
     data,
     demo,
+    distill,
     history,
     imports,
     models,
@@ -82,8 +83,8 @@ def everywhere(
 
 
 for group in (
-    stages, tune, demo, predict, workspace, workspace_life, models, history, data, imports, show,
-    view, config, bench, bench_requests, bench_recordings, bench_accelerator, service,
+    stages, tune, distill, demo, predict, workspace, workspace_life, models, history, data, imports,
+    show, view, config, bench, bench_requests, bench_recordings, bench_accelerator, service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)
