@@ -16,7 +16,7 @@ from flows.retrain import MEMBER_THREADS, concluded, ready_features
 from flows.service.limits import is_deployed
 from overlap.config import RunConfig
 from overlap.ensemble.publish import publish
-from overlap.ensemble.registry import EnsembleRecord
+from overlap.ensemble.registry import EnsembleRecord, report_of
 from overlap.ensemble.student import plan_student, student_state
 from overlap.promotion.champion import Promotion, find_ensemble
 from overlap.promotion.student import judge_student
@@ -67,7 +67,8 @@ def distill(config: RunConfig, version: str, label_weight: float) -> DistillRepo
                 report = _publish(config, workspace, spec, ensemble)
                 student, judgement = report.student, report.judgement
                 run.result(student.version, promoted=False, reason=judgement.reason)
-                make_report(workspace, student, judgement)
+                if not report_of(workspace.location, student).exists():
+                    make_report(workspace, student, judgement)
     return concluded(f"student {student.version}: {judgement.reason}", report)
 
 
