@@ -43,13 +43,16 @@ class DistillReport(NamedTuple):
     flow_run_name="distill-{config.data_name}-{version}",
     task_runner=MEMBER_THREADS,
 )
-def distill(config: RunConfig, version: str, label_weight: float) -> DistillReport:
+def distill(
+    config: RunConfig, version: str, label_weight: float, warm_start: bool
+) -> DistillReport:
     """Train the student of an ensemble, publish it, and compare the two.
 
     Args:
         config: The configuration of the student (`overlap.ensemble.student.student_config`).
         version: Version of the ensemble.
         label_weight: Weight of the labels in the targets, 0 to 1.
+        warm_start: Whether the student begins with the weights of a member, if it can.
     """
     workspace = ready_features(config)
     with followed(), workspace.lock(wait=is_deployed(), on_wait=on_wait) as changed:
@@ -59,7 +62,7 @@ def distill(config: RunConfig, version: str, label_weight: float) -> DistillRepo
             _, ensemble = find_ensemble(workspace.location, version)
             spec = plan_student(
                 workspace.location, config, ensemble, workspace.catalog, workspace.store,
-                label_weight,
+                label_weight, warm_start=warm_start,
             )  # fmt: skip
             if student_state(workspace.location, spec, workspace.catalog).pending:
                 _train(config, workspace, spec)

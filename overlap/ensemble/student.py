@@ -89,6 +89,8 @@ def plan_student(
     catalog: Catalog,
     store: FeatureStore,
     label_weight: float = LABEL_WEIGHT,
+    *,
+    warm_start: bool = True,
 ) -> MemberSpec:
     """Return the specification of the student of an ensemble.
 
@@ -99,6 +101,8 @@ def plan_student(
         catalog: The clips.
         store: The features, complete.
         label_weight: Weight of the labels in the targets, 0 to 1.
+        warm_start: Whether the student begins with the weights of the first member, if it has the
+            same network. Not with those of the best: the held-out clips would choose it.
 
     Raises:
         NotReadyError: The training clips have changed since the ensemble was trained (code
@@ -114,10 +118,13 @@ def plan_student(
             "`overlap run` trains an ensemble on the current ones, which can be distilled",
             code="teacher-of-other-clips", version=ensemble.version,
         )  # fmt: skip
+    first = members[0].spec
+    same = (first.network, first.subset) == (plain.network, plain.subset)
     lesson = Distillation(
         members=ensemble.members,
         networks=tuple(member.files[MODEL_FILE] for member in members),
         label_weight=label_weight,
+        start=ensemble.members[0] if warm_start and same else None,
     )
     return plain.model_copy(update={"distillation": lesson})
 

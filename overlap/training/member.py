@@ -259,6 +259,8 @@ def assemble(
     )
     with precision(training.precision):
         network = build_network(spec.network, shape, len(spec.words), spec.constants, spec.subset)
+        if teacher is not None:
+            teacher.prepare(network.model)
         learner = build_learner(
             network, training, spec.constants,
             subset=spec.subset, steps=data.steps, seed=seed, dataset=dataset,

@@ -183,11 +183,15 @@ def test_weight_teachers_and_networks_name_a_student(
     lesson = spec.distillation
     assert lesson is not None
     assert lesson.members == ensemble.members
-    changes = ({"label_weight": 0.3}, {"members": lesson.members[:1]}, {"networks": ("0", "1")})
+    assert lesson.start == ensemble.members[0]
+    changes = (
+        {"label_weight": 0.3}, {"members": lesson.members[:1]}, {"networks": ("0", "1")},
+        {"start": None},
+    )  # fmt: skip
     others = [
         spec.model_copy(update={"distillation": lesson.model_copy(update=one)}) for one in changes
     ] + [spec.model_copy(update={"distillation": None})]
-    assert len({one.fingerprint for one in (spec, *others)}) == 5
+    assert len({one.fingerprint for one in (spec, *others)}) == 6
     # Another version of the same members has the same student.
     again = ensemble.model_copy(update={"version": "20300101-000000-00000000"})
     assert planned(config, ready, again)[1].fingerprint == spec.fingerprint
@@ -268,6 +272,13 @@ def test_the_teacher_is_that_of_the_plan(
     assert teacher is not None
     assert (len(teacher.networks), teacher.label_weight) == (2, 0.2)
     assert not teacher.trainable_variables
+    student = keras.models.clone_model(teacher.networks[0])
+    teacher.prepare(student)
+    assert all(map(np.array_equal, student.get_weights(), teacher.networks[0].get_weights()))
+    # Another network cannot begin with the weights of a member.
+    _, wider = planned(config, ready, ensemble, network={"width": 2.0})
+    assert wider.distillation is not None
+    assert wider.distillation.start is None
     assert open_teacher(plan_members(config, *ready)[0], spec.folder(place)) is None
     first = ensemble.members[0]
     folder = spec.folder(place).parent / first

@@ -36,6 +36,14 @@ def distill(  # noqa: PLR0913  one parameter per option
         typer.Option(min=1, help="Passes over the clips.", show_default="of the ensemble"),
     ] = None,
     label_weight: Weight = LABEL_WEIGHT,
+    warm_start: Annotated[
+        bool,
+        typer.Option(
+            "--warm-start/--no-warm-start",
+            help="Begin with the weights of the ensemble's first member, if the student has the "
+            "same network.",
+        ),
+    ] = True,
     assignments: Assignments = None,
     workspace: WorkspaceOption = "workspace",
     cluster: Cluster = None,
@@ -60,7 +68,7 @@ def distill(  # noqa: PLR0913  one parameter per option
         from flows.distill import distill as distill_flow
 
         with flow_shown():
-            report = distill_flow(config, version, label_weight)
+            report = distill_flow(config, version, label_weight, warm_start)
     _print(report, workspace, as_json=as_json)
 
 

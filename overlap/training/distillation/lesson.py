@@ -16,3 +16,5 @@ class Distillation(Record):
     """SHA-256 of the network of each member: a member that was trained again is another teacher."""
     label_weight: Annotated[float, Field(ge=0, le=1)]
     """Weight of the labels in the target; the rest is the weight of the mean prediction."""
+    start: str | None = None
+    """Member whose weights the student begins with; None: it begins with random weights."""

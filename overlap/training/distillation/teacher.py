@@ -29,13 +29,22 @@ class Teacher(keras.layers.Layer):  # type: ignore[misc]  # keras publishes no t
     Args:
         networks: The networks of the members; they are frozen.
         label_weight: Weight of the labels, 0 to 1.
+        start: Index of the network with whose weights the student begins; None: with random ones.
     """
 
-    def __init__(self, networks: Sequence[keras.Model], label_weight: float) -> None:
+    def __init__(
+        self, networks: Sequence[keras.Model], label_weight: float, start: int | None = None
+    ) -> None:
         super().__init__(trainable=False, dtype="float32", autocast=False)
+        self.start = start
         self.networks, self.label_weight = [*networks], label_weight
         for network in self.networks:
             network.trainable = False
+
+    def prepare(self, student: keras.Model) -> None:
+        """Give an untrained student the weights that it begins with."""
+        if self.start is not None:
+            student.set_weights(self.networks[self.start].get_weights())
 
     def call(self, decibels: Tensor, labels: Tensor) -> Tensor:
         """Return the (clips, words) targets of augmented decibels and their labels.
@@ -77,4 +86,5 @@ def open_teacher(spec: MemberSpec, folder: Location) -> Teacher | None:
                 code="teacher-changed", member=spec.fingerprint, teacher=name,
             )  # fmt: skip
         networks.append(load_network(folder.parent / name, record))
-    return Teacher(networks, lesson.label_weight)
+    start = None if lesson.start is None else lesson.members.index(lesson.start)
+    return Teacher(networks, lesson.label_weight, start)
