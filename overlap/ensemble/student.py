@@ -29,11 +29,8 @@ from overlap.training.spec import (
     test_key,
 )
 
-LABEL_WEIGHT: Final = 0.0
+LABEL_WEIGHT: Final = 0.5
 """Default weight of the labels in the targets: docs/experiments.md."""
-STUDENT: Final[Mapping[str, Any]] = {"training": {"augment": {"mix": 0.5}}}
-"""Settings of a student that differ from those of the ensemble unless they are given. A mixture of
-two clips is a sound that no member has learned, so that its target is more than the label."""
 OWN_SECTIONS: Final = ("network", "training", "cluster", "tracking", "view")
 """Sections that may differ from those of the ensemble."""
 
@@ -79,7 +76,7 @@ def student_config(
         # No member has this seed; equal initial weights would make the student similar to one.
         "training": {"seed": stored.training.seed + members},
     }  # fmt: skip
-    return checked(merged(merged(merged(values, one), STUDENT), given))
+    return checked(merged(merged(values, one), given))
 
 
 def plan_student(

@@ -39,7 +39,7 @@ def test_killed_resumed_judged_and_used(
     place = Location.of(workspace)
     (ensemble,) = list_ensembles(place)
     chosen = ("--workspace", str(workspace))
-    command = ["distill", *chosen, "--epochs", "30", "--label-weight", "0.2"]
+    command = ["distill", *chosen, "--epochs", "15", "--label-weight", "0.2"]
     earlier = epochs_by_member(workspace)
 
     def two_epochs() -> bool:
@@ -60,7 +60,7 @@ def test_killed_resumed_judged_and_used(
     assert record is not None
     assert record.spec.distillation is not None
     assert record.spec.distillation.members == ensemble.members
-    assert len([member for member, _ in after if member == name]) == 30
+    assert len([member for member, _ in after if member == name]) == 15
 
     # Judged on the clips that both held out, and not promoted.
     saved, of_ensemble = (read_predictions(place, one) for one in (student, ensemble))

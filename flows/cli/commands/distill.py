@@ -18,7 +18,7 @@ Weight = Annotated[
         "prediction.",
     ),
 ]  # fmt: skip
-LABEL_WEIGHT = 0.0
+LABEL_WEIGHT = 0.5
 
 
 def register(app: typer.Typer) -> None:
