@@ -10,6 +10,7 @@ from flows.cli.commands import (
     config,
     data,
     demo,
+    distill,
     history,
     imports,
     models,
@@ -83,8 +84,8 @@ def everywhere(
 
 
 for group in (
-    stages, tune, demo, predict, workspace, workspace_life, models, history, data, imports, show,
-    view, config, bench, bench_requests, bench_recordings, bench_accelerator, bench_quality,
+    stages, tune, distill, demo, predict, workspace, workspace_life, models, history, data, imports,
+    show, view, config, bench, bench_requests, bench_recordings, bench_accelerator, bench_quality,
     service,
 ):  # fmt: skip
     group.register(app)

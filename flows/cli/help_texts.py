@@ -15,7 +15,7 @@ from flows.cli.narrow import Command, Group
 
 PANELS: Final = MappingProxyType(
     {
-        "Run": ("run", "demo", "plan", "features", "train", "pool", "tune"),
+        "Run": ("run", "demo", "plan", "features", "train", "pool", "tune", "distill"),
         "Predict and inspect": ("predict", "show", "score", "report", "history", "models"),
         "Workspace": ("status", "verify", "workspace", "withdraw"),
         "Make a data set": ("import", "mix", "synth"),
@@ -46,6 +46,13 @@ EXAMPLES: Final = MappingProxyType(
         "tune": (
             "overlap tune --data DATA --workspace W",
             "overlap tune --data DATA --workspace W --search network.dropout=0:0.5 --trials 32",
+        ),
+        "distill": (
+            "overlap distill --workspace W",
+            (
+                "overlap distill --workspace W --model 20261127-021518-8795855a --epochs 60 "
+                "--set network.width=0.5"
+            ),
         ),
         "demo": (
             "overlap demo",

@@ -52,6 +52,7 @@ def publish(
     planned: Members,
     store: FeatureStore | None = None,
     run_started: float | None = None,
+    distilled_from: str | None = None,
 ) -> EnsembleRecord:
     """Pool the complete members, score the pool and publish the result under a version.
 
@@ -66,6 +67,8 @@ def publish(
         store: The features, for the drift in the record; None: the drift is not recorded.
         run_started: `time.perf_counter` at the beginning of the run; None: its duration is not
             recorded.
+        distilled_from: Version of the ensemble whose student the only member is; None: the members
+            learned from labels.
 
     Raises:
         NotReadyError: Members are missing.
@@ -142,6 +145,7 @@ def publish(
         seconds=time.perf_counter() - started,
         run_seconds=None if run_started is None else time.perf_counter() - run_started,
         drift_db=None if store is None else largest_drift_db(store, config.training.top_db),
+        distilled_from=distilled_from,
     )
     paths.record.write_record(record)
     return record

@@ -78,6 +78,8 @@ class EnsembleRecord(Record):
     drift_db: float | None = None
     """Largest Wasserstein distance of the test clips' decibels from the training clips', over the
     resolutions, dB; None in older records and without test clips."""
+    distilled_from: str | None = None
+    """Version of the ensemble whose student this is; None: its members learned from labels."""
 
     @property
     def gain(self) -> float | None:

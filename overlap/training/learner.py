@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from overlap.config import TrainingConfig
 from overlap.features import Normalisation
 from overlap.training.augment import augment
+from overlap.training.distillation.teacher import Teacher
 from overlap.training.engine.fused_network import FUSED_BACKENDS, FusedNetwork
 from overlap.training.feed.batches import Batch
 from overlap.training.feed.device_dataset import DeviceDataset
@@ -71,7 +72,7 @@ class Learner:
     def state(self) -> list[Any]:
         """Every variable that training changes, in a fixed order."""
         metrics = {id(variable) for variable in self.model.metrics_variables}
-        data = {id(v) for layer in self.model.layers if isinstance(layer, DeviceDataset)
+        data = {id(v) for layer in self.model.layers if isinstance(layer, DeviceDataset | Teacher)
                 for v in layer.variables}  # fmt: skip
         own = [v for v in self.model.variables if id(v) not in metrics | data]
         return own + list(self.model.optimizer.variables)
@@ -140,6 +141,7 @@ def build_learner(  # noqa: PLR0913  what a training consists of
     seed: int,
     dataset: DeviceDataset | None = None,
     fused: bool = True,
+    teacher: Teacher | None = None,
 ) -> Learner:
     """Build and compile the model that trains a network.
 
@@ -152,6 +154,7 @@ def build_learner(  # noqa: PLR0913  what a training consists of
         seed: Seed of the augmentation.
         dataset: Features and labels in device memory; None: the batches contain them.
         fused: Whether blocks are fused where the backend can; the benchmark compares both.
+        teacher: Gives the targets of a student; None: the labels are the targets.
     """
     plain = network.model
     words = plain.output_shape[-1]
@@ -164,6 +167,8 @@ def build_learner(  # noqa: PLR0913  what a training consists of
         inputs = {"rows": rows}
         decibels, labels = dataset(rows)
     changed, labels = augment(decibels, labels, training.augment, constants, seed)
+    if teacher is not None:
+        labels = teacher(changed, labels)
     to_scores = (
         FusedNetwork(network)
         if fused and keras.backend.backend() in FUSED_BACKENDS

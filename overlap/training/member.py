@@ -32,6 +32,7 @@ from overlap.training.device import (
     on_accelerator,
     prepare_device,
 )
+from overlap.training.distillation.teacher import Teacher, open_teacher
 from overlap.training.engine.epochs import predict
 from overlap.training.feed.batches import TrainingData
 from overlap.training.feed.device_dataset import DeviceDataset
@@ -188,7 +189,8 @@ def _attempt(
         store.config.clip_bytes, spec.chunk_clips, clips, training, device_bytes=device
     )
     emit({"event": "plan", "mode": plan.mode, "bytes": plan.bytes, "device": device_name()})
-    data, learner = assemble(spec, seed, store, catalog.labels, rows, plan)
+    teacher = open_teacher(spec, folder)
+    data, learner = assemble(spec, seed, store, catalog.labels, rows, plan, teacher)
     progress = train(learner, data, folder, emit, _trivial_loss(catalog.labels[rows.train], spec))
     return Trained(
         learner.network,
@@ -220,6 +222,7 @@ def assemble(
     labels: NDArray[np.float64],
     rows: Partition,
     plan: MemoryPlan,
+    teacher: Teacher | None = None,
 ) -> tuple[TrainingData, Learner]:
     """Build the learner of a member and its training data.
 
@@ -230,6 +233,7 @@ def assemble(
         labels: (rows of the catalogue, words) float64.
         rows: Rows to train on, and rows to score on.
         plan: Where the features are kept.
+        teacher: What a student learns from; None: the labels alone.
     """
     shape, training = store.config.shape, spec.training
     dataset, resident, source_rows = None, None, np.union1d(rows.train, rows.held_out)
@@ -255,9 +259,12 @@ def assemble(
     )
     with precision(training.precision):
         network = build_network(spec.network, shape, len(spec.words), spec.constants, spec.subset)
+        if teacher is not None:
+            teacher.prepare(network.model)
         learner = build_learner(
             network, training, spec.constants,
             subset=spec.subset, steps=data.steps, seed=seed, dataset=dataset,
+            teacher=teacher,
         )  # fmt: skip
     return data, learner
 

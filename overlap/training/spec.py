@@ -24,6 +24,7 @@ from overlap.io.formatting import counted
 from overlap.io.location import Location
 from overlap.io.records import Record, from_arrays
 from overlap.io.workspace_paths import MemberPaths, WorkspacePaths
+from overlap.training.distillation.lesson import Distillation
 from overlap.training.placement import Placement, placement_files
 
 if TYPE_CHECKING:  # imports pandas and Numba
@@ -60,6 +61,8 @@ class MemberSpec(Record):
     judged: Annotated[bool, LaterField(False)] = False
     """Whether the finished member predicts the reserved fold, instead of the one that scored its
     epochs: it is trained to judge a study."""
+    distillation: Annotated[Distillation | None, LaterField(None)] = None
+    """The ensemble that the member learns from; None: it learns from the labels alone."""
 
     @property
     def fingerprint(self) -> str:

@@ -56,7 +56,7 @@ class RunRecord(Record):
     id: str
     """Sortable by the time of the start."""
     kind: str
-    """Flow that the run is: retrain, features, train or pool."""
+    """Flow that the run is: retrain, features, train, pool, tune or distill."""
     started: datetime
     written: datetime
     """When the record was last written."""

@@ -26,6 +26,7 @@ from overlap.prediction.jobs import PredictionJob
 from overlap.promotion.champion import Aliases, Promotion
 from overlap.promotion.outcome import Comparison, PairedGain, TrivialComparison
 from overlap.promotion.retention import RemovalMarker
+from overlap.training.distillation.lesson import Distillation
 from overlap.training.inference.store import GraphRecord
 from overlap.training.placement import Placement
 from overlap.training.spec import MemberRecord, MemberSpec
@@ -88,6 +89,7 @@ def example(kind: type[Record], earlier: Earlier) -> Record:
         StageCost: costs.stages["features"],
         MemberRecord: record,
         MemberSpec: member_spec,
+        Distillation: Distillation(members=("a", "b"), networks=("1", "2"), label_weight=0.2),
         Placement: record.placement,
         EnsembleRecord: ensemble.read_record(EnsembleRecord),
         RemovalMarker: RemovalMarker(members=("a", "b")),

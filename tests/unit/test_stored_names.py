@@ -39,7 +39,7 @@ ENTRY_POINTS = {
     "predict": ("flows.predict.predict", "predict"),
 }
 """Deployment: entry point and name of the flow."""
-FLOWS = {"retrain", "nightly-retrain", "features", "train", "pool", "predict", "tune"}
+FLOWS = {"retrain", "nightly-retrain", "features", "train", "pool", "predict", "tune", "distill"}
 TASKS = {
     "catalogue", "features", "drift", "member", "pool", "duel", "promote", "prune", "report",
     "apply", "table", "track",

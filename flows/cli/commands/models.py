@@ -57,6 +57,7 @@ def list_models(workspace: WorkspaceOption = "workspace", as_json: Json = False)
                 "" if record.kl is None else f"{record.kl:.4f}",
                 "{:.4f} to {:.4f}".format(*record.kl_interval) if record.kl_interval else "",
                 ("champion: " if record.version == aliases.version else "")
+                + (f"student of {record.distilled_from}: " if record.distilled_from else "")
                 + aliases.summary(record.version),
             )
             for record in records

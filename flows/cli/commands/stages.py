@@ -181,7 +181,7 @@ def features(config: "RunConfig", as_json: bool) -> None:
 
 def train(config: "RunConfig", as_json: bool) -> None:
     """Run one stage: train the missing members on complete features."""
-    with _with_features(config):
+    with with_features(config):
         from flows.cli.console import OUT, flow_shown, print_json, print_next
         from flows.retrain import train as train_flow
 
@@ -203,7 +203,7 @@ def train(config: "RunConfig", as_json: bool) -> None:
 
 def pool(config: "RunConfig", as_json: bool) -> None:
     """Run one stage: average, score and publish the complete members."""
-    with _with_features(config):
+    with with_features(config):
         from flows.cli.console import flow_shown, predict_next
         from flows.cli.results import print_ensemble
         from flows.retrain import pool as pool_flow
@@ -216,7 +216,7 @@ def pool(config: "RunConfig", as_json: bool) -> None:
 
 
 @contextmanager
-def _with_features(config: "RunConfig") -> Iterator[None]:
+def with_features(config: "RunConfig") -> Iterator[None]:
     """Share the workspace of a run whose features are complete for the data as it is now.
 
     Raises:

@@ -1,0 +1,1 @@
+"""Training on the predictions of an ensemble instead of the labels alone."""
