@@ -1,6 +1,7 @@
 """Builds a catalogue from a data folder: joins, checks and quarantines clips on stable rows."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -242,7 +243,7 @@ def _with_inspection(
     seen = inspect_files(listing.data, [*clips.loc[new, "file"]], wanted, run)
     row[new] = len(known) + np.arange(int(new.sum()))
     for column in COLUMNS:
-        dtype = "bool" if column == "clipped" else "str"
+        dtype: Any = "bool" if column == "clipped" else "str"
         parts = [part[column].astype(dtype) for part in (known, seen) if len(part)]
         if parts:  # one column at a time, so that the copies are small
             clips[column] = pd.concat(parts, ignore_index=True).array.take(row)

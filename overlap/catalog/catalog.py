@@ -189,7 +189,7 @@ def natural_order(ids: "Sequence[str] | pd.Series") -> NDArray[np.int64]:
     """
     text = pd.Series(ids, dtype="str").reset_index(drop=True)
     if _of_one_pattern(text):  # padding would not change the order
-        return pc.array_sort_indices(arrow_texts(text)).to_numpy().astype(np.int64)
+        return np.asarray(pc.array_sort_indices(arrow_texts(text)).to_numpy(), np.int64)
     padded = text.str.replace(r"\d+", lambda found: found.group().zfill(20), regex=True)
     order = pd.DataFrame({"padded": padded, "text": text}).sort_values(["padded", "text"])
     return order.index.to_numpy(np.int64)

@@ -76,7 +76,7 @@ def positions(values: Texts, known: Texts) -> NDArray[np.int64]:
         (values,) int64: index into `known`, or -1.
     """
     found = pc.index_in(arrow_texts(values), value_set=arrow_texts(known))
-    return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64).copy()
 
 
 def arrow_texts(values: Texts) -> pa.Array:
