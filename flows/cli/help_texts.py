@@ -178,6 +178,7 @@ EXAMPLES: Final = MappingProxyType(
         "bench scale": (
             "overlap bench scale",
             "overlap bench scale --clips 1000000 --workers 2",
+            "overlap bench scale --clips 11000000 --no-catalogue",
         ),
         "bench predict": (
             "overlap bench predict",

@@ -7,12 +7,13 @@ function that writes only done markers and counts. The peak memory is that of th
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from overlap.bench.phases import Phase, PhaseRecorder
 from overlap.catalog import stored_rows
 from overlap.catalog.rows import GROUP_ROWS, LABEL, OK, write_rows
 from overlap.config import FeatureConfig, StoreConfig
@@ -21,7 +22,7 @@ from overlap.features.statistics import CODES
 from overlap.features.store.layout import KEY_BYTES, SPLITS
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
-from overlap.system.resources.memory import peak_memory_mb
+from overlap.workspace.status import read_status
 
 WORDS = ("bed", "bird", "cat", "dog", "down", "eight")
 TEST_SHARE = 11
@@ -29,16 +30,6 @@ TEST_SHARE = 11
 
 Stage = Callable[[Location, FeatureConfig, StoreConfig, Callable[[BlockJob], BlockDone]], object]
 """The feature stage on a cluster; its last argument computes a block."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Time and memory of one phase of the driver."""
-
-    name: str
-    seconds: float
-    peak_mb: float
-    """Peak resident memory of the process up to the end of the phase, MB."""
 
 
 @dataclass(frozen=True)
@@ -52,35 +43,24 @@ class ScaleReport:
     catalogue_mb: float
     """Size of `catalog.parquet`, MB."""
     phases: tuple[Phase, ...]
+    """Phases of the process that runs the stage over the stored catalogue."""
+    catalogue: tuple[Phase, ...] = ()
+    """Phases of the process that builds the catalogue and compares it; empty if not measured."""
 
     @property
     def peak_mb(self) -> float:
-        """Peak resident memory of the driver, MB."""
-        return self.phases[-1].peak_mb
+        """Peak resident memory of the driver of the stage, MB."""
+        return max(phase.peak_mb for phase in self.phases)
+
+    @property
+    def catalogue_peak_mb(self) -> float | None:
+        """Peak resident memory of the process that builds the catalogue, MB, if measured."""
+        return max((phase.peak_mb for phase in self.catalogue), default=None)
 
     @property
     def bytes_per_clip(self) -> float:
         """Memory added after the start of the cluster, per clip, bytes."""
         return (self.peak_mb - self.phases[0].peak_mb) * 1e6 / self.clips
-
-
-class PhaseRecorder:
-    """Records time and memory of consecutive phases.
-
-    Attributes:
-        done: The finished phases.
-    """
-
-    def __init__(self) -> None:
-        self.done: list[Phase] = []
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Measure the block as a phase."""
-        started = time.perf_counter()
-        yield
-        seconds = time.perf_counter() - started
-        self.done.append(Phase(name=name, seconds=seconds, peak_mb=peak_memory_mb()))
 
 
 def write_catalogue(workspace: Location, clips: int) -> None:
@@ -126,6 +106,8 @@ def drive(
             stage(workspace, features, layout, mark_block)
         with phases.phase("statistics of all blocks"):
             store.normalisation("joint", 80.0)
+        with phases.phase("status of the workspace"):
+            read_status(workspace)
         return ScaleReport(
             clips=len(rows),
             blocks=blocks,

@@ -1,20 +1,22 @@
 """Builds a catalogue from a data folder: joins, checks and quarantines clips on stable rows."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overlap.catalog.catalog import Catalog, natural_order
+from overlap.catalog.catalog import Catalog, natural_order, on_stable_rows
 from overlap.catalog.cell_text import normal_text, visible
 from overlap.catalog.folds import groups_of
-from overlap.catalog.id_matching import id_hint, match_ids
+from overlap.catalog.id_matching import id_hint, match_ids, positions
 from overlap.catalog.inspection import COLUMNS, NOT_OPENED, Runner, inspect_files
 from overlap.catalog.label_kinds import normalise_distributions
+from overlap.catalog.label_tables import Table
 from overlap.catalog.listing import Listing
 from overlap.catalog.problems import PLAN_HINT, Problem, Problems
-from overlap.catalog.rows import OK, QUARANTINED, REMOVED
+from overlap.catalog.rows import GROUP_ROWS, OK, QUARANTINED, REMOVED
 from overlap.catalog.withdrawn import WITHDRAWN_SOUND
 from overlap.config import AudioFormat, ChecksConfig
 from overlap.io.formatting import counted
@@ -63,14 +65,16 @@ def build_catalog(
     clips, labels = _join(listing, problems)
     clips, inspected = _with_inspection(clips, listing, wanted, previous, run)
     withdrawn = clips["digest"].isin(listing.withdrawn_audio)
-    clips.loc[withdrawn, ["digest", "reason"]] = ["", WITHDRAWN_SOUND]
-    clips["state"] = np.where(clips["reason"] == "", OK, QUARANTINED)
+    if withdrawn.any():
+        clips.loc[withdrawn, ["digest", "reason"]] = ["", WITHDRAWN_SOUND]
+    states = pd.array([OK, QUARANTINED], dtype="str")
+    clips["state"] = states.take((clips["reason"] != "").to_numpy(np.int64))
     report_audio(clips, checks, problems)
     _report_duplicates(clips, labels, problems)
     problems.raise_if_fatal(str(listing.data))
     words = _words_as_before(_output_words(listing), previous)
     catalog = Catalog(str(listing.data), wanted, words, clips, labels)
-    return CatalogReport(_on_stable_rows(catalog, previous), tuple(problems.handled), inspected)
+    return CatalogReport(on_stable_rows(catalog, previous), tuple(problems.handled), inspected)
 
 
 def matched_clips(listing: Listing) -> pd.DataFrame:
@@ -141,70 +145,79 @@ def _words_as_before(words: tuple[str, ...], previous: Catalog | None) -> tuple[
 
 def _join(listing: Listing, problems: Problems) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Return the files that match a table (or all, if there is none) in the order of their ids."""
-    files = listing.files.drop_duplicates(["split", "clip_id"])
-    words = _output_words(listing)
-    parts, labels = [], []
+    files, words = listing.files, _output_words(listing)
+    repeated = files.duplicated(["split", "clip_id"])
+    files = files[~repeated] if repeated.any() else files
+    parts, labelled = [], None
     for split, table in (("train", listing.labels), ("test", listing.template)):
         part = files[files["split"] == split]
-        part = part.iloc[natural_order([*part["clip_id"]])].reset_index(drop=True)
+        part = part.iloc[natural_order(part["clip_id"])].reset_index(drop=True)
         part["table_id"], part["position"] = part["clip_id"], np.arange(len(part))
-        values = np.full((len(part), len(words)), np.nan)
         if table is not None:
-            index = match_ids([*part["clip_id"]], table.ids)
-            _report_join(part, split, table.name, np.array(table.ids, object), index, problems)
+            index = match_ids(part["clip_id"], table.ids)
+            _report_join(part, split, table, index, problems)
             matched, first = np.unique(index[index >= 0], return_index=True)
             position = np.flatnonzero(index >= 0)[first]
-            part = part.iloc[matched].reset_index(drop=True)
+            if len(matched) < len(part):
+                part = part.iloc[matched].reset_index(drop=True)
             part["position"] = position
-            part["table_id"] = pd.Series([table.ids[p] for p in position], dtype="str")
+            part["table_id"] = pd.Series(table.ids, dtype="str").array.take(position)
             if split == "train" and set(words) == set(table.words):
-                column_of = {word: column for column, word in enumerate(table.words)}
-                columns = [column_of[word] for word in words]
-                values = table.values[position][:, columns]
-            else:
-                values = values[: len(part)]
+                labelled = table.values, position, [table.words.index(word) for word in words]
         if split == "train":
             part["position"] = -1
         parts.append(part)
-        labels.append(values)
     clips = pd.concat(parts, ignore_index=True)
     clips["group"] = groups_of(clips, listing, problems)
-    return clips, np.concatenate(labels)
+    labels = np.full((len(clips), len(words)), np.nan)
+    if labelled is not None:
+        values, position, columns = labelled
+        for start in range(0, len(position), GROUP_ROWS):  # a copy of all would double the memory
+            rows = position[start : start + GROUP_ROWS]
+            labels[start : start + len(rows)] = values[rows][:, columns]
+    return clips, labels
 
 
 def _report_join(
     part: pd.DataFrame,
     split: str,
-    table: str,
-    ids: NDArray[np.object_],
+    table: Table,
     index: NDArray[np.int64],
     problems: Problems,
 ) -> None:
+    ids = np.array(table.ids, object)
     missing = ids[index < 0]
     hint = id_hint(missing, part["clip_id"])
     if len(missing) == len(ids) and len(part):
         example = part["clip_id"].iloc[0]
         problems.add(
-            f"no id in {table} matches a file in {split}/ (such as {example}){hint}",
+            f"no id in {table.name} matches a file in {split}/ (such as {example}){hint}",
             missing,
             code="no-id-matches",
         )
     else:
         problems.add_cases(
-            f"{table} has ids without a file in {split}/{hint}", missing, code="ids-without-file"
+            f"{table.name} has ids without a file in {split}/{hint}",
+            missing,
+            code="ids-without-file",
         )
     found, count = np.unique(index[index >= 0], return_counts=True)
     ambiguous = [
         " and ".join(visible(clip) for clip in ids[index == file]) for file in found[count > 1]
     ]
-    if len(set(ids)) == len(ids):  # otherwise the duplicate ids of the table are already reported
+    if ambiguous and len(set(ids)) == len(
+        ids
+    ):  # otherwise the duplicate ids of the table are already reported
         problems.add_cases(
-            f"{table} has several ids for the same file", ambiguous, code="several-ids-per-file"
+            f"{table.name} has several ids for the same file",
+            ambiguous,
+            code="several-ids-per-file",
         )
-    extra = np.setdiff1d(np.arange(len(part)), found)
+    extra = np.ones(len(part), np.bool_)
+    extra[found] = False
     problems.add_cases(
-        f"{split}/ contains files that {table} does not list; they are ignored",
-        part["file"].to_numpy()[extra],
+        f"{split}/ contains files that {table.name} does not list; they are ignored",
+        part.loc[extra, "file"],
         code="unlisted-files",
         fatal=False,
     )
@@ -218,20 +231,24 @@ def _with_inspection(
     run: Runner,
 ) -> tuple[pd.DataFrame, int]:
     """Add the columns of the inspection, decoding only new and changed files."""
-    known = pd.DataFrame(columns=["file", "version", *COLUMNS])
+    known, row = pd.DataFrame(columns=[*COLUMNS]), np.full(len(clips), -1)
     if previous is not None and (previous.data, previous.wanted) == (str(listing.data), wanted):
         before = previous.clips
         reusable = (before["state"] != REMOVED) & ~before["reason"].str.startswith(NOT_OPENED)
-        known = before.loc[reusable, ["file", "version", *COLUMNS]]
-    clips = clips.merge(known, how="left", on=["file", "version"], validate="one_to_one")
-    new = clips["digest"].isna().to_numpy()
+        known = before if reusable.all() else before[reusable].reset_index(drop=True)
+        row = positions(clips["file"], known["file"])
+        version = known["version"].array.take(row, allow_fill=True)
+        row[~np.asarray(version == clips["version"].array, np.bool_)] = -1
+    new = row < 0
     seen = inspect_files(listing.data, [*clips.loc[new, "file"]], wanted, run)
+    row[new] = len(known) + np.arange(int(new.sum()))
     for column in COLUMNS:
-        values = clips[column].to_numpy(object, copy=True)
-        values[new] = seen[column].to_numpy(object)
-        clips[column] = (
-            values.astype(bool) if column == "clipped" else pd.Series(values, dtype="str")
-        )
+        dtype: Any = "bool" if column == "clipped" else "str"
+        parts = [part[column].astype(dtype) for part in (known, seen) if len(part)]
+        if parts:  # one column at a time, so that the copies are small
+            clips[column] = pd.concat(parts, ignore_index=True).array.take(row)
+        else:
+            clips[column] = pd.Series(dtype=dtype)
     return clips, int(new.sum())
 
 
@@ -280,7 +297,9 @@ def _report_duplicates(
     clips: pd.DataFrame, labels: NDArray[np.float64], problems: Problems
 ) -> None:
     usable = clips["state"] == OK
-    same = clips[usable & clips.duplicated("digest", keep=False)]
+    # Numbers, as the comparison of texts would create a Python object for each.
+    digests = pd.Series(pd.factorize(clips["digest"])[0])
+    same = clips[usable & digests.duplicated(keep=False).to_numpy()]
     cases, conflicts = [], []
     for _, group in same.groupby("digest", sort=True):
         files = " = ".join(group["file"])
@@ -297,24 +316,3 @@ def _report_duplicates(
         code="conflicting-labels",
         fatal=False,
     )
-
-
-def _on_stable_rows(catalog: Catalog, previous: Catalog | None) -> Catalog:
-    """Return the catalogue with the rows of an earlier one, and new clips appended."""
-    if previous is None:
-        return catalog
-    key = ["split", "clip_id"]
-    clips = catalog.clips.set_index(key, drop=False)
-    before = previous.clips.set_index(key, drop=False)
-    removed = before.index.difference(clips.index, sort=False)
-    empty = before.loc[removed].assign(
-        state=REMOVED, digest="", version="", repairs="", reason="", group="",
-        clipped=False, position=-1,
-    )  # fmt: skip
-    new = clips.index.difference(before.index, sort=False)
-    order = before.index.append(new)
-    rows = pd.concat([clips, empty]).loc[order].reset_index(drop=True)
-    labels = np.full((len(order), len(catalog.words)), np.nan)
-    at = order.get_indexer(clips.index)
-    labels[at] = catalog.labels
-    return replace(catalog, clips=rows[catalog.clips.columns], labels=labels)

@@ -6,9 +6,11 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 import overlap
+from overlap.catalog.id_matching import arrow_texts, positions
 from overlap.catalog.rows import (
     COLUMNS,
     CONTENT,
@@ -131,16 +133,15 @@ class Catalog(ClipRows):
             CorruptError: it is damaged (`corrupt-catalog`).
         """
         with stored_rows(workspace) as stored:
-            frame = stored.read_all()
-            columns = [LABEL + word for word in stored.words]
+            clips, labels = stored.read_all()
             if stored.digest != DIGEST:  # of an earlier version: inspect every file again
-                frame["version"] = ""
+                clips["version"] = ""
             return cls(
                 data=stored.data,
                 wanted=stored.wanted,
                 words=stored.words,
-                clips=frame.drop(columns=columns),
-                labels=frame[columns].to_numpy(np.float64),
+                clips=clips,
+                labels=labels,
             )
 
 
@@ -149,14 +150,56 @@ def previous_catalog(workspace: Location) -> Catalog | None:
     return Catalog.load(workspace) if WorkspacePaths(workspace).catalog.exists() else None
 
 
-def natural_order(ids: Sequence[str]) -> NDArray[np.int64]:
+def on_stable_rows(catalog: Catalog, previous: Catalog | None) -> Catalog:
+    """Return the catalogue with the rows of an earlier one, and new clips appended."""
+    if previous is None:
+        return catalog
+    clips, before = catalog.clips, previous.clips
+    row = positions(_keys(clips), _keys(before))
+    if len(clips) == len(before) and (row == np.arange(len(row))).all():
+        return catalog
+    kept = np.zeros(len(before), np.bool_)
+    kept[row[row >= 0]] = True
+    empty = before[~kept].assign(
+        state=REMOVED, digest="", version="", repairs="", reason="", group="",
+        clipped=False, position=-1,
+    )  # fmt: skip
+    new = row < 0
+    row[new] = len(before) + np.arange(int(new.sum()))
+    source = np.empty(len(before) + int(new.sum()), np.int64)
+    source[row] = np.arange(len(clips))
+    source[np.flatnonzero(~kept)] = len(clips) + np.arange(len(empty))
+    rows = pd.concat([clips, empty[clips.columns]]) if len(empty) else clips
+    labels = np.full((len(source), len(catalog.words)), np.nan)
+    labels[row] = catalog.labels
+    return replace(catalog, clips=rows.iloc[source].reset_index(drop=True), labels=labels)
+
+
+def _keys(clips: pd.DataFrame) -> pd.Series:
+    """Return a text that identifies each clip in all data."""
+    return clips["split"] + "/" + clips["clip_id"]
+
+
+def natural_order(ids: "Sequence[str] | pd.Series") -> NDArray[np.int64]:
     """Return the indexes that sort ids naturally: clip_2 before clip_10.
 
     Examples:
         >>> natural_order(["b", "clip_10", "clip_2"]).tolist()
         [0, 2, 1]
     """
-    text = pd.Series(ids, dtype="str")
+    text = pd.Series(ids, dtype="str").reset_index(drop=True)
+    if _of_one_pattern(text):  # padding would not change the order
+        return np.asarray(pc.array_sort_indices(arrow_texts(text)).to_numpy(), np.int64)
     padded = text.str.replace(r"\d+", lambda found: found.group().zfill(20), regex=True)
     order = pd.DataFrame({"padded": padded, "text": text}).sort_values(["padded", "text"])
     return order.index.to_numpy(np.int64)
+
+
+def _of_one_pattern(text: pd.Series) -> bool:
+    """Return whether texts have digits in the same places and are otherwise equal ASCII texts."""
+    array = arrow_texts(text)
+    length = pc.min_max(pc.binary_length(array)).as_py()
+    if length["min"] != length["max"] or length["min"] is None:
+        return False
+    patterns = pc.unique(pc.replace_substring_regex(array, "[0-9]", "0"))
+    return len(patterns) == 1 and patterns[0].as_py().isascii()

@@ -252,9 +252,12 @@ def _report_unused(unused: UnusedFiles, prefix: str, problems: Problems) -> None
 
 def _files(folder: Location, split: Split, prefix: str, problems: Problems) -> pd.DataFrame:
     others: list[str] = []
-    every = [*folder.files(others)]
-    entries = [entry for entry in every if is_audio(entry.name)]
-    names = [entry.name for entry in every if not is_audio(entry.name)]
+    entries, names = list[Entry](), list[str]()
+    for entry in folder.files(others):
+        if is_audio(entry.name):
+            entries.append(entry)
+        else:
+            names.append(entry.name)
     _report_unused(unused_files(folder, names, sorted(others), TABLES), prefix, problems)
     problems.add_cases(
         "entries with the name of a clip are ignored because they are not regular files (folders, "
@@ -274,7 +277,8 @@ def _frame(entries: Sequence[Entry], split: Split, prefix: str, problems: Proble
         sorted(prefix + name for name in undecodable),
         code="names-not-utf8",
     )
-    entries = [entry for entry in entries if entry.name not in undecodable]
+    if undecodable:
+        entries = [entry for entry in entries if entry.name not in undecodable]
     problems.add_cases(
         "a spreadsheet that opens the predictions would execute these file names as formulas; "
         "rename these files",
@@ -293,6 +297,8 @@ def _frame(entries: Sequence[Entry], split: Split, prefix: str, problems: Proble
 
 def _is_text(name: str) -> bool:
     """Return whether a name is valid UTF-8; Python represents other bytes as lone surrogates."""
+    if name.isascii():
+        return True
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, pairwise
 from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
@@ -145,12 +145,22 @@ class StoredRows(ClipRows):
             pieces.append(self._group(index).slice(from_row, stop - before - from_row))
         return pa.concat_tables(pieces)
 
-    def read_all(self) -> "pd.DataFrame":
-        """Return all rows with all columns, including labels."""
-        with _corruption_errors(self._location):
-            table = self._file.read()
-        frame: pd.DataFrame = table.to_pandas()
-        return frame
+    def read_all(self) -> "tuple[pd.DataFrame, NDArray[np.float64]]":
+        """Return all rows without their labels, and the labels: (rows, words) float64.
+
+        Row groups are read one by one, so that the labels are never in memory twice.
+        """
+        names = [LABEL + word for word in self.words]
+        labels = np.empty((len(self), len(names)))
+        clips = [self._file.schema_arrow.empty_table().drop_columns(names)]
+        for index, (start, stop) in enumerate(pairwise(self._starts.tolist())):
+            with _corruption_errors(self._location):
+                group = self._file.read_row_group(index)
+            for column, name in enumerate(names):
+                labels[start:stop, column] = group[name].to_numpy()
+            clips.append(group.drop_columns(names))
+        frame: pd.DataFrame = pa.concat_tables(clips).to_pandas()
+        return frame, labels
 
     def _group(self, index: int) -> pa.Table:
         if index not in self._cached:

@@ -3,9 +3,8 @@
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 TAGS = (
     *("ETag", "etag", "generation", "md5Hash", "content_md5", "CRC"),
@@ -14,8 +13,7 @@ TAGS = (
 """fsspec fields that change with a file's content, the most reliable first."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One file of a folder."""
 
     name: str
@@ -30,8 +28,8 @@ class Entry:
     @classmethod
     def of_stat(cls, name: str, stat: os.stat_result) -> "Entry":
         """Create the entry of a file on a local disk."""
-        version = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
-        return cls(name, stat.st_size, "-".join(map(str, version)))
+        size = stat.st_size
+        return cls(name, size, f"{size}-{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_ctime_ns}")
 
     @classmethod
     def of_info(cls, info: Mapping[str, Any]) -> "Entry":

@@ -376,3 +376,10 @@ def test_natural_order_is_total() -> None:
     ordered = [ids[i] for i in natural_order(ids)]
     assert ordered == ["a", "clip_1", "clip_02", "clip_2", "clip_10"]
     assert [ids[::-1][i] for i in natural_order(ids[::-1])] == ordered
+
+
+def test_ids_of_one_pattern_are_ordered_as_in_a_mixed_set() -> None:
+    """Ids with digits in the same places are sorted without padding; any other id prevents it."""
+    ids = [f"a{number * 7919 % 1000:03d}_{number % 3}" for number in range(1000)]
+    mixed = [i for i in natural_order([*ids, "a1"]) if i < len(ids)]
+    assert natural_order(ids).tolist() == mixed

@@ -3,13 +3,13 @@
 import io
 import os
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 import soundfile
 
-from overlap.audio.decode import Clip, decode, is_audio
+from overlap.audio.decode import SUFFIXES, Clip, decode, is_audio
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from support.errors import raises
@@ -289,3 +289,13 @@ def test_decoding_leaves_no_file_open() -> None:
         with pytest.raises(AudioError):
             decode(b"not a recording", WANTED)
     assert len([*opened.iterdir()]) == before
+
+
+def test_a_name_of_a_clip_has_the_suffix_that_its_path_has() -> None:
+    names = ["a.wav", "A.WAV", "a.b.flac", ".a.wav", ".wav", "x/.wav", "x/a.wav", "x.wav/a", "wav"]
+    names += ["", "a.", "a.wav.", "..wav", "x/..wav", "a.txt", "é.wav", "a wav", "x/.a.wav"]
+    for name in names:
+        path = PurePosixPath(name)
+        assert is_audio(name) == (not name.startswith(".") and path.suffix.lower() in SUFFIXES), (
+            name
+        )

@@ -153,3 +153,12 @@ def test_tables_above_the_size_limit_are_refused(
             codes = [problem.code for problem in problems.found]
             assert codes == ["table-too-large"] * (len(content) > 15)
     memory.rm("/hostile", recursive=True)
+
+
+def test_ids_match_in_arrow_as_they_do_in_dictionaries() -> None:
+    """An id without a file makes `match_ids` use its dictionaries."""
+    stems = [f"clip_{number * 7919 % 1000:03d}" for number in range(1000)]
+    ids = [f"clip_{number:03d}" for number in range(1000)]
+    found = match_ids(stems, ids)
+    assert [stems[index] for index in found] == ids
+    assert match_ids(stems, [*ids, "absent"]).tolist() == [*found, -1]

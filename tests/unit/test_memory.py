@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from overlap.system.resources.control_groups import GROUPS, OWN_GROUPS
-from overlap.system.resources.memory import free_memory
+from overlap.system.resources.memory import forget_peak_memory, free_memory, peak_memory_mb
 
 MB = 10**6
 
@@ -86,3 +86,13 @@ def test_a_real_group_with_a_limit() -> None:
     finally:
         made.rmdir()
     assert 100 * MB < int(output) < 300 * MB
+
+
+def test_a_forgotten_peak_does_not_count() -> None:
+    large = bytearray(300 * MB)
+    large[::4096] = b"x" * len(large[::4096])
+    before = peak_memory_mb()
+    del large
+    if not forget_peak_memory():
+        pytest.skip("the kernel cannot forget a peak")
+    assert peak_memory_mb() < before - 250

@@ -8,6 +8,7 @@ import psutil
 
 from overlap.system.resources.control_groups import GROUPS, OWN_GROUPS, memory_left, memory_limits
 
+PEAK_RESET = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
 
 
@@ -22,6 +23,15 @@ def peak_memory_mb() -> float:
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1e3
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def forget_peak_memory() -> bool:
+    """Let `peak_memory_mb` count from now on; return whether the kernel can do that (Linux)."""
+    try:
+        PEAK_RESET.write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 def page_faults() -> int:

@@ -193,23 +193,37 @@ def bench_scale(
         int | None,
         typer.Option(min=1, help="Workers.", show_default="one per usable processor"),
     ] = None,
+    catalogue: Annotated[
+        bool,
+        typer.Option(
+            "--catalogue/--no-catalogue",
+            help="Build and compare the catalogue, too, which holds all clips in memory.",
+        ),
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Measure the memory of a feature stage's driver over any number of clips, without audio."""
+    """Measure the time and memory of a run's driver over any number of clips, without audio."""
     from flows.bench_scale import bench_scale as measure
     from flows.cli.console import print_json, print_table
     from overlap.system.resources.processors import usable_processors
 
-    report = measure(clips, workers or usable_processors())
-    figures = {"peak_mb": report.peak_mb, "bytes_per_clip": report.bytes_per_clip}
+    report = measure(clips, workers or usable_processors(), catalogue=catalogue)
+    figures = {
+        "peak_mb": report.peak_mb,
+        "bytes_per_clip": report.bytes_per_clip,
+        "catalogue_peak_mb": report.catalogue_peak_mb,
+    }
     if as_json:
         print_json(asdict(report) | figures)
         return
     print_table(
         f"{clips:,} clips, {report.blocks:,} blocks, catalogue of {report.catalogue_mb:,.0f} MB",
-        ("the driver", "seconds", "peak memory so far, MB"),
-        [(p.name, f"{p.seconds:.1f}", f"{p.peak_mb:,.0f}") for p in report.phases]
-        + [("bytes per clip beyond the start", "", f"{report.bytes_per_clip:,.1f}")],
+        ("the driver", "seconds", "peak memory, MB"),
+        [
+            (p.name, f"{p.seconds:.1f}", f"{p.peak_mb:,.0f}")
+            for p in (*report.catalogue, *report.phases)
+        ]
+        + [("bytes per clip that the stage adds", "", f"{report.bytes_per_clip:,.1f}")],
     )
 
 
