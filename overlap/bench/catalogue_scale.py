@@ -21,6 +21,8 @@ from overlap.catalog.rows import Split
 from overlap.config import ChecksConfig, FeatureConfig
 from overlap.io.location import Location
 
+TABLES = ("train_answer.csv", "submission.csv")
+"""Names of the tables of the training and the test clips."""
 _CHUNK = 65_536
 """Names that are generated at once."""
 Job = TypeVar("Job")
@@ -70,9 +72,9 @@ def generated_listing(data: Location, clips: int) -> Listing:
             name=name,
             ids=tuple(files.loc[files["split"] == split, "clip_id"]),
             words=WORDS,
-            values=random.dirichlet(np.ones(len(WORDS)), counts[split]),
+            values=random.dirichlet(np.ones(len(WORDS)), count),
         )
-        for split, name in (("train", "train_answer.csv"), ("test", "submission.csv"))
+        for (split, count), name in zip(counts.items(), TABLES, strict=True)
     }
     return Listing(data, files, tables["train"], tables["test"], None)
 

@@ -1,4 +1,4 @@
-"""The benchmark of quality: data sets of unheard voices, missing trainings, equal time."""
+"""The benchmark of quality: data sets of new voices, missing trainings, equal time."""
 
 import math
 from dataclasses import replace

@@ -67,7 +67,7 @@ def bench_quality(  # noqa: PLR0913  one parameter per option
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Compare training recipes: KL on unheard voices at equal time, with paired intervals.
+    """Compare training recipes: KL on new voices at equal time, with paired intervals.
 
     Every recipe trains with several seeds on each data set and is scored on clips of voices that
     no training heard. A repeated command trains only what is missing.
@@ -125,7 +125,7 @@ def _print(compared: "SetComparison") -> None:
     from overlap.metrics.bootstrap import describe_units
 
     print_table(
-        f"{compared.data_set}: {compared.clips:,} clips of unheard voices; trivial prediction "
+        f"{compared.data_set}: {compared.clips:,} clips of new voices; trivial prediction "
         f"{compared.trivial_kl:.3f}; intervals resample {describe_units(compared.groups)}",
         (
             "recipe", "passes", "members", "CPU h each", "KL of a member", "of the ensemble",
