@@ -49,10 +49,7 @@ EXAMPLES: Final = MappingProxyType(
         ),
         "distill": (
             "overlap distill --workspace W",
-            (
-                "overlap distill --workspace W --model 20261127-021518-8795855a --epochs 60 "
-                "--set network.width=0.5"
-            ),
+            "overlap distill --workspace W --epochs 60 --set network.width=0.5",
         ),
         "demo": (
             "overlap demo",

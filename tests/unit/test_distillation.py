@@ -106,6 +106,7 @@ def test_a_student_learns_from_its_teacher_which_stays_as_it_is(tmp_path: Path) 
         assert all(map(np.array_equal, one.get_weights(), weights))
 
 
+@pytest.mark.extended
 def test_a_stopped_student_resumes_without_its_teacher_in_the_checkpoint(tmp_path: Path) -> None:
     networks = [network_of(1), network_of(2)]
     recipe = {"augment": {"mix": 0.5}, "epochs": 4}

@@ -473,6 +473,7 @@ print(keras.backend.backend())
 """
 
 
+@pytest.mark.extended
 def test_a_child_imports_no_package_that_it_does_not_use(tmp_path: Path) -> None:
     environment = child(KERAS_BACKEND="tensorflow")
     alone = python(UNUSED_HERE, environment | {CHILD_ENV: "1"}, tmp_path)

@@ -367,6 +367,7 @@ def test_a_loss_above_the_trivial_one_is_a_divergence(
         train(learner_of(data), data, Location(str(tmp_path)), ignore, 0.1)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("on_device", [False, True])
 def test_a_tail_average_does_not_change_the_training(tmp_path: Path, on_device: bool) -> None:
     """Epochs and losses are those without it; the kept weights are the mean of the last ends."""
@@ -398,7 +399,14 @@ def test_a_tail_average_does_not_change_the_training(tmp_path: Path, on_device: 
     assert any(not np.allclose(mean[i], kept[i], atol=1e-3) for i in moving)
 
 
-@pytest.mark.parametrize("stop", [2, 3, 4])
+@pytest.mark.parametrize(
+    "stop",
+    [
+        pytest.param(2, marks=pytest.mark.nightly),
+        pytest.param(3, marks=pytest.mark.extended),
+        pytest.param(4, marks=pytest.mark.nightly),
+    ],
+)
 def test_an_interrupted_tail_average_is_the_same(tmp_path: Path, stop: int) -> None:
     """Also where the interruption follows the last epoch, before the average is made."""
     data = data_of(epochs=4, tail_epochs=2)
@@ -417,6 +425,7 @@ def test_an_interrupted_tail_average_is_the_same(tmp_path: Path, stop: int) -> N
         assert np.array_equal(one, other)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     "setting", [{"optimizer": "lion", "learning_rate": 0.003}, {"clip_norm": 0.5}]
 )
