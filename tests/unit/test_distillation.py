@@ -95,6 +95,7 @@ def test_the_teacher_hears_the_clip_as_the_student_does() -> None:
     assert np.asarray(student_of(Teacher([alone], 1.0)).model(inputs, training=False)).min() > 0.01
 
 
+@pytest.mark.extended
 def test_a_student_learns_from_its_teacher_which_stays_as_it_is(tmp_path: Path) -> None:
     networks = [network_of(1), network_of(2)]
     before = [one.get_weights() for one in networks]

@@ -54,6 +54,7 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+@pytest.mark.extended
 def test_a_bar_shows_how_much_how_fast_and_how_long() -> None:
     said = in_terminal(sys.executable, "-c", WORK)
     assert "features (clips)" in said
@@ -64,6 +65,7 @@ def test_a_bar_shows_how_much_how_fast_and_how_long() -> None:
     assert COLOUR.search(said)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("told", ["NO_COLOR", "TERM"])
 def test_without_colour_there_is_none(told: str) -> None:
     said = in_terminal(sys.executable, "-c", WORK, **{told: "1" if told == "NO_COLOR" else "dumb"})
