@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overlap.config.presets import DEFAULT_PRESET, PRESETS
+from overlap.errors import UserError
 
 if TYPE_CHECKING:
     from overlap.config import RunConfig
@@ -164,3 +165,31 @@ def run_command(
         return body
 
     return add
+
+
+def whole_numbers(
+    option: str, text: str, most: int, /, *, code: str, **fields: object
+) -> tuple[int, ...]:
+    """Return the numbers of an option that takes several.
+
+    Args:
+        option: Name of the option, for the message.
+        text: Numbers separated by commas.
+        most: Largest number; the smallest is 1.
+        code: Code of the error.
+        **fields: Fields of the error.
+
+    Raises:
+        UserError: It is not a list of such numbers.
+
+    Examples:
+        >>> whole_numbers("--clients", "1, 8", 1000, code="invalid-clients")
+        (1, 8)
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and 0 < int(part) <= most for part in parts):
+        raise UserError(
+            f"{option} {text}: give numbers from 1 to {most}, separated by commas",
+            code=code, **fields,
+        )  # fmt: skip
+    return tuple(int(part) for part in parts)

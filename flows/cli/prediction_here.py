@@ -15,7 +15,7 @@ from overlap.catalog import Listing
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.io.location import Location
 from overlap.prediction.here import PredictReport, apply_here, write_table
-from overlap.prediction.jobs import JOB_CLIPS, clips_of, plan_prediction
+from overlap.prediction.jobs import JOB_CLIPS, PredictionJob, clips_of, plan_prediction
 from overlap.prediction.retention import keep_used_predictions
 
 
@@ -49,13 +49,17 @@ def predicted_here(
         return None
     keep_used_predictions(workspace, plan.jobs, print_note)
     for job in missing:
-        with bar("predicting clips") as on_progress:
-
-            def moved(event: Mapping[str, Any], total: int = len(job.files)) -> None:
-                if event.get("event") == "note":
-                    print_note(event["text"])
-                else:
-                    on_progress(event["done"], total)
-
-            apply_here(job, moved, lambda: True)
+        _predict(job)
     return write_table(plan, out, clips_of(missing), print_note)
+
+
+def _predict(job: PredictionJob) -> None:
+    with bar("predicting clips") as on_progress:
+
+        def on_event(event: Mapping[str, Any]) -> None:
+            if event.get("event") == "note":
+                print_note(event["text"])
+            else:
+                on_progress(event["done"], len(job.files))
+
+        apply_here(job, on_event)

@@ -205,9 +205,8 @@ def _report_join(
     ambiguous = [
         " and ".join(visible(clip) for clip in ids[index == file]) for file in found[count > 1]
     ]
-    if ambiguous and len(set(ids)) == len(
-        ids
-    ):  # otherwise the duplicate ids of the table are already reported
+    # With repeated ids, which are reported already, several rows always have the same file.
+    if ambiguous and len(set(ids)) == len(ids):
         problems.add_cases(
             f"{table.name} has several ids for the same file",
             ambiguous,

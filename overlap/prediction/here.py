@@ -29,7 +29,9 @@ class PredictReport:
 
 
 def apply_here(
-    job: PredictionJob, on_event: Callable[[Mapping[str, Any]], None], wanted: Callable[[], bool]
+    job: PredictionJob,
+    on_event: Callable[[Mapping[str, Any]], None],
+    wanted: Callable[[], bool] = lambda: True,
 ) -> None:
     """Predict files as a training worker of a local cluster does, without a cluster.
 

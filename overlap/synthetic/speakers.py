@@ -202,6 +202,16 @@ def _words_of(folder: Path) -> list[Path]:
     )  # fmt: skip
 
 
+def speaker_of(file: Path) -> str:
+    """Return the speaker of a recording: its name up to the first underscore.
+
+    Examples:
+        >>> speaker_of(Path("one/0a7c2a8d_nohash_0.wav"))
+        '0a7c2a8d'
+    """
+    return normal_text(file.stem.split("_")[0])
+
+
 def _recordings(folder: Path) -> dict[str, Speakers]:
     """Return files by word and speaker; folders of noise (`_background_noise_`) are not words."""
     if not folder.is_dir():
@@ -218,7 +228,7 @@ def _recordings(folder: Path) -> dict[str, Speakers]:
         )
     for word in folders:
         for file in sorted(item for item in word.iterdir() if is_audio(item.name)):
-            speaker = normal_text(file.stem.split("_")[0])
+            speaker = speaker_of(file)
             takes = found.setdefault(normal_text(word.name), {}).setdefault(speaker, [])
             takes.append(str(file))
     if not found:

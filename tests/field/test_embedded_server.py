@@ -4,8 +4,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 
 from support.errors import printed_code
 from support.process_fixtures import TIMEOUT
-from support.processes import OVERLAP, stop
+from support.processes import OVERLAP, running_below, stop, until
 from support.running_service import missing
 from support.trials import trial
 
@@ -39,29 +38,12 @@ def training(
             stdout=subprocess.DEVNULL, stderr=err,
         )  # fmt: skip
     try:
-        until(lambda: run.poll() is not None or children(run, "overlap.training.member"), TIMEOUT)
+        until(
+            lambda: run.poll() is not None or running_below(run, "overlap.training.member"), TIMEOUT
+        )
         yield run
     finally:
         stop(run)
-
-
-def children(process: subprocess.Popen[bytes], module: str) -> list[psutil.Process]:
-    """Descendants of a process that run a module."""
-    found = []
-    for child in psutil.Process(process.pid).children(recursive=True):
-        try:
-            if module in child.cmdline():
-                found.append(child)
-        except psutil.Error:
-            continue
-    return found
-
-
-def until(condition: Callable[[], object], seconds: float) -> None:
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.1)
 
 
 @trial(
@@ -76,7 +58,7 @@ def test_a_killed_server(
     run, options: tuple[object, ...], field_environment: dict[str, str], tmp_path: Path
 ) -> None:
     with training(options, field_environment, tmp_path) as started:
-        (server,) = children(started, SERVER)
+        (server,) = running_below(started, SERVER)
         below = psutil.Process(started.pid).children(recursive=True)
         server.kill()
         code = started.wait(TIMEOUT)

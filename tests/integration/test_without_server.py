@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from overlap.workspace.runs import read_runs
 from overlap.workspace.unchanged import unchanged_result
 from overlap.workspace.workspace import Workspace
 from support.process_fixtures import TIMEOUT
-from support.processes import OVERLAP, stop
+from support.processes import OVERLAP, running_below, stop, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
@@ -167,7 +166,10 @@ def test_a_prediction_ends_with_its_process(
         [OVERLAP, *map(str, arguments)], env=alone, cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     try:
-        below = _children_of(command)
+        worker = "overlap.prediction.worker"
+        until(lambda: command.poll() is not None or running_below(command, worker), TIMEOUT)
+        assert command.poll() is None
+        below = psutil.Process(command.pid).children(recursive=True)
         command.send_signal(signal.SIGINT)
         _, err = command.communicate(timeout=30)
     finally:
@@ -177,19 +179,3 @@ def test_a_prediction_ends_with_its_process(
     assert command.returncode == 130
     assert "Traceback" not in err
     called(alone, *arguments)
-
-
-def _children_of(command: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Wait until a command has a process that predicts, and return all processes below it."""
-    began = time.monotonic()
-    while time.monotonic() - began < TIMEOUT:
-        below = psutil.Process(command.pid).children(recursive=True)
-        for process in below:
-            try:
-                if "overlap.prediction.worker" in process.cmdline():
-                    return below
-            except psutil.Error:
-                continue
-        assert command.poll() is None
-        time.sleep(0.05)
-    raise TimeoutError

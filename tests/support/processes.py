@@ -6,9 +6,10 @@ import sys
 import time
 import tomllib
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -118,6 +119,26 @@ def object_store(secret: str = "test") -> Iterator[dict[str, str]]:
         }
     finally:
         stop(server)
+
+
+def running_below(process: "subprocess.Popen[Any]", module: str) -> list[psutil.Process]:
+    """Descendants of a process that run a module."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if module in child.cmdline():
+                found.append(child)
+        except psutil.Error:
+            continue
+    return found
+
+
+def until(condition: Callable[[], object], seconds: float) -> None:
+    """Wait until a condition holds."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.1)
 
 
 def members_of(workspace: Path) -> list[psutil.Process]:

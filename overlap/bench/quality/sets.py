@@ -21,6 +21,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.synthetic import MixConfig, mix
 from overlap.synthetic.demo import WORDS as DEMO_WORDS
+from overlap.synthetic.speakers import speaker_of
 from overlap.synthetic.speech import SynthConfig, synthesise
 
 Part = Literal["train", "score", "sealed"]
@@ -212,11 +213,6 @@ def _divide(source: Path, words: tuple[str, ...], out: Path) -> None:
         place = out / part_of[speaker_of(file)] / file.parent.name
         place.mkdir(parents=True, exist_ok=True)
         (place / file.name).symlink_to(file)
-
-
-def speaker_of(file: Path) -> str:
-    """Return the speaker of a recording, as `overlap mix` reads it from the file's name."""
-    return file.stem.split("_")[0]
 
 
 def parts_of_speakers(speakers: set[str]) -> dict[str, Part]:

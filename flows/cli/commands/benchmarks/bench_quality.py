@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli.commands.benchmarks.bench import bench
-from flows.cli.options import Assignments, Json
-from overlap.errors import UserError
+from flows.cli.options import Assignments, Json, whole_numbers
 
 if TYPE_CHECKING:
     from overlap.bench.quality.comparison import SetComparison
@@ -172,10 +171,4 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         >>> numbers("--passes", "6, 12")
         (6, 12)
     """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 10_000 for part in parts):
-        raise UserError(
-            f"{option} {text}: give numbers from 1 to 10000, separated by commas",
-            code="invalid-passes", option=option,
-        )  # fmt: skip
-    return tuple(dict.fromkeys(int(part) for part in parts))
+    return whole_numbers(option, text, 10_000, code="invalid-passes", option=option)

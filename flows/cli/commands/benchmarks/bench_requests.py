@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.commands.benchmarks.bench import DemoMembers, FullMembers, bench
-from flows.cli.options import Json
-from overlap.errors import UserError
+from flows.cli.options import Json, whole_numbers
 
 
 def register(_app: typer.Typer) -> None:
@@ -88,10 +87,4 @@ def client_numbers(text: str) -> tuple[int, ...]:
         >>> client_numbers("1, 8")
         (1, 8)
     """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 1000 for part in parts):
-        raise UserError(
-            f"--clients {text}: give numbers from 1 to 1000, separated by commas",
-            code="invalid-clients", clients=text,
-        )  # fmt: skip
-    return tuple(int(part) for part in parts)
+    return whole_numbers("--clients", text, 1000, code="invalid-clients", clients=text)
