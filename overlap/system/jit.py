@@ -2,9 +2,10 @@
 
 Numba's own cache notices changes of the file that defines a function, but not of the files that it
 imports, and lies next to the sources, which may be read-only. Here the cache folder is named by
-the digest of all sources that contribute to the machine code. It is created in the first writable
-place of these: the folder in NUMBA_CACHE_DIR, the user's cache folder, a private folder for
-temporary files. If none is writable, every process compiles for itself and logs a warning.
+the digest of all sources that contribute to the machine code; that of other packages, such as
+librosa, by their versions. It is created in the first writable place of these: the folder in
+NUMBA_CACHE_DIR, the user's cache folder, a private folder for temporary files. If none is writable,
+every process compiles for itself and logs a warning.
 """
 
 import atexit
@@ -16,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,7 +68,7 @@ def cacheable() -> Iterator[None]:
     package nor to a home, as in a container with a foreign user number.
     """
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_folder() or _process_folder())
+    numba.config.CACHE_DIR = str(_folder(f"packages-{_packages_digest()}") or _process_folder())
     try:
         yield
     finally:
@@ -83,19 +85,30 @@ def _process_folder() -> str:
 
 @lru_cache(maxsize=1)
 def cache_folder() -> Path | None:
-    """Return the folder for machine code, or None if no candidate is writable."""
+    """Return the folder for the machine code of this package, or None if none is writable."""
+    return _folder(f"kernel-{code_digest()}")
+
+
+@lru_cache(maxsize=2)
+def _folder(name: str) -> Path | None:
     named = os.environ.get("NUMBA_CACHE_DIR")
     candidates = [*([Path(named)] if named else []), *cache_folders()]
     candidates = [candidate for candidate in candidates if candidate.is_absolute()]
     # The machine code is executed, so a folder of another user must not be used.
-    if folder := next(private_folders(candidates, f"kernel-{code_digest()}"), None):
+    if folder := next(private_folders(candidates, name), None):
         return folder
+    _warn(", ".join(map(str, candidates)))
+    return None
+
+
+@lru_cache(maxsize=1)
+def _warn(folders: str) -> None:
+    """Log once that every process compiles for itself."""
     LOG.warning(
         "no folder for compiled code is writable (%s), so each process spends some seconds on "
-        "compiling the feature kernel; set NUMBA_CACHE_DIR to a writable folder",
-        ", ".join(map(str, candidates)),
+        "compiling; set NUMBA_CACHE_DIR to a writable folder",
+        folders,
     )
-    return None
 
 
 @contextmanager
@@ -117,6 +130,13 @@ def one_compiler(name: str) -> Iterator[None]:
 def source_files() -> list[Path]:
     """Return the files that `SOURCES` names, sorted."""
     return sorted({path for pattern in SOURCES for path in PACKAGE.glob(pattern)})
+
+
+@lru_cache(maxsize=1)
+def _packages_digest() -> str:
+    """Return a name for the code of packages: a change of this package does not change it."""
+    about = f"{numba.__version__} {processor()} librosa {version('librosa')}"
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
 def code_digest() -> str:

@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+import numba
 import pytest
 
 import overlap
@@ -51,9 +52,28 @@ def test_a_change_of_any_source_changes_the_name(
         copy = tmp_path / source.relative_to(PACKAGE)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(source.read_bytes())
-    before = jit.code_digest()
+    before, packages = jit.code_digest(), folder_of_packages()
     monkeypatch.setattr(jit, "PACKAGE", tmp_path)
     assert jit.code_digest() == before
     with (tmp_path / name).open("ab") as file:
         file.write(b"# changed\n")
     assert jit.code_digest() != before
+    assert folder_of_packages() == packages
+
+
+def folder_of_packages() -> str:
+    """Return the folder in which Numba caches the functions of other packages."""
+    with jit.cacheable():
+        return str(numba.config.CACHE_DIR)
+
+
+def test_the_functions_of_another_librosa_are_compiled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = folder_of_packages()
+    monkeypatch.setattr(jit, "version", lambda _name: "0.0.1")
+    jit._packages_digest.cache_clear()
+    try:
+        assert folder_of_packages() != before
+    finally:
+        jit._packages_digest.cache_clear()
