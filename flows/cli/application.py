@@ -28,6 +28,7 @@ from flows.cli.commands.benchmarks import (
     bench_quality,
     bench_recordings,
     bench_requests,
+    bench_streaming,
 )
 from flows.cli.commands.tuning import tune
 from flows.cli.help_texts import add_help_texts
@@ -86,7 +87,7 @@ def everywhere(
 for group in (
     stages, tune, distill, demo, predict, workspace, workspace_life, models, history, data, imports,
     show, view, config, bench, bench_requests, bench_recordings, bench_accelerator, bench_quality,
-    service,
+    bench_streaming, service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)

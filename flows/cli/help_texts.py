@@ -172,6 +172,10 @@ EXAMPLES: Final = MappingProxyType(
             "overlap bench training",
             "overlap bench training --presets fast --width 1 --json",
         ),
+        "bench streaming": (
+            "overlap bench streaming",
+            "overlap bench streaming --clips 32768 --shuffle-clips 4096 --json",
+        ),
         "bench scale": (
             "overlap bench scale",
             "overlap bench scale --clips 1000000 --workers 2",

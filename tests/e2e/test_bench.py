@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from importlib.util import find_spec
 
 import numpy as np
@@ -13,6 +15,9 @@ from overlap.bench.end_to_end import bench_end_to_end
 from overlap.bench.features import speech_like
 from overlap.config import FeatureConfig, StoreConfig
 from overlap.system.allocator import glibc_version
+from overlap.system.resources.processors import usable_processors
+from overlap.system.resources.sharing import trainings_on_processors
+from support.file_systems import file_system_of
 from support.processes import OVERLAP
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
@@ -40,13 +45,14 @@ def test_the_training_bench_measures_every_variant(mode: str) -> None:
     report = json.loads(done.stdout)
     rows = {row["name"]: row for row in report["rows"]}
     plain, demo_plain = "plain fit, float32 arrays", "plain fit, demo network"
+    members = trainings_on_processors(usable_processors())
+    together = [f", {members} members at once"] if members > 1 else []
     assert {name: row["reference"] for name, row in rows.items()} == {
         plain: plain,
         "plain fit with the memory settings": plain,
-        "baseline": plain,
-        "fast": plain,
+        **{f"{name}{more}": plain for name in ("baseline", "fast") for more in ["", *together]},
         demo_plain: demo_plain,
-        "demo, demo network": demo_plain,
+        **{f"demo, demo network{more}": demo_plain for more in ["", *together]},
     }
     for row in rows.values():
         speed = rows[row["reference"]]["clips_per_second"]
@@ -62,6 +68,23 @@ def test_the_training_bench_measures_every_variant(mode: str) -> None:
     )
     assert unknown.returncode == 2
     assert "quick: unknown; choose from demo, baseline, fast" in unknown.stderr
+
+
+def test_the_streaming_bench_reads_the_store_from_the_disk() -> None:
+    command = [OVERLAP, "bench", "streaming", "--clips", "512", "--rounds", "1", "--json"]
+    done = subprocess.run(
+        [*command, "--shuffle-clips", "128"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    held, streamed = report["rows"]
+    assert (held["feed"], streamed["feed"]) == ("memory", "stream")
+    assert (held["ratio"], held["read_bytes"]) == (1, 0)
+    assert streamed["ratio"] > 0
+    assert 0 <= streamed["waiting"] < 1
+    assert report["allowed_bytes"] == report["features_bytes"] / 2
+    if sys.platform == "linux" and file_system_of(tempfile.gettempdir()) != "tmpfs":
+        assert streamed["read_bytes"] > 0.5 * report["features_bytes"], "came from the page cache"
 
 
 def test_the_training_bench_measures_epochs_on_the_device_with_jax() -> None:

@@ -149,8 +149,8 @@ def bench_training(
     rows train the network of the demo. KERAS_BACKEND selects the backend.
     """
     from flows.cli.console import bars, print_json, print_table
-    from overlap.bench.training import TrainingJob
-    from overlap.bench.training import bench_training as measure
+    from overlap.bench.training.speed import bench_training as measure
+    from overlap.bench.training.variants import TrainingJob
     from overlap.config.presets import PRESETS
     from overlap.training.backends.choice import check_backend
 

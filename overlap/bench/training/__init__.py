@@ -1,0 +1,1 @@
+"""Benchmarks of training: its speed and memory, and what streaming from the disk costs."""

@@ -1,0 +1,42 @@
+"""What a process of the benchmarks of training trains, and how."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["device", "memory", "stream"]
+"""Where the features are during a training."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a process of the benchmark trains, and how."""
+
+    name: str
+    preset: str
+    """Preset of the training."""
+    reference: str
+    """Name of the variant that the speed is compared with."""
+    plain: bool = False
+    """Keras's `fit` on float32 arrays instead of the training of a member."""
+    memory_settings: bool = True
+    """Whether the process keeps the memory that it frees (see `overlap.system.allocator`)."""
+    own_network: bool = False
+    """The network of the preset instead of the five stages that the others share."""
+    members: int = 1
+    """Members that train at once."""
+    mode: Mode | None = None
+    """Where its features are; None: where the job says."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Input of all variants."""
+
+    clips: int
+    words: int
+    width: float
+    """Width of the network."""
+    mode: Mode
+    """Where the features of a member are."""
+    shuffle_clips: int | None = None
+    """Size of a shuffling window; None: that of the preset."""
