@@ -29,8 +29,11 @@ from overlap.catalog.rows import Split
 from overlap.config import AudioFormat
 from overlap.errors import UserError
 from overlap.io.atomic import new_folder
+from overlap.synthetic.draws import Draws
 from overlap.synthetic.recordings import every_unusable_named, load_recording
+from overlap.synthetic.samples import add_word, store_codes
 from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
+from overlap.system.jit import one_compiler
 from overlap.system.process_pool import process_pool
 from overlap.system.resources.processors import usable_processors
 from overlap.system.signals import block_sigint
@@ -39,11 +42,9 @@ from overlap.system.submission_window import SubmissionWindow
 ANSWERS = "test_answer.csv"
 WORD_RMS = 0.05
 """Root mean square of a word before its random gain; full scale is 1.0."""
-PEAK = 0.99
-"""Limit of a mixture's peak; a louder mixture is attenuated as a whole."""
 JOB_CLIPS = 500
 """Clips written by one call; this process writes sets of at most two such jobs itself."""
-CODES: Final = "<i2"
+CODES: Final = np.dtype("<i2")
 """How the samples of a clip are stored."""
 SPLIT_NUMBER: Final[dict[Split, int]] = {"train": 0, "test": 1}
 
@@ -161,17 +162,31 @@ def write_clips(job: MixJob) -> Mixture:
     config, wanted = job.config, _format_of(job.config)
     split = job.pools[0].split
     folder, header = str(job.out / split), _wav_header(wanted)
+    content = bytearray(header + bytes(wanted.samples * CODES.itemsize))
+    codes, mixed = np.frombuffer(content, CODES, offset=len(header)), np.empty(wanted.samples)
     words = np.empty((job.stop - job.start, config.words_per_clip), np.int64)
-    names = []
-    for row, index in enumerate(range(job.start, job.stop)):
-        random = np.random.default_rng((config.seed, SPLIT_NUMBER[split], index))
-        pool = job.pools[index % len(job.pools)]
-        words[row], codes = _draw_clip(pool, config, wanted, random)
-        # `pathlib` and a buffered file would take longer than the clip.
-        with open(f"{folder}/{clip_name(split, index)}.wav", "xb", buffering=0) as file:  # noqa: PTH123
-            file.writelines([header + codes.tobytes()])
-        names.append(pool.name)
+    names, draws = [], Draws(config.seed, SPLIT_NUMBER[split])
+    with one_compiler("mix"):
+        for row, index in enumerate(range(job.start, job.stop)):
+            draws.begin(index)
+            pool = job.pools[index % len(job.pools)]
+            words[row], files = _draw_recordings(pool, config, draws)
+            _mix_clip(files, config, wanted, draws, mixed)
+            store_codes(mixed, codes)
+            _write_new(f"{folder}/{clip_name(split, index)}.wav", content)
+            names.append(pool.name)
     return Mixture(words, tuple(names))
+
+
+def _write_new(path: str, content: bytearray) -> None:
+    """Write a new file; `pathlib` and file objects would take longer than the clip."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        rest = memoryview(content)
+        while rest:  # a disk that fills up takes a part, and refuses the rest
+            rest = rest[os.write(file, rest) :]
+    finally:
+        os.close(file)
 
 
 def _wav_header(wanted: AudioFormat) -> bytes:
@@ -187,51 +202,46 @@ def clip_name(split: Split, index: int) -> str:
     return f"{split}_{index:06d}"
 
 
-def _draw_clip(
-    pool: Pool, config: MixConfig, wanted: AudioFormat, random: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
-    """Return the words of a clip, sorted, and its samples as they are stored."""
-    words, files = _draw_recordings(pool, config, random)
-    mixed, word = np.zeros(wanted.samples), np.empty(wanted.samples)
+def _mix_clip(
+    files: Sequence[str],
+    config: MixConfig,
+    wanted: AudioFormat,
+    draws: Draws,
+    mixed: NDArray[np.float64],
+) -> None:
+    """Draw gain and offset of each recording, and replace `mixed` (samples,) by their sum."""
+    mixed.fill(0)
     reach = round(config.offset_seconds * wanted.sample_rate)
     for file in files:
         recording = load_recording(file, wanted)
-        gain = 10 ** (random.uniform(-config.gain_db, config.gain_db) / 20)
+        gain = 10 ** (draws.uniform(-config.gain_db, config.gain_db) / 20)
         level = WORD_RMS * gain / recording.rms
         earliest, latest = -min(reach, recording.before), min(reach, recording.after)
-        delay = int(random.integers(earliest, latest + 1))
-        np.multiply(recording.samples, level, out=word, dtype=np.float64)
-        if delay >= 0:
-            mixed[delay:] += word[: len(word) - delay]
-        else:
-            mixed[:delay] += word[-delay:]
-    peak = max(mixed.max(), -mixed.min())
-    mixed *= min(1.0, PEAK / peak)
-    mixed *= 32767
-    return words, np.rint(mixed, out=mixed).astype(CODES)
+        add_word(recording.samples, level, draws.integer(earliest, latest + 1), mixed)
 
 
 def _draw_recordings(
-    pool: Pool, config: MixConfig, random: np.random.Generator
+    pool: Pool, config: MixConfig, draws: Draws
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Draw different words, each by another speaker; redraw if a word has no speaker left."""
     places = pool.places
     for _ in range(1000):
-        words = random.permutation(len(pool.recordings))[: config.words_per_clip]
+        words = draws.permutation(len(pool.recordings))[: config.words_per_clip]
+        numbers = words.tolist()
         speakers: list[str] = []
         files: list[str] = []
-        for word in words:
+        for word in numbers:
             # The speakers of the other words are skipped.
             taken = sorted(places[word][one] for one in speakers if one in places[word])
             available = len(places[word]) - len(taken)
             if not available:
                 break
-            chosen = int(random.integers(available))
+            chosen = draws.integer(0, available)
             for place in taken:
                 chosen += place <= chosen
             speaker, takes = pool.recordings[word][chosen]
             speakers.append(speaker)
-            files.append(takes[random.integers(len(takes))])
+            files.append(takes[draws.integer(0, len(takes))])
         if len(files) == len(words):
             return np.sort(words), files
     raise UserError(

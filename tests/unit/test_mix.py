@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 import soundfile
 
+from overlap.config import AudioFormat
 from overlap.errors import UserError
 from overlap.synthetic import MixConfig, mix
+from overlap.synthetic.draws import Draws
 from overlap.synthetic.mix import JOB_CLIPS
+from overlap.synthetic.recordings import load_recording
 from overlap.synthetic.speakers import plan_pools
 from support.errors import raises
 
@@ -53,6 +56,51 @@ def test_a_seed_gives_the_same_bytes(words: Path, tmp_path: Path) -> None:
     assert content(tmp_path / "one") != content(tmp_path / "other")
 
 
+def test_the_samples_are_those_of_numpy_with_its_default_generator(
+    words: Path, tmp_path: Path
+) -> None:
+    """Compiled draws and sums give every clip as the arithmetic of whole arrays does."""
+    loud = replace(CONFIG, words_per_clip=3, gain_db=24.0, train=60)
+    mix(words, tmp_path / "d", loud)
+    _, pools = plan_pools(words, loud)
+    limited = 0
+    for split, number, count in (("train", 0, 60), ("test", 1, 10)):
+        chosen = [pool for pool in pools if pool.split == split]
+        for index in range(count):
+            random = np.random.default_rng((loud.seed, number, index))
+            recordings = chosen[index % len(chosen)].recordings
+            while True:  # until each word has a speaker of its own
+                speakers: list[str] = []
+                files: list[str] = []
+                for word in random.permutation(len(recordings))[:3]:
+                    left = [take for take in recordings[word] if take[0] not in speakers]
+                    if not left:
+                        break
+                    speaker, takes = left[random.integers(len(left))]
+                    speakers.append(speaker)
+                    files.append(takes[random.integers(len(takes))])
+                if len(files) == 3:
+                    break
+            mixed = np.zeros(16000)
+            for file in files:
+                recording = load_recording(file, AudioFormat(16000, 16000))
+                gain = 10 ** (random.uniform(-24.0, 24.0) / 20)
+                earliest, latest = -min(1600, recording.before), min(1600, recording.after)
+                delay = int(random.integers(earliest, latest + 1))
+                word = np.zeros(16000 + 3200)
+                word[1600 + delay :][:16000] = recording.samples * np.float64(
+                    0.05 * gain / recording.rms
+                )
+                mixed += word[1600:-1600]
+            peak = np.abs(mixed).max()
+            limited += peak > 0.99
+            expected = np.round(mixed * min(1.0, 0.99 / peak) * 32767).astype(np.int16)
+            file = tmp_path / "d" / split / f"{split}_{index:06d}.wav"
+            written = soundfile.read(file, dtype="int16")[0]
+            assert np.array_equal(written, expected), index
+    assert 5 < limited < 65
+
+
 @pytest.mark.extended
 def test_the_number_of_processes_does_not_change_a_byte(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -85,7 +133,9 @@ def test_every_word_of_a_clip_has_another_speaker(words: Path) -> None:
 
     _, pools = plan_pools(words, CONFIG)
     for seed in range(50):
-        chosen, files = _draw_recordings(pools[1], CONFIG, np.random.default_rng(seed))
+        draws = Draws(seed, 0)
+        draws.begin(0)
+        chosen, files = _draw_recordings(pools[1], CONFIG, draws)
         assert len({Path(f).name.split("_")[0] for f in files}) == 2
         spoken = sorted({Path(f).parent.name for f in files})
         assert spoken == [("down", "eight", "five", "left", "up", "zero")[w] for w in chosen]
