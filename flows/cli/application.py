@@ -25,6 +25,7 @@ from flows.cli.commands import (
 from flows.cli.commands.benchmarks import (
     bench,
     bench_accelerator,
+    bench_listing,
     bench_quality,
     bench_recordings,
     bench_requests,
@@ -86,8 +87,8 @@ def everywhere(
 
 for group in (
     stages, tune, distill, demo, predict, workspace, workspace_life, models, history, data, imports,
-    show, view, config, bench, bench_requests, bench_recordings, bench_accelerator, bench_quality,
-    bench_streaming, service,
+    show, view, config, bench, bench_listing, bench_requests, bench_recordings, bench_accelerator,
+    bench_quality, bench_streaming, service,
 ):  # fmt: skip
     group.register(app)
 add_help_texts(app)

@@ -181,6 +181,10 @@ EXAMPLES: Final = MappingProxyType(
             "overlap bench scale --clips 1000000 --workers 2",
             "overlap bench scale --clips 11000000 --no-catalogue",
         ),
+        "bench listing": (
+            "overlap bench listing",
+            "overlap bench listing --files 20000 --address s3://bucket/folder --json",
+        ),
         "bench predict": (
             "overlap bench predict",
             "overlap bench predict --full-members 0 --rounds 3",

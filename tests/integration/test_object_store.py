@@ -1,5 +1,6 @@
 """Data and workspace on an object store: a whole run against a real S3 API on the loopback."""
 
+import json
 import os
 import shutil
 import threading
@@ -69,6 +70,22 @@ def test_a_run_on_an_object_store(
     assert len(list_clips("s3://bucket/data/test").files) == 20
     checked = overlap("verify", "--workspace", "s3://bucket/w", **s3)
     assert "OK" in checked.stdout
+
+
+def test_listing_is_compared_with_a_bare_client(overlap, s3: dict[str, str]) -> None:
+    """1,100 files are two pages of the server."""
+    import s3fs
+
+    s3fs.S3FileSystem().pipe("bucket/own/kept.txt", b"kept")
+    done = overlap(
+        "bench", "listing", "--files", 1100, "--rounds", 1, "--address", "s3://bucket/own",
+        "--json", **s3,
+    )  # fmt: skip
+    bare, ours = json.loads(done.stdout)["rows"]
+    assert (bare["name"], bare["ratio"]) == ("list_objects_v2, all pages", 1)
+    assert (ours["name"], 0.2 < ours["ratio"] < 2) == ("list_data", True)
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert s3fs.S3FileSystem().find("bucket/own") == ["bucket/own/kept.txt"]
 
 
 def test_many_files_and_an_archive_on_an_object_store(
