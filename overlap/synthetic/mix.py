@@ -29,7 +29,6 @@ from overlap.catalog.rows import Split
 from overlap.config import AudioFormat
 from overlap.errors import UserError
 from overlap.io.atomic import new_folder
-from overlap.synthetic.draws import Draws
 from overlap.synthetic.recordings import every_unusable_named, load_recording
 from overlap.synthetic.samples import add_word, store_codes
 from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
@@ -165,13 +164,13 @@ def write_clips(job: MixJob) -> Mixture:
     content = bytearray(header + bytes(wanted.samples * CODES.itemsize))
     codes, mixed = np.frombuffer(content, CODES, offset=len(header)), np.empty(wanted.samples)
     words = np.empty((job.stop - job.start, config.words_per_clip), np.int64)
-    names, draws = [], Draws(config.seed, SPLIT_NUMBER[split])
+    names = []
     with one_compiler("mix"):
         for row, index in enumerate(range(job.start, job.stop)):
-            draws.begin(index)
+            random = np.random.default_rng((config.seed, SPLIT_NUMBER[split], index))
             pool = job.pools[index % len(job.pools)]
-            words[row], files = _draw_recordings(pool, config, draws)
-            _mix_clip(files, config, wanted, draws, mixed)
+            words[row], files = _draw_recordings(pool, config, random)
+            _mix_clip(files, config, wanted, random, mixed)
             store_codes(mixed, codes)
             _write_new(f"{folder}/{clip_name(split, index)}.wav", content)
             names.append(pool.name)
@@ -206,7 +205,7 @@ def _mix_clip(
     files: Sequence[str],
     config: MixConfig,
     wanted: AudioFormat,
-    draws: Draws,
+    random: np.random.Generator,
     mixed: NDArray[np.float64],
 ) -> None:
     """Draw gain and offset of each recording, and replace `mixed` (samples,) by their sum."""
@@ -214,19 +213,20 @@ def _mix_clip(
     reach = round(config.offset_seconds * wanted.sample_rate)
     for file in files:
         recording = load_recording(file, wanted)
-        gain = 10 ** (draws.uniform(-config.gain_db, config.gain_db) / 20)
+        gain = 10 ** (random.uniform(-config.gain_db, config.gain_db) / 20)
         level = WORD_RMS * gain / recording.rms
         earliest, latest = -min(reach, recording.before), min(reach, recording.after)
-        add_word(recording.samples, level, draws.integer(earliest, latest + 1), mixed)
+        delay = int(random.integers(earliest, latest + 1))
+        add_word(recording.samples, level, delay, mixed)
 
 
 def _draw_recordings(
-    pool: Pool, config: MixConfig, draws: Draws
+    pool: Pool, config: MixConfig, random: np.random.Generator
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Draw different words, each by another speaker; redraw if a word has no speaker left."""
     places = pool.places
     for _ in range(1000):
-        words = draws.permutation(len(pool.recordings))[: config.words_per_clip]
+        words = random.permutation(len(pool.recordings))[: config.words_per_clip]
         numbers = words.tolist()
         speakers: list[str] = []
         files: list[str] = []
@@ -236,12 +236,12 @@ def _draw_recordings(
             available = len(places[word]) - len(taken)
             if not available:
                 break
-            chosen = draws.integer(0, available)
+            chosen = int(random.integers(available))
             for place in taken:
                 chosen += place <= chosen
             speaker, takes = pool.recordings[word][chosen]
             speakers.append(speaker)
-            files.append(takes[draws.integer(0, len(takes))])
+            files.append(takes[random.integers(len(takes))])
         if len(files) == len(words):
             return np.sort(words), files
     raise UserError(

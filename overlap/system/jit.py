@@ -39,12 +39,8 @@ numba.config.reload_config()
 LOG = logging.getLogger(__name__)
 PACKAGE: Final = Path(__file__).parents[1]
 SOURCES: Final = (
-    "system/jit.py",
-    "audio/**/*.py",
-    "features/**/*.py",
-    "synthetic/draws.py",
-    "synthetic/samples.py",
-)
+    "system/jit.py", "audio/**/*.py", "features/**/*.py", "synthetic/samples.py",
+)  # fmt: skip
 """Files of `overlap` whose code is compiled or determines what is compiled."""
 
 
