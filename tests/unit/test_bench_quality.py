@@ -38,6 +38,7 @@ from support.errors import raises
 from support.session_files import once_per_session
 
 CHANGED = Recipe("changed", "no difference", ("network.dropout=0",))
+CHEAPER = Recipe("cheaper", "no difference", ("network.dropout=0",), passes_factor=2.6)
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,7 @@ def test_every_recipe_trains_with_its_first_seed_first(data_set: DataSet, tmp_pa
         ("fast", 2, 1), ("fast", 3, 1), ("changed", 2, 1),
     ]  # fmt: skip
     assert len({job.name for job in jobs}) == len(jobs)
+    assert [job.passes for job in jobs_of(plan(CHEAPER), tmp_path, [data_set])] == [2, 5, 2, 5]
     shared = replace(plan(CHANGED, reference_passes=(3,)), settings=("training.seed=1",))
     others = jobs_of(shared, tmp_path, [data_set])
     assert others[2].settings == ("training.seed=1", "network.dropout=0")

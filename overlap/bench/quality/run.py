@@ -20,7 +20,8 @@ class Plan:
 
     recipes: tuple[Recipe, ...]
     passes: tuple[int, ...]
-    """Numbers of passes of every recipe; each is a schedule of its own."""
+    """Numbers of passes of the reference, each a schedule of its own; recipes with a cheaper pass
+    make more (`Recipe.passes`)."""
     reference_passes: tuple[int, ...]
     """Further numbers of passes of the reference, so that it has a KL at other times."""
     seeds: int
@@ -32,10 +33,10 @@ class Plan:
         """Return the settings of a recipe, after `COMMON`."""
         return (*self.settings, *recipe.settings)
 
-    def passes_of(self, recipe: str) -> tuple[int, ...]:
+    def passes_of(self, recipe: Recipe) -> tuple[int, ...]:
         """Return the numbers of passes of a recipe, ascending."""
-        more = self.reference_passes if recipe == REFERENCE else ()
-        return tuple(sorted({*self.passes, *more}))
+        more = self.reference_passes if recipe.name == REFERENCE else ()
+        return tuple(sorted({*(recipe.passes(one) for one in self.passes), *more}))
 
 
 def jobs_of(plan: Plan, root: Path, sets: Sequence[DataSet]) -> list[TrainingJob]:
@@ -63,7 +64,7 @@ def jobs_of(plan: Plan, root: Path, sets: Sequence[DataSet]) -> list[TrainingJob
         for seed in range(plan.seeds)
         for one in sets
         for recipe in plan.recipes
-        for passes in plan.passes_of(recipe.name)
+        for passes in plan.passes_of(recipe)
     ]  # fmt: skip
 
 

@@ -40,7 +40,11 @@ def bench_quality(  # noqa: PLR0913  one parameter per option
         str, typer.Option(help="Recipes, separated by commas; all: every one that is listed.")
     ] = "all",
     passes: Annotated[
-        str, typer.Option(help="Passes over the training clips, separated by commas.")
+        str,
+        typer.Option(
+            help="Passes of the reference over the training clips, separated by commas; a recipe "
+            "whose pass is cheaper makes more."
+        ),
     ] = "12",
     reference_passes: Annotated[
         str,
