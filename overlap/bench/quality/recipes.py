@@ -111,7 +111,7 @@ RECIPES: Final = (
         "pool-4x4", "0.08 lower: as pool-wide, with four stages of the demo's width",
         ("network.input_pool=[4,4]", f"network.stages={_stages(96, 192, 384, 768)}"), 6.5,
     ),
-    # pool and pool-4x4 learned the training clips by heart (36 and 78 passes), so these regularise.
+    # pool and pool-4x4 overfitted 800 clips in 36 and 78 passes, so these regularise.
     Recipe(
         "wide-dropout", "0.04 lower than pool-wide: 21 passes overfit with a dropout of 0.05",
         (*_WIDE, "network.dropout=0.2"), 1.75,
