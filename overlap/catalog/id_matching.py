@@ -75,7 +75,10 @@ def positions(values: Texts, known: Texts) -> NDArray[np.int64]:
     Returns:
         (values,) int64: index into `known`, or -1.
     """
-    found = pc.index_in(arrow_texts(values), value_set=arrow_texts(known))
+    wanted, among = arrow_texts(values), arrow_texts(known)
+    if wanted.equals(among):  # the usual case in a workspace, without a table of hashes
+        return np.arange(len(among), dtype=np.int64)
+    found = pc.index_in(wanted, value_set=among)
     return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64).copy()
 
 

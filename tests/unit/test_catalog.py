@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import soundfile
 
 from overlap.catalog import Catalog, CatalogReport, build_catalog, list_clips, list_data
 from overlap.catalog.catalog import natural_order
+from overlap.catalog.id_matching import positions
 from overlap.catalog.inspection import digest, load_clip
 from overlap.config import AudioFormat, ChecksConfig, RunConfig
 from overlap.errors import DataError, NotReadyError
@@ -291,6 +293,28 @@ def test_unchanged_files_are_not_decoded_again(copy: Path) -> None:
     assert second.inspected == 1
     assert second.catalog.clips["digest"][0] == first.catalog.clips["digest"][1]
     assert second.catalog.clips[1:].equals(first.catalog.clips[1:])
+
+
+def test_an_unchanged_catalogue_shares_its_texts_with_the_earlier_one(copy: Path) -> None:
+    first = built(copy).catalog
+    second = built(copy, first)
+    assert second.inspected == 0
+    assert second.catalog.equals(first)
+    for name in ("clip_id", "file", "version", "digest"):
+        before, after = (pa.array(c.clips[name]) for c in (first, second.catalog))
+        assert _addresses(after) == _addresses(before)
+
+
+def _addresses(texts: pa.Array | pa.ChunkedArray) -> list[int]:
+    chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
+    return [buffer.address for chunk in chunks for buffer in chunk.buffers() if buffer]
+
+
+@pytest.mark.parametrize("known", [["b", "a"], ["a", "b"], ["a"], ["a", "b", "c"], []])
+def test_positions_are_those_of_a_search(known: list[str]) -> None:
+    found = positions(["a", "b"], known)
+    assert found.dtype == np.int64
+    assert found.tolist() == [known.index(text) if text in known else -1 for text in "ab"]
 
 
 def test_rows_are_stable(copy: Path) -> None:
