@@ -18,7 +18,7 @@ PRESET ?= demo
 
 help:
 	@echo "make run              demo: makes a data set and runs the whole service on it"
-	@echo "make run DATA=folder  runs it on your data (PRESET=demo|baseline|fast WORKSPACE=folder)"
+	@echo "make run DATA=folder  runs it on your data (PRESET=demo|baseline|fast|wide WORKSPACE=folder)"
 	@echo "make test             the test suite; make test-extended: longer tests of processes"
 	@echo "make test-field       situations of real machines and files (docs/reliability.md)"
 	@echo "make test-e2e         the commands of README and tutorial"

@@ -54,8 +54,6 @@ FAST: dict[str, Any] = {
     },
 }
 
-PRESETS: Final = MappingProxyType({"demo": DEMO, "baseline": BASELINE, "fast": FAST})
-
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two nested mappings; where both have a value, `above` wins.
@@ -70,3 +68,25 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(under, Mapping) and isinstance(value, Mapping)
         result[key] = merged(under, value) if both else value  # type: ignore[arg-type]
     return result
+
+
+WIDE: dict[str, Any] = merged(
+    FAST,
+    # Half of the resolution in time and frequency, and twice the filters: lower KL in the time of
+    # `fast` where time is what limits a training (docs/experiments.md).
+    {
+        "network": {
+            "input_pool": [2, 2],
+            "stages": [
+                {"kind": "plain", "filters": 64},
+                {"kind": "plain", "filters": 128},
+                {"kind": "plain", "filters": 256},
+                {"kind": "bottleneck", "filters": 512},
+                {"kind": "bottleneck", "filters": 1024},
+            ],
+        },
+        "training": {"epochs": 70},
+    },
+)
+
+PRESETS: Final = MappingProxyType({"demo": DEMO, "baseline": BASELINE, "fast": FAST, "wide": WIDE})

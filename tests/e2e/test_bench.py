@@ -67,7 +67,7 @@ def test_the_training_bench_measures_every_variant(mode: str) -> None:
         [*command, "--presets", "quick"], capture_output=True, text=True, check=False
     )
     assert unknown.returncode == 2
-    assert "quick: unknown; choose from demo, baseline, fast" in unknown.stderr
+    assert "quick: unknown; choose from demo, baseline, fast, wide" in unknown.stderr
 
 
 def test_the_streaming_bench_reads_the_store_from_the_disk() -> None:

@@ -63,7 +63,7 @@ def test_an_archive_is_data_but_no_workspace(overlap, data: Path, tmp_path: Path
 def test_configuration(overlap, data: Path, tmp_path: Path) -> None:
     run = ("run", "--data", data, "--workspace", tmp_path / "w")
     message = refused(overlap, *run, "--preset", "quick")
-    assert all(preset in message for preset in ("demo", "baseline", "fast"))
+    assert all(preset in message for preset in ("demo", "baseline", "fast", "wide"))
     assert "epochs" in refused(overlap, *run, "--set", "training.epoch=3")
     assert "ensemble.members" in refused(overlap, *run, "--members", 0)
     assert "none.toml" in refused(overlap, *run, "--config", "none.toml")

@@ -126,6 +126,9 @@ def test_recipes_are_valid_and_differ_from_the_reference() -> None:
     sections = {(one.network.model_dump_json(), one.training.model_dump_json())
                 for one in configurations}  # fmt: skip
     assert len(sections) == len(RECIPES)
+    measured = configurations[[recipe.name for recipe in RECIPES].index("pool-wide")]
+    wide = configuration(("preset=wide",), **sizes)
+    assert (measured.network, measured.training) == (wide.network, wide.training)
     with raises(UserError, "unknown-recipe", recipe="best"):
         chosen_recipes("fast,best")
     with raises(UserError, "invalid-passes"):

@@ -109,7 +109,12 @@ def test_attributes_of_the_store() -> None:
 
 @pytest.mark.parametrize(
     ("preset", "expected"),
-    [("demo", "15857ea155ec19a9"), ("baseline", "c3e02b25f214908c"), ("fast", "38a10a74ba7916d1")],
+    [
+        ("demo", "15857ea155ec19a9"),
+        ("baseline", "c3e02b25f214908c"),
+        ("fast", "38a10a74ba7916d1"),
+        ("wide", "e9c7e50a7d2bd2a7"),
+    ],
 )
 def test_whole_runs(preset: str, expected: str) -> None:
     """Under the conditions of 0.1.0, which promoted without a look at the trivial prediction."""

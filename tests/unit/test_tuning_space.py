@@ -101,7 +101,7 @@ def test_every_setting_of_a_training_is_searchable_or_has_a_reason() -> None:
     assert all(allowed(field) for field in known.values())
 
 
-@pytest.mark.parametrize("preset", ["demo", "baseline", "fast"])
+@pytest.mark.parametrize("preset", ["demo", "baseline", "fast", "wide"])
 def test_the_default_space_contains_every_preset(preset: str) -> None:
     config = RunConfig.model_validate({"data": "D", "preset": preset})
     space = default_space(config)
