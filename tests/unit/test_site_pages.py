@@ -44,7 +44,7 @@ def test_every_setting_has_a_row() -> None:
     [
         ("data", "text", "required", "not empty", ""),
         ("training.epochs", "whole number", "demo 8, baseline 187, fast 40, wide 70", "≥ 1", ""),
-        ("training.keep", "`last` or `best`", "demo last, baseline last, fast best", "", ""),
+        ("training.keep", "`last` or `best`", "demo last, baseline last, fast best, wide best", "", ""),
         ("training.memory_gb", "number or none", "none", "> 0", "GB"),
         ("features.hop_length", "whole number", "160", "≥ 1", "samples"),
         ("features.clip_seconds", "number", "1", "> 0, ≤ 60", "seconds"),
