@@ -50,7 +50,8 @@ def test_the_text_names_the_default_of_each_preset(schema) -> None:
     epochs = {p: RunConfig(data="D", preset=p).training.epochs for p in PRESETS}
     told = ", ".join(f"{preset} {value}" for preset, value in epochs.items())
     assert f"Default: {told}." in fields["epochs"]["description"]
-    assert "Default: demo off, baseline off, fast on, wide on." in fields["whole_batches"]["description"]
+    whole = "Default: demo off, baseline off, fast on, wide on."
+    assert whole in fields["whole_batches"]["description"]
     assert fields["memory_gb"]["description"].endswith("half of the machine's free memory.")
     stages = sections(schema)["NetworkConfig"]["stages"]["description"]
     assert "demo plain 32; plain 64; plain 128; bottleneck 256, baseline" in stages

@@ -44,12 +44,18 @@ def test_every_setting_has_a_row() -> None:
     [
         ("data", "text", "required", "not empty", ""),
         ("training.epochs", "whole number", "demo 8, baseline 187, fast 40, wide 70", "≥ 1", ""),
-        ("training.keep", "`last` or `best`", "demo last, baseline last, fast best, wide best", "", ""),
+        (
+            "training.keep", "`last` or `best`", "demo last, baseline last, fast best, wide best",
+            "", "",
+        ),
         ("training.memory_gb", "number or none", "none", "> 0", "GB"),
         ("features.hop_length", "whole number", "160", "≥ 1", "samples"),
         ("features.clip_seconds", "number", "1", "> 0, ≤ 60", "seconds"),
         ("n_fft", "whole number", "required", "≥ 16, ≤ 65536, multiple of 2", "samples"),
-        ("network.input_pool", "2 of whole number", "demo 4x4, baseline 1x1, fast 1x1, wide 2x2", "", ""),
+        (
+            "network.input_pool", "2 of whole number",
+            "demo 4x4, baseline 1x1, fast 1x1, wide 2x2", "", "",
+        ),
         ("cluster.arguments", "table", "empty", "", ""),
     ],
 )  # fmt: skip
