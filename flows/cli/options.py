@@ -167,6 +167,22 @@ def run_command(
     return add
 
 
+def known_presets(option: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of presets that an option has.
+
+    Raises:
+        UserError: A name is unknown (code `unknown-preset`).
+    """
+    unknown = [name for name in names if name not in PRESETS]
+    if unknown:
+        raise UserError(
+            f"{option} {', '.join(unknown)}: unknown; choose from {', '.join(PRESETS)}",
+            code="unknown-preset",
+            unknown=unknown,
+        )
+    return tuple(names)
+
+
 def whole_numbers(
     option: str, text: str, most: int, /, *, code: str, **fields: object
 ) -> tuple[int, ...]:

@@ -1,7 +1,6 @@
 """Builds a catalogue from a data folder: joins, checks and quarantines clips on stable rows."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from overlap.catalog.catalog import Catalog, natural_order, on_stable_rows, with
 from overlap.catalog.cell_text import normal_text, visible
 from overlap.catalog.folds import groups_of
 from overlap.catalog.id_matching import id_hint, match_ids, positions
-from overlap.catalog.inspection import COLUMNS, NOT_OPENED, Runner, inspect_files
+from overlap.catalog.inspection import COLUMNS, NOT_OPENED, TYPES, Runner, inspect_files
 from overlap.catalog.label_kinds import normalise_distributions
 from overlap.catalog.label_tables import Table
 from overlap.catalog.listing import Listing
@@ -239,12 +238,11 @@ def _with_inspection(
         version = known["version"].array.take(row, allow_fill=True)
         row[~np.asarray(version == clips["version"].array, np.bool_)] = -1
     if len(row) == len(known) > 0 and (row == np.arange(len(row))).all():
-        return with_columns_of(known, clips, COLUMNS), 0
+        return with_columns_of(known, clips, TYPES), 0
     new = row < 0
     seen = inspect_files(listing.data, [*clips.loc[new, "file"]], wanted, run)
     row[new] = len(known) + np.arange(int(new.sum()))
-    for column in COLUMNS:
-        dtype: Any = "bool" if column == "clipped" else "str"
+    for column, dtype in TYPES.items():
         parts = [part[column].astype(dtype) for part in (known, seen) if len(part)]
         if parts:  # one column at a time, so that the copies are small
             clips[column] = pd.concat(parts, ignore_index=True).array.take(row)

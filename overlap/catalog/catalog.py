@@ -1,8 +1,9 @@
 """The catalogue: the row of every clip in the feature store, and the metadata of the clip."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -158,8 +159,6 @@ def on_stable_rows(catalog: Catalog, previous: Catalog | None) -> Catalog:
     if all(clips[name].equals(before[name]) for name in ("split", "clip_id")):
         return catalog  # before any key is made: two texts per clip would be the peak of a run
     row = positions(_keys(clips), _keys(before))
-    if len(clips) == len(before) and (row == np.arange(len(row))).all():
-        return catalog
     kept = np.zeros(len(before), np.bool_)
     kept[row[row >= 0]] = True
     empty = before[~kept].assign(
@@ -177,7 +176,9 @@ def on_stable_rows(catalog: Catalog, previous: Catalog | None) -> Catalog:
     return replace(catalog, clips=rows.iloc[source].reset_index(drop=True), labels=labels)
 
 
-def with_columns_of(known: pd.DataFrame, clips: pd.DataFrame, added: Sequence[str]) -> pd.DataFrame:
+def with_columns_of(
+    known: pd.DataFrame, clips: pd.DataFrame, added: Mapping[str, Any]
+) -> pd.DataFrame:
     """Return clips with columns of the same clips in an earlier catalogue.
 
     Equal columns of text are replaced too, so that both catalogues share one copy in memory.
@@ -185,16 +186,13 @@ def with_columns_of(known: pd.DataFrame, clips: pd.DataFrame, added: Sequence[st
     Args:
         known: The rows of the earlier catalogue; row i describes the clip of row i of `clips`.
         clips: The clips, without the columns `added`.
-        added: Names of the columns to add.
+        added: Types of the columns to add, by name.
     """
     same = [name for name in ("split", "clip_id", "file", "version", "table_id")
             if name in known and clips[name].equals(known[name])]  # fmt: skip
-    columns = {name: known[name] for name in (*same, *added)}
     return clips.assign(
-        **{
-            name: column.astype("bool" if name == "clipped" else "str").array
-            for name, column in columns.items()
-        }
+        **{name: known[name].array for name in same},
+        **{name: known[name].astype(dtype).array for name, dtype in added.items()},
     )
 
 

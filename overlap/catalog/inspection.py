@@ -1,8 +1,8 @@
 """Inspection of clips by decoding them: digest, repairs, or the reason why a clip is unusable."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -51,8 +51,12 @@ class InspectionJob:
     """The clip format to decode to."""
 
 
-COLUMNS = ("digest", "repairs", "clipped", "reason")
-"""Columns of an inspection. An unusable clip has a reason, and neither digest nor repairs."""
+TYPES: Final[Mapping[str, Any]] = {
+    "digest": "str", "repairs": "str", "clipped": "bool", "reason": "str",
+}  # fmt: skip
+COLUMNS = tuple(TYPES)
+"""Columns of an inspection, and their types in the catalogue. An unusable clip has a reason, and
+neither digest nor repairs."""
 
 
 def inspect(job: InspectionJob) -> pd.DataFrame:

@@ -227,10 +227,9 @@ def _draw_recordings(
     places = pool.places
     for _ in range(1000):
         words = random.permutation(len(pool.recordings))[: config.words_per_clip]
-        numbers = words.tolist()
         speakers: list[str] = []
         files: list[str] = []
-        for word in numbers:
+        for word in words.tolist():
             # The speakers of the other words are skipped.
             taken = sorted(places[word][one] for one in speakers if one in places[word])
             available = len(places[word]) - len(taken)

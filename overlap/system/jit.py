@@ -70,7 +70,7 @@ def cacheable() -> Iterator[None]:
     package nor to a home, as in a container with a foreign user number.
     """
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_folder(f"packages-{_packages_digest()}") or _process_folder())
+    numba.config.CACHE_DIR = str(_packages_folder() or _process_folder())
     try:
         yield
     finally:
@@ -91,7 +91,13 @@ def cache_folder() -> Path | None:
     return _folder(f"kernel-{code_digest()}")
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
+def _packages_folder() -> Path | None:
+    """Return the folder for that of other packages; a change of this one does not change it."""
+    about = f"{numba.__version__} {processor()} librosa {version('librosa')}"
+    return _folder(f"packages-{hashlib.sha256(about.encode()).hexdigest()[:16]}")
+
+
 def _folder(name: str) -> Path | None:
     named = os.environ.get("NUMBA_CACHE_DIR")
     candidates = [*([Path(named)] if named else []), *cache_folders()]
@@ -132,13 +138,6 @@ def one_compiler(name: str) -> Iterator[None]:
 def source_files() -> list[Path]:
     """Return the files that `SOURCES` names, sorted."""
     return sorted({path for pattern in SOURCES for path in PACKAGE.glob(pattern)})
-
-
-@lru_cache(maxsize=1)
-def _packages_digest() -> str:
-    """Return a name for the code of packages: a change of this package does not change it."""
-    about = f"{numba.__version__} {processor()} librosa {version('librosa')}"
-    return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
 def code_digest() -> str:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,7 +16,7 @@ import pytest
 from overlap.errors import RESUME_HINT
 from support.fault_tables import write_table
 from support.process_fixtures import submission
-from support.processes import OVERLAP
+from support.processes import OVERLAP, until
 from support.run_steps import Finished
 from support.trials import trial
 
@@ -55,14 +54,6 @@ def interrupt(
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == [], f"processes are left: {alive}"
     return process.returncode, printed, took
-
-
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until something is true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def listens(process: subprocess.Popen[str]) -> bool:
@@ -277,7 +268,7 @@ def test_writers_that_get_no_time_leave_no_folder(
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         try:
-            until(lambda: any(tmp_path.glob(".mixed.*.part/train/*.wav")))
+            until(lambda: any(tmp_path.glob(".mixed.*.part/train/*.wav")), 60)
             writers = [
                 child
                 for child in psutil.Process(process.pid).children()

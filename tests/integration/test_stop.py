@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from overlap.errors import RESUME_HINT
 from support.dask_processes import GPU, HERE, dask_process
 from support.errors import printed_code
-from support.processes import OVERLAP, free_port, members_of
+from support.processes import OVERLAP, free_port, members_of, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
@@ -31,17 +30,10 @@ def training(
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as run:  # fmt: skip
         try:
-            wait_until(lambda: any(workspace.glob("members/*/checkpoint.npz")), 120)
+            until(lambda: any(workspace.glob("members/*/checkpoint.npz")), 120)
             yield run
         finally:
             run.kill()
-
-
-def wait_until(condition, seconds: float) -> None:
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +88,7 @@ def test_no_training_goes_on_for_nobody(
             processes["run"] = run
             assert len(members_of(workspace)) == 1
             processes[what].kill()
-            wait_until(lambda: not members_of(workspace), 30)
+            until(lambda: not members_of(workspace), 30)
             if what == "scheduler":
                 _, said = run.communicate(timeout=60)
                 assert run.returncode == 1

@@ -138,7 +138,7 @@ def until(condition: Callable[[], object], seconds: float) -> None:
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 def members_of(workspace: Path) -> list[psutil.Process]:

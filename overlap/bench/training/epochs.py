@@ -39,7 +39,7 @@ def _work(variant: Variant, job: TrainingJob, folder: Path) -> None:
         next(epoch)
         emit({})
         for _ in sys.stdin:
-            if job.mode == "stream":
+            if variant.cold:
                 evict(folder)
             before = bytes_read(), time.process_time()
             done = next(epoch)

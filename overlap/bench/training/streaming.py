@@ -4,7 +4,7 @@ Both train the same clips with the same network. Before each epoch from the disk
 removed from the page cache, so that every byte of it comes from the disk.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -69,10 +69,8 @@ def bench_streaming(
             f"would be streamed; choose at most {(clips - 1) // 2}, or raise --clips",
             code="nothing-streamed", clips=clips, shuffle_clips=shuffle_clips,
         )  # fmt: skip
-    memory, stream = (
-        Variant(mode, preset, "memory", own_network=True, mode=mode)
-        for mode in ("memory", "stream")
-    )
+    memory = Variant("memory", preset, "memory", own_network=True, mode="memory")
+    stream = replace(memory, name="stream", mode="stream", cold=True)
     job = TrainingJob(clips, words, 1.0, "memory", shuffle_clips)
     with prepared((memory, stream), job) as one_epoch:
         pairs = [(one_epoch(memory), one_epoch(stream)) for _ in range(rounds)]

@@ -1,10 +1,8 @@
 """What a process of the benchmarks of training trains, and how."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-Mode = Literal["device", "memory", "stream"]
-"""Where the features are during a training."""
+from overlap.training.feed.memory_plan import Mode
 
 
 @dataclass(frozen=True)
@@ -26,6 +24,8 @@ class Variant:
     """Members that train at once."""
     mode: Mode | None = None
     """Where its features are; None: where the job says."""
+    cold: bool = False
+    """Whether its store is removed from the page cache before each epoch."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from overlap.io.formatting import format_bytes
 from overlap.system.resources.memory import free_memory
 from overlap.system.resources.sharing import trainings_here
 
+Mode = Literal["device", "memory", "stream"]
+"""Where features are: on the accelerator, in memory, or read from the store as needed."""
 GB = 1e9
 DEVICE_FRACTION = 0.3
 """Fraction of an accelerator's memory for features; the rest is for the network and its
@@ -19,8 +21,7 @@ activations."""
 class MemoryPlan:
     """Where a member's features are kept, and how much memory they take."""
 
-    mode: Literal["device", "memory", "stream"]
-    """On the accelerator, in memory, or read from the store as needed."""
+    mode: Mode
     bytes: int
     """Memory that the features take there, bytes."""
     window_clips: int = 0

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.options import Json
+from flows.cli.options import Json, known_presets
 from overlap.errors import UserError
 
 bench = typer.Typer(help="Benchmarks, as ratios taken in one run.", no_args_is_help=True)
@@ -151,18 +151,10 @@ def bench_training(
     from flows.cli.console import bars, print_json, print_table
     from overlap.bench.training.speed import bench_training as measure
     from overlap.bench.training.variants import TrainingJob
-    from overlap.config.presets import PRESETS
     from overlap.training.backends.choice import check_backend
 
     check_backend()
-    names = tuple(name.strip() for name in presets.split(","))
-    unknown = [name for name in names if name not in PRESETS]
-    if unknown:
-        raise UserError(
-            f"--presets {', '.join(unknown)}: unknown; choose from {', '.join(PRESETS)}",
-            code="unknown-preset",
-            unknown=unknown,
-        )
+    names = known_presets("--presets", [name.strip() for name in presets.split(",")])
     job = TrainingJob(clips, words, width, mode.value)
     rows = measure(job, names, rounds)
     if as_json:

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.commands.benchmarks.bench import bench
-from flows.cli.options import Json
-from overlap.errors import UserError
+from flows.cli.options import Json, known_presets
 
 
 def register(_app: typer.Typer) -> None:
@@ -34,17 +33,12 @@ def bench_streaming(
     """
     from flows.cli.console import OUT, print_json, print_table
     from overlap.bench.training.streaming import bench_streaming as measure
-    from overlap.config.presets import PRESETS
     from overlap.io.formatting import format_bytes
     from overlap.system.resources.processors import usable_processors
     from overlap.training.backends.choice import check_backend
 
     check_backend()
-    if preset not in PRESETS:
-        raise UserError(
-            f"--preset {preset}: unknown; choose from {', '.join(PRESETS)}",
-            code="unknown-preset", unknown=[preset],
-        )  # fmt: skip
+    known_presets("--preset", [preset])
     found = measure(preset, clips, words, shuffle_clips, rounds)
     if as_json:
         about = {"preset": preset, "clips": clips, "shuffle_clips": shuffle_clips, "rounds": rounds}
