@@ -12,9 +12,10 @@ from prefect.artifacts import (
 
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.promotion.champion import Promotion
-from overlap.reporting.figures import data_address, draw_growth, draw_training, png
 from overlap.reporting.history_table import history_table
 from overlap.reporting.links import ResultLinks
+from overlap.reporting.plots.encoding import data_address, png
+from overlap.reporting.plots.run import draw_growth, draw_training
 from overlap.reporting.tables import comparison_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
 from overlap.workspace.history import read_history

@@ -10,8 +10,8 @@ from overlap.api.sounds import Path
 from overlap.catalog.cell_text import CellTexts, normal_text, repeated_texts
 from overlap.catalog.id_matching import id_hint, match_ids
 from overlap.catalog.label_kinds import check_distributions
-from overlap.catalog.label_tables import Table, read_table
 from overlap.catalog.problems import Problems
+from overlap.catalog.tables.label_tables import Table, read_table
 from overlap.ensemble.score_tables import score_joined
 from overlap.errors import DataError
 from overlap.io.location import Location

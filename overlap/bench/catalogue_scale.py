@@ -16,8 +16,8 @@ from overlap.bench.phases import PhaseRecorder
 from overlap.bench.scale import TEST_SHARE, WORDS
 from overlap.catalog import Catalog, Listing, build_catalog
 from overlap.catalog.inspection import InspectionJob
-from overlap.catalog.label_tables import Table
 from overlap.catalog.rows import Split
+from overlap.catalog.tables.label_tables import Table
 from overlap.config import ChecksConfig, FeatureConfig
 from overlap.io.location import Location
 

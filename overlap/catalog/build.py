@@ -12,10 +12,10 @@ from overlap.catalog.folds import groups_of
 from overlap.catalog.id_matching import id_hint, match_ids, positions
 from overlap.catalog.inspection import COLUMNS, NOT_OPENED, TYPES, Runner, inspect_files
 from overlap.catalog.label_kinds import normalise_distributions
-from overlap.catalog.label_tables import Table
 from overlap.catalog.listing import Listing
 from overlap.catalog.problems import PLAN_HINT, Problem, Problems
 from overlap.catalog.rows import GROUP_ROWS, OK, QUARANTINED, REMOVED
+from overlap.catalog.tables.label_tables import Table
 from overlap.catalog.withdrawn import WITHDRAWN_SOUND
 from overlap.config import AudioFormat, ChecksConfig
 from overlap.io.formatting import counted

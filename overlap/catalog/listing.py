@@ -11,11 +11,11 @@ from overlap.audio.decode import SUFFIXES, is_audio
 from overlap.audio.foreign_formats import CONVERSION, is_foreign
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
 from overlap.catalog.formats.detection import import_hint
-from overlap.catalog.label_tables import Table
 from overlap.catalog.problems import EXAMPLES, Problem, Problems, printable
 from overlap.catalog.rows import Split
 from overlap.catalog.spreadsheet_formulas import is_formula
 from overlap.catalog.tables.data_tables import read_groups, read_label_table, read_template
+from overlap.catalog.tables.label_tables import Table
 from overlap.config.features import LabelTableFormat
 from overlap.errors import DataError
 from overlap.io.file_kinds import address_hint, archive_remedy

@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overlap.catalog.id_matching import match_ids
-from overlap.catalog.label_tables import Table
 from overlap.catalog.listing import Listing
 from overlap.catalog.rows import Split
+from overlap.catalog.tables.label_tables import Table
 from overlap.io.location import Location
 from overlap.io.records import Record
 from overlap.io.workspace_paths import WorkspacePaths

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from overlap.catalog.cell_text import normal_text, repeated_texts
 from overlap.catalog.id_matching import id_hint, match_ids
-from overlap.catalog.label_tables import Table, read_table
 from overlap.catalog.listing import GROUPS, LABELS
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables.data_tables import read_groups
+from overlap.catalog.tables.label_tables import Table, read_table
 from overlap.errors import DataError
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread_column

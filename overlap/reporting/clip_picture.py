@@ -10,8 +10,8 @@ from overlap.config import Resolution
 from overlap.features.store.coordinates import frame_times_s, mel_centres_hz
 from overlap.reporting.clip_inspection import InspectedClip
 from overlap.reporting.clip_section import RANGE_DB, SPECTROGRAM_COLOURS
-from overlap.reporting.figures import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL
-from overlap.reporting.fonts import drawable, style_for
+from overlap.reporting.plots.fonts import drawable, style_for
+from overlap.reporting.plots.style import DOTS_PER_INCH, ENSEMBLE, MEMBER, TRIVIAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def draw_clip(shown: InspectedClip) -> "Figure":
     """Draw waveform, spectrograms, label and prediction of a clip.
 
     Text is drawn with installed fonts that cover it, or with a substitute: see
-    `overlap.reporting.fonts`.
+    `overlap.reporting.plots.fonts`.
     """
     with style_for(texts(shown)):
         return _drawn(shown)

@@ -12,7 +12,8 @@ from overlap.catalog import Catalog
 from overlap.errors import AudioError
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from overlap.reporting.figures import data_address, plain_style
+from overlap.reporting.plots.encoding import data_address
+from overlap.reporting.plots.style import plain_style
 from overlap.reporting.report_data import HeldOutClips
 
 WORDS_SHOWN = 6

@@ -10,18 +10,20 @@ from overlap.ensemble.registry import EnsembleRecord, report_of
 from overlap.features.compare import compare
 from overlap.io.location import Location
 from overlap.metrics.calibration import Calibration, calibration
-from overlap.reporting import charts, clip_section
+from overlap.reporting import clip_section
 from overlap.reporting.cost_section import cost_tiles, stages_table
-from overlap.reporting.figures import (
-    WIDE,
-    draw_growth,
-    draw_history,
-    draw_training,
-    learning_curves,
-)
 from overlap.reporting.history_table import history_table
 from overlap.reporting.html import Chart, Rows, Tile
 from overlap.reporting.per_word import count_confusions, per_word_metrics
+from overlap.reporting.plots.encoding import svg
+from overlap.reporting.plots.predictions import (
+    calibration_curve,
+    confusion_matrix,
+    kl_histogram,
+    probability_histogram,
+)
+from overlap.reporting.plots.run import draw_growth, draw_history, draw_training, learning_curves
+from overlap.reporting.plots.style import WIDE
 from overlap.reporting.report_data import HeldOutClips, ReportData, load_report_data
 from overlap.reporting.tables import (
     DRIFT_LEGEND,
@@ -142,7 +144,7 @@ def _growth(record: EnsembleRecord) -> Chart | None:
             f"({more.low:.4f} to {more.high:.4f})."
         )
     rows = kl_table(record)
-    return Chart("KL as members are added", caption, charts.svg(drawn, "growth"), rows)
+    return Chart("KL as members are added", caption, svg(drawn, "growth"), rows)
 
 
 def _history(data: ReportData) -> Chart | None:
@@ -153,8 +155,8 @@ def _history(data: ReportData) -> Chart | None:
         "Each KL is on the held-out clips of its version; the decision compares two versions on "
         "the same clips."
     )
-    svg = charts.svg(drawn, "history")
-    return Chart("KL of the published versions", caption, svg, history_table(data.history))
+    content = svg(drawn, "history")
+    return Chart("KL of the published versions", caption, content, history_table(data.history))
 
 
 def _training(data: ReportData) -> Chart | None:
@@ -164,7 +166,7 @@ def _training(data: ReportData) -> Chart | None:
         "Each line is a member; the dot marks the epoch whose weights were selected. The axes show "
         "the later epochs."
     )
-    drawn = charts.svg(draw_training(data.members, WIDE), "training")
+    drawn = svg(draw_training(data.members, WIDE), "training")
     return Chart("Training curves", caption, drawn, _epochs(data))
 
 
@@ -185,26 +187,26 @@ def _epochs(data: ReportData) -> Rows:
 
 def _held_out(data: ReportData, held_out: HeldOutClips, calibrated: Calibration) -> dict[str, Any]:
     labels, pooled, words = held_out.labels, held_out.pooled, data.record.words
-    figure, rows = charts.calibration_curve(calibrated)
+    figure, rows = calibration_curve(calibrated)
     curve = Chart(
         "Calibration",
         "Predictions on the dashed line equal the labels on average; the calibration error is the "
         "mean distance from it.",
-        charts.svg(figure, "calibration"), rows,
+        svg(figure, "calibration"), rows,
     )  # fmt: skip
-    figure, rows = charts.probability_histogram(labels, pooled)
+    figure, rows = probability_histogram(labels, pooled)
     probabilities = Chart(
         "Predicted probabilities", "A larger distance between the lines means better separation.",
-        charts.svg(figure, "probabilities"), rows,
+        svg(figure, "probabilities"), rows,
     )  # fmt: skip
-    figure, rows = charts.kl_histogram(held_out.kl)
-    scores = Chart("KL of single clips", "", charts.svg(figure, "scores"), rows)
+    figure, rows = kl_histogram(held_out.kl)
+    scores = Chart("KL of single clips", "", svg(figure, "scores"), rows)
     confusions = count_confusions(labels, pooled)
     pairs = Chart(
         "Confusions",
         "Darker cells: the word of the column was predicted more often where that of the row was "
         "missed.",
-        charts.svg(charts.confusion_matrix(words, confusions), "confusions"),
+        svg(confusion_matrix(words, confusions), "confusions"),
         [
             {"missed": words[a], "predicted instead": words[b], "count": f"{count:.1f}"}
             for a, b, count in confusions.most_confused(PAIRS_SHOWN)

@@ -106,7 +106,8 @@ def _write_files(
     workspace: Location, record: EnsembleRecord, members: list[MemberRecord], folder: Path
 ) -> None:
     """Write report, submission, record and curves of an ensemble into a folder."""
-    from overlap.reporting.figures import draw_growth, draw_training, png
+    from overlap.reporting.plots.encoding import png
+    from overlap.reporting.plots.run import draw_growth, draw_training
 
     paths = WorkspacePaths(workspace).ensemble(record.version)
     for file in (paths.record, paths.report, paths.submission):

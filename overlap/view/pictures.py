@@ -13,7 +13,7 @@ from overlap.config import FeatureConfig
 from overlap.features.compute import compute_features
 from overlap.reporting.clip_inspection import InspectedClip
 from overlap.reporting.clip_picture import draw_clip
-from overlap.reporting.figures import png
+from overlap.reporting.plots.encoding import png
 from overlap.view.prediction.batcher import BusyError
 
 WAITING_PICTURES: Final = 16

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from overlap.audio.decode import Clip, decode
 from overlap.catalog.id_matching import match_ids
-from overlap.catalog.label_tables import read_table
 from overlap.catalog.problems import Problems
+from overlap.catalog.tables.label_tables import read_table
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from overlap.io.location import Location

@@ -21,7 +21,8 @@ from overlap.io.location import Location
 from overlap.reporting.clip_inspection import InspectedClip, Prediction, inspect_clip
 from overlap.reporting.clip_lookup import find_clip
 from overlap.reporting.clip_picture import WORDS_SHOWN, draw_clip, frequency_ticks, words_shown
-from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, png
+from overlap.reporting.plots.encoding import png
+from overlap.reporting.plots.style import ENSEMBLE, MEMBER, TRIVIAL
 from support.errors import raises
 from support.untrained_members import Ready
 

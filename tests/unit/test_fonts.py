@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 from matplotlib.font_manager import fontManager
 
-from overlap.reporting import fonts
-from overlap.reporting.charts import confusion_matrix, svg
-from overlap.reporting.figures import drawing, plain_style, png
-from overlap.reporting.fonts import drawable, families, style_for, substitution_note, undrawable
 from overlap.reporting.per_word import Confusions
+from overlap.reporting.plots import fonts
+from overlap.reporting.plots.encoding import png, svg
+from overlap.reporting.plots.fonts import (
+    drawable,
+    families,
+    style_for,
+    substitution_note,
+    undrawable,
+)
+from overlap.reporting.plots.predictions import confusion_matrix
+from overlap.reporting.plots.style import drawing, plain_style
 
 KOREAN = ("사과", "바나나")
 

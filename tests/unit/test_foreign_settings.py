@@ -149,14 +149,19 @@ def test_the_plot_backend_of_a_notebook(tmp_path: Path) -> None:
     inline = "module://matplotlib_inline.backend_inline"
     assert python("import keras; print(1)", child(MPLBACKEND=inline), tmp_path) == "1"
     ours = {**os.environ, "MPLBACKEND": inline}  # a flow that Prefect starts
-    code = "from overlap.reporting.figures import *\nwith plain_style(): f = drawing()[0]\n"
+    code = (
+        "from overlap.reporting.plots.encoding import png\n"
+        "from overlap.reporting.plots.style import drawing, plain_style\n"
+        "with plain_style(): f = drawing()[0]\n"
+    )
     assert python(code + "print(png(f)[1:4])", ours, tmp_path) == "b'PNG'"
 
 
 PICTURE = """
 import hashlib
-from overlap.reporting.charts import kl_histogram, svg
-from overlap.reporting.figures import png
+from overlap.reporting.plots.encoding import svg
+from overlap.reporting.plots.predictions import kl_histogram
+from overlap.reporting.plots.encoding import png
 import numpy as np
 figure, _ = kl_histogram(np.linspace(0.0, 1234.5, 50))
 print(hashlib.sha256(png(figure)).hexdigest())

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from overlap.catalog import build_catalog, list_data
-from overlap.catalog.label_tables import Table
 from overlap.catalog.problems import Problem, Problems
 from overlap.catalog.tables.data_tables import read_label_table
+from overlap.catalog.tables.label_tables import Table
 from overlap.config import AudioFormat, ChecksConfig
 from overlap.config.features import LabelTableFormat
 from overlap.io.location import Location

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from overlap.catalog.id_matching import match_ids
-from overlap.catalog.label_tables import Table, read_table
 from overlap.catalog.problems import Problem, Problems
 from overlap.catalog.tables import csv_rows
+from overlap.catalog.tables.label_tables import Table, read_table
 from overlap.io.location import Location
 
 

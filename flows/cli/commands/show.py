@@ -57,8 +57,8 @@ def show(
     from overlap.io.user_output import write_output
     from overlap.reporting.clip_inspection import inspect_clip
     from overlap.reporting.clip_picture import draw_clip, texts
-    from overlap.reporting.figures import png
-    from overlap.reporting.fonts import substitution_note
+    from overlap.reporting.plots.encoding import png
+    from overlap.reporting.plots.fonts import substitution_note
 
     target = None if out is None else picture_target(out)
     check_openable(target, asked=open_it)

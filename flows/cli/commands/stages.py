@@ -86,7 +86,7 @@ def _retrained(config: "RunConfig") -> "RunReport":
     """Run the main flow on the configured server or an embedded one."""
     from flows.cli.console import flow_shown
     from flows.retrain import retrain
-    from overlap.reporting.figures import drawing
+    from overlap.reporting.plots.style import drawing
 
     drawing()  # imports Matplotlib while the embedded server starts
     with flow_shown():

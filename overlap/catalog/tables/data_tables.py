@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from overlap.catalog.label_tables import Table, read_csv, read_table
 from overlap.catalog.problems import Problems
+from overlap.catalog.tables.label_tables import Table, read_csv, read_table
 from overlap.catalog.tables.training_table import read_training_table
 from overlap.config.features import LabelTableFormat
 from overlap.io.location import Location

@@ -4,10 +4,10 @@ from pathlib import PurePosixPath
 
 from overlap.audio.decode import is_audio
 from overlap.catalog.cell_text import CellTexts, normal_text
-from overlap.catalog.label_tables import Table, read_table
 from overlap.catalog.problems import Problems, printable
 from overlap.catalog.tables.columns import candidates, is_metadata, one_column
 from overlap.catalog.tables.csv_rows import first_row
+from overlap.catalog.tables.label_tables import Table, read_table
 from overlap.catalog.tables.long_form import (
     TITLES,
     LongReading,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, WIDE, drawing, plain_style
+from overlap.reporting.plots.style import ENSEMBLE, MEMBER, TRIVIAL, WIDE, drawing, plain_style
 from overlap.tuning.outcomes import Trial
 from overlap.tuning.space import Dimension, Value
 

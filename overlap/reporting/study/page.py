@@ -6,8 +6,8 @@ from typing import Any
 
 from overlap.io.formatting import counted
 from overlap.io.location import Location
-from overlap.reporting import charts
 from overlap.reporting.html import Chart, Rows, Tile
+from overlap.reporting.plots.encoding import svg
 from overlap.reporting.study.charts import (
     draw_epochs,
     draw_importance,
@@ -145,7 +145,7 @@ def _importance(result: StudyResult) -> Chart | None:
     rows = [
         {"setting": name, "importance": f"{value:.2f}"} for name, value in result.importance.items()
     ]
-    drawn = charts.svg(draw_importance(result.importance), "importance")
+    drawn = svg(draw_importance(result.importance), "importance")
     return Chart("Importance of the settings", caption, drawn, rows)
 
 
@@ -155,7 +155,7 @@ def _coordinates(result: StudyResult) -> Chart:
         "are in the table of the trials."
     )
     figure = draw_parallel_coordinates(result.trials, result.study.space, result.best.number)
-    return Chart("Settings and KL", caption, charts.svg(figure, "coordinates"))
+    return Chart("Settings and KL", caption, svg(figure, "coordinates"))
 
 
 def _epochs(result: StudyResult) -> Chart:
@@ -165,7 +165,7 @@ def _epochs(result: StudyResult) -> Chart:
         | {f"epoch {e}": f"{trial.kls[e]:.4f}" if e in trial.kls else "" for e in epochs}
         for trial in result.trials
     ]
-    drawn = charts.svg(draw_epochs(result.trials, result.best.number), "epochs")
+    drawn = svg(draw_epochs(result.trials, result.best.number), "epochs")
     caption = "A line that ends early is a trial that was stopped."
     return Chart("Held-out KL by epoch", caption, drawn, rows)
 

@@ -1,19 +1,21 @@
-"""Figures of a run: the members' training curves, and the KL as members are added.
+"""Plots of a run: the members' training curves, the KL as members are added, and its history."""
 
-`png` renders a figure for Prefect's artifacts; the report renders the same figures as SVG.
-"""
-
-import base64
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.system.foreign_settings import import_matplotlib
+from overlap.reporting.plots.style import (
+    ENSEMBLE,
+    INCHES,
+    MEMBER,
+    TRIVIAL,
+    drawing,
+    panelled,
+    plain_style,
+)
 from overlap.training.spec import MemberRecord
 from overlap.workspace.history import PublishedVersion
 
@@ -21,31 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INCHES: Final = (7.2, 3.6)
-WIDE: Final = (11.0, 4.0)
-"""Width and height of a chart of the report: as wide as its page, whose text has the same size."""
-DOTS_PER_INCH: Final = 110
 CURVES: Final = {"held_out_kl": "held-out KL, nats", "loss": "training loss"}
 """Plotted metrics of an epoch's history, with the label of the axis."""
 DATES_SHOWN: Final = 8
 """Most dates on the axis of the history."""
-MEMBER, ENSEMBLE, TRIVIAL = "#8a8f98", "#0072b2", "#d55e00"
-"""Grey, blue and vermilion of Okabe and Ito, distinguishable with colour blindness."""
-
-
-@contextmanager
-def plain_style() -> Iterator[None]:
-    """Draw in Matplotlib's own style within the block, whatever files named matplotlibrc say.
-
-    Matplotlib reads the first that it finds, in the current folder, then in the user's. Such a file
-    may draw text with TeX, and Matplotlib cannot be imported if its encoding is wrong.
-    """
-    import_matplotlib()
-    import matplotlib as mpl
-
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        yield
 
 
 @plain_style()
@@ -183,52 +164,3 @@ def learning_curves(members: Sequence[MemberRecord]) -> dict[str, list[list[floa
         for key in CURVES
         if key == "loss" or all(key in member.history[-1] for member in members)
     }
-
-
-def drawing(
-    inches: tuple[float, float] = INCHES, *, counted: bool = False
-) -> "tuple[Figure, Axes]":
-    """Create an empty figure in the common style.
-
-    Args:
-        inches: Width and height.
-        counted: Whether the horizontal axis shows integers, such as epochs or members.
-    """
-    figure, (axes,) = panelled(1, inches, counted=counted)
-    return figure, axes
-
-
-def panelled(
-    panels: int, inches: tuple[float, float], *, counted: bool = False
-) -> "tuple[Figure, list[Axes]]":
-    """Create an empty figure with panels side by side; see `drawing`."""
-    # Figure without pyplot has no global state and no window, and is safe in a flow's threads.
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=inches, dpi=DOTS_PER_INCH, layout="constrained")
-    created = [figure.add_subplot(1, panels, number) for number in range(1, panels + 1)]
-    for axes in created:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", alpha=0.3)
-        if counted:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return figure, created
-
-
-@plain_style()
-def png(figure: "Figure") -> bytes:
-    """Render a figure as PNG."""
-    target = io.BytesIO()
-    figure.savefig(target, format="png", metadata={"Software": None})
-    return target.getvalue()
-
-
-def data_address(kind: str, content: bytes) -> str:
-    """Encode a file as a data URL, for a page that loads nothing from other hosts.
-
-    Args:
-        kind: Media type, such as image/png.
-        content: Content of the file.
-    """
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
-from overlap.reporting.figures import plain_style
+from overlap.reporting.plots.style import plain_style
 
 PREFERRED = "DejaVu Sans"
 """Matplotlib's own font, always installed."""

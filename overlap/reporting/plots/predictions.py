@@ -1,8 +1,5 @@
-"""Charts of a report, as SVG whose text and axes take the colour of the page."""
+"""Plots of predictions: calibration, probabilities, KL of single clips, confused words."""
 
-import io
-import re
-import warnings
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -10,38 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.metrics.calibration import Calibration
-from overlap.reporting.figures import ENSEMBLE, MEMBER, TRIVIAL, WIDE, drawing, plain_style
-from overlap.reporting.fonts import style_for
 from overlap.reporting.per_word import Confusions
+from overlap.reporting.plots.fonts import style_for
+from overlap.reporting.plots.style import (
+    ENSEMBLE,
+    MEMBER,
+    TRIVIAL,
+    WIDE,
+    drawing,
+    plain_style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_WORDS = 30
 """Most words on an axis; of more words, those with the most confusions."""
-
-
-@plain_style()
-def svg(figure: "Figure", name: str) -> str:
-    """Render a figure as SVG for inclusion in a page.
-
-    Args:
-        figure: The figure.
-        name: Prefix of the identifiers in the SVG; unique on the page.
-    """
-    import matplotlib as mpl
-
-    target = io.StringIO()
-    # A browser finds a font for every script.
-    warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font", UserWarning)
-    # Text stays text: it is smaller, searchable, and uses the font of the page.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
-    drawn = target.getvalue()
-    drawn = drawn[drawn.index("<svg") :].replace("#000000", "currentColor")
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-    drawn = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", drawn)
-    return drawn.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
 
 
 @plain_style()
