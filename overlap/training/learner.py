@@ -22,7 +22,7 @@ from overlap.training.feed.batches import Batch
 from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.feed.keras_input import keras_input
 from overlap.training.keras_import import keras, ops
-from overlap.training.network import EPSILON, Network
+from overlap.training.network import EPSILON, Network, statistics_momentum
 from overlap.training.subset import log_partition
 
 Tensor = Any  # of whichever backend Keras runs on
@@ -156,6 +156,8 @@ def build_learner(  # noqa: PLR0913  what a training consists of
         fused: Whether blocks are fused where the backend can; the benchmark compares both.
         teacher: Gives the targets of a student; None: the labels are the targets.
     """
+    for block in (*network.stages, *network.head):
+        block.norm.momentum = statistics_momentum(training.epochs * steps)
     plain = network.model
     words = plain.output_shape[-1]
     if dataset is None:

@@ -15,7 +15,7 @@ from overlap.features import Normalisation
 from overlap.io.location import Location
 from overlap.io.workspace_paths import MODEL_FILE
 from overlap.training.layers import Normalise
-from overlap.training.network import build_network
+from overlap.training.network import build_network, statistics_momentum
 from overlap.training.saved import load_network, save_network
 
 TINY = NetworkConfig(stages=(Stage(kind="plain", filters=4),), dense=8)
@@ -111,3 +111,11 @@ def test_loading_a_network_registers_its_layers(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.split()[-1:] == [str(network.count_params())], done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 4, 5, 32, 399, 400, 100_000])
+def test_initial_batch_statistics_are_forgotten(steps: int) -> None:
+    momentum = statistics_momentum(steps)
+    assert 0 <= momentum <= 0.99
+    assert momentum**steps < 0.019 or steps == 0
+    assert (momentum == 0.99) == (steps >= 400)  # the longer trainings of earlier releases
