@@ -12,8 +12,9 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import CHAMPION_FILE
 from overlap.promotion import champion
 from overlap.promotion.champion import Promotion
-from overlap.reporting import figures
 from overlap.reporting.history_table import history_csv, history_table
+from overlap.reporting.plots.encoding import png
+from overlap.reporting.plots.run import draw_history
 from overlap.workspace.history import PublishedVersion, read_history
 from support.run_steps import publish_record, published
 from support.untrained_members import Ready, champion_of
@@ -78,13 +79,13 @@ def test_csv_has_one_row_per_version(versions: list[PublishedVersion]) -> None:
 
 
 def test_the_figure_needs_two_scored_versions(versions: list[PublishedVersion]) -> None:
-    assert figures.draw_history(versions[:2]) is None
-    drawn = figures.draw_history(versions)
+    assert draw_history(versions[:2]) is None
+    drawn = draw_history(versions)
     assert drawn is not None
     (axes,) = drawn.axes
     named = [text.get_text() for text in axes.get_legend().get_texts()]
     assert {"trivial prediction", "champion now", "promoted, 95 % interval"} <= {*named}
-    assert figures.png(drawn).startswith(b"\x89PNG")
+    assert png(drawn).startswith(b"\x89PNG")
 
 
 def test_costs_are_those_of_the_new_members(config: RunConfig, ready: Ready) -> None:
