@@ -115,11 +115,7 @@ class Learner:
         self._recompute_statistics(batches)
 
     def _recompute_statistics(self, batches: Iterable[tuple[dict[str, Tensor]]]) -> None:
-        layers = [
-            layer
-            for layer in self.network.layers
-            if isinstance(layer, keras.layers.BatchNormalization)
-        ]
+        layers = batch_norms(self.network)
         momenta = [layer.momentum for layer in layers]
         try:
             for number, (inputs,) in enumerate(batches):
@@ -129,6 +125,12 @@ class Learner:
         finally:
             for layer, momentum in zip(layers, momenta, strict=True):
                 layer.momentum = momentum
+
+
+def batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Return the batch normalisations of a network, in the order of its layers."""
+    norm = keras.layers.BatchNormalization
+    return [layer for layer in network.layers if isinstance(layer, norm)]
 
 
 def build_learner(  # noqa: PLR0913  what a training consists of
@@ -156,9 +158,9 @@ def build_learner(  # noqa: PLR0913  what a training consists of
         fused: Whether blocks are fused where the backend can; the benchmark compares both.
         teacher: Gives the targets of a student; None: the labels are the targets.
     """
-    for block in (*network.stages, *network.head):
-        block.norm.momentum = statistics_momentum(training.epochs * steps)
     plain = network.model
+    for layer in batch_norms(plain):
+        layer.momentum = statistics_momentum(training.epochs * steps)
     words = plain.output_shape[-1]
     if dataset is None:
         decibels = keras.Input(plain.input_shape[1:], dtype="float16", name="decibels")

@@ -159,9 +159,8 @@ def test_the_plot_backend_of_a_notebook(tmp_path: Path) -> None:
 
 PICTURE = """
 import hashlib
-from overlap.reporting.plots.encoding import svg
+from overlap.reporting.plots.encoding import png, svg
 from overlap.reporting.plots.predictions import kl_histogram
-from overlap.reporting.plots.encoding import png
 import numpy as np
 figure, _ = kl_histogram(np.linspace(0.0, 1234.5, 50))
 print(hashlib.sha256(png(figure)).hexdigest())

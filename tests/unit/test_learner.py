@@ -22,7 +22,7 @@ from overlap.training.checkpoint import Progress, restore_checkpoint
 from overlap.training.engine.epochs import predict
 from overlap.training.feed.batches import TrainingData
 from overlap.training.fit import train
-from overlap.training.learner import Learner
+from overlap.training.learner import Learner, batch_norms
 from overlap.training.member import recorded_failures
 from overlap.training.spec import written_digest
 from support.errors import raises
@@ -318,9 +318,7 @@ def test_a_short_training_ends_with_statistics_of_its_clips(tmp_path: Path) -> N
     learner, _ = trained(tmp_path, data)
 
     def variances() -> np.ndarray:
-        norms = [
-            n for n in learner.network.layers if isinstance(n, keras.layers.BatchNormalization)
-        ]
+        norms = batch_norms(learner.network)
         return np.concatenate([keras.ops.convert_to_numpy(n.moving_variance) for n in norms])
 
     moving = variances()
@@ -333,10 +331,7 @@ def test_averaged_weights_have_their_own_batch_statistics(tmp_path: Path) -> Non
     """The moving statistics are far off at first; after the refresh they fit the data."""
     data = data_of(epochs=1, average_epochs=1)
     learner, _ = trained(tmp_path, data)
-    layer = next(
-        layer for layer in learner.network.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    )  # fmt: skip
+    layer = batch_norms(learner.network)[0]
     inner = keras.Model(learner.network.input, layer.input)
     outputs = [keras.ops.convert_to_numpy(inner(b["decibels"])) for (b,) in data.epoch(0)]
     mean = np.mean([part.mean(axis=(0, 1, 2)) for part in outputs], axis=0)
