@@ -35,8 +35,8 @@ def bench_scale(clips: int, workers: int, *, catalogue: bool = True) -> ScaleRep
     Args:
         clips: Number of clips.
         workers: CPU workers of the local cluster.
-        catalogue: Whether to build and compare the catalogue, too, which holds all clips in memory.
-            Otherwise it is written in parts, and only the stage over it is measured.
+        catalogue: Whether to build and compare the catalogue, too. Otherwise it is written in
+            parts, and only the stage over it is measured.
 
     Raises:
         BenchError: the driver failed.

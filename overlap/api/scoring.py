@@ -1,6 +1,6 @@
 """Score predictions that are given as tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -63,7 +63,7 @@ def score(
     return score_joined(_predicted_only(truth, predicted.ids), predicted, train, groups)
 
 
-def _predicted_only(truth: Table, ids: tuple[str, ...]) -> Table:
+def _predicted_only(truth: Table, ids: Sequence[str]) -> Table:
     """Return the labels of the predicted clips, with the ids of the predictions."""
     matches = match_ids(ids, truth.ids)
     rows = np.flatnonzero(matches >= 0)
@@ -117,7 +117,7 @@ def _from_frame(frame: pd.DataFrame, name: str, problems: Problems, extra_column
     if not words or not len(frame):
         missing = "column for a word" if len(frame) else "rows"
         raise DataError(f"{name}: has no {missing}", code="empty-table", table=name)
-    ids = np.array([texts.id(str(one)) for one in frame.index], object)
+    ids = [texts.id(str(one)) for one in frame.index]
     texts.report(problems)
     repeated = pd.Index(ids)[pd.Index(ids).duplicated()]
     problems.add_cases(f"{name} has duplicate ids", repeated.unique(), code="duplicate-ids")

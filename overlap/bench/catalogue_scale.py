@@ -1,11 +1,12 @@
-"""Time and memory of the catalogue for any number of clips, from a generated listing.
+"""Time and memory of the catalogue for any number of clips, from generated names.
 
-No file of a clip exists: the listing is generated, and the inspection of a file is replaced by a
-function that returns a digest of its name. Everything else is the code of a run: the catalogue is
-built, saved, loaded, and compared with the same listing.
+No file of a clip exists: the entries of the folders are generated, and the inspection of a file is
+replaced by a function that returns a digest of its name. Everything else is the code of a run: the
+files are listed, the tables read, and the catalogue is built, saved, loaded, and compared with the
+same listing.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -15,16 +16,18 @@ from xxhash import xxh3_128_hexdigest
 from overlap.bench.phases import PhaseRecorder
 from overlap.bench.scale import TEST_SHARE, WORDS
 from overlap.catalog import Catalog, Listing, build_catalog
+from overlap.catalog.clip_files import FileFrame
 from overlap.catalog.inspection import InspectionJob
+from overlap.catalog.listing import LABELS, TEMPLATE
+from overlap.catalog.problems import Problems
 from overlap.catalog.rows import Split
-from overlap.catalog.tables.label_tables import Table
+from overlap.catalog.tables.data_tables import read_label_table, read_template
+from overlap.columns.files import BLOCK
+from overlap.columns.frames import concatenated
 from overlap.config import ChecksConfig, FeatureConfig
+from overlap.io.listing import Entry
 from overlap.io.location import Location
 
-TABLES = ("train_answer.csv", "submission.csv")
-"""Names of the tables of the training and the test clips."""
-_CHUNK = 65_536
-"""Names that are generated at once."""
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -38,8 +41,17 @@ def drive_catalogue(workspace: Location, clips: int, phases: PhaseRecorder) -> N
         phases: Receives the phases.
     """
     wanted, checks = FeatureConfig().clip_format, ChecksConfig()
-    with phases.phase("generate a listing and its tables"):
-        listing = generated_listing(workspace / "data", clips)
+    counts: dict[Split, int] = {"test": clips // TEST_SHARE}
+    counts["train"] = clips - counts["test"]
+    data = workspace / "data"
+    write_tables(data, counts)
+    with phases.phase("list the files"):
+        files = generated_files(counts)
+    with phases.phase("read the tables"):
+        problems = Problems()
+        labels = read_label_table(data / LABELS, problems, "auto")
+        template = read_template(data / TEMPLATE, problems)
+        listing = Listing(data, files, labels, template, None, problems)
     with phases.phase("build the catalogue"):
         catalog = build_catalog(listing, wanted, checks, run=_named).catalog
     with phases.phase("save the catalogue"):
@@ -56,51 +68,41 @@ def drive_catalogue(workspace: Location, clips: int, phases: PhaseRecorder) -> N
             raise RuntimeError("an unchanged listing changed the catalogue")
 
 
-def generated_listing(data: Location, clips: int) -> Listing:
-    """Return the listing of a data set that does not exist, with labels and a template.
+def write_tables(data: Location, counts: Mapping[Split, int]) -> None:
+    """Write the tables of a data set, with labels of `WORDS`, in the order of the ids."""
+    random = np.random.default_rng(0)
+    tables: dict[Split, str] = {"train": LABELS, "test": TEMPLATE}
+    for split, table in tables.items():
+        with (data / table).writing() as file:
+            file.write(",".join(("id", *WORDS)).encode() + b"\n")
+            for numbers in _blocks(counts[split]):
+                labels = random.dirichlet(np.ones(len(WORDS)), len(numbers))
+                shares = [",".join([f"{share:.5f}" for share in row]) for row in labels.tolist()]
+                ids = [f"{split}_{number:08d}" for number in numbers]
+                lines = [f"{clip},{row}\n" for clip, row in zip(ids, shares, strict=True)]
+                file.write("".join(lines).encode())
+
+
+def generated_files(counts: Mapping[Split, int]) -> pd.DataFrame:
+    """Return the files of a data set that does not exist; names and versions are of usual length.
 
     Args:
-        data: Address of the folder, which is not read.
-        clips: Number of clips, of which one of `TEST_SHARE` is a test clip.
+        counts: Number of clips by split.
     """
-    test = clips // TEST_SHARE
-    counts: dict[Split, int] = {"train": clips - test, "test": test}
-    files = pd.concat([_files(split, n) for split, n in counts.items()], ignore_index=True)
-    random = np.random.default_rng(0)
-    tables = {
-        split: Table(
-            name=name,
-            ids=tuple(files.loc[files["split"] == split, "clip_id"]),
-            words=WORDS,
-            values=random.dirichlet(np.ones(len(WORDS)), count),
-        )
-        for (split, count), name in zip(counts.items(), TABLES, strict=True)
-    }
-    return Listing(data, files, tables["train"], tables["test"], None)
+    problems, parts = Problems(), []
+    for split in ("train", "test"):
+        found = FileFrame(split, f"{split}/")
+        for number in range(counts[split]):
+            stamp = 1_700_000_000_000_000_000 + number * 1_000_003
+            version = f"32044-{number}-{stamp}-{stamp}"
+            found.add(Entry(f"{split}_{number:08d}.wav", 32044, version))
+        parts.append(found.finish(problems))
+    return concatenated(parts)
 
 
-def _files(split: Split, count: int) -> pd.DataFrame:
-    """Return the files of one split; names and versions are as long as usual."""
-    parts = []
-    for start in range(0, max(1, count), _CHUNK):
-        numbers = range(start, min(start + _CHUNK, count))
-        stamps = [1_700_000_000_000_000_000 + number * 1_000_003 for number in numbers]
-        parts.append(
-            pd.DataFrame(
-                {
-                    "split": pd.Series([split] * len(numbers), dtype="str"),
-                    "clip_id": pd.Series([f"{split}_{n:08d}" for n in numbers], dtype="str"),
-                    "file": pd.Series(
-                        [f"{split}/{split}_{n:08d}.wav" for n in numbers], dtype="str"
-                    ),
-                    "version": pd.Series(
-                        [f"32044-{n}-{t}-{t}" for n, t in zip(numbers, stamps, strict=True)],
-                        dtype="str",
-                    ),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
+def _blocks(count: int) -> Iterator[range]:
+    for start in range(0, count, BLOCK):
+        yield range(start, min(start + BLOCK, count))
 
 
 def _named(_function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterable[Result]:

@@ -1,11 +1,19 @@
 """Time and memory of consecutive phases of one process."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from overlap.system.resources.memory import forget_peak_memory, peak_memory_mb
+from overlap.system.resources.memory import (
+    forget_peak_memory,
+    peak_memory_mb,
+    unreclaimable_memory_mb,
+)
+
+SAMPLE_SECONDS = 0.02
+"""Time between two measurements of the memory that belongs to no file."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +25,9 @@ class Phase:
     peak_mb: float
     """Largest resident memory of the process during the phase, MB; where the kernel cannot forget
     earlier peaks, up to the end of the phase."""
+    unreclaimable_mb: float
+    """The largest part of it that belongs to no file, MB: what a memory limit must allow. Sampled
+    every `SAMPLE_SECONDS`."""
 
 
 class PhaseRecorder:
@@ -33,7 +44,20 @@ class PhaseRecorder:
     def phase(self, name: str) -> Iterator[None]:
         """Measure the block as a phase."""
         forget_peak_memory()
+        sampled, ended = [unreclaimable_memory_mb()], threading.Event()
+
+        def sample() -> None:
+            while not ended.wait(SAMPLE_SECONDS):
+                sampled.append(max(sampled.pop(), unreclaimable_memory_mb()))
+
+        sampler = threading.Thread(target=sample, daemon=True)
+        sampler.start()
         started = time.perf_counter()
-        yield
-        seconds = time.perf_counter() - started
-        self.done.append(Phase(name=name, seconds=seconds, peak_mb=peak_memory_mb()))
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - started
+            ended.set()
+            sampler.join()
+        largest = max(sampled[0], unreclaimable_memory_mb())
+        self.done.append(Phase(name, seconds, peak_memory_mb(), largest))

@@ -58,6 +58,11 @@ class ScaleReport:
         return max((phase.peak_mb for phase in self.catalogue), default=None)
 
     @property
+    def catalogue_unreclaimable_mb(self) -> float | None:
+        """The largest part of `catalogue_peak_mb` that belongs to no file, MB, if measured."""
+        return max((phase.unreclaimable_mb for phase in self.catalogue), default=None)
+
+    @property
     def bytes_per_clip(self) -> float:
         """Memory added after the start of the cluster, per clip, bytes."""
         return (self.peak_mb - self.phases[0].peak_mb) * 1e6 / self.clips

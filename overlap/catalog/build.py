@@ -6,17 +6,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overlap.catalog.catalog import Catalog, natural_order, on_stable_rows, with_columns_of
+from overlap.catalog.catalog import Catalog, on_stable_rows, with_columns_of
 from overlap.catalog.cell_text import normal_text, visible
+from overlap.catalog.clip_files import files_of_split, repeated_ids
 from overlap.catalog.folds import groups_of
-from overlap.catalog.id_matching import id_hint, match_ids, positions
-from overlap.catalog.inspection import COLUMNS, NOT_OPENED, TYPES, Runner, inspect_files
+from overlap.catalog.id_matching import id_hint, match_ids
+from overlap.catalog.inspection import NOT_OPENED, TYPES, Runner, inspect_files
 from overlap.catalog.label_kinds import normalise_distributions
 from overlap.catalog.listing import Listing
 from overlap.catalog.problems import PLAN_HINT, Problem, Problems
 from overlap.catalog.rows import GROUP_ROWS, OK, QUARANTINED, REMOVED
 from overlap.catalog.tables.label_tables import Table
 from overlap.catalog.withdrawn import WITHDRAWN_SOUND
+from overlap.columns.files import zeros
+from overlap.columns.frames import concatenated, rows_of, text_series
+from overlap.columns.texts import chosen, equal_at, natural_order, positions, repeated, taken
 from overlap.config import AudioFormat, ChecksConfig
 from overlap.io.formatting import counted
 
@@ -66,8 +70,8 @@ def build_catalog(
     withdrawn = clips["digest"].isin(listing.withdrawn_audio)
     if withdrawn.any():
         clips.loc[withdrawn, ["digest", "reason"]] = ["", WITHDRAWN_SOUND]
-    states = pd.array([OK, QUARANTINED], dtype="str")
-    clips["state"] = states.take((clips["reason"] != "").to_numpy(np.int64))
+    bad = np.asarray(clips["reason"] != "", np.int64)
+    clips["state"] = text_series(taken([OK, QUARANTINED], bad))
     report_audio(clips, checks, problems)
     _report_duplicates(clips, labels, problems)
     problems.raise_if_fatal(str(listing.data))
@@ -85,8 +89,7 @@ def _normalised(listing: Listing, checks: ChecksConfig) -> tuple[Listing, Proble
     """Return the listing, with normalised labels if that is set, and its problems."""
     problems, table = Problems([*listing.problems.found]), listing.labels
     if checks.normalise_labels and table is not None:
-        ids = np.array(table.ids, object)
-        values = normalise_distributions(table.name, ids, table.values, problems)
+        values = normalise_distributions(table.name, table.ids, table.values, problems)
         listing = replace(listing, labels=replace(table, values=values))
     return listing, problems
 
@@ -145,30 +148,30 @@ def _words_as_before(words: tuple[str, ...], previous: Catalog | None) -> tuple[
 def _join(listing: Listing, problems: Problems) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Return the files that match a table (or all, if there is none) in the order of their ids."""
     files, words = listing.files, _output_words(listing)
-    repeated = files.duplicated(["split", "clip_id"])
-    files = files[~repeated] if repeated.any() else files
+    if repeated_ids(files).any():
+        files = files.drop_duplicates(["split", "clip_id"])
     parts, labelled = [], None
     for split, table in (("train", listing.labels), ("test", listing.template)):
-        part = files[files["split"] == split]
-        part = part.iloc[natural_order(part["clip_id"])].reset_index(drop=True)
+        part = files_of_split(files, split)
+        part = rows_of(part, natural_order(part["clip_id"]))
         part["table_id"], part["position"] = part["clip_id"], np.arange(len(part))
         if table is not None:
             index = match_ids(part["clip_id"], table.ids)
             _report_join(part, split, table, index, problems)
             matched, first = np.unique(index[index >= 0], return_index=True)
             position = np.flatnonzero(index >= 0)[first]
-            if len(matched) < len(part):
-                part = part.iloc[matched].reset_index(drop=True)
+            part = rows_of(part, matched)
             part["position"] = position
-            part["table_id"] = pd.Series(table.ids, dtype="str").array.take(position)
+            part["table_id"] = text_series(taken(table.ids, position))
             if split == "train" and set(words) == set(table.words):
                 labelled = table.values, position, [table.words.index(word) for word in words]
         if split == "train":
             part["position"] = -1
         parts.append(part)
-    clips = pd.concat(parts, ignore_index=True)
+    clips = concatenated(parts)
     clips["group"] = groups_of(clips, listing, problems)
-    labels = np.full((len(clips), len(words)), np.nan)
+    labels = zeros((len(clips), len(words)))
+    labels.fill(np.nan)
     if labelled is not None:
         values, position, columns = labelled
         for start in range(0, len(position), GROUP_ROWS):  # a copy of all would double the memory
@@ -184,8 +187,8 @@ def _report_join(
     index: NDArray[np.int64],
     problems: Problems,
 ) -> None:
-    ids = np.array(table.ids, object)
-    missing = ids[index < 0]
+    ids = table.ids
+    missing = chosen(ids, index < 0)
     hint = id_hint(missing, part["clip_id"])
     if len(missing) == len(ids) and len(part):
         example = part["clip_id"].iloc[0]
@@ -202,10 +205,10 @@ def _report_join(
         )
     found, count = np.unique(index[index >= 0], return_counts=True)
     ambiguous = [
-        " and ".join(visible(clip) for clip in ids[index == file]) for file in found[count > 1]
+        " and ".join(map(visible, chosen(ids, index == file))) for file in found[count > 1]
     ]
     # With repeated ids, which are reported already, several rows always have the same file.
-    if ambiguous and len(set(ids)) == len(ids):
+    if ambiguous and not repeated(ids).any():
         problems.add_cases(
             f"{table.name} has several ids for the same file",
             ambiguous,
@@ -229,26 +232,22 @@ def _with_inspection(
     run: Runner,
 ) -> tuple[pd.DataFrame, int]:
     """Add the columns of the inspection, decoding only new and changed files."""
-    known, row = pd.DataFrame(columns=[*COLUMNS]), np.full(len(clips), -1)
+    known, row = None, np.full(len(clips), -1)
     if previous is not None and (previous.data, previous.wanted) == (str(listing.data), wanted):
-        before = previous.clips
-        reusable = (before["state"] != REMOVED) & ~before["reason"].str.startswith(NOT_OPENED)
-        known = before if reusable.all() else before[reusable].reset_index(drop=True)
+        known = previous.clips
+        reusable = (known["state"] != REMOVED) & ~known["reason"].str.startswith(NOT_OPENED)
+        if not reusable.all():
+            known = rows_of(known, np.flatnonzero(reusable))
         row = positions(clips["file"], known["file"])
-        version = known["version"].array.take(row, allow_fill=True)
-        row[~np.asarray(version == clips["version"].array, np.bool_)] = -1
-    if len(row) == len(known) > 0 and (row == np.arange(len(row))).all():
-        return with_columns_of(known, clips, TYPES), 0
-    new = row < 0
-    seen = inspect_files(listing.data, [*clips.loc[new, "file"]], wanted, run)
-    row[new] = len(known) + np.arange(int(new.sum()))
-    for column, dtype in TYPES.items():
-        parts = [part[column].astype(dtype) for part in (known, seen) if len(part)]
-        if parts:  # one column at a time, so that the copies are small
-            clips[column] = pd.concat(parts, ignore_index=True).array.take(row)
-        else:
-            clips[column] = pd.Series(dtype=dtype)
-    return clips, int(new.sum())
+        row[~equal_at(clips["version"], known["version"], row)] = -1
+        if len(row) == len(known) > 0 and (row == np.arange(len(row))).all():
+            return with_columns_of(known, clips, TYPES), 0
+    new = np.flatnonzero(row < 0)
+    seen = inspect_files(listing.data, taken(clips["file"], new), wanted, run)
+    if known is not None:
+        row[new] = len(known) + np.arange(len(new))
+        seen = rows_of(concatenated([known[[*TYPES]].astype(TYPES), seen]), row)
+    return clips.assign(**{name: seen[name].array for name in TYPES}), len(new)
 
 
 def report_audio(clips: pd.DataFrame, checks: ChecksConfig, problems: Problems) -> None:
@@ -296,9 +295,7 @@ def _report_duplicates(
     clips: pd.DataFrame, labels: NDArray[np.float64], problems: Problems
 ) -> None:
     usable = clips["state"] == OK
-    # Numbers, as the comparison of texts would create a Python object for each.
-    digests = pd.Series(pd.factorize(clips["digest"])[0])
-    same = clips[usable & digests.duplicated(keep=False).to_numpy()]
+    same = clips[usable & repeated(clips["digest"])]
     cases, conflicts = [], []
     for _, group in same.groupby("digest", sort=True):
         files = " = ".join(group["file"])

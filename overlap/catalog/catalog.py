@@ -1,17 +1,15 @@
 """The catalogue: the row of every clip in the feature store, and the metadata of the clip."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 import overlap
-from overlap.catalog.id_matching import arrow_texts, positions
 from overlap.catalog.rows import (
     COLUMNS,
     CONTENT,
@@ -28,6 +26,9 @@ from overlap.catalog.rows import (
     stored_rows,
     write_rows,
 )
+from overlap.columns.files import equal_numbers, zeros
+from overlap.columns.frames import concatenated, rows_of
+from overlap.columns.texts import positions, taken
 from overlap.config import AudioFormat
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
@@ -79,19 +80,26 @@ class Catalog(ClipRows):
             rows: The rows; their order matters.
             labels: Whether to include labels and groups, or the audio only.
         """
-        part, names = self.clips.iloc[rows], (*CONTENT, *(["group"] if labels else []))
-        hashed = content_hash({name: part[name].to_numpy(object) for name in names})
+        names = (*CONTENT, *(["group"] if labels else []))
+        every = np.arange(len(self))[rows]
+        parts = [every[start : start + GROUP_ROWS] for start in range(0, len(every), GROUP_ROWS)]
+        hashed = content_hash({name: self._texts(name, parts) for name in names})
         if labels:
             hashed.update("\0".join(self.words).encode())
-            hashed.update(np.ascontiguousarray(self.labels[rows]).tobytes())
+            for part in parts:
+                hashed.update(self.labels[part].tobytes())
         return hashed.hexdigest()
+
+    def _texts(self, name: str, parts: Iterable[NDArray[np.int64]]) -> Iterator[str]:
+        for part in parts:
+            yield from self.clips[name].iloc[part].tolist()
 
     def equals(self, other: "Catalog") -> bool:
         """Return whether another catalogue has the same content."""
         return (
             (self.data, self.wanted, self.words) == (other.data, other.wanted, other.words)
             and self.clips.equals(other.clips)
-            and np.array_equal(self.labels, other.labels, equal_nan=True)
+            and equal_numbers(self.labels, other.labels)
         )
 
     def invalidated(self, rows: NDArray[np.int64]) -> "Catalog":
@@ -157,8 +165,8 @@ def on_stable_rows(catalog: Catalog, previous: Catalog | None) -> Catalog:
         return catalog
     clips, before = catalog.clips, previous.clips
     if all(clips[name].equals(before[name]) for name in ("split", "clip_id")):
-        return catalog  # before any key is made: two texts per clip would be the peak of a run
-    row = positions(_keys(clips), _keys(before))
+        return catalog
+    row = matching_rows(clips, before)
     kept = np.zeros(len(before), np.bool_)
     kept[row[row >= 0]] = True
     empty = before[~kept].assign(
@@ -170,10 +178,11 @@ def on_stable_rows(catalog: Catalog, previous: Catalog | None) -> Catalog:
     source = np.empty(len(before) + int(new.sum()), np.int64)
     source[row] = np.arange(len(clips))
     source[np.flatnonzero(~kept)] = len(clips) + np.arange(len(empty))
-    rows = pd.concat([clips, empty[clips.columns]]) if len(empty) else clips
-    labels = np.full((len(source), len(catalog.words)), np.nan)
+    rows = concatenated([clips, empty[clips.columns]]) if len(empty) else clips
+    labels = zeros((len(source), len(catalog.words)))
+    labels.fill(np.nan)
     labels[row] = catalog.labels
-    return replace(catalog, clips=rows.iloc[source].reset_index(drop=True), labels=labels)
+    return replace(catalog, clips=rows_of(rows, source), labels=labels)
 
 
 def with_columns_of(
@@ -196,31 +205,18 @@ def with_columns_of(
     )
 
 
-def _keys(clips: pd.DataFrame) -> pd.Series:
-    """Return a text that identifies each clip in all data."""
-    return clips["split"] + "/" + clips["clip_id"]
+def matching_rows(clips: pd.DataFrame, before: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the row of each clip in an earlier catalogue, or -1.
 
-
-def natural_order(ids: "Sequence[str] | pd.Series") -> NDArray[np.int64]:
-    """Return the indexes that sort ids naturally: clip_2 before clip_10.
-
-    Examples:
-        >>> natural_order(["b", "clip_10", "clip_2"]).tolist()
-        [0, 2, 1]
+    Args:
+        clips: split and clip_id of each clip.
+        before: The same columns of the earlier catalogue.
     """
-    text = pd.Series(ids, dtype="str").reset_index(drop=True)
-    if _of_one_pattern(text):  # padding would not change the order
-        return np.asarray(pc.array_sort_indices(arrow_texts(text)).to_numpy(), np.int64)
-    padded = text.str.replace(r"\d+", lambda found: found.group().zfill(20), regex=True)
-    order = pd.DataFrame({"padded": padded, "text": text}).sort_values(["padded", "text"])
-    return order.index.to_numpy(np.int64)
-
-
-def _of_one_pattern(text: pd.Series) -> bool:
-    """Return whether texts have digits in the same places and are otherwise equal ASCII texts."""
-    array = arrow_texts(text)
-    length = pc.min_max(pc.binary_length(array)).as_py()
-    if length["min"] != length["max"] or length["min"] is None:
-        return False
-    patterns = pc.unique(pc.replace_substring_regex(array, "[0-9]", "0"))
-    return len(patterns) == 1 and patterns[0].as_py().isascii()
+    found = np.full(len(clips), -1, np.int64)
+    for split in ("train", "test"):
+        now, then = (np.flatnonzero(frame["split"] == split) for frame in (clips, before))
+        known = taken(before["clip_id"], then)
+        place = positions(taken(clips["clip_id"], now), known)
+        there = place >= 0
+        found[now[there]] = then[place[there]]
+    return found

@@ -12,6 +12,8 @@ from overlap.catalog.catalog import Catalog
 from overlap.catalog.id_matching import id_hint, match_ids
 from overlap.catalog.listing import GROUPS, Listing
 from overlap.catalog.problems import Problems
+from overlap.columns.frames import text_series
+from overlap.columns.texts import TextColumn, constant, distinct, repeated, taken, text_array
 from overlap.config import ValidationConfig
 from overlap.errors import DataError
 from overlap.io.formatting import counted
@@ -54,9 +56,7 @@ def partition(
     if not validation.folds and not validation.holdout:
         return Partition(rows, rows[:0], rows[:0])
     part = catalog.clips.iloc[rows]
-    names, index = np.unique(
-        part["group" if are_grouped(catalog) else "clip_id"].to_numpy(np.str_), return_inverse=True
-    )
+    names, index = distinct(part["group" if are_grouped(catalog) else "clip_id"])
     sizes = np.bincount(index)
     wanted = validation.folds or 2
     if len(names) < wanted:
@@ -67,7 +67,9 @@ def partition(
             groups=len(names),
             parts=wanted,
         )
-    draws = np.array([_draw(validation.seed, str(name)) for name in names], np.uint64)
+    draws = np.fromiter(
+        (_draw(validation.seed, name) for name in TextColumn(names)), np.uint64, len(names)
+    )
     order = np.argsort(draws, kind="stable")
     kept_back = np.zeros(len(names), np.bool_)
     if validation.folds:
@@ -131,38 +133,40 @@ def groups_of(clips: pd.DataFrame, listing: Listing, problems: Problems) -> pd.S
         listing: The listing, with the table of groups.
         problems: Receives the faults of the table.
     """
-    none = pd.Series([""] * len(clips), dtype="str")
     if listing.groups is None:
-        return none
+        return text_series(constant("", len(clips)))
     ids = listing.groups["id"]
     problems.add_cases(
-        f"{GROUPS} has duplicate ids", ids[ids.duplicated()].unique(), code="duplicate-ids"
+        f"{GROUPS} has duplicate ids", ids[repeated(ids)].unique(), code="duplicate-ids"
     )
-    train = (clips["split"] == "train").to_numpy()
-    index = match_ids([*clips.loc[train, "clip_id"]], [*ids])
+    train = np.flatnonzero(clips["split"] == "train")
+    index = match_ids(clips["clip_id"].iloc[train], ids)
     known = index >= 0
+    unused = ids[~known]
     problems.add_cases(
         f"{GROUPS} has ids that no training clip has; these rows are not used"
-        f"{id_hint(ids[~known], clips.loc[train, 'clip_id'])}",
-        ids[~known],
+        f"{id_hint(unused, clips['clip_id'].iloc[train] if len(unused) else ())}",
+        unused,
         code="unused-rows",
         fatal=False,
     )
-    values = none.to_numpy(copy=True).astype(object)
-    values[np.flatnonzero(train)[index[known]]] = listing.groups["group"].to_numpy()[known]
+    row = np.full(len(clips), len(ids), np.int64)  # of the group; the last is none
+    row[train[index[known]]] = np.flatnonzero(known)
+    groups = text_series(taken(text_array([listing.groups["group"], [""]]), row))
+    without = train[(groups.iloc[train] == "").to_numpy(np.bool_)]
     problems.add_cases(
         f"{GROUPS} assigns no group to training clips; an empty cell is not a group: write a name "
         "for each clip, a different one for clips that share nothing",
-        clips.loc[train & (values == ""), "clip_id"],
+        clips["clip_id"].iloc[without],
         code="clips-without-group",
     )
-    _report_suspicious_groups(values[train], problems)
-    return pd.Series(values, dtype="str")
+    _report_suspicious_groups(groups, problems)
+    return groups
 
 
-def _report_suspicious_groups(groups: NDArray[np.object_], problems: Problems) -> None:
+def _report_suspicious_groups(groups: pd.Series, problems: Problems) -> None:
     """Warn of groups that may be one, and of texts that programs write for a missing value."""
-    names = sorted({str(group) for group in groups} - {""})
+    names = sorted({*groups.unique()} - {""})
     folded = Counter(name.casefold() for name in names)
     problems.add_cases(
         f"{GROUPS} has groups that differ only in upper and lower case; they are different groups",

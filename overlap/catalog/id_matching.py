@@ -1,24 +1,17 @@
 """Matches the ids of a table with the names of files."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias, Union
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from overlap.audio.decode import is_audio
 from overlap.catalog.cell_text import normal_text
 from overlap.catalog.problems import printable
+from overlap.columns.texts import Texts, arrow_texts, positions, repeated
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Texts: TypeAlias = Union[Sequence[str], "pd.Series", pa.Array]
-"""Texts in order."""
 EXAMINED = 100
 """Ids without a file of which the reason is searched."""
 
@@ -65,29 +58,6 @@ def match_ids(stems: Texts, ids: Texts) -> NDArray[np.int64]:
     return np.array([index_of(clip) for clip in ids], np.int64)
 
 
-def positions(values: Texts, known: Texts) -> NDArray[np.int64]:
-    """Find texts among others, in Arrow's memory: a Python object per text takes ten times as much.
-
-    Args:
-        values: The texts to find.
-        known: Texts without duplicates.
-
-    Returns:
-        (values,) int64: index into `known`, or -1.
-    """
-    wanted, among = arrow_texts(values), arrow_texts(known)
-    if wanted.equals(among):  # the usual case in a workspace, without a table of hashes
-        return np.arange(len(among), dtype=np.int64)
-    found = pc.index_in(wanted, value_set=among)
-    return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64).copy()
-
-
-def arrow_texts(values: Texts) -> pa.Array:
-    """Return texts as one Arrow array, without a copy where they are one already."""
-    array = pa.array(values, pa.large_string())
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-
-
 def _exact_matches(stems: Texts, ids: Texts) -> NDArray[np.int64] | None:
     """Return the index of each id in `stems`, or -1; None where Arrow cannot represent a name."""
     try:
@@ -95,7 +65,7 @@ def _exact_matches(stems: Texts, ids: Texts) -> NDArray[np.int64] | None:
         wanted = arrow_texts(ids)
     except UnicodeEncodeError:  # a name that is not UTF-8
         return None
-    return positions(wanted, known) if pc.count_distinct(known).as_py() == len(known) else None
+    return None if repeated(known).any() else positions(wanted, known)
 
 
 def _is_number(text: str) -> bool:

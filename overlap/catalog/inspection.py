@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, overload
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,8 @@ from xxhash import xxh3_128_hexdigest
 
 from overlap.audio.decode import Clip, decode, max_file_bytes
 from overlap.catalog.read_ahead import read_ahead
+from overlap.columns.frames import FrameBuilder
+from overlap.columns.texts import Texts, arrow_texts
 from overlap.config import AudioFormat
 from overlap.errors import AudioError
 from overlap.io.bulk_read import Read, TooLargeError
@@ -65,16 +67,39 @@ def inspect(job: InspectionJob) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def inspect_files(
-    data: Location, files: Sequence[str], wanted: AudioFormat, run: Runner
-) -> pd.DataFrame:
+class InspectionJobs(Sequence[InspectionJob]):
+    """The files of one data folder in batches, which exist one at a time."""
+
+    def __init__(self, data: Location, files: Texts, wanted: AudioFormat) -> None:
+        self._data, self._files, self._wanted = data, arrow_texts(files), wanted
+
+    @property
+    def files(self) -> int:
+        """Number of files."""
+        return len(self._files)
+
+    def __len__(self) -> int:
+        return (self.files + BATCH - 1) // BATCH
+
+    @overload
+    def __getitem__(self, index: int) -> InspectionJob: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[InspectionJob]: ...
+    def __getitem__(self, index: int | slice) -> InspectionJob | list[InspectionJob]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        files = self._files.slice(index * BATCH, BATCH).to_pylist()
+        return InspectionJob(self._data, tuple(files), self._wanted)
+
+
+def inspect_files(data: Location, files: Texts, wanted: AudioFormat, run: Runner) -> pd.DataFrame:
     """Inspect any number of files in batches; return their rows in the order of `files`."""
-    jobs = [
-        InspectionJob(data, tuple(files[start : start + BATCH]), wanted)
-        for start in range(0, len(files), BATCH)
-    ]
-    empty = pd.DataFrame(columns=list(COLUMNS))
-    return pd.concat([*run(inspect, jobs)], ignore_index=True) if jobs else empty
+    jobs, rows = InspectionJobs(data, files, wanted), FrameBuilder(TYPES)
+    for inspected in run(inspect, jobs) if len(jobs) else ():
+        rows.add(inspected)
+    return rows.finish()
 
 
 def digest(clip: Clip) -> str:

@@ -1,11 +1,14 @@
 """Checks labels: whether rows are distributions, or equal shares of a fixed number of words."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog.problems import Problems, printable
+from overlap.columns.files import zeros
+from overlap.columns.texts import chosen
 
 ROW_SUM_TOLERANCE = 1e-3
 """Largest deviation from 1 of the sum of a row of labels."""
@@ -41,7 +44,7 @@ def equal_shares(labels: NDArray[np.float64]) -> int | None:
 
 def check_distributions(
     name: str,
-    ids: NDArray[np.object_],
+    ids: Sequence[str],
     values: NDArray[np.float64],
     problems: Problems,
     unreadable: str = "",
@@ -57,15 +60,17 @@ def check_distributions(
         unreadable: The first cell that is not a number, as written; empty if unknown.
         remedy: What the message advises about rows that do not sum to 1.
     """
-    finite = np.isfinite(values).all(axis=1)
-    negative = finite & (values < 0).any(axis=1)
+    finite = np.asarray(np.isfinite(values).all(axis=1))
+    negative = finite & np.asarray((values < 0).any(axis=1))
     sums, off = _off(values)
     problems.add_cases(
         f"{name} has rows with a cell that is not a number{_number_hint(unreadable)}",
-        ids[~finite],
+        chosen(ids, ~finite),
         code="not-a-number",
     )
-    problems.add_cases(f"{name} has rows with a negative cell", ids[negative], code="negative")
+    problems.add_cases(
+        f"{name} has rows with a negative cell", chosen(ids, negative), code="negative"
+    )
     if not off.any():
         return
     rounded = bool((np.abs(sums[off] - 1) < ROUNDED).all())
@@ -75,15 +80,15 @@ def check_distributions(
         f"{name} has rows that do not sum to 1 within {ROW_SUM_TOLERANCE:g}"
         + (hint + remedy) * advised,
         (
-            f"{printable(str(clip), 300)} (sum {total:.6g})"
-            for clip, total in zip(ids[off], sums[off], strict=True)
+            f"{printable(clip, 300)} (sum {total:.6g})"
+            for clip, total in zip(chosen(ids, off), sums[off], strict=True)
         ),
         code=ROW_SUM,
     )
 
 
 def normalise_distributions(
-    name: str, ids: NDArray[np.object_], values: NDArray[np.float64], problems: Problems
+    name: str, ids: Sequence[str], values: NDArray[np.float64], problems: Problems
 ) -> NDArray[np.float64]:
     """Divide the rows that do not sum to 1 by their sums, and report them instead of their fault.
 
@@ -100,19 +105,19 @@ def normalise_distributions(
     divided = off & (sums > 0) & np.isfinite(sums)
     if not divided.any():
         return values
-    found = values.copy()
-    found[divided] /= sums[divided, None]
+    found = zeros(values.shape)
+    np.divide(values, np.where(divided, sums, 1)[:, None], out=found)
     problems.found[:] = [problem for problem in problems.found if problem.code != ROW_SUM]
     rest = off & ~divided
     problems.add_cases(
-        f"{name} has rows whose sum is 0 or infinite", map(str, ids[rest]), code=ROW_SUM
+        f"{name} has rows whose sum is 0 or infinite", chosen(ids, rest), code=ROW_SUM
     )
     problems.add_cases(
         f"{name} has rows that did not sum to 1 and were divided by their sum "
         "(checks.normalise_labels)",
         (
-            f"{printable(str(clip), 300)} (sum {total:.6g})"
-            for clip, total in zip(ids[divided], sums[divided], strict=True)
+            f"{printable(clip, 300)} (sum {total:.6g})"
+            for clip, total in zip(chosen(ids, divided), sums[divided], strict=True)
         ),
         code="rows-normalised",
         fatal=False,

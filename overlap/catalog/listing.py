@@ -10,16 +10,16 @@ import pandas as pd
 from overlap.audio.decode import SUFFIXES, is_audio
 from overlap.audio.foreign_formats import CONVERSION, is_foreign
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
+from overlap.catalog.clip_files import FileFrame, repeated_ids
 from overlap.catalog.formats.detection import import_hint
 from overlap.catalog.problems import EXAMPLES, Problem, Problems, printable
 from overlap.catalog.rows import Split
-from overlap.catalog.spreadsheet_formulas import is_formula
 from overlap.catalog.tables.data_tables import read_groups, read_label_table, read_template
 from overlap.catalog.tables.label_tables import Table
+from overlap.columns.frames import concatenated
 from overlap.config.features import LabelTableFormat
 from overlap.errors import DataError
 from overlap.io.file_kinds import address_hint, archive_remedy
-from overlap.io.listing import Entry
 from overlap.io.location import Location
 
 Address: TypeAlias = str | PathLike[str] | Location
@@ -80,7 +80,7 @@ def list_data(address: Address, label_format: LabelTableFormat = "auto") -> List
     names, rest = [entry.name for entry in data.files()], [f for f in folders if f not in splits]
     _report_unused(unused_files(data, names, rest, sounds_only=True), "", problems)
     parts = [_files(data / s, s, f"{s}/", problems) for s in splits]
-    files = pd.concat(parts, ignore_index=True)
+    files = concatenated(parts)
     if not (files["split"] == "train").any():
         problems.raise_if_fatal(str(data))
         other_format = "" if (data / LABELS).exists() else import_hint(data)
@@ -152,11 +152,14 @@ def _list_sounds(sounds: Sequence[Location]) -> Listing:
     data, problems = _common_folder([*names]), Problems()
     parts = []
     for folder, wanted in names.items():
-        entries = [entry for entry in Location(folder).files() if entry.name in wanted]
         below = folder.removeprefix(str(data)).strip("/")
-        parts.append(_frame(entries, "test", below and f"{below}/", problems))
+        found = FileFrame("test", below and f"{below}/")
+        for entry in Location(folder).files():
+            if entry.name in wanted:
+                found.add(entry)
+        parts.append(found.finish(problems))
     problems.raise_if_fatal(str(data))
-    files = pd.concat(parts, ignore_index=True)
+    files = concatenated(parts)
     _check_ids(files, problems)
     return Listing(data, files, None, None, None, problems)
 
@@ -251,11 +254,11 @@ def _report_unused(unused: UnusedFiles, prefix: str, problems: Problems) -> None
 
 
 def _files(folder: Location, split: Split, prefix: str, problems: Problems) -> pd.DataFrame:
-    others: list[str] = []
-    entries, names = list[Entry](), list[str]()
+    others, names = list[str](), list[str]()
+    found = FileFrame(split, prefix)
     for entry in folder.files(others):
         if is_audio(entry.name):
-            entries.append(entry)
+            found.add(entry)
         else:
             names.append(entry.name)
     _report_unused(unused_files(folder, names, sorted(others), TABLES), prefix, problems)
@@ -266,48 +269,11 @@ def _files(folder: Location, split: Split, prefix: str, problems: Problems) -> p
         code="not-regular-files",
         fatal=False,
     )
-    return _frame(entries, split, prefix, problems)
-
-
-def _frame(entries: Sequence[Entry], split: Split, prefix: str, problems: Problems) -> pd.DataFrame:
-    """Return the files of a listing, without those whose names cannot be used."""
-    undecodable = {entry.name for entry in entries if not _is_text(entry.name)}
-    problems.add_cases(
-        "file names are not valid UTF-8, so no table can contain them; rename these files",
-        sorted(prefix + name for name in undecodable),
-        code="names-not-utf8",
-    )
-    if undecodable:
-        entries = [entry for entry in entries if entry.name not in undecodable]
-    problems.add_cases(
-        "a spreadsheet that opens the predictions would execute these file names as formulas; "
-        "rename these files",
-        sorted(prefix + entry.name for entry in entries if is_formula(entry.name)),
-        code="names-are-formulas",
-    )
-    return pd.DataFrame(
-        {
-            "split": pd.Series([split] * len(entries), dtype="str"),
-            "clip_id": pd.Series([e.name.rpartition(".")[0] for e in entries], dtype="str"),
-            "file": pd.Series([prefix + e.name for e in entries], dtype="str"),
-            "version": pd.Series([e.version for e in entries], dtype="str"),
-        }
-    )
-
-
-def _is_text(name: str) -> bool:
-    """Return whether a name is valid UTF-8; Python represents other bytes as lone surrogates."""
-    if name.isascii():
-        return True
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return found.finish(problems)
 
 
 def _check_ids(files: pd.DataFrame, problems: Problems) -> None:
-    repeated = files.duplicated(["split", "clip_id"], keep=False)
+    repeated = repeated_ids(files)
     problems.add_cases(
         "several files have the same id (the file name without its suffix)",
         sorted(files.loc[repeated, "file"]),

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from overlap.catalog.parquet_checksum import checksummed_writer, verify_footer
+from overlap.columns.files import BLOCK, zeros
 from overlap.config import AudioFormat
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
@@ -151,16 +152,18 @@ class StoredRows(ClipRows):
         Row groups are read one by one, so that the labels are never in memory twice.
         """
         names = [LABEL + word for word in self.words]
-        labels = np.empty((len(self), len(names)))
-        clips = [self._file.schema_arrow.empty_table().drop_columns(names)]
+        from overlap.columns.frames import FrameBuilder
+
+        labels = zeros((len(self), len(names)))
+        empty: pd.DataFrame = self._file.schema_arrow.empty_table().drop_columns(names).to_pandas()
+        clips = FrameBuilder({str(name): column.dtype.name for name, column in empty.items()})
         for index, (start, stop) in enumerate(pairwise(self._starts.tolist())):
             with _corruption_errors(self._location):
                 group = self._file.read_row_group(index)
             for column, name in enumerate(names):
                 labels[start:stop, column] = group[name].to_numpy()
-            clips.append(group.drop_columns(names))
-        frame: pd.DataFrame = pa.concat_tables(clips).to_pandas()
-        return frame, labels
+            clips.add(group.drop_columns(names).to_pandas())
+        return clips.finish(), labels
 
     def _group(self, index: int) -> pa.Table:
         if index not in self._cached:
@@ -213,11 +216,14 @@ def write_rows(
             writer.write_table(table, row_group_size=GROUP_ROWS)
 
 
-def content_hash(columns: Columns) -> xxhash.xxh3_128:
+def content_hash(columns: Mapping[str, Iterable[str]]) -> xxhash.xxh3_128:
     """Return the XXH3-128 of columns of rows; the order of columns and rows matters."""
     hashed = xxhash.xxh3_128()
     for texts in columns.values():
-        hashed.update("\0".join(texts).encode())
+        remaining, separator = iter(texts), ""
+        while block := [*islice(remaining, BLOCK)]:
+            hashed.update((separator + "\0".join(block)).encode())
+            separator = "\0"
         hashed.update(b"\1")
     return hashed
 

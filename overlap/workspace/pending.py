@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from overlap.catalog import Catalog, Listing, build_catalog
 from overlap.catalog.build import matched_clips
+from overlap.catalog.catalog import matching_rows
 from overlap.catalog.rows import REMOVED
+from overlap.columns.texts import equal_at
 from overlap.config import RunConfig
 from overlap.ensemble.members import load_members
 from overlap.ensemble.publish import ensemble_name
@@ -103,16 +105,17 @@ class _Change:
 
 
 def _change(listing: Listing, before: Catalog) -> _Change:
-    now = matched_clips(listing)[["split", "clip_id", "version"]]
-    there = before.clips[["split", "clip_id", "version", "state"]].assign(row=range(len(before)))
-    both = there.merge(now, how="outer", on=["split", "clip_id"], suffixes=("_before", ""))
-    new = both["row"].isna()
-    gone = both["version"].isna() & (both["state"] != REMOVED)
-    changed = ~new & both["version"].notna() & (both["version"] != both["version_before"])
-    rows = len(before) + int(new.sum())
-    old = both.loc[gone | changed, "row"].to_numpy(np.int64)
+    now = matched_clips(listing)
+    row = matching_rows(now, before.clips)
+    known = row >= 0
+    gone = (before.clips["state"] != REMOVED).to_numpy(np.bool_, copy=True)
+    gone[row[known]] = False
+    changed = row[known & ~equal_at(now["version"], before.clips["version"], row)]
+    old = np.union1d(np.flatnonzero(gone), changed)
+    new = int((~known).sum())
+    rows = len(before) + new
     return _Change(
-        clips=int(new.sum()) + len(old),
+        clips=new + len(old),
         rows=rows,
         touched=np.concatenate([old, np.arange(len(before), rows)]),
     )

@@ -10,9 +10,8 @@ import pytest
 import soundfile
 
 from overlap.catalog import Catalog, CatalogReport, build_catalog, list_clips, list_data
-from overlap.catalog.catalog import natural_order
-from overlap.catalog.id_matching import positions
 from overlap.catalog.inspection import digest, load_clip
+from overlap.columns.texts import natural_order, positions
 from overlap.config import AudioFormat, ChecksConfig, RunConfig
 from overlap.errors import DataError, NotReadyError
 from overlap.io.location import Location

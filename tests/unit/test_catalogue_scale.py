@@ -16,6 +16,7 @@ def test_every_clip_is_in_the_catalogue(tmp_path: Path) -> None:
     catalog = Catalog.load(workspace)
     assert catalog.clips["digest"].nunique() == 2_000
     names = [phase.name for phase in phases.done]
-    assert names[1] == "build the catalogue"
+    assert names[:3] == ["list the files", "read the tables", "build the catalogue"]
     assert len(set(names)) == len(names)
-    assert all(phase.seconds >= 0 and phase.peak_mb > 0 for phase in phases.done)
+    assert all(phase.seconds >= 0 for phase in phases.done)
+    assert all(0 < phase.unreclaimable_mb < phase.peak_mb for phase in phases.done)

@@ -80,7 +80,7 @@ def test_formats_are_recognised(
     table, found = read(tmp_path, text)
     assert codes(found) == {}
     assert table is not None
-    assert (table.ids, table.words) == (tuple(ids), words)
+    assert ([*table.ids], table.words) == ([*ids], words)
     assert np.array_equal(table.values, values)
 
 

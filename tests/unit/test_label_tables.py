@@ -25,19 +25,19 @@ def read(
 def test_a_valid_table_is_read(tmp_path: Path) -> None:
     table, found = read(tmp_path, "id,yes,no\na,0.25,0.75\nb,1,0\n")
     assert found == []
-    assert (table.ids, table.words) == (("a", "b"), ("yes", "no"))
+    assert ([*table.ids], table.words) == (["a", "b"], ("yes", "no"))
     assert np.array_equal(table.values, [[0.25, 0.75], [1, 0]])
 
 
 def test_the_id_column_may_be_anywhere(tmp_path: Path) -> None:
     table, found = read(tmp_path, "yes,id,no\n0.25,a,0.75\n")
     assert found == []
-    assert (table.ids, table.words) == (("a",), ("yes", "no"))
+    assert ([*table.ids], table.words) == (["a"], ("yes", "no"))
 
 
 def test_ids_are_text(tmp_path: Path) -> None:
     table, _ = read(tmp_path, "id,yes\n007,1\nNA,1\n")
-    assert table.ids == ("007", "NA")
+    assert [*table.ids] == ["007", "NA"]
 
 
 def test_a_byte_order_mark_is_not_part_of_the_header(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_rows_sum_to_1_within_the_tolerance(tmp_path: Path) -> None:
 def test_a_template_may_contain_any_cells(tmp_path: Path) -> None:
     table, found = read(tmp_path, "id,yes,no\na,0,0\nb,,\n", labels=False)
     assert found == []
-    assert table.ids == ("a", "b")
+    assert [*table.ids] == ["a", "b"]
 
 
 def test_all_problems_of_a_table_are_reported(tmp_path: Path) -> None:
@@ -121,13 +121,13 @@ def test_rows_are_never_shifted(tmp_path: Path) -> None:
     assert [(problem.code, problem.cases) for problem in found] == [
         ("ragged-rows", ("line 2", "line 3"))
     ]
-    assert table.ids == ()
+    assert [*table.ids] == []
 
 
 def test_blank_lines_are_not_rows(tmp_path: Path) -> None:
     table, found = read(tmp_path, "\nid,yes\r\n\r\na,1\r\n\n")
     assert found == []
-    assert table.ids == ("a",)
+    assert [*table.ids] == ["a"]
 
 
 def test_messages_contain_no_escape_sequences_and_stay_short(tmp_path: Path) -> None:

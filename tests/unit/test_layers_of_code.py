@@ -13,7 +13,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("overlap.redaction",),
     ("overlap.errors",),
     ("overlap.io",),
-    ("overlap.system", "overlap.metrics"),
+    ("overlap.system", "overlap.metrics", "overlap.columns"),
     ("overlap.config",),
     ("overlap.audio",),
     ("overlap.catalog",),

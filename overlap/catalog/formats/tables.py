@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
-import numpy as np
-
 from overlap.catalog.cell_text import CellTexts
 from overlap.catalog.formats.folders import report_held_out
 from overlap.catalog.formats.sound_paths import SoundPaths, report_unlisted
@@ -288,7 +286,7 @@ class _TableReader:
         values = shares(self.table, self.kind.words)[rows]
         chosen = self.options.format
         values = shares_of_rows(
-            self.table.name, np.array(places, object), values, self.problems,
+            self.table.name, places, values, self.problems,
             "auto" if chosen == "audiofolder" or chosen is None else chosen,  # type: ignore[arg-type]
         )  # fmt: skip
         labels = {

@@ -4,8 +4,6 @@ The tables come from users, so that everything about them may be wrong: every fa
 a problem, and memory stays bounded.
 """
 
-from array import array
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +19,9 @@ from overlap.catalog.spreadsheet_formulas import is_formula
 from overlap.catalog.tables.csv_rows import TableError, numbered_rows
 from overlap.catalog.tables.multi_hot import shares_of_rows
 from overlap.catalog.tables.text_tables import report_unreadable
+from overlap.columns.files import NumberBuilder
+from overlap.columns.frames import text_series
+from overlap.columns.texts import TextBuilder, TextColumn, chosen, repeated
 from overlap.config.features import LabelTableFormat
 from overlap.io.location import Location
 
@@ -34,7 +35,7 @@ class Table:
 
     name: str
     """Name of the file, for messages."""
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     """The ids as written in the table without surrounding white space, in its order."""
     words: tuple[str, ...]
     """The columns after the id in their normal form, in the table's order."""
@@ -62,7 +63,7 @@ def read_table(
     Returns:
         The table, or None if the file cannot be read as a table.
     """
-    name, ids, cells, words = location.name, list[str](), array("d"), list[str]()
+    name, ids, cells, words = location.name, TextBuilder(), NumberBuilder(), list[str]()
     texts, unreadable = CellTexts(name), list[str]()
 
     def number(cell: str) -> float:
@@ -94,13 +95,13 @@ def read_table(
         [word for word in words if is_formula(word)],
         code="columns-are-formulas",
     )
-    repeated = [clip for clip, times in Counter(ids).items() if times > 1]
-    problems.add_cases(f"{name} has duplicate ids", repeated, code="duplicate-ids")
-    values = np.array(cells, np.float64).reshape(len(ids), len(words))
+    clips, values = TextColumn(ids.finish()), cells.finish().reshape(-1, len(words))
+    several = dict.fromkeys(chosen(clips, repeated(clips)))
+    problems.add_cases(f"{name} has duplicate ids", several, code="duplicate-ids")
     if labels:
-        rows = (name, np.array(ids, object), values)
+        rows = (name, clips, values)
         values = shares_of_rows(*rows, problems, label_format, "".join(unreadable), remedy)
-    return Table(name, tuple(ids), tuple(words), values)
+    return Table(name, clips, tuple(words), values)
 
 
 def _number(cell: str) -> float:
@@ -124,7 +125,7 @@ def read_csv(
         required: Names of the columns, all of which the file must have.
         problems: Receives the faults of the table, and the columns that are not used.
     """
-    rows, texts = list[list[str]](), CellTexts(location.name)
+    texts, cells = CellTexts(location.name), {column: TextBuilder() for column in required}
 
     def on_header(header: list[str]) -> RowConsumer:
         columns = [(column, header.index(column)) for column in required]
@@ -136,19 +137,17 @@ def read_csv(
         )
 
         def consume(row: list[str]) -> None:
-            rows.append(
-                [
-                    texts.id(row[at]) if column == "id" else texts.normal(row[at], column)
-                    for column, at in columns
-                ]
-            )
+            for column, at in columns:
+                cell = row[at]
+                text = texts.id(cell) if column == "id" else texts.normal(cell, column)
+                cells[column].append(text)
 
         return consume
 
     if not _read_rows(location, required, problems, texts, on_header):
         return None
     texts.report(problems)
-    return pd.DataFrame(rows, columns=[*required], dtype="str")
+    return pd.DataFrame({name: text_series(column.finish()) for name, column in cells.items()})
 
 
 def _read_rows(

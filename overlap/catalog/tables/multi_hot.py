@@ -1,10 +1,14 @@
 """Multi-hot labels: a cell is 1 where the clip contains the word, and 0 elsewhere."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog.label_kinds import DIVIDE, check_distributions
 from overlap.catalog.problems import Problems
+from overlap.columns.files import zeros
+from overlap.columns.texts import chosen
 from overlap.config.features import LabelTableFormat
 
 
@@ -27,7 +31,7 @@ def is_multi_hot(values: NDArray[np.float64]) -> bool:
 
 def shares_of_rows(
     name: str,
-    ids: NDArray[np.object_],
+    ids: Sequence[str],
     values: NDArray[np.float64],
     problems: Problems,
     label_format: LabelTableFormat,
@@ -54,14 +58,14 @@ def shares_of_rows(
         problems.add_cases(
             f"{name} is not multi-hot: rows have cells other than 0 and 1; correct them, or set "
             "checks.label_format=distribution",
-            ids[other.any(axis=1)],
+            chosen(ids, other.any(axis=1)),
             code="not-multi-hot",
         )
         if other.any():
             return values
     if (forced or label_format == "auto") and is_multi_hot(values):
         words = values.sum(axis=1)
-        several = ids[words > 1]
+        several = chosen(ids, words > 1)
         why = "checks.label_format" if forced else "every cell is 0 or 1"
         problems.add(
             f"{name} is read as multi-hot rows ({why}); rows with several words were divided by "
@@ -70,6 +74,6 @@ def shares_of_rows(
             code="multi-hot",
             fatal=False,
         )
-        values = values / np.maximum(words, 1)[:, None]
+        values = np.divide(values, np.maximum(words, 1)[:, None], out=zeros(values.shape))
     check_distributions(name, ids, values, problems, unreadable, remedy=remedy)
     return values

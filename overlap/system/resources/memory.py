@@ -25,6 +25,19 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
+def unreclaimable_memory_mb() -> float:
+    """Return the resident memory of this process that belongs to no file on a disk, MB.
+
+    The kernel takes pages of files out of memory where it needs the space, but not these, unless it
+    swaps. Where it does not report them (outside Linux), all resident memory counts.
+    """
+    if not STATUS.exists():
+        return float(psutil.Process().memory_info().rss) / 1e6
+    kinds = ("RssAnon:", "RssShmem:")
+    lines = STATUS.read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(kinds)) / 1e3
+
+
 def forget_peak_memory() -> bool:
     """Let `peak_memory_mb` count from now on; return whether the kernel can do that (Linux)."""
     try:

@@ -189,7 +189,7 @@ def bench_scale(
         bool,
         typer.Option(
             "--catalogue/--no-catalogue",
-            help="Build and compare the catalogue, too, which holds all clips in memory.",
+            help="Build and compare the catalogue, too.",
         ),
     ] = True,
     as_json: Json = False,
@@ -204,18 +204,19 @@ def bench_scale(
         "peak_mb": report.peak_mb,
         "bytes_per_clip": report.bytes_per_clip,
         "catalogue_peak_mb": report.catalogue_peak_mb,
+        "catalogue_unreclaimable_mb": report.catalogue_unreclaimable_mb,
     }
     if as_json:
         print_json(asdict(report) | figures)
         return
     print_table(
         f"{clips:,} clips, {report.blocks:,} blocks, catalogue of {report.catalogue_mb:,.0f} MB",
-        ("the driver", "seconds", "peak memory, MB"),
+        ("the driver", "seconds", "peak memory, MB", "of no file, MB"),
         [
-            (p.name, f"{p.seconds:.1f}", f"{p.peak_mb:,.0f}")
+            (p.name, f"{p.seconds:.1f}", f"{p.peak_mb:,.0f}", f"{p.unreclaimable_mb:,.0f}")
             for p in (*report.catalogue, *report.phases)
         ]
-        + [("bytes per clip that the stage adds", "", f"{report.bytes_per_clip:,.1f}")],
+        + [("bytes per clip that the stage adds", "", f"{report.bytes_per_clip:,.1f}", "")],
     )
 
 
