@@ -5,6 +5,7 @@ the workspace's files, never from Prefect's state, which work is missing, and do
 """
 
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
@@ -23,7 +24,7 @@ from flows.service.limits import is_deployed, only_run_on
 from overlap.config import RunConfig
 from overlap.ensemble.members import Members
 from overlap.ensemble.registry import EnsembleRecord
-from overlap.errors import MemberError, NotReadyError, OverlapError
+from overlap.errors import ClusterLostError, MemberError, NotReadyError, OverlapError
 from overlap.features.compare import DriftRow, comparison_store, read_comparison_set
 from overlap.io.formatting import counted
 from overlap.io.location import Location
@@ -211,35 +212,44 @@ def _train_members(
             try:
                 records[number] = future.result()
             except OverlapError as error:
-                failed[number] = f"member {number} of {len(members.specs)}: {error}"
+                failed[number] = error
             if one_by_one:
                 tracker.reread(number)
             progress.advance()
         members = workspace.members(config)
     if failed:
-        _judge_failures([failed[number] for number in sorted(failed)], members)
+        _judge_failures(failed, members)
     show_members(members.complete)
     trained = [records[number] for number in sorted(records)]
     return TrainReport(trained, len(members.complete), members.shortfall)
 
 
-def _judge_failures(failed: list[str], members: Members) -> None:
+def _judge_failures(failed: Mapping[int, OverlapError], members: Members) -> None:
     """Warn about failed members if the complete ones are enough.
 
+    Args:
+        failed: The error of each failed member, by its number.
+        members: All members.
+
     Raises:
+        ClusterLostError: they are not enough, because of the cluster alone.
         MemberError: they are not enough.
     """
-    count = f"{len(failed)} of {counted(len(members.specs), 'member')} failed"
-    if not members.sufficient:
-        # The UI shows the first line of a failed run's message, so the cause comes first.
-        raise MemberError(
-            f"{count}: {failed[0]}\nComplete members are kept; a new run trains only the missing "
-            "ones." + "".join(f"\n{failure}" for failure in failed[1:]),
-            code="members-failed",
-            failed=len(failed),
-            planned=len(members.specs),
-        )
-    note("\n".join([f"{count}; the run continues with {len(members.complete)}", *failed]))
+    planned = len(members.specs)
+    lines = [f"member {number} of {planned}: {failed[number]}" for number in sorted(failed)]
+    count = f"{len(failed)} of {counted(planned, 'member')} failed"
+    if members.sufficient:
+        note("\n".join([f"{count}; the run continues with {len(members.complete)}", *lines]))
+        return
+    # The UI shows the first line of a failed run's message, so the cause comes first.
+    message = (
+        f"{count}: {lines[0]}\nComplete members are kept; a new run trains only the missing ones."
+        + "".join(f"\n{line}" for line in lines[1:])
+    )
+    lost = [error for error in failed.values() if isinstance(error, ClusterLostError)]
+    if len(lost) == len(failed):
+        raise ClusterLostError(message, code=lost[0].code, **lost[0].fields)
+    raise MemberError(message, code="members-failed", failed=len(failed), planned=planned)
 
 
 @flow(

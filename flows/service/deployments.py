@@ -205,7 +205,7 @@ def _refusals_described() -> Iterator[None]:
             ) from error
         raise UserError(
             f"the Prefect server at {server_address()} requires a password: set "
-            "PREFECT_API_AUTH_STRING=USER:PASSWORD",
+            "PREFECT_API_AUTH_STRING=USER:PASSWORD as on the server",
             code="password-required",
             address=server_address(),
         ) from None

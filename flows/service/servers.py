@@ -280,7 +280,7 @@ def _refused(url: str, status: int) -> UserError:
     if status in (401, 403):
         return UserError(
             f"the Prefect server {url} requires a password: set "
-            "PREFECT_API_AUTH_STRING=USER:PASSWORD",
+            "PREFECT_API_AUTH_STRING=USER:PASSWORD as on the server",
             code="password-required",
             address=url,
         )

@@ -83,7 +83,7 @@ def test_no_secret_of_a_run_is_seen_anywhere(data: Path, tiny: Path, tmp_path: P
             printed(*run, "--workspace", "s3://nowhere/w", code=1),
             printed(*run, "--workspace", f"s3://test:{STORE}@bucket/w", code=2),
             printed(
-                *run, "--workspace", "s3://bucket/w", code=1, PREFECT_API_AUTH_STRING=f"a:{OTHER}"
+                *run, "--workspace", "s3://bucket/w", code=2, PREFECT_API_AUTH_STRING=f"a:{OTHER}"
             ),
         ]
         kept = [files.cat(file) for file in files.find("bucket/w")]
