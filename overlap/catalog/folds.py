@@ -55,8 +55,8 @@ def partition(
     rows = catalog.rows("train")
     if not validation.folds and not validation.holdout:
         return Partition(rows, rows[:0], rows[:0])
-    part = catalog.clips.iloc[rows]
-    names, index = distinct(part["group" if are_grouped(catalog) else "clip_id"])
+    unit = "group" if are_grouped(catalog) else "clip_id"
+    names, index = distinct(taken(catalog.clips[unit], rows))
     sizes = np.bincount(index)
     wanted = validation.folds or 2
     if len(names) < wanted:
