@@ -1,7 +1,7 @@
 """The task that builds the catalogue, with the clips inspected on the cluster."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 from prefect import task
@@ -14,7 +14,7 @@ from overlap.config import ChecksConfig, FeatureConfig
 from overlap.workspace.costs import StageCost, add_cost
 from overlap.workspace.workspace import Workspace
 from tasks.cluster import NO_CLUSTER, Cluster, connect
-from tasks.fan_out import fan_out
+from tasks.fan_out import fanned_out
 from tasks.progress import copied_to_parent, doing, note, stage
 
 Job = TypeVar("Job")
@@ -33,9 +33,10 @@ def catalogue(
     workspace.find_store(features)  # refuse other features before anything is replaced
     started, wanted = time.perf_counter(), features.clip_format
 
-    def run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterable[Result]:
+    def run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
         if len(jobs) == 1 or scheduler == NO_CLUSTER:  # not worth sending to a worker
-            return map(function, jobs)
+            yield from map(function, jobs)
+            return
         clips = sum(len(cast("InspectionJob", job).files) for job in jobs)
         with (
             connect(scheduler) as client,
@@ -43,7 +44,7 @@ def catalogue(
         ):
             progress.start()
             shown: Callable[[Any], None] = lambda checked: progress.advance(len(checked))  # noqa: E731
-            return fan_out(client, scheduler, function, jobs, shown)
+            yield from fanned_out(client, scheduler, function, jobs, shown)
 
     with doing("checking the data"):
         built = build_catalog(listing, wanted, checks, workspace.find_catalog(), run)

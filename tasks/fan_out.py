@@ -1,6 +1,6 @@
 """Jobs on the workers that compute features, in a window that grows with the workers."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
@@ -27,16 +27,36 @@ def fan_out(
     jobs: Iterable[Job],
     on_result: Callable[[Result], None] = lambda _result: None,
 ) -> list[Result]:
+    """Return the results of `fanned_out` as a list."""
+    return [*fanned_out(client, cluster, function, jobs, on_result)]
+
+
+def fanned_out(
+    client: Client,
+    cluster: Cluster,
+    function: Callable[[Job], Result],
+    jobs: Iterable[Job],
+    on_result: Callable[[Result], None] = lambda _result: None,
+) -> Generator[Result]:
     """Apply a function to jobs on the workers that compute features.
 
     Jobs are taken from the iterable and submitted in a window, and each result is released once it
-    is received, so that the jobs are never all in memory. The first failure cancels the queued
-    jobs and is raised. A job is reassigned if its worker is unfit, or if all its workers are gone.
+    is received, so that neither jobs nor results are ever all in memory. The first failure cancels
+    the queued jobs and is raised. A job is reassigned if its worker is unfit, or if all its
+    workers are gone.
 
-    Returns:
+    Args:
+        client: A client of the cluster.
+        cluster: The cluster.
+        function: Applied to each job.
+        jobs: The jobs.
+        on_result: Called with each result when it arrives.
+
+    Yields:
         The results in the order of the jobs.
     """
-    results: dict[int, Result] = {}
+    early: dict[int, Result] = {}
+    due = 0
     waiting = iter(enumerate(jobs))
     window = _Window(client, cluster, function)
     try:
@@ -45,12 +65,14 @@ def fan_out(
             ended = window.next()
             if ended is not None:
                 number, result = ended
-                results[number] = result
+                early[number] = result
                 on_result(result)
                 window.fill(waiting)
+                while due in early:
+                    yield early.pop(due)
+                    due += 1
     finally:
         window.cancel()
-    return [results[number] for number in sorted(results)]
 
 
 def on_every_worker(

@@ -22,7 +22,7 @@ from support.dask_processes import GPU, scheduler, worker
 from support.errors import raises
 from support.processes import stop
 from tasks.cluster import ClosedOnErrorClient, Cluster, connect
-from tasks.fan_out import fan_out, on_every_worker
+from tasks.fan_out import fan_out, fanned_out, on_every_worker
 from tasks.workers import JOBS_AHEAD
 
 pytestmark = [
@@ -69,6 +69,22 @@ def test_jobs_are_asked_for_in_a_window(opened: Opened) -> None:
     assert results == list(range(JOBS))
     assert sorted(seen) == results
     assert max(ahead) < window
+
+
+def test_results_are_used_while_jobs_wait(opened: Opened) -> None:
+    """In the order of the jobs; the jobs that are left are never asked for after an error."""
+    asked: list[int] = []
+
+    def jobs() -> Iterator[int]:
+        for number in range(JOBS):
+            asked.append(number)
+            yield number
+
+    results = fanned_out(*opened, abs, jobs())
+    first = [next(results) for _ in range(3)]
+    results.close()
+    assert first == [0, 1, 2]
+    assert len(asked) < JOBS
 
 
 class TellsEveryone(SchedulerPlugin):
