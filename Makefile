@@ -59,6 +59,7 @@ endif
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 LONG := -o faulthandler_timeout=900
+PATIENT := OVERLAP_TEST_SECONDS=840
 
 test: setup
 	$(PYTEST) $(TWO) --durations=20 -m "not extended and not nightly and not faults"
@@ -81,8 +82,8 @@ test-field: setup
 test-nightly: setup
 	$(MAKE) test-field
 	$(MAKE) test-e2e
-	$(PYTEST) $(LONG) -m nightly tests/e2e
-	$(PYTEST) $(LONG) $(TWO) -m "nightly and not faults"
+	$(PATIENT) $(PYTEST) $(LONG) -m nightly tests/e2e
+	$(PATIENT) $(PYTEST) $(LONG) $(TWO) -m "nightly and not faults"
 	$(MAKE) test-faults
 	$(MAKE) test-minimum
 	$(MAKE) test-backend
