@@ -32,7 +32,7 @@ def test_a_scheduled_run_retrains_on_changed_data_and_skips_on_unchanged(
         said = [m for m in messages(service) if re.match(pattern, m)]
         return said if len(said) >= times else []
 
-    service.until(lambda: ended_with(r"ensemble \S+ of 1 members", 1), 240, "the first ensemble")
+    service.until(lambda: ended_with(r"ensemble \S+ of 1 member\b", 1), 240, "the first ensemble")
     skipped = "skipped: nothing changed since ensemble "
     service.until(lambda: ended_with(skipped, 2), 240, "two runs that skip")
     (version,) = {message.removeprefix(skipped) for message in ended_with(skipped, 2)}
@@ -49,5 +49,5 @@ def test_a_scheduled_run_retrains_on_changed_data_and_skips_on_unchanged(
     if groups.exists():
         with groups.open("a") as file:
             file.write("new,another\n")
-    service.until(lambda: ended_with(r"ensemble \S+ of 1 members", 2), 240, "another ensemble")
+    service.until(lambda: ended_with(r"ensemble \S+ of 1 member\b", 2), 240, "another ensemble")
     assert len([*workspace.glob("ensembles/*")]) == 2
