@@ -93,7 +93,7 @@ def test_a_run_from_the_form_to_its_artifacts(
         "logs": {"task_run_id": {"any_": [trained[0]["id"]]}}, "limit": 100,
     })  # fmt: skip
     assert [log["message"].partition(":")[0] for log in said if "epoch" in log["message"]] == [
-        "epoch 1", "epoch 2", "epoch 3",
+        "epoch 1 of 3", "epoch 2 of 3", "epoch 3 of 3",
     ]  # fmt: skip
     workspace = Location.of(service.folder / "from-the-form")
     (record,) = list_ensembles(workspace)
