@@ -151,12 +151,14 @@ class StoredRows(ClipRows):
 
         Row groups are read one by one, so that the labels are never in memory twice.
         """
-        names = [LABEL + word for word in self.words]
         from overlap.columns.frames import FrameBuilder
 
+        names = [LABEL + word for word in self.words]
         labels = zeros((len(self), len(names)))
         empty: pd.DataFrame = self._file.schema_arrow.empty_table().drop_columns(names).to_pandas()
-        clips = FrameBuilder({str(name): column.dtype.name for name, column in empty.items()})
+        types = {str(name): column.dtype.name for name, column in empty.items()}
+        # Arrow has no type for a column without values, which are texts.
+        clips = FrameBuilder({n: "str" if kind == "object" else kind for n, kind in types.items()})
         for index, (start, stop) in enumerate(pairwise(self._starts.tolist())):
             with _corruption_errors(self._location):
                 group = self._file.read_row_group(index)

@@ -1,6 +1,7 @@
 """Building, saving and loading the catalogue of a data set."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -406,3 +407,12 @@ def test_ids_of_one_pattern_are_ordered_as_in_a_mixed_set() -> None:
     ids = [f"a{number * 7919 % 1000:03d}_{number % 3}" for number in range(1000)]
     mixed = [i for i in natural_order([*ids, "a1"]) if i < len(ids)]
     assert natural_order(ids).tolist() == mixed
+
+
+def test_a_column_without_a_type_is_read_as_texts(copy: Path, tmp_path: Path) -> None:
+    """Arrow has none for a column without values, which a catalogue may have."""
+    workspace = Location.of(tmp_path / "w")
+    catalog = built(copy).catalog
+    clips = catalog.clips.assign(repairs=pd.Series([None] * len(catalog), dtype=object))
+    replace(catalog, clips=clips).save(workspace)
+    assert (Catalog.load(workspace).clips["repairs"] == "").all()
