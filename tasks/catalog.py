@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from overlap.catalog import Listing, build_catalog
-from overlap.catalog.inspection import InspectionJob
+from overlap.catalog.inspection import InspectionJobs
 from overlap.config import ChecksConfig, FeatureConfig
 from overlap.workspace.costs import StageCost, add_cost
 from overlap.workspace.workspace import Workspace
@@ -37,7 +37,7 @@ def catalogue(
         if len(jobs) == 1 or scheduler == NO_CLUSTER:  # not worth sending to a worker
             yield from map(function, jobs)
             return
-        clips = sum(len(cast("InspectionJob", job).files) for job in jobs)
+        clips = cast("InspectionJobs", jobs).files
         with (
             connect(scheduler) as client,
             stage("checking clips", clips, unit="clip") as progress,

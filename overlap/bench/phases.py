@@ -44,11 +44,12 @@ class PhaseRecorder:
     def phase(self, name: str) -> Iterator[None]:
         """Measure the block as a phase."""
         forget_peak_memory()
-        sampled, ended = [unreclaimable_memory_mb()], threading.Event()
+        largest, ended = unreclaimable_memory_mb(), threading.Event()
 
         def sample() -> None:
+            nonlocal largest
             while not ended.wait(SAMPLE_SECONDS):
-                sampled.append(max(sampled.pop(), unreclaimable_memory_mb()))
+                largest = max(largest, unreclaimable_memory_mb())
 
         sampler = threading.Thread(target=sample, daemon=True)
         sampler.start()
@@ -59,5 +60,5 @@ class PhaseRecorder:
             seconds = time.perf_counter() - started
             ended.set()
             sampler.join()
-        largest = max(sampled[0], unreclaimable_memory_mb())
+        largest = max(largest, unreclaimable_memory_mb())
         self.done.append(Phase(name, seconds, peak_memory_mb(), largest))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from overlap.catalog.catalog import Catalog, on_stable_rows, with_columns_of
 from overlap.catalog.cell_text import normal_text, visible
-from overlap.catalog.clip_files import files_of_split, repeated_ids
+from overlap.catalog.clip_files import repeated_ids
 from overlap.catalog.folds import groups_of
 from overlap.catalog.id_matching import id_hint, match_ids
 from overlap.catalog.inspection import NOT_OPENED, TYPES, Runner, inspect_files
@@ -152,7 +152,7 @@ def _join(listing: Listing, problems: Problems) -> tuple[pd.DataFrame, NDArray[n
         files = files.drop_duplicates(["split", "clip_id"])
     parts, labelled = [], None
     for split, table in (("train", listing.labels), ("test", listing.template)):
-        part = files_of_split(files, split)
+        part = rows_of(files, np.flatnonzero(files["split"] == split))
         part = rows_of(part, natural_order(part["clip_id"]))
         part["table_id"], part["position"] = part["clip_id"], np.arange(len(part))
         if table is not None:

@@ -77,11 +77,3 @@ def repeated_ids(files: pd.DataFrame) -> NDArray[np.bool_]:
         rows = (files["split"] == split).to_numpy(np.bool_)
         found[rows] = repeated(files["clip_id"][rows])
     return found
-
-
-def files_of_split(files: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Return the files of a split, which follow each other in every listing."""
-    rows = np.flatnonzero((files["split"] == split).to_numpy(np.bool_))
-    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
-        return files.iloc[rows[0] : rows[-1] + 1]
-    return files.iloc[rows]

@@ -17,9 +17,10 @@ def text_series(texts: Texts) -> pd.Series:
 
 
 def rows_of(frame: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
-    """Return some rows of a frame with a new index, one column at a time."""
-    if len(rows) == len(frame) and (rows == np.arange(len(rows))).all():
-        return frame.reset_index(drop=True)
+    """Return some rows of a frame with a new index, one column at a time.
+
+    Texts of successive rows are not copied.
+    """
     columns: dict[str, Any] = {}
     for name in frame.columns:
         column = frame[name]

@@ -163,7 +163,8 @@ def repeated(texts: Texts) -> NDArray[np.bool_]:
         [True, False, True]
     """
     array = arrow_texts(texts)
-    suspected = np.flatnonzero(_repeated_numbers(hashes(array)))
+    numbers = hashes(array)
+    suspected = np.flatnonzero(_repeated_numbers(numbers, np.argsort(numbers)))
     names = array.take(suspected).to_pylist()
     times = Counter(names)
     found = np.zeros(len(array), np.bool_)
@@ -171,8 +172,8 @@ def repeated(texts: Texts) -> NDArray[np.bool_]:
     return found
 
 
-def _repeated_numbers(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    order = np.argsort(values)
+def _repeated_numbers(values: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which numbers occur several times, from the order that sorts them."""
     same = values[order[1:]] == values[order[:-1]]
     found = np.zeros(len(values), np.bool_)
     found[order[1:][same]] = True
@@ -196,9 +197,10 @@ def positions(values: Texts, known: Texts) -> NDArray[np.int64]:
     if not len(among):
         return np.full(len(wanted), -1, np.int64)
     searched, numbers = hashes(wanted), hashes(among)
-    candidates = _places(searched, numbers)
+    order = np.argsort(numbers)
+    candidates, shared = _places(searched, numbers, order), _repeated_numbers(numbers, order)
+    del order
     found = np.where(equal_at(wanted, among, candidates), candidates, -1)
-    shared = _repeated_numbers(numbers)
     if shared.any():  # the candidate may be another text with the same hash
         rows = np.flatnonzero(shared)
         row_of = dict(zip(among.take(rows).to_pylist(), rows.tolist(), strict=True))
@@ -236,9 +238,17 @@ def equal_at(values: Texts, known: Texts, rows: NDArray[np.int64]) -> NDArray[np
     return found
 
 
-def _places(searched: NDArray[np.uint64], numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return for each number the index of an equal one, or any index where there is none."""
-    order, asked = np.argsort(numbers), np.argsort(searched)
+def _places(
+    searched: NDArray[np.uint64], numbers: NDArray[np.uint64], order: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return for each number the index of an equal one, or any index where there is none.
+
+    Args:
+        searched: The numbers to find.
+        numbers: Those among which they are searched.
+        order: The order that sorts `numbers`.
+    """
+    asked = np.argsort(searched)
     place = np.searchsorted(numbers[order], searched[asked])  # both sorted: cached memory
     found = np.empty(len(searched), np.int64)
     found[asked] = order[np.minimum(place, len(order) - 1, out=place)]

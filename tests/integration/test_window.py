@@ -72,7 +72,7 @@ def test_jobs_are_asked_for_in_a_window(opened: Opened) -> None:
 
 
 def test_results_are_used_while_jobs_wait(opened: Opened) -> None:
-    """In the order of the jobs; the jobs that are left are never asked for after an error."""
+    """In the order of the jobs; jobs are not asked for once the results are closed."""
     asked: list[int] = []
 
     def jobs() -> Iterator[int]:

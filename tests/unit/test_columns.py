@@ -206,3 +206,13 @@ def test_a_buffer_that_is_given_up_closes_its_file(monkeypatch: pytest.MonkeyPat
     buffer = GrowingBuffer()
     buffer.add(np.zeros(10))
     del buffer
+
+
+@pytest.mark.usefixtures("where")
+def test_successive_rows_are_a_view() -> None:
+    """Their texts are not copied, and later steps use them like other columns."""
+    frame = pd.DataFrame({"a": text_series(names(20)), "n": np.arange(20)})
+    part = rows_of(frame, np.arange(5, 12))
+    pd.testing.assert_frame_equal(part, frame.iloc[5:12].reset_index(drop=True))
+    assert positions(part["a"], frame["a"].unique())[0] >= 0
+    assert text_array([part["a"]]).to_pylist() == names(20)[5:12]
