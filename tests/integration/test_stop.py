@@ -13,6 +13,7 @@ import pytest
 from overlap.errors import RESUME_HINT
 from support.dask_processes import GPU, HERE, dask_process
 from support.errors import printed_code
+from support.process_fixtures import TIMEOUT
 from support.processes import OVERLAP, free_port, members_of, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
@@ -30,10 +31,19 @@ def training(
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as run:  # fmt: skip
         try:
-            until(lambda: any(workspace.glob("members/*/checkpoint.npz")), 120)
+            try:
+                until(lambda: run.poll() is not None or _checkpointed(workspace), TIMEOUT)
+                assert run.poll() is None
+            except AssertionError:
+                run.kill()
+                pytest.fail(run.communicate()[1])
             yield run
         finally:
             run.kill()
+
+
+def _checkpointed(workspace: Path) -> bool:
+    return any(workspace.glob("members/*/checkpoint.npz"))
 
 
 @pytest.mark.parametrize(
