@@ -33,6 +33,7 @@ from pydantic import ValidationError
 from flows.service.deployment_files import FOLDER, renewed
 from flows.service.notifications import apply_notifications
 from flows.service.receivers import Receiver
+from flows.service.server_errors import REFUSALS, password_required
 from overlap.config.presets import merged
 from overlap.errors import OverlapError, UserError
 from overlap.system.import_path import child_environment, foreign_package
@@ -197,18 +198,13 @@ def _refusals_described() -> Iterator[None]:
     try:
         yield
     except PrefectHTTPStatusError as error:
-        if error.response.status_code not in (401, 403):
+        if error.response.status_code not in REFUSALS:
             raise OverlapError(
                 f"the Prefect server at {server_address()}: {error}",
                 code="server-refuses",
                 status=error.response.status_code,
             ) from error
-        raise UserError(
-            f"the Prefect server at {server_address()} requires a password: set "
-            "PREFECT_API_AUTH_STRING=USER:PASSWORD as on the server",
-            code="password-required",
-            address=server_address(),
-        ) from None
+        raise password_required(server_address() or "") from None
 
 
 def serve(wanted: Wanted) -> None:

@@ -60,8 +60,8 @@ def check_ports(scheduler: str | None, warn: Callable[[str], None]) -> None:
     Raises:
         UserError: the port of the server at PREFECT_API_URL is closed, or its host is unknown.
     """
-    from flows.service.environment import proxy_variables
-    from flows.service.servers import is_loopback, not_answering
+    from flows.service.environment import is_loopback, proxy_variables
+    from flows.service.server_errors import not_answering
 
     url = os.environ.get("PREFECT_API_URL", "")
     if (is_loopback(url) or not proxy_variables(os.environ)) and (fault := _port_fault(url)):

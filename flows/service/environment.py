@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from overlap.catalog.problems import DataWarning
 from overlap.system.user_folders import has_home, is_private, temporary_folder
@@ -93,6 +94,20 @@ def loopback_without_proxy(variables: Mapping[str, str]) -> dict[str, str]:
             entries += [host for host in LOOPBACK_HOSTS if host not in entries]
         found[name] = ",".join(entries)
     return found
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether a URL names this machine.
+
+    Examples:
+        >>> is_loopback("http://127.0.0.1:4200/api"), is_loopback("https://prefect.example/api")
+        (True, False)
+    """
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:  # such as "http://[::1"
+        return False
+    return host in LOOPBACK_HOSTS or host.startswith("127.")
 
 
 def proxy_variables(variables: Mapping[str, str]) -> list[str]:

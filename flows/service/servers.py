@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from functools import partialmethod
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from flows.service import embedded_server
 from flows.service.embedded_server import is_embedded
@@ -21,13 +20,19 @@ from flows.service.embedded_storage import (
 from flows.service.environment import (
     CERTIFICATES,
     EPHEMERAL,
-    LOOPBACK_HOSTS,
-    NO_PROXY,
-    PROXIES,
     certificates_fault,
+    is_loopback,
     proxy_variables,
 )
-from overlap.errors import RESUME_HINT, UserError
+from flows.service.server_errors import (
+    REFUSALS,
+    no_api,
+    not_answering,
+    password_required,
+    wrong_proxy,
+    wrong_version,
+)
+from overlap.errors import UserError
 
 if TYPE_CHECKING:
     from prefect.settings import Settings
@@ -97,20 +102,6 @@ def connect(warn: Callable[[str], None], lost: Callable[[str], None] | None = No
         _check(url, warn)
         return
     _start_embedded(warn, lost)
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether a URL names this machine.
-
-    Examples:
-        >>> is_loopback("http://127.0.0.1:4200/api"), is_loopback("https://prefect.example/api")
-        (True, False)
-    """
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:  # such as "http://[::1"
-        return False
-    return host in LOOPBACK_HOSTS or host.startswith("127.")
 
 
 def connect_directly() -> None:
@@ -252,69 +243,25 @@ def _asked(url: str) -> str | None:
         status = error.response.status_code
         if status in BUSY:
             return f"HTTP status {status}"
-        raise _refused(url, status) from None
+        if status in REFUSALS:
+            raise password_required(url) from None
+        raise no_api(url, f"HTTP status {status}") from None
     except httpx.TransportError as error:  # refused, unknown host, wrong scheme
         raise not_answering(url, str(error) or type(error).__name__) from None
     except (ImportError, httpx.InvalidURL) as error:
-        raise _wrong_proxy(url, error) from None
+        raise wrong_proxy(url, error) from None
     except ValueError as error:  # includes JSONDecodeError
         if "proxy" in str(error).lower():
-            raise _wrong_proxy(url, error) from None
-        raise _no_api(url, "its answer is not JSON") from None
-    major = str(found).partition(".")[0]
-    if major != __version__.partition(".")[0]:
-        if not major.isdecimal():
-            raise _no_api(url, f"its version is {str(found)[:40]!r}")
-        raise UserError(
-            f"the Prefect server {url} has version {found}, and the installed Prefect "
-            f"{__version__}: the major versions must be equal; set PREFECT_API_URL to another "
-            "server, or unset it for an embedded one",
-            code="server-version",
-            address=url,
-            version=str(found),
-        )
+            raise wrong_proxy(url, error) from None
+        raise no_api(url, "its answer is not JSON") from None
+    _check_version(url, str(found), __version__)
     return None
 
 
-def _refused(url: str, status: int) -> UserError:
-    if status in (401, 403):
-        return UserError(
-            f"the Prefect server {url} requires a password: set "
-            "PREFECT_API_AUTH_STRING=USER:PASSWORD as on the server",
-            code="password-required",
-            address=url,
-        )
-    return _no_api(url, f"HTTP status {status}")
-
-
-def not_answering(url: str, reason: str) -> UserError:
-    """Return the error about a configured server that does not answer."""
-    proxies = ", ".join(proxy_variables(os.environ))
-    hint = f"; the connection uses {proxies}" if proxies and not is_loopback(url) else ""
-    return UserError(
-        f"the Prefect server {url} does not answer ({reason}){hint}; start it, correct "
-        "PREFECT_API_URL (the environment or Prefect's profile sets it), or remove it for an "
-        f"embedded server; {RESUME_HINT}",
-        code="server-unreachable",
-        address=url,
-    )
-
-
-def _no_api(url: str, reason: str) -> UserError:
-    return UserError(
-        f"{url} answers, but is not a Prefect API ({reason}): another service or a proxy answers; "
-        "correct PREFECT_API_URL, which usually ends in /api, or a proxy on the way",
-        code="no-prefect-api",
-        address=url,
-    )
-
-
-def _wrong_proxy(url: str, error: Exception) -> UserError:
-    names = [*proxy_variables(os.environ), *(name for name in NO_PROXY if name in os.environ)]
-    return UserError(
-        f"no connection to the Prefect server {url}: {', '.join(names) or ', '.join(PROXIES)}: "
-        f"{error}; correct these variables, add the server to NO_PROXY, or for a SOCKS proxy "
-        "install httpx[socks]",
-        code="unusable-proxy",
-        address=url,
-    )
+def _check_version(url: str, found: str, installed: str) -> None:
+    """Raise a `UserError` unless both have the same major version."""
+    major = found.partition(".")[0]
+    if not major.isdecimal():
+        raise no_api(url, f"its version is {found[:40]!r}")
+    if major != installed.partition(".")[0]:
+        raise wrong_version(url, found, installed)
