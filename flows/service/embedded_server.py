@@ -139,6 +139,7 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._reader.join(timeout=1)
 
 
 def launch(storage: EmbeddedStorage) -> None:
@@ -296,10 +297,13 @@ def _quoted(output: str) -> str:
 
 
 def _drain(pipe: IO[str] | None, tail: deque[str], shown: IO[str] | None) -> None:
-    for line in pipe or ():
-        tail.append(line)
-        if shown is not None:
-            shown.write(line)
+    if pipe is None:
+        return
+    with pipe:
+        for line in pipe:
+            tail.append(line)
+            if shown is not None:
+                shown.write(line)
 
 
 def _level() -> str:
