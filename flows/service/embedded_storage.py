@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from flows.service.environment import EPHEMERAL
+from flows.service.environment import EPHEMERAL, SETTINGS_FILES
 from overlap.errors import UserError
 from overlap.io.formatting import format_bytes
 from overlap.system.user_folders import cache_folders, private_folders
@@ -30,8 +30,6 @@ ROOM: Final = 8 << 20
 """Free bytes that a database needs."""
 LOCKED_SECONDS: Final = 1.0
 """How long the check waits for a database that another process has locked."""
-SETTINGS_FILES: Final = (".env", "prefect.toml", "pyproject.toml")
-"""Files of the current folder that Prefect reads settings from."""
 NAMED: Final = ("PREFECT_", "tool.prefect", "[api", "[server")
 """Words of such a file that has settings of Prefect's servers."""
 ELSEWHERE: Final = (

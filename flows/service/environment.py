@@ -32,6 +32,8 @@ EMBEDDED_API = {
     EPHEMERAL: "true",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
+SETTINGS_FILES: Final = (".env", "prefect.toml", "pyproject.toml")
+"""Files of the current folder that Prefect reads settings from."""
 CERTIFICATES: Final = "SSL_CERT_FILE"
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 NO_PROXY: Final = ("no_proxy", "NO_PROXY")

@@ -94,5 +94,5 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _refuses(error: BaseException) -> bool:
     """Return whether the server answered that the request was wrong."""
-    response = getattr(error, "response", None) if hasattr(error, "response") else None
+    response = getattr(error, "response", None)
     return response is not None and response.status_code < 500

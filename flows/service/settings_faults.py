@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from flows.service.environment import SETTINGS_FILES
 from overlap.errors import UserError
 
 READERS: Final = ("prefect.settings", "prefect.context", "prefect.logging.configuration")
 """Modules of Prefect that read settings."""
-FILES: Final = (".env", "prefect.toml", "pyproject.toml")
-"""Files of the current folder that Prefect reads."""
 LOGGING: Final = ("PREFECT_LOGGING_SETTINGS_PATH", "PREFECT_LOGGING_CONFIG_PATH")
 NAMED: Final = 3
 """Number of settings that a message names."""
@@ -30,7 +29,7 @@ def settings_fault(error: BaseException) -> UserError | None:
     if not _is_of_settings(error):
         return None
     reasons = [*_reasons(error)][:NAMED]
-    files = [str(Path.cwd() / name) for name in FILES if Path(name).exists()]
+    files = [str(Path.cwd() / name) for name in SETTINGS_FILES if Path(name).exists()]
     places = ", ".join(["the environment (PREFECT_*)", "Prefect's profiles.toml", *files])
     return UserError(
         f"Prefect refuses its settings: {'; '.join(reasons)}; correct them in one of: {places}",

@@ -17,7 +17,7 @@ from overlap.audio.decode import clip_from_samples
 from overlap.catalog import list_clips
 from overlap.catalog.inspection import decode_content
 from overlap.catalog.read_ahead import read_ahead
-from overlap.columns.texts import natural_order
+from overlap.columns.search import natural_order
 from overlap.config import AudioFormat, FeatureConfig
 from overlap.errors import DataError, UserError
 from overlap.io.location import Location

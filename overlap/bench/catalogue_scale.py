@@ -22,8 +22,8 @@ from overlap.catalog.listing import LABELS, TEMPLATE
 from overlap.catalog.problems import Problems
 from overlap.catalog.rows import Split
 from overlap.catalog.tables.data_tables import read_label_table, read_template
-from overlap.columns.files import BLOCK
 from overlap.columns.frames import concatenated
+from overlap.columns.temporary_files import BLOCK
 from overlap.config import ChecksConfig, FeatureConfig
 from overlap.io.listing import Entry
 from overlap.io.location import Location

@@ -18,9 +18,10 @@ from overlap.catalog.problems import PLAN_HINT, Problem, Problems
 from overlap.catalog.rows import GROUP_ROWS, OK, QUARANTINED, REMOVED
 from overlap.catalog.tables.label_tables import Table
 from overlap.catalog.withdrawn import WITHDRAWN_SOUND
-from overlap.columns.files import zeros
 from overlap.columns.frames import concatenated, rows_of, text_series
-from overlap.columns.texts import chosen, equal_at, natural_order, positions, repeated, taken
+from overlap.columns.search import equal_at, natural_order, positions, repeated
+from overlap.columns.temporary_files import zeros
+from overlap.columns.texts import texts_at, texts_where
 from overlap.config import AudioFormat, ChecksConfig
 from overlap.io.formatting import counted
 
@@ -71,7 +72,7 @@ def build_catalog(
     if withdrawn.any():
         clips.loc[withdrawn, ["digest", "reason"]] = ["", WITHDRAWN_SOUND]
     bad = np.asarray(clips["reason"] != "", np.int64)
-    clips["state"] = text_series(taken([OK, QUARANTINED], bad))
+    clips["state"] = text_series(texts_at([OK, QUARANTINED], bad))
     report_audio(clips, checks, problems)
     _report_duplicates(clips, labels, problems)
     problems.raise_if_fatal(str(listing.data))
@@ -162,7 +163,7 @@ def _join(listing: Listing, problems: Problems) -> tuple[pd.DataFrame, NDArray[n
             position = np.flatnonzero(index >= 0)[first]
             part = rows_of(part, matched)
             part["position"] = position
-            part["table_id"] = text_series(taken(table.ids, position))
+            part["table_id"] = text_series(texts_at(table.ids, position))
             if split == "train" and set(words) == set(table.words):
                 labelled = table.values, position, [table.words.index(word) for word in words]
         if split == "train":
@@ -188,7 +189,7 @@ def _report_join(
     problems: Problems,
 ) -> None:
     ids = table.ids
-    missing = chosen(ids, index < 0)
+    missing = texts_where(ids, index < 0)
     hint = id_hint(missing, part["clip_id"])
     if len(missing) == len(ids) and len(part):
         example = part["clip_id"].iloc[0]
@@ -205,7 +206,7 @@ def _report_join(
         )
     found, count = np.unique(index[index >= 0], return_counts=True)
     ambiguous = [
-        " and ".join(map(visible, chosen(ids, index == file))) for file in found[count > 1]
+        " and ".join(map(visible, texts_where(ids, index == file))) for file in found[count > 1]
     ]
     # With repeated ids, which are reported already, several rows always have the same file.
     if ambiguous and not repeated(ids).any():
@@ -243,7 +244,7 @@ def _with_inspection(
         if len(row) == len(known) > 0 and (row == np.arange(len(row))).all():
             return with_columns_of(known, clips, TYPES), 0
     new = np.flatnonzero(row < 0)
-    seen = inspect_files(listing.data, taken(clips["file"], new), wanted, run)
+    seen = inspect_files(listing.data, texts_at(clips["file"], new), wanted, run)
     if known is not None:
         row[new] = len(known) + np.arange(len(new))
         seen = rows_of(concatenated([known[[*TYPES]].astype(TYPES), seen]), row)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 import overlap
 from overlap.catalog.rows import (
-    COLUMNS,
     CONTENT,
     DIGEST,
+    FEATURE_COLUMNS,
     FORMAT,
     GROUP_ROWS,
     LABEL,
@@ -26,9 +26,10 @@ from overlap.catalog.rows import (
     stored_rows,
     write_rows,
 )
-from overlap.columns.files import equal_numbers, zeros
 from overlap.columns.frames import concatenated, rows_of
-from overlap.columns.texts import positions, taken
+from overlap.columns.search import positions
+from overlap.columns.temporary_files import equal_numbers, zeros
+from overlap.columns.texts import texts_at
 from overlap.config import AudioFormat
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
@@ -54,8 +55,8 @@ class Catalog(ClipRows):
         return len(self.clips)
 
     def part(self, start: int, stop: int) -> pd.DataFrame:
-        """Return rows `start` to `stop` (exclusive) with `COLUMNS`; the index is arbitrary."""
-        return self.clips.iloc[start:stop][[*COLUMNS]]
+        """Return `FEATURE_COLUMNS` of rows `start` to `stop` (exclusive) with any index."""
+        return self.clips.iloc[start:stop][[*FEATURE_COLUMNS]]
 
     def rows(self, split: Split) -> NDArray[np.int64]:
         """Return the rows of the usable clips of a split, ascending."""
@@ -215,8 +216,8 @@ def matching_rows(clips: pd.DataFrame, before: pd.DataFrame) -> NDArray[np.int64
     found = np.full(len(clips), -1, np.int64)
     for split in ("train", "test"):
         now, then = (np.flatnonzero(frame["split"] == split) for frame in (clips, before))
-        known = taken(before["clip_id"], then)
-        place = positions(taken(clips["clip_id"], now), known)
+        known = texts_at(before["clip_id"], then)
+        place = positions(texts_at(clips["clip_id"], now), known)
         there = place >= 0
         found[now[there]] = then[place[there]]
     return found

@@ -38,6 +38,17 @@ def normal_text(text: str) -> str:
     return " ".join(text.split())
 
 
+def is_unicode(name: str) -> bool:
+    """Return whether a name is valid UTF-8; Python represents other bytes as lone surrogates."""
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def stripped(text: str) -> str:
     r"""Return a text without white space and invisible characters at both ends.
 

@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overlap.catalog.cell_text import is_unicode
 from overlap.catalog.problems import Problems
 from overlap.catalog.rows import Split
 from overlap.catalog.spreadsheet_formulas import is_formula
 from overlap.columns.frames import text_series
-from overlap.columns.texts import TextBuilder, constant, repeated
+from overlap.columns.search import repeated
+from overlap.columns.texts import TextBuilder, constant
 from overlap.io.listing import Entry
 
 
@@ -23,7 +25,7 @@ class FileFrame:
     def add(self, entry: Entry) -> None:
         """Add a file."""
         name, file = entry.name, self._prefix + entry.name
-        if not _is_text(name):
+        if not is_unicode(name):
             self._undecodable.append(file)
             return
         if is_formula(name):
@@ -53,17 +55,6 @@ class FileFrame:
             "version": self._versions.finish(),
         }
         return pd.DataFrame({name: text_series(column) for name, column in columns.items()})
-
-
-def _is_text(name: str) -> bool:
-    """Return whether a name is valid UTF-8; Python represents other bytes as lone surrogates."""
-    if name.isascii():
-        return True
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def repeated_ids(files: pd.DataFrame) -> NDArray[np.bool_]:

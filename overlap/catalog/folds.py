@@ -13,7 +13,8 @@ from overlap.catalog.id_matching import id_hint, match_ids
 from overlap.catalog.listing import GROUPS, Listing
 from overlap.catalog.problems import Problems
 from overlap.columns.frames import text_series
-from overlap.columns.texts import TextColumn, constant, distinct, repeated, taken, text_array
+from overlap.columns.search import distinct, repeated
+from overlap.columns.texts import TextColumn, constant, text_array, texts_at
 from overlap.config import ValidationConfig
 from overlap.errors import DataError
 from overlap.io.formatting import counted
@@ -56,7 +57,7 @@ def partition(
     if not validation.folds and not validation.holdout:
         return Partition(rows, rows[:0], rows[:0])
     unit = "group" if are_grouped(catalog) else "clip_id"
-    names, index = distinct(taken(catalog.clips[unit], rows))
+    names, index = distinct(texts_at(catalog.clips[unit], rows))
     sizes = np.bincount(index)
     wanted = validation.folds or 2
     if len(names) < wanted:
@@ -152,7 +153,7 @@ def groups_of(clips: pd.DataFrame, listing: Listing, problems: Problems) -> pd.S
     )
     row = np.full(len(clips), len(ids), np.int64)  # of the group; the last is none
     row[train[index[known]]] = np.flatnonzero(known)
-    groups = text_series(taken(text_array([listing.groups["group"], [""]]), row))
+    groups = text_series(texts_at(text_array([listing.groups["group"], [""]]), row))
     without = train[(groups.iloc[train] == "").to_numpy(np.bool_)]
     problems.add_cases(
         f"{GROUPS} assigns no group to training clips; an empty cell is not a group: write a name "

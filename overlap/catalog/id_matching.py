@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from overlap.audio.decode import is_audio
 from overlap.catalog.cell_text import normal_text
 from overlap.catalog.problems import printable
-from overlap.columns.texts import Texts, arrow_texts, positions, repeated
+from overlap.columns.search import positions, repeated
+from overlap.columns.texts import Texts, arrow_texts
 
 EXAMINED = 100
 """Ids without a file of which the reason is searched."""

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlap.catalog.problems import Problems, printable
-from overlap.columns.files import zeros
-from overlap.columns.texts import chosen
+from overlap.columns.temporary_files import zeros
+from overlap.columns.texts import texts_where
 
 ROW_SUM_TOLERANCE = 1e-3
 """Largest deviation from 1 of the sum of a row of labels."""
@@ -65,11 +65,11 @@ def check_distributions(
     sums, off = _off(values)
     problems.add_cases(
         f"{name} has rows with a cell that is not a number{_number_hint(unreadable)}",
-        chosen(ids, ~finite),
+        texts_where(ids, ~finite),
         code="not-a-number",
     )
     problems.add_cases(
-        f"{name} has rows with a negative cell", chosen(ids, negative), code="negative"
+        f"{name} has rows with a negative cell", texts_where(ids, negative), code="negative"
     )
     if not off.any():
         return
@@ -81,7 +81,7 @@ def check_distributions(
         + (hint + remedy) * advised,
         (
             f"{printable(clip, 300)} (sum {total:.6g})"
-            for clip, total in zip(chosen(ids, off), sums[off], strict=True)
+            for clip, total in zip(texts_where(ids, off), sums[off], strict=True)
         ),
         code=ROW_SUM,
     )
@@ -110,14 +110,14 @@ def normalise_distributions(
     problems.found[:] = [problem for problem in problems.found if problem.code != ROW_SUM]
     rest = off & ~divided
     problems.add_cases(
-        f"{name} has rows whose sum is 0 or infinite", chosen(ids, rest), code=ROW_SUM
+        f"{name} has rows whose sum is 0 or infinite", texts_where(ids, rest), code=ROW_SUM
     )
     problems.add_cases(
         f"{name} has rows that did not sum to 1 and were divided by their sum "
         "(checks.normalise_labels)",
         (
             f"{printable(clip, 300)} (sum {total:.6g})"
-            for clip, total in zip(chosen(ids, divided), sums[divided], strict=True)
+            for clip, total in zip(texts_where(ids, divided), sums[divided], strict=True)
         ),
         code="rows-normalised",
         fatal=False,

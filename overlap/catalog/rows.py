@@ -18,7 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from overlap.catalog.parquet_checksum import checksummed_writer, verify_footer
-from overlap.columns.files import BLOCK, zeros
+from overlap.columns.temporary_files import BLOCK, zeros
 from overlap.config import AudioFormat
 from overlap.errors import CorruptError, NotReadyError
 from overlap.io.location import Location
@@ -47,7 +47,7 @@ DIGEST = "xxh3-128"
 replaced."""
 CONTENT = ("clip_id", "split", "digest", "state")
 """Columns that define the content of a row."""
-COLUMNS = (*CONTENT, "file")
+FEATURE_COLUMNS = (*CONTENT, "file")
 """Columns that features are computed from."""
 _CACHED_GROUPS = 2
 """Row groups in memory: a range of rows may span two."""
@@ -69,14 +69,14 @@ class ClipRows(ABC):
 
     @abstractmethod
     def part(self, start: int, stop: int) -> "pd.DataFrame":
-        """Return rows `start` to `stop` (exclusive) with `COLUMNS`; the index is arbitrary."""
+        """Return `FEATURE_COLUMNS` of rows `start` to `stop` (exclusive) with any index."""
 
     def parts(self, size: int) -> "Iterator[pd.DataFrame]":
         """Yield all rows in order, in ranges of `size`; the last may be shorter."""
         for start in range(0, len(self), size):
             yield self.part(start, min(start + size, len(self)))
 
-    def columns(self, start: int, stop: int) -> Columns:
+    def content(self, start: int, stop: int) -> Columns:
         """Return the columns `CONTENT` of rows `start` to `stop` (exclusive)."""
         part = self.part(start, stop)
         return {name: part[name].to_numpy(object) for name in CONTENT}
@@ -84,7 +84,7 @@ class ClipRows(ABC):
     def contents(self, size: int) -> Iterator[Columns]:
         """Yield the columns `CONTENT` of all rows, in ranges of `size`; the last may be shorter."""
         for start in range(0, len(self), size):
-            yield self.columns(start, min(start + size, len(self)))
+            yield self.content(start, min(start + size, len(self)))
 
     def counts(self) -> dict[str, int]:
         """Return the number of clips by split and state."""
@@ -127,11 +127,11 @@ class StoredRows(ClipRows):
         return int(self._starts[-1])
 
     def part(self, start: int, stop: int) -> "pd.DataFrame":
-        """Return rows `start` to `stop` (exclusive) with `COLUMNS`; the index is arbitrary."""
+        """Return `FEATURE_COLUMNS` of rows `start` to `stop` (exclusive) with any index."""
         frame: pd.DataFrame = self._rows(start, stop).to_pandas()
         return frame
 
-    def columns(self, start: int, stop: int) -> Columns:
+    def content(self, start: int, stop: int) -> Columns:
         """Return the columns `CONTENT` of rows `start` to `stop` (exclusive)."""
         part = self._rows(start, stop)
         # to_numpy would import pandas; with recent versions of Arrow to_pylist takes as long.
@@ -172,7 +172,7 @@ class StoredRows(ClipRows):
             while len(self._cached) >= _CACHED_GROUPS:
                 del self._cached[next(iter(self._cached))]
             with _corruption_errors(self._location):
-                self._cached[index] = self._file.read_row_group(index, columns=[*COLUMNS])
+                self._cached[index] = self._file.read_row_group(index, columns=[*FEATURE_COLUMNS])
         return self._cached[index]
 
 

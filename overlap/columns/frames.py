@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overlap.columns.files import NumberBuilder
-from overlap.columns.texts import TextBuilder, Texts, taken, text_array
+from overlap.columns.temporary_files import NumberBuilder
+from overlap.columns.texts import TextBuilder, Texts, text_array, texts_at
 
 
 def text_series(texts: Texts) -> pd.Series:
@@ -25,7 +25,7 @@ def rows_of(frame: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
     for name in frame.columns:
         column = frame[name]
         columns[name] = (
-            text_series(taken(column, rows)) if _is_text(column) else column.to_numpy()[rows]
+            text_series(texts_at(column, rows)) if _is_text(column) else column.to_numpy()[rows]
         )
     return pd.DataFrame(columns)
 

@@ -10,7 +10,7 @@ import numpy as np
 from overlap.catalog import list_clips
 from overlap.catalog.listing import Address
 from overlap.catalog.problems import Problem
-from overlap.columns.texts import natural_order
+from overlap.columns.search import natural_order
 from overlap.errors import ConfigError, DataError
 from overlap.io.atomic import new_folder
 from overlap.io.location import Location

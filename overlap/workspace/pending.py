@@ -9,7 +9,7 @@ from overlap.catalog import Catalog, Listing, build_catalog
 from overlap.catalog.build import matched_clips
 from overlap.catalog.catalog import matching_rows
 from overlap.catalog.rows import REMOVED
-from overlap.columns.texts import equal_at
+from overlap.columns.search import equal_at
 from overlap.config import RunConfig
 from overlap.ensemble.members import load_members
 from overlap.ensemble.publish import ensemble_name

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overlap.catalog import Catalog, stored_rows
-from overlap.catalog.rows import COLUMNS, OK, QUARANTINED, REMOVED, write_rows
+from overlap.catalog.rows import FEATURE_COLUMNS, OK, QUARANTINED, REMOVED, write_rows
 from overlap.config import AudioFormat, FeatureConfig
 from overlap.features.store.blocks import split_blocks
 from overlap.io.location import Location
@@ -56,7 +56,7 @@ def test_ranges_equal_slices(
     tmp_path: Path, rows: int, groups: list[int], size: int, seed: int
 ) -> None:
     frame = frame_of(rows, seed)
-    expected = frame[[*COLUMNS]]
+    expected = frame[[*FEATURE_COLUMNS]]
     with stored_rows(saved(tmp_path, frame, groups)) as stored:
         assert len(stored) == rows
         parts = [part.reset_index(drop=True) for part in stored.parts(size)]

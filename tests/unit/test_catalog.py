@@ -12,7 +12,7 @@ import soundfile
 
 from overlap.catalog import Catalog, CatalogReport, build_catalog, list_clips, list_data
 from overlap.catalog.inspection import digest, load_clip
-from overlap.columns.texts import natural_order, positions
+from overlap.columns.search import natural_order, positions
 from overlap.config import AudioFormat, ChecksConfig, RunConfig
 from overlap.errors import DataError, NotReadyError
 from overlap.io.location import Location

@@ -14,19 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlap.columns import files, texts
-from overlap.columns.files import GrowingBuffer, NumberBuilder, equal_numbers, zeros
+from overlap.columns import search, temporary_files, texts
 from overlap.columns.frames import FrameBuilder, concatenated, rows_of, text_series
+from overlap.columns.search import equal_at, positions, repeated
+from overlap.columns.temporary_files import GrowingBuffer, NumberBuilder, equal_numbers, zeros
 from overlap.columns.texts import (
     TextBuilder,
     TextColumn,
-    chosen,
     constant,
-    equal_at,
-    positions,
-    repeated,
-    taken,
     text_array,
+    texts_at,
+    texts_where,
 )
 from overlap.errors import StorageError
 
@@ -36,10 +34,10 @@ TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=4), max_size=30)
 @pytest.fixture(params=["memory", "files"])
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Columns stay in memory, or every column is in a temporary file; blocks are small."""
-    monkeypatch.setattr(texts, "BLOCK", 3)
-    monkeypatch.setattr(files, "BLOCK", 3)
+    for module in (texts, search, temporary_files):
+        monkeypatch.setattr(module, "BLOCK", 3)
     if request.param == "files":
-        monkeypatch.setattr(files, "LARGE", 1)
+        monkeypatch.setattr(temporary_files, "LARGE_BYTES", 1)
     return str(request.param)
 
 
@@ -104,7 +102,7 @@ def test_large_columns_are_in_files_without_names(
 ) -> None:
     """Every name is gone as soon as the file is open."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(files, "LARGE", 100)
+    monkeypatch.setattr(temporary_files, "LARGE_BYTES", 100)
     found, builder = zeros((5, 20)), NumberBuilder()
     builder.extend(np.arange(50.0))
     assert [*tmp_path.iterdir()] == []
@@ -128,7 +126,7 @@ def test_a_folder_that_cannot_be_written_is_named(
 ) -> None:
     """The error names the folder and the variable that chooses it."""
     monkeypatch.setattr(tempfile, "tempdir", "/nonexistent/folder")
-    monkeypatch.setattr(files, "LARGE", 100)
+    monkeypatch.setattr(temporary_files, "LARGE_BYTES", 100)
     with pytest.raises(StorageError) as error:
         write()
     assert (error.value.code, error.value.fields) == (
@@ -146,7 +144,7 @@ def test_a_full_disk_is_an_error_before_the_array_is_written(
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(StorageError) as error:
-        zeros((files.LARGE,))
+        zeros((temporary_files.LARGE_BYTES,))
     assert error.value.code == "temporary-files"
 
 
@@ -169,8 +167,8 @@ def test_rows_are_those_of_pandas() -> None:
 def test_columns_of_one_text() -> None:
     """A constant has any length."""
     assert [constant("é", count).to_pylist() for count in (0, 1, 7)] == [[], ["é"], ["é"] * 7]
-    assert taken(["a", "b"], np.array([1, 0, 1, 1])).to_pylist() == ["b", "a", "b", "b"]
-    assert chosen(["a", "b", "c"], np.array([True, False, True])) == ["a", "c"]
+    assert texts_at(["a", "b"], np.array([1, 0, 1, 1])).to_pylist() == ["b", "a", "b", "b"]
+    assert texts_where(["a", "b", "c"], np.array([True, False, True])) == ["a", "c"]
 
 
 def few_hashes(column: pa.LargeStringArray) -> np.ndarray:
@@ -186,9 +184,10 @@ def test_a_search_is_exact(colliding: bool, values: list[str], known: list[str])
     values = values + known[::2]
     row_of = {text: row for row, text in enumerate(known)}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(texts, "BLOCK", 3)
+        for module in (texts, search):
+            patched.setattr(module, "BLOCK", 3)
         if colliding:
-            patched.setattr(texts, "hashes", few_hashes)
+            patched.setattr(search, "hashes", few_hashes)
         assert positions(values, known).tolist() == [row_of.get(text, -1) for text in values]
         assert repeated(values).tolist() == [values.count(text) > 1 for text in values]
 
@@ -202,7 +201,7 @@ def test_texts_are_compared_at_rows() -> None:
 
 def test_a_buffer_that_is_given_up_closes_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """No warning of an open file follows an error during the collection."""
-    monkeypatch.setattr(files, "LARGE", 10)
+    monkeypatch.setattr(temporary_files, "LARGE_BYTES", 10)
     buffer = GrowingBuffer()
     buffer.add(np.zeros(10))
     del buffer

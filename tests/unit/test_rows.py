@@ -13,7 +13,7 @@ from overlap.bench.scale import write_catalogue
 from overlap.catalog import Catalog, stored_rows
 from overlap.catalog import catalog as catalog_module
 from overlap.catalog import rows as rows_module
-from overlap.catalog.rows import COLUMNS, REMOVED, write_rows
+from overlap.catalog.rows import FEATURE_COLUMNS, REMOVED, write_rows
 from overlap.config import FeatureConfig, RunConfig, StoreConfig
 from overlap.errors import CorruptError, NotReadyError
 from overlap.features import FeatureStore, block_job, block_jobs
@@ -68,9 +68,9 @@ def test_only_feature_columns_are_read_and_two_row_groups_cached(
     ready[0].save(workspace)
     with stored_rows(workspace) as rows:
         for part in rows.parts(7):
-            assert [*part.columns] == [*COLUMNS]
+            assert [*part.columns] == [*FEATURE_COLUMNS]
             assert len(rows._cached) <= 2
-            assert all(group.column_names == [*COLUMNS] for group in rows._cached.values())
+            assert all(group.column_names == [*FEATURE_COLUMNS] for group in rows._cached.values())
 
 
 def test_jobs_are_created_lazily(ready: Ready, workspace: Location) -> None:
@@ -181,7 +181,7 @@ def test_a_catalogue_without_a_digest_is_read(workspace: Location) -> None:
 
 
 def test_a_catalogue_without_clips(workspace: Location) -> None:
-    frame = pd.DataFrame({name: pd.Series([], dtype="str") for name in COLUMNS})
+    frame = pd.DataFrame({name: pd.Series([], dtype="str") for name in FEATURE_COLUMNS})
     about = {"data": "/data", "rate_hz": "16000", "samples": "16000"}
     write_rows(workspace / "catalog.parquet", [frame], about)
     with stored_rows(workspace) as rows:

@@ -19,6 +19,7 @@ Weight = Annotated[
     ),
 ]  # fmt: skip
 LABEL_WEIGHT = 0.5
+"""That of `overlap.ensemble.student`, whose import would delay the help; a test compares them."""
 
 
 def register(app: typer.Typer) -> None:

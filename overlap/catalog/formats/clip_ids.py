@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote
 
+from overlap.catalog.cell_text import is_unicode
 from overlap.catalog.formats.source import SourceClip
 from overlap.catalog.problems import Problems
 from overlap.catalog.spreadsheet_formulas import is_formula
@@ -74,7 +75,7 @@ def clip_ids(clips: Sequence[SourceClip], problems: Problems) -> list[str]:
     )
     problems.add_cases(
         "file names are not valid UTF-8, so no table can contain them; rename these files",
-        [clip.file for clip in clips if not _is_utf8(clip.file)],
+        [clip.file for clip in clips if not is_unicode(clip.file)],
         code="names-not-utf8",
     )
     problems.add_cases(
@@ -93,11 +94,3 @@ def clip_ids(clips: Sequence[SourceClip], problems: Problems) -> list[str]:
         code="names-too-long",
     )  # fmt: skip
     return ids
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -10,6 +10,7 @@ from overlap.catalog.formats.segments import Segments
 from overlap.catalog.formats.source import Format, ImportOptions, SourceFolder, list_source
 from overlap.catalog.formats.tables import AudioFolder, Tables
 from overlap.catalog.problems import printable
+from overlap.catalog.tables.long_form import TITLES
 from overlap.errors import DataError
 from overlap.io.location import Location
 
@@ -17,8 +18,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     LhotseManifests(),
     AudioFolder(),
     Segments(),
-    Tables("long", "long form (rows of file and label)"),
-    Tables("one-label", "one label per clip"),
+    Tables("long", TITLES["long"]),
+    Tables("one-label", TITLES["one-label"]),
     Tables("multi-hot", "multi-hot rows"),
     Tables("distribution", "distributions"),
     Folders(),

@@ -76,7 +76,7 @@ class LabelledParts:
         """
         report_unlisted(source, self.used, problems)
         report_held_out(self.held_out, problems)
-        clips = cut_windows(source, self.labels, options, problems)
+        clips = clips_of_windows(source, self.labels, options, problems)
         words = tuple(sorted({word for clip in clips for word in clip.labels}))
         report_unusable_words(title, words, problems)
         return SourceData(clips, words)
@@ -111,7 +111,7 @@ def windows(start: float, end: float, length: float, recording: float) -> Iterat
         yield end - length
 
 
-def cut_windows(
+def clips_of_windows(
     source: SourceFolder, labels: Iterable[TimedLabel], options: ImportOptions, problems: Problems
 ) -> tuple[SourceClip, ...]:
     """Return a clip for every window of every recording, and report how clips were made.

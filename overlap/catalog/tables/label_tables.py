@@ -19,9 +19,10 @@ from overlap.catalog.spreadsheet_formulas import is_formula
 from overlap.catalog.tables.csv_rows import TableError, numbered_rows
 from overlap.catalog.tables.multi_hot import shares_of_rows
 from overlap.catalog.tables.text_tables import report_unreadable
-from overlap.columns.files import NumberBuilder
 from overlap.columns.frames import text_series
-from overlap.columns.texts import TextBuilder, TextColumn, chosen, repeated
+from overlap.columns.search import repeated
+from overlap.columns.temporary_files import NumberBuilder
+from overlap.columns.texts import TextBuilder, TextColumn, texts_where
 from overlap.config.features import LabelTableFormat
 from overlap.io.location import Location
 
@@ -96,7 +97,7 @@ def read_table(
         code="columns-are-formulas",
     )
     clips, values = TextColumn(ids.finish()), cells.finish().reshape(-1, len(words))
-    several = dict.fromkeys(chosen(clips, repeated(clips)))
+    several = dict.fromkeys(texts_where(clips, repeated(clips)))
     problems.add_cases(f"{name} has duplicate ids", several, code="duplicate-ids")
     if labels:
         rows = (name, clips, values)

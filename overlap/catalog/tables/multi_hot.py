@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from overlap.catalog.label_kinds import DIVIDE, check_distributions
 from overlap.catalog.problems import Problems
-from overlap.columns.files import zeros
-from overlap.columns.texts import chosen
+from overlap.columns.temporary_files import zeros
+from overlap.columns.texts import texts_where
 from overlap.config.features import LabelTableFormat
 
 
@@ -58,14 +58,14 @@ def shares_of_rows(
         problems.add_cases(
             f"{name} is not multi-hot: rows have cells other than 0 and 1; correct them, or set "
             "checks.label_format=distribution",
-            chosen(ids, other.any(axis=1)),
+            texts_where(ids, other.any(axis=1)),
             code="not-multi-hot",
         )
         if other.any():
             return values
     if (forced or label_format == "auto") and is_multi_hot(values):
         words = values.sum(axis=1)
-        several = chosen(ids, words > 1)
+        several = texts_where(ids, words > 1)
         why = "checks.label_format" if forced else "every cell is 0 or 1"
         problems.add(
             f"{name} is read as multi-hot rows ({why}); rows with several words were divided by "

@@ -20,21 +20,21 @@ from numpy.typing import DTypeLike, NDArray
 
 from overlap.errors import StorageError
 
-LARGE: Final = 8 << 20
-"""Bytes from which a column is in a file."""
+LARGE_BYTES: Final = 8 << 20
+"""Bytes from which an array or a buffer is in a file; a column of texts has two buffers."""
 BLOCK: Final = 65_536
 """Values that are Python objects at one time."""
 
 
 def zeros(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArray[Any]:
-    """Return an array of zeros, which is in a temporary file if it has `LARGE` bytes or more.
+    """Return an array of zeros, which is in a temporary file if it has `LARGE_BYTES` or more.
 
     Raises:
         StorageError: the file cannot be written (`temporary-files`).
     """
     kind = np.dtype(dtype)
     size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    if size < LARGE:
+    if size < LARGE_BYTES:
         return np.zeros(shape, kind)
     with _storage_errors(), tempfile.TemporaryFile() as file:
         # A write to a mapped page for which the disk has no space would kill the process.
@@ -57,7 +57,7 @@ def equal_numbers(first: NDArray[Any], second: NDArray[Any]) -> bool:
 
 
 class GrowingBuffer:
-    """Bytes that are added piece by piece: in memory, or in a temporary file from `LARGE` bytes.
+    """Bytes that are added piece by piece: in memory, or in a temporary file from `LARGE_BYTES`.
 
     Attributes:
         size: Number of bytes.
@@ -76,7 +76,7 @@ class GrowingBuffer:
         """
         view = memoryview(piece).cast("B")
         self.size += len(view)
-        if self._file is None and self.size < LARGE:
+        if self._file is None and self.size < LARGE_BYTES:
             self._memory += view
             return
         with _storage_errors():
