@@ -17,7 +17,7 @@ from overlap.catalog import Catalog
 from overlap.config import RunConfig
 from overlap.features import FeatureStore
 from overlap.io.location import Location
-from support.processes import OVERLAP
+from support.processes import OVERLAP, has_checkpoint
 from support.run_steps import Finished, computed
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
@@ -89,7 +89,7 @@ def test_killed_in_the_training(
     options = ("--data", data, "--workspace", workspace, "--config", tiny)
 
     def an_epoch_is_done() -> bool:
-        return any(workspace.glob("members/*/checkpoint.npz"))
+        return has_checkpoint(workspace)
 
     kill_when(an_epoch_is_done, environment, "run", *options)
     assert list(workspace.glob("members/*/member.json")) == []

@@ -13,7 +13,7 @@ from overlap.io.location import Location
 from overlap.training.placement import Placement, placements
 from overlap.training.spec import MemberRecord, load_record
 from support.dask_processes import GPU, scheduler, worker
-from support.processes import OVERLAP, stop
+from support.processes import OVERLAP, has_checkpoint, stop
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
@@ -86,7 +86,7 @@ def test_a_member_goes_on_elsewhere_when_its_worker_is_sent_away(
         )  # fmt: skip
         opened.callback(stop, run)
         started = time.monotonic()
-        while not any(workspace.glob("members/*/checkpoint.npz")):
+        while not has_checkpoint(workspace):
             assert time.monotonic() - started < 200
             time.sleep(0.05)
         (first,) = all_placements(workspace)

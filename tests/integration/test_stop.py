@@ -14,7 +14,7 @@ from overlap.errors import RESUME_HINT
 from support.dask_processes import GPU, HERE, dask_process
 from support.errors import printed_code
 from support.process_fixtures import TIMEOUT
-from support.processes import OVERLAP, free_port, members_of, until
+from support.processes import OVERLAP, free_port, has_checkpoint, members_of, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
@@ -31,19 +31,20 @@ def training(
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as run:  # fmt: skip
         try:
-            try:
-                until(lambda: run.poll() is not None or _checkpointed(workspace), TIMEOUT)
-                assert run.poll() is None
-            except AssertionError:
-                run.kill()
-                pytest.fail(run.communicate()[1])
+            _wait_for_an_epoch(run, workspace)
             yield run
         finally:
             run.kill()
 
 
-def _checkpointed(workspace: Path) -> bool:
-    return any(workspace.glob("members/*/checkpoint.npz"))
+def _wait_for_an_epoch(run: subprocess.Popen[str], workspace: Path) -> None:
+    """Fail with the run's output if it ends before, or takes too long."""
+    try:
+        until(lambda: run.poll() is not None or has_checkpoint(workspace), TIMEOUT)
+        assert run.poll() is None
+    except AssertionError:
+        run.kill()
+        pytest.fail(run.communicate()[1])
 
 
 @pytest.mark.parametrize(

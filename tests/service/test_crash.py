@@ -5,6 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from support.processes import has_checkpoint
 from support.running_service import Service, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
@@ -17,7 +18,7 @@ def test_a_silent_run_is_marked_crashed_and_a_new_one_finishes_the_work(
     service.deploy(data, workspace, tiny)
     worker = service.worker("worker-that-dies")
     run = service.start_run("retrain/retrain", {"training": {"epochs": 100000, "batch_size": 16}})
-    service.until(lambda: any(workspace.glob("members/*/checkpoint.npz")), 240, "an epoch")
+    service.until(lambda: has_checkpoint(workspace), 240, "an epoch")
     for process in (*psutil.Process(worker.pid).children(recursive=True), worker):
         process.kill()
 

@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
+from support.processes import has_checkpoint
 from support.receivers import Mailbox, WebReceiver, mailbox, web_receiver
 from support.running_service import Service
 
@@ -157,7 +158,7 @@ def test_a_crash_and_silence(
     worker = service.worker("worker-of-crash")
     changes = {"training": {"epochs": 100000, "batch_size": 16}, "ensemble": {"members": 1}}
     run = service.start_run("retrain/retrain", changes)
-    service.until(lambda: any(workspace.glob("members/*/checkpoint.npz")), 240, "an epoch")
+    service.until(lambda: has_checkpoint(workspace), 240, "an epoch")
     children = psutil.Process(worker.pid).children(recursive=True)
     for process in children:
         process.kill()

@@ -10,7 +10,7 @@ from overlap.ensemble.registry import list_ensembles, report_of
 from overlap.io.location import Location
 from overlap.training.spec import load_record
 from support.browser import keep, playwright
-from support.processes import members_of
+from support.processes import has_checkpoint, members_of
 from support.running_service import Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
@@ -110,7 +110,7 @@ def test_a_run_that_is_cancelled_ends_with_all_that_it_started(
     endless = {"training": {"epochs": 100000, "batch_size": 16}}
     where = {"data": str(data), "workspace": str(workspace)}
     run = service.start_run("retrain/retrain", where | endless)
-    service.until(lambda: any(workspace.glob("members/*/checkpoint.npz")), 240, "an epoch")
+    service.until(lambda: has_checkpoint(workspace), 240, "an epoch")
     assert members_of(workspace)
     nightly = service.start_run("nightly-retrain/nightly-retrain", where)
     state, message = service.ended(nightly)

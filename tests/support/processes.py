@@ -141,6 +141,11 @@ def until(condition: Callable[[], object], seconds: float) -> None:
         time.sleep(0.05)
 
 
+def has_checkpoint(workspace: Path) -> bool:
+    """Return whether a member has finished an epoch and not yet the training."""
+    return any(workspace.glob("members/*/checkpoint.npz"))
+
+
 def members_of(workspace: Path) -> list[psutil.Process]:
     """Processes that train in a workspace."""
     return [
