@@ -17,9 +17,9 @@ from overlap.errors import WorkspaceLockedError
 from overlap.io.location import Location
 from tasks.progress import on_wait
 
-BUSY_SECONDS: Final = 1.0
+TRY_SECONDS: Final = 1.0
 """How long a run that does not wait tries to get the limit from another one."""
-ANSWER_SECONDS: Final = 15.0
+GRANT_SECONDS: Final = 15.0
 """How long a loaded server may take to grant a free limit."""
 LEASE_SECONDS: Final = 60.0
 """How long the limit remains occupied after the process of a run died."""
@@ -57,7 +57,7 @@ def only_run_on(workspace: Location, *, wait: bool) -> Iterator[None]:
         with concurrency(
             name,
             lease_duration=LEASE_SECONDS,
-            timeout_seconds=None if wait else BUSY_SECONDS if busy else ANSWER_SECONDS,
+            timeout_seconds=None if wait else TRY_SECONDS if busy else GRANT_SECONDS,
             strict=True,
             raise_on_lease_renewal_failure=False,
         ):

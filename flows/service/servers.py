@@ -37,11 +37,11 @@ from overlap.errors import UserError
 if TYPE_CHECKING:
     from prefect.settings import Settings
 
-ANSWER_SECONDS: Final = 4.0
+REQUEST_SECONDS: Final = 4.0
 """Time for one answer of a configured server."""
 NOTICE_SECONDS: Final = 1.5
 """Time without an answer after which the wait is reported."""
-BUSY_SECONDS: Final = 30.0
+START_SECONDS: Final = 30.0
 """How long the command waits for a configured server that is busy or starting."""
 BUSY: Final = (429, 502, 503, 504)
 """HTTP status of such a server."""
@@ -200,10 +200,10 @@ def _check(url: str, warn: Callable[[str], None]) -> None:
             code="unreadable-certificates",
             path=file,
         )
-    until, fault = time.monotonic() + BUSY_SECONDS, "no answer yet"
+    until, fault = time.monotonic() + START_SECONDS, "no answer yet"
     notice = threading.Timer(
         NOTICE_SECONDS,
-        lambda: warn(f"waiting for the Prefect server {url} ({fault}), up to {BUSY_SECONDS:g} s"),
+        lambda: warn(f"waiting for the Prefect server {url} ({fault}), up to {START_SECONDS:g} s"),
     )
     notice.start()
     try:
@@ -234,7 +234,7 @@ def _asked(url: str) -> str | None:
     try:
         with (
             temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
-            get_client(sync_client=True, httpx_settings={"timeout": ANSWER_SECONDS}) as client,
+            get_client(sync_client=True, httpx_settings={"timeout": REQUEST_SECONDS}) as client,
         ):
             found = client.api_version()
     except (httpx.TimeoutException, httpx.RemoteProtocolError, httpx.ReadError) as error:

@@ -27,8 +27,8 @@ from overlap.catalog.rows import (
     write_rows,
 )
 from overlap.columns.frames import concatenated, rows_of
-from overlap.columns.search import positions
-from overlap.columns.temporary_files import equal_numbers, zeros
+from overlap.columns.search import equal_numbers, positions
+from overlap.columns.temporary_files import zeros
 from overlap.columns.texts import texts_at
 from overlap.config import AudioFormat
 from overlap.io.location import Location

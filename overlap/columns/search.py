@@ -1,10 +1,11 @@
-"""The search for texts in columns of millions: repetitions, positions, order.
+"""Search and comparison in columns of millions: repetitions, positions, order, equality.
 
 Texts are compared by hashes first, because a table of the texts themselves would be in memory.
 """
 
 import re
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -159,3 +160,14 @@ def _of_one_pattern(texts: pa.LargeStringArray) -> bool:
         if len(patterns) > 1:
             return False
     return all(pattern.isascii() for pattern in patterns)
+
+
+def equal_numbers(first: NDArray[Any], second: NDArray[Any]) -> bool:
+    """Return whether arrays have the same shape and numbers; NaN equals NaN.
+
+    `numpy.array_equal` would copy both arrays.
+    """
+    starts = range(0, len(first), BLOCK)
+    return first.shape == second.shape and all(
+        np.array_equal(first[i : i + BLOCK], second[i : i + BLOCK], equal_nan=True) for i in starts
+    )

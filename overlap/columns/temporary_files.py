@@ -45,17 +45,6 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArray[Any]
         return np.frombuffer(mmap.mmap(file.fileno(), size), kind).reshape(shape)
 
 
-def equal_numbers(first: NDArray[Any], second: NDArray[Any]) -> bool:
-    """Return whether arrays have the same shape and numbers; NaN equals NaN.
-
-    `numpy.array_equal` would copy both arrays.
-    """
-    starts = range(0, len(first), BLOCK)
-    return first.shape == second.shape and all(
-        np.array_equal(first[i : i + BLOCK], second[i : i + BLOCK], equal_nan=True) for i in starts
-    )
-
-
 class GrowingBuffer:
     """Bytes that are added piece by piece: in memory, or in a temporary file from `LARGE_BYTES`.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from overlap.errors import CorruptError
 from overlap.io.location import Location
 
-ROW_SUM_TOLERANCE = 1e-6
+SUM_TOLERANCE = 1e-6
 """Largest deviation of the sum of a row from 1."""
 
 
@@ -68,7 +68,7 @@ def table_bytes(table: pd.DataFrame, location: Location, extra: Sequence[str] = 
         "repeated ids": table["id"].duplicated().any(),
         "non-finite cells": not np.isfinite(values).all(),
         "negative cells": (values < 0).any(),
-        "rows that do not sum to 1": (np.abs(values.sum(axis=1) - 1) > ROW_SUM_TOLERANCE).any(),
+        "rows that do not sum to 1": (np.abs(values.sum(axis=1) - 1) > SUM_TOLERANCE).any(),
     }
     found = [fault for fault, present in faults.items() if present]
     if found:

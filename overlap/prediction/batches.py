@@ -19,7 +19,7 @@ from overlap.io.location import Location
 
 BATCH_CLIPS = 256
 """Most clips per batch."""
-BATCH_BYTES = 64e6
+BATCH_DECIBEL_BYTES = 64e6
 """Most bytes of decibels per batch: longer clips make smaller batches. Two batches are held."""
 
 Decode = Callable[[NDArray[np.float32]], Clip]
@@ -41,7 +41,7 @@ class Batch:
 
 def batch_clips(features: FeatureConfig, files: int) -> int:
     """Return the number of clips per batch."""
-    most = int(BATCH_BYTES / (2 * np.prod(features.shape)))
+    most = int(BATCH_DECIBEL_BYTES / (2 * np.prod(features.shape)))
     return max(1, min(BATCH_CLIPS, most, files))
 
 

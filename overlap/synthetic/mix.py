@@ -3,73 +3,51 @@
 Every clip contains n different words by n different speakers, each with a random gain and offset
 and none truncated; its label is 1/n for each word. Speakers of the test set do not occur in the
 training set. The training speakers are divided into groups that never share a clip, so that clips
-held out by group have unknown speakers too. Clip i depends on (seed, split, i) only: the same seed
-gives the same bytes with any number of processes.
+held out by group have unknown speakers too.
 """
 
 import csv
-import io
 import os
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
+from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
-import soundfile
 from numpy.typing import NDArray
 
 from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE
 from overlap.catalog.rows import Split
-from overlap.config import AudioFormat
-from overlap.errors import UserError
 from overlap.io.atomic import new_folder
-from overlap.synthetic.recordings import every_unusable_named, load_recording
-from overlap.synthetic.samples import add_word, store_codes
-from overlap.synthetic.speakers import MixConfig, Pool, plan_pools
-from overlap.system.jit import one_compiler
+from overlap.synthetic.mixtures import (
+    MixJob,
+    MixPlan,
+    Mixture,
+    clip_name,
+    joined,
+    write_clips,
+)
+from overlap.synthetic.recordings import every_unusable_named
+from overlap.synthetic.shared_recordings import shared_recordings
+from overlap.synthetic.speakers import MixConfig, plan_pools
 from overlap.system.process_pool import process_pool
 from overlap.system.resources.processors import usable_processors
 from overlap.system.signals import block_sigint
 from overlap.system.submission_window import SubmissionWindow
 
 ANSWERS = "test_answer.csv"
-WORD_RMS = 0.05
-"""Root mean square of a word before its random gain; full scale is 1.0."""
-JOB_CLIPS = 500
-"""Clips written by one call; this process writes sets of at most two such jobs itself."""
-CODES: Final = np.dtype("<i2")
-"""How the samples of a clip are stored."""
-SPLIT_NUMBER: Final[dict[Split, int]] = {"train": 0, "test": 1}
+JOB_CLIPS: Final = 500
+"""Clips written by one call."""
+OWN_JOBS: Final = 3
+"""Jobs that this process does itself; other processes would start later than it ends."""
 
-
-@dataclass(frozen=True)
-class MixJob:
-    """A range of clips of one split."""
-
-    config: MixConfig
-    out: Path
-    pools: tuple[Pool, ...]
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True, eq=False)
-class Mixture:
-    """The content of mixed clips, for the tables."""
-
-    words: NDArray[np.int64]
-    """(clips, words_per_clip) int64: indexes of the words."""
-    pools: tuple[str, ...]
-    """Name of each clip's pool."""
-
-    def __add__(self, other: "Mixture") -> "Mixture":
-        return Mixture(np.concatenate([self.words, other.words]), self.pools + other.pools)
+_plan: MixPlan
+"""What this process mixes; only a process of the pool has it."""
 
 
 def mix(
@@ -93,44 +71,45 @@ def mix(
         UserError: there are too few words (`too-few-words`) or speakers (`too-few-speakers`), a
             recording is unusable (`unusable-recording`), or `out` is not empty.
     """
-    counts: tuple[tuple[Split, int], ...] = (("train", config.train), ("test", config.test))
-    done, tables = 0, {}
+    counts: dict[Split, int] = {"train": config.train, "test": config.test}
+    jobs = [job for split, count in counts.items() for job in _jobs(split, count)]
+    mixed: dict[Split, list[Mixture]] = {split: [] for split in counts}
+    done = 0
     with new_folder(out) as folder:
         words, pools = plan_pools(words_folder, config)
-        for split, count in counts:
+        files = [file for pool in pools for file in pool.files()]
+        for split in counts:
             (folder / split).mkdir()
-            chosen = tuple(pool for pool in pools if pool.split == split)
-            table = Mixture(np.empty((0, config.words_per_clip), np.int64), ())
+        with (
+            every_unusable_named(files, config.audio_format),
+            shared_recordings(files, config.audio_format) as recordings,
             # Closing stops all writers before the folder may be removed.
-            jobs = _jobs(config, folder, chosen, count)
-            with every_unusable_named(pools, _format_of(config)), closing(_run(jobs)) as written:
-                for mixture in written:
-                    table += mixture
-                    done += len(mixture.pools)
-                    on_progress(done, config.train + config.test)
-            tables[split] = table
-        _write_tables(folder, words, tables)
+            closing(_run(MixPlan(config, tuple(pools), recordings, folder), jobs)) as written,
+        ):
+            for job, mixture in zip(jobs, written, strict=True):
+                mixed[job.split].append(mixture)
+                done += job.stop - job.start
+                on_progress(done, config.train + config.test)
+        _write_tables(folder, words, {split: joined(mixed[split], config) for split in counts})
     return words
 
 
-def _format_of(config: MixConfig) -> AudioFormat:
-    return AudioFormat(config.rate_hz, round(config.rate_hz * config.clip_seconds))
-
-
-def _jobs(config: MixConfig, out: Path, pools: tuple[Pool, ...], count: int) -> list[MixJob]:
+def _jobs(split: Split, count: int) -> list[MixJob]:
     starts = range(0, count, JOB_CLIPS)
-    return [MixJob(config, out, pools, s, min(s + JOB_CLIPS, count)) for s in starts]
+    return [MixJob(split, start, min(start + JOB_CLIPS, count)) for start in starts]
 
 
-def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
+def _run(plan: MixPlan, jobs: Sequence[MixJob]) -> Generator[Mixture]:
+    """Do all jobs, in processes if there are many; yield their results in their order."""
     workers = min(len(jobs), usable_processors())
-    if workers < 2 or len(jobs) <= 2:
-        yield from map(write_clips, jobs)
+    if workers < 2 or len(jobs) <= OWN_JOBS:
+        for job in jobs:
+            yield write_clips(plan, job)
         return
-    with process_pool(workers, _exit_with_parent) as pool:
+    with process_pool(workers, partial(_start_process, plan)) as pool:
         # The pool has few jobs at a time, so that none has to be cancelled if this ends early.
         window = SubmissionWindow[tuple[int, MixJob], Future[Mixture]](
-            lambda numbered: pool.submit(write_clips, numbered[1])
+            lambda numbered: pool.submit(_write_in_process, numbered[1])
         )
         waiting, written = enumerate(jobs), dict[int, Mixture]()
         with block_sigint():
@@ -144,9 +123,15 @@ def _run(jobs: Sequence[MixJob]) -> Generator[Mixture]:
             yield written.pop(number)
 
 
-def _exit_with_parent() -> None:
-    """Make a process of the pool exit when its parent ends for any reason."""
+def _start_process(plan: MixPlan) -> None:
+    """Prepare a process of the pool; it exits when its parent ends for any reason."""
+    global _plan  # noqa: PLW0603  a process of the pool mixes one data set
+    _plan = plan
     threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _write_in_process(job: MixJob) -> Mixture:
+    return write_clips(_plan, job)
 
 
 def _wait_for_parent() -> None:
@@ -154,102 +139,6 @@ def _wait_for_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def write_clips(job: MixJob) -> Mixture:
-    """Mix and write the clips of a job."""
-    config, wanted = job.config, _format_of(job.config)
-    split = job.pools[0].split
-    folder, header = str(job.out / split), _wav_header(wanted)
-    content = bytearray(header + bytes(wanted.samples * CODES.itemsize))
-    codes, mixed = np.frombuffer(content, CODES, offset=len(header)), np.empty(wanted.samples)
-    words = np.empty((job.stop - job.start, config.words_per_clip), np.int64)
-    names = []
-    with one_compiler("mix"):
-        for row, index in enumerate(range(job.start, job.stop)):
-            random = np.random.default_rng((config.seed, SPLIT_NUMBER[split], index))
-            pool = job.pools[index % len(job.pools)]
-            words[row], files = _draw_recordings(pool, config, random)
-            _mix_clip(files, config, wanted, random, mixed)
-            store_codes(mixed, codes)
-            _write_new(f"{folder}/{clip_name(split, index)}.wav", content)
-            names.append(pool.name)
-    return Mixture(words, tuple(names))
-
-
-def _write_new(path: str, content: bytearray) -> None:
-    """Write a new file; `pathlib` and file objects would take longer than the clip."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        rest = memoryview(content)
-        while rest:  # a disk that fills up takes a part, and refuses the rest
-            rest = rest[os.write(file, rest) :]
-    finally:
-        os.close(file)
-
-
-def _wav_header(wanted: AudioFormat) -> bytes:
-    """Return what stands before the samples of every clip."""
-    content = io.BytesIO()
-    silence = np.zeros(wanted.samples, CODES)
-    soundfile.write(content, silence, wanted.sample_rate, format="WAV", subtype="PCM_16")
-    return content.getvalue()[: -silence.nbytes]
-
-
-def clip_name(split: Split, index: int) -> str:
-    """Return the id of a clip."""
-    return f"{split}_{index:06d}"
-
-
-def _mix_clip(
-    files: Sequence[str],
-    config: MixConfig,
-    wanted: AudioFormat,
-    random: np.random.Generator,
-    mixed: NDArray[np.float64],
-) -> None:
-    """Draw gain and offset of each recording, and replace `mixed` (samples,) by their sum."""
-    mixed.fill(0)
-    reach = round(config.offset_seconds * wanted.sample_rate)
-    for file in files:
-        recording = load_recording(file, wanted)
-        gain = 10 ** (random.uniform(-config.gain_db, config.gain_db) / 20)
-        level = WORD_RMS * gain / recording.rms
-        earliest, latest = -min(reach, recording.before), min(reach, recording.after)
-        delay = int(random.integers(earliest, latest + 1))
-        add_word(recording.samples, level, delay, mixed)
-
-
-def _draw_recordings(
-    pool: Pool, config: MixConfig, random: np.random.Generator
-) -> tuple[NDArray[np.int64], list[str]]:
-    """Draw different words, each by another speaker; redraw if a word has no speaker left."""
-    places = pool.places
-    for _ in range(1000):
-        words = random.permutation(len(pool.recordings))[: config.words_per_clip]
-        speakers: list[str] = []
-        files: list[str] = []
-        for word in words.tolist():
-            # The speakers of the other words are skipped.
-            taken = sorted(places[word][one] for one in speakers if one in places[word])
-            available = len(places[word]) - len(taken)
-            if not available:
-                break
-            chosen = int(random.integers(available))
-            for place in taken:
-                chosen += place <= chosen
-            speaker, takes = pool.recordings[word][chosen]
-            speakers.append(speaker)
-            files.append(takes[random.integers(len(takes))])
-        if len(files) == len(words):
-            return np.sort(words), files
-    raise UserError(
-        f"the recordings of {pool.name} do not contain {config.words_per_clip} words by different "
-        "speakers; lower --words-per-clip, or provide more recordings",
-        code="too-few-speakers",
-        pool=pool.name,
-        words_per_clip=config.words_per_clip,
-    )
 
 
 def _write_tables(out: Path, words: tuple[str, ...], tables: dict[Split, Mixture]) -> None:

@@ -15,7 +15,6 @@ from overlap.catalog.inspection import decode_content
 from overlap.config import AudioFormat
 from overlap.errors import AudioError, UserError
 from overlap.io.bulk_read import read_local
-from overlap.synthetic.speakers import Pool
 
 SPEECH_THRESHOLD = 10 ** (-30 / 20)
 """Amplitude relative to a recording's peak above which a sample belongs to the word."""
@@ -38,8 +37,7 @@ class Recording:
     """Samples after the word."""
 
 
-@lru_cache(maxsize=10000)
-def load_recording(file: str, wanted: AudioFormat) -> Recording:
+def decode_recording(file: str, wanted: AudioFormat) -> Recording:
     """Decode a recording and find its word.
 
     Raises:
@@ -66,6 +64,10 @@ def load_recording(file: str, wanted: AudioFormat) -> Recording:
     )
 
 
+load_recording = lru_cache(maxsize=10_000)(decode_recording)
+"""`decode_recording` of a file that this process needs several times."""
+
+
 def _decoded(file: str, wanted: AudioFormat) -> Clip:
     folder, name = os.path.split(file)
     (content,) = read_local(folder, [name], max_file_bytes(wanted))
@@ -73,7 +75,7 @@ def _decoded(file: str, wanted: AudioFormat) -> Clip:
 
 
 @contextmanager
-def every_unusable_named(pools: Sequence[Pool], wanted: AudioFormat) -> Iterator[None]:
+def every_unusable_named(files: Sequence[str], wanted: AudioFormat) -> Iterator[None]:
     """Name every unusable recording if one of them ends the mixing, within `SEARCH_SECONDS`."""
     try:
         yield
@@ -81,10 +83,6 @@ def every_unusable_named(pools: Sequence[Pool], wanted: AudioFormat) -> Iterator
         if error.code != "unusable-recording":
             raise
         first = str(error.fields["file"])
-        files = [
-            file
-            for pool in pools for takes in pool.recordings for _, some in takes for file in some
-        ]  # fmt: skip
         end, faults = time.monotonic() + SEARCH_SECONDS, {first: str(error.fields["reason"])}
         checked = 0
         for file in files:

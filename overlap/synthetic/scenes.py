@@ -14,7 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from overlap.config import AudioFormat
-from overlap.synthetic.mix import WORD_RMS
+from overlap.synthetic.mixtures import WORD_RMS
 from overlap.synthetic.recordings import load_recording
 from overlap.synthetic.speakers import Pool
 

@@ -11,6 +11,7 @@ from overlap.audio.decode import is_audio
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
 from overlap.catalog.cell_text import normal_text, repeated_texts
 from overlap.catalog.rows import Split
+from overlap.config import AudioFormat
 from overlap.errors import UserError
 from overlap.io.formatting import counted
 from overlap.io.location import Location
@@ -46,6 +47,11 @@ class MixConfig:
     rate_hz: int = 16000
     clip_seconds: float = 1.0
 
+    @property
+    def audio_format(self) -> AudioFormat:
+        """Sample rate and length of the clips."""
+        return AudioFormat(self.rate_hz, round(self.rate_hz * self.clip_seconds))
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -64,6 +70,10 @@ class Pool:
             {speaker: place for place, (speaker, _) in enumerate(takes)}
             for takes in self.recordings
         )
+
+    def files(self) -> list[str]:
+        """Return the files of all recordings."""
+        return [file for takes in self.recordings for _, some in takes for file in some]
 
 
 def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[Pool]]:

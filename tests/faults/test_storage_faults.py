@@ -2,12 +2,10 @@
 
 import gc
 import os
-import resource
 import subprocess
 import urllib.request
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +17,12 @@ from overlap.features import FeatureStore, block_job, extract_block
 from overlap.io.location import Location
 from overlap.io.storage_errors import storage_errors
 from support.fault_tables import write_table
+from support.file_systems import largest_file
 from support.flaky_proxy import FAULTS, Plan, flaky
 from support.process_fixtures import submission
 from support.processes import object_store
 from support.run_steps import Finished, computed
 from support.running_service import missing
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Writes beyond so many bytes of a file fail."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_write_that_fails_half_way_leaves_what_was_there(tmp_path: Path) -> None:

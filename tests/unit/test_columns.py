@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from overlap.columns import search, temporary_files, texts
 from overlap.columns.frames import FrameBuilder, concatenated, rows_of, text_series
-from overlap.columns.search import equal_at, positions, repeated
-from overlap.columns.temporary_files import GrowingBuffer, NumberBuilder, equal_numbers, zeros
+from overlap.columns.search import equal_at, equal_numbers, positions, repeated
+from overlap.columns.temporary_files import GrowingBuffer, NumberBuilder, zeros
 from overlap.columns.texts import (
     TextBuilder,
     TextColumn,

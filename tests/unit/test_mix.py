@@ -128,11 +128,11 @@ def test_speakers_occur_in_one_pool_only(words: Path) -> None:
 
 
 def test_every_word_of_a_clip_has_another_speaker(words: Path) -> None:
-    from overlap.synthetic.mix import _draw_recordings
+    from overlap.synthetic.mixtures import draw_recordings
 
     _, pools = plan_pools(words, CONFIG)
     for seed in range(50):
-        chosen, files = _draw_recordings(pools[1], CONFIG, np.random.default_rng(seed))
+        chosen, files = draw_recordings(pools[1], CONFIG, np.random.default_rng(seed))
         assert len({Path(f).name.split("_")[0] for f in files}) == 2
         spoken = sorted({Path(f).parent.name for f in files})
         assert spoken == [("down", "eight", "five", "left", "up", "zero")[w] for w in chosen]

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import shutil
 import socket
 import stat
@@ -20,6 +19,7 @@ from overlap.io.atomic import new_folder
 from overlap.io.location import Location
 from overlap.io.user_output import check_output, is_stdout, output_location, write_output
 from support.errors import raises
+from support.file_systems import largest_file
 from support.running_service import missing
 from support.trials import trial
 
@@ -627,12 +627,10 @@ def test_another_user(
 def test_a_limit_on_the_size(tmp_path: Path) -> None:
     file = tmp_path / "preds.csv"
     file.write_bytes(b"old")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
-        with raises(UserError, "out-not-writable", reason=errno.errorcode[errno.EFBIG]):
-            write(file, bytes(5000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with (
+        largest_file(1000),
+        raises(UserError, "out-not-writable", reason=errno.errorcode[errno.EFBIG]),
+    ):
+        write(file, bytes(5000))
     assert file.read_bytes() == b"old"
     assert nothing_left(tmp_path)
