@@ -279,10 +279,13 @@ def _repaired(
     out: NDArray[np.float32] | None,
 ) -> Clip:
     repairs = []
-    clipped = bool(np.mean(np.abs(samples) >= 1.0 - 2**-15) > CLIPPED_FRACTION)
+    full = np.count_nonzero(np.abs(samples) >= 1.0 - 2**-15)
+    clipped = bool(full / samples.size > CLIPPED_FRACTION)
     if samples.shape[1] > 1:
         repairs.append("downmixed")
-    mono = samples.mean(axis=1, dtype=np.float32)
+        mono = samples.mean(axis=1, dtype=np.float32)
+    else:  # the mean of one channel, in which -0.0 is 0.0
+        mono = samples[:, 0] + np.float32(0)
     if rate != wanted.sample_rate:
         repairs.append("resampled")
         mono = soxr.resample(mono, rate, wanted.sample_rate, quality=RESAMPLING).astype(np.float32)

@@ -55,12 +55,12 @@ def decode_recording(file: str, wanted: AudioFormat) -> Recording:
         ) from None
     samples = clip.samples.astype(np.float64)
     amplitude = np.abs(samples)
-    spoken = np.flatnonzero(amplitude > SPEECH_THRESHOLD * amplitude.max())
+    spoken = amplitude > SPEECH_THRESHOLD * amplitude.max()
     return Recording(
         samples=clip.samples,
         rms=float(np.sqrt(np.mean(samples**2))),
-        before=int(spoken[0]),
-        after=int(len(samples) - 1 - spoken[-1]),
+        before=int(spoken.argmax()),
+        after=int(spoken[::-1].argmax()),
     )
 
 
