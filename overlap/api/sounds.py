@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overlap.audio.clips import decode_content
 from overlap.audio.decode import clip_from_samples
 from overlap.catalog import list_clips
-from overlap.catalog.inspection import decode_content
 from overlap.catalog.read_ahead import read_ahead
 from overlap.columns.search import natural_order
 from overlap.config import AudioFormat, FeatureConfig

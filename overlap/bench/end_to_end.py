@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from overlap.audio.clips import load_clip
 from overlap.bench.features import cpu_seconds, largest_error_db
 from overlap.catalog import Catalog, build_catalog, list_clips, stored_rows
-from overlap.catalog.inspection import load_clip
 from overlap.config import ChecksConfig, FeatureConfig, StoreConfig
 from overlap.errors import BenchError
 from overlap.features import FeatureStore, block_jobs, extract_block

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overlap.audio.clips import NOT_OPENED
 from overlap.catalog.catalog import Catalog, on_stable_rows, with_columns_of
 from overlap.catalog.cell_text import normal_text, visible
 from overlap.catalog.clip_files import repeated_ids
 from overlap.catalog.folds import groups_of
 from overlap.catalog.id_matching import id_hint, match_ids
-from overlap.catalog.inspection import NOT_OPENED, TYPES, Runner, inspect_files
+from overlap.catalog.inspection import TYPES, Runner, inspect_files
 from overlap.catalog.label_kinds import normalise_distributions
 from overlap.catalog.listing import Listing
 from overlap.catalog.problems import PLAN_HINT, Problem, Problems

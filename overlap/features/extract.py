@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from overlap.catalog.inspection import decode_content, digest
+from overlap.audio.clips import decode_content, digest
 from overlap.catalog.read_ahead import read_ahead
 from overlap.config import FeatureConfig
 from overlap.errors import AudioError, DataError

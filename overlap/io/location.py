@@ -26,7 +26,6 @@ from overlap.io.bulk_read import Read, read_local, read_remote
 from overlap.io.listing import Entry, local_entries
 from overlap.io.records import Documents
 from overlap.io.storage_errors import storage_errors
-from overlap.io.zarr_import import zarr
 from overlap.io.zip_archive import open_archive
 
 
@@ -309,10 +308,3 @@ class Location(Documents):
         if self.exists():
             with storage_errors(self):
                 self._filesystem.rm(self._path, recursive=True)
-
-    def zarr_store(self, *, read_only: bool = False) -> zarr.abc.store.Store:
-        """Return this folder as a Zarr store."""
-        self.check_writable()
-        if self.local is not None:
-            return zarr.storage.LocalStore(self.local, read_only=read_only)
-        return zarr.storage.FsspecStore.from_url(self.url, read_only=read_only)

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from overlap.audio.clips import decode_content
 from overlap.audio.decode import Clip
-from overlap.catalog.inspection import decode_content
 from overlap.catalog.read_ahead import read_ahead
 from overlap.config import FeatureConfig
 from overlap.errors import AudioError

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overlap.audio.clips import NOT_OPENED
 from overlap.catalog import Listing, clips_to_predict
 from overlap.catalog.cell_text import normal_text
-from overlap.catalog.inspection import NOT_OPENED
 from overlap.catalog.problems import Problems
 from overlap.config import FeatureConfig, fingerprint
 from overlap.ensemble.pooling import Pool

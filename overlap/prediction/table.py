@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overlap.audio.clips import TOO_LARGE
 from overlap.catalog.build import report_audio
-from overlap.catalog.inspection import TOO_LARGE
 from overlap.catalog.problems import Problems
 from overlap.catalog.rows import OK, QUARANTINED
 from overlap.config import ChecksConfig

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overlap.audio.clips import load_clip
 from overlap.catalog import Catalog, previous_catalog
-from overlap.catalog.inspection import load_clip
 from overlap.catalog.problems import printable
 from overlap.config import FeatureConfig
 from overlap.ensemble.registry import EnsembleRecord

@@ -5,10 +5,10 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from overlap.audio.clips import digest
 from overlap.audio.decode import Clip
 from overlap.catalog import Catalog
 from overlap.catalog.cell_text import normal_text
-from overlap.catalog.inspection import digest
 from overlap.catalog.problems import printable
 from overlap.catalog.rows import REMOVED
 from overlap.errors import UserError

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from overlap.synthetic.mix import mix
+from overlap.synthetic.mixed_data import mix
 from overlap.synthetic.speakers import MixConfig
 from overlap.synthetic.speech import SynthConfig, synthesise
 

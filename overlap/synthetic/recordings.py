@@ -10,8 +10,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from overlap.audio.clips import decode_content
 from overlap.audio.decode import Clip, max_file_bytes
-from overlap.catalog.inspection import decode_content
 from overlap.config import AudioFormat
 from overlap.errors import AudioError, UserError
 from overlap.io.bulk_read import read_local

@@ -4,17 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from overlap.audio.decode import is_audio
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
 from overlap.catalog.cell_text import normal_text, repeated_texts
-from overlap.catalog.rows import Split
 from overlap.config import AudioFormat
 from overlap.errors import UserError
 from overlap.io.formatting import counted
 from overlap.io.location import Location
+
+if TYPE_CHECKING:  # it imports pandas and Zarr
+    from overlap.catalog.rows import Split
 
 FRACTIONS = tuple(percent / 100 for percent in range(5, 95, 5))
 """Fractions of test speakers that are tried for a remedy."""
@@ -57,7 +60,7 @@ class MixConfig:
 class Pool:
     """Recordings that may be mixed into one clip."""
 
-    split: Split
+    split: "Split"
     name: str
     """Name of the group of speakers."""
     recordings: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
@@ -170,7 +173,7 @@ def _training_pools(
     return [_pool("train", "g00", {*speakers}, by_word)]
 
 
-def _pool(split: Split, name: str, members: set[str], by_word: Sequence[Speakers]) -> Pool:
+def _pool(split: "Split", name: str, members: set[str], by_word: Sequence[Speakers]) -> Pool:
     recordings = tuple(
         tuple((s, tuple(files)) for s, files in sorted(speakers.items()) if s in members)
         for speakers in by_word

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from overlap.audio.clips import load_clip
 from overlap.audio.decode import Clip
 from overlap.catalog import Catalog, CatalogReport, build_catalog, list_clips, list_data
-from overlap.catalog.inspection import BATCH, load_clip
+from overlap.catalog.inspection import BATCH
 from overlap.config import AudioFormat, ChecksConfig, FeatureConfig
 from overlap.errors import AudioError, DataError
 from overlap.features import FeatureStore

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 import overlap
-from overlap.catalog.inspection import load_clip
+from overlap.audio.clips import load_clip
 from overlap.ensemble.score_tables import score_tables
 from overlap.errors import DataError, UserError
 from overlap.features.compute import compute_features

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from overlap.audio import clips as clips_module
+from overlap.audio.clips import decode_content, digest, load_clip
 from overlap.bench.reading import READERS, bench_reading
-from overlap.catalog import inspection, list_clips, list_data
+from overlap.catalog import list_clips, list_data
 from overlap.catalog import read_ahead as group_reading
-from overlap.catalog.inspection import decode_content, digest, load_clip
 from overlap.catalog.read_ahead import read_ahead
 from overlap.config import AudioFormat, RunConfig
 from overlap.errors import AudioError, DataError, UserError
+from overlap.features.store.metadata import zarr_store
 from overlap.io import zip_archive
 from overlap.io.bulk_read import TooLargeError
 from overlap.io.location import Location
@@ -227,7 +229,7 @@ def test_an_archive_is_read_only(data: Path, tmp_path: Path) -> None:
     for write in (
         lambda: (place / "b").write_bytes(b""),
         place.remove,
-        place.zarr_store,
+        lambda: zarr_store(place),
         lambda: pending_work(RunConfig(data=str(data), workspace=str(archive)), list_data(data)),
     ):
         with raises(UserError, "read-only-archive"):
@@ -322,7 +324,7 @@ def test_large_files_are_read_when_their_turn_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     monkeypatch.setattr(group_reading, "GROUP_BYTES", 1 << 16)
-    for module in (group_reading, inspection):
+    for module in (group_reading, clips_module):
         monkeypatch.setattr(module, "max_file_bytes", lambda _: 1 << 19)
     monkeypatch.setattr(group_reading, "CACHED_SECONDS", 0)
     top = Location.of(tmp_path if where == "local" else f"memory://{tmp_path.name}")

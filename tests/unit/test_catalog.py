@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 import soundfile
 
+from overlap.audio.clips import digest, load_clip
 from overlap.catalog import Catalog, CatalogReport, build_catalog, list_clips, list_data
-from overlap.catalog.inspection import digest, load_clip
 from overlap.columns.search import natural_order, positions
 from overlap.config import AudioFormat, ChecksConfig, RunConfig
 from overlap.errors import DataError, NotReadyError

@@ -12,7 +12,7 @@ import soundfile
 from overlap.config import AudioFormat
 from overlap.errors import UserError
 from overlap.synthetic import MixConfig, mix
-from overlap.synthetic.mix import JOB_CLIPS
+from overlap.synthetic.mix_jobs import JOB_CLIPS
 from overlap.synthetic.recordings import load_recording
 from overlap.synthetic.speakers import plan_pools
 from support.errors import raises

@@ -71,7 +71,7 @@ def test_normalised_features_equal_a_direct_computation(ready: Ready) -> None:
 
     catalog, store = ready
     folder = Location.of(catalog.data)
-    from overlap.catalog.inspection import load_clip
+    from overlap.audio.clips import load_clip
 
     clips = np.stack([load_clip(folder, f, catalog.wanted).samples for f in catalog.clips["file"]])
     found = store.normalisation("joint", 80)

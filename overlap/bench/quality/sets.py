@@ -144,7 +144,7 @@ def make_set(
 
     Raises:
         UserError: Real speech is needed and not given (code `speech-needed`), a word is missing
-            (`no-such-word`), or as `overlap.synthetic.mix.mix`.
+            (`no-such-word`), or as `overlap.synthetic.mix`.
     """
     voices, words = _voices(root, kind, speech)
     key = fingerprint(asdict(kind), asdict(size), str(voices), words, MIX_SEED)

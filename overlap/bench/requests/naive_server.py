@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 
-from overlap.catalog.inspection import decode_content
+from overlap.audio.clips import decode_content
 from overlap.errors import AudioError
 from overlap.features.compute import compute_features, warm_up
 from overlap.io.location import Location

@@ -1,4 +1,4 @@
-"""Metadata of a feature store: the format version and the attributes of its group."""
+"""Metadata of a feature store: where it is, the format version and the attributes of its group."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -34,6 +34,14 @@ def format_version(location: Location) -> object:
         return found
 
 
+def zarr_store(location: Location, *, read_only: bool = False) -> zarr.abc.store.Store:
+    """Return a folder as a Zarr store."""
+    location.check_writable()
+    if location.local is not None:
+        return zarr.storage.LocalStore(location.local, read_only=read_only)
+    return zarr.storage.FsspecStore.from_url(location.url, read_only=read_only)
+
+
 def create_group(location: Location, config: FeatureConfig, store: StoreConfig) -> zarr.Group:
     """Create the group and the empty arrays of a store."""
     attributes: dict[str, Any] = {
@@ -46,7 +54,7 @@ def create_group(location: Location, config: FeatureConfig, store: StoreConfig) 
     }
     with storage_errors(location):
         group = zarr.open_group(
-            location.zarr_store(),
+            zarr_store(location),
             mode="w",
             zarr_format=3,
             attributes={**attributes, "seal": attributes_checksum(attributes)},

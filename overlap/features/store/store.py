@@ -51,6 +51,7 @@ from overlap.features.store.metadata import (
     create_group,
     format_version,
     read_attributes,
+    zarr_store,
 )
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
@@ -90,7 +91,7 @@ class FeatureStore:
                 code="no-features",
                 workspace=str(workspace),
             )
-        store = location.zarr_store(read_only=read_only)
+        store = zarr_store(location, read_only=read_only)
         with corruption_errors(f"{location}/zarr.json", RECREATE_HINT):
             group = zarr.open_group(store, mode="r" if read_only else "r+", zarr_format=3)
         if version != FORMAT:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import soundfile
 from starlette.responses import Response
 
+from overlap.audio.clips import digest, load_clip
 from overlap.audio.decode import Clip
 from overlap.catalog import Catalog
-from overlap.catalog.inspection import digest, load_clip
 from overlap.config import AudioFormat
 from overlap.errors import AudioError, OverlapError
 from overlap.io.location import Location

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from overlap.audio.clips import decode_content
 from overlap.audio.decode import Clip, max_file_bytes
-from overlap.catalog.inspection import decode_content
 from overlap.config import AudioFormat
 from overlap.errors import AudioError, NotReadyError, OverlapError
 from overlap.io.bulk_read import Read, TooLargeError

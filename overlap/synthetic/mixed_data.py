@@ -7,15 +7,9 @@ held out by group have unknown speakers too.
 """
 
 import csv
-import os
-import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable
 from contextlib import closing
-from functools import partial
-from multiprocessing import parent_process
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -24,30 +18,13 @@ from numpy.typing import NDArray
 from overlap.catalog.listing import GROUPS, LABELS, TEMPLATE
 from overlap.catalog.rows import Split
 from overlap.io.atomic import new_folder
-from overlap.synthetic.mixtures import (
-    MixJob,
-    MixPlan,
-    Mixture,
-    clip_name,
-    joined,
-    write_clips,
-)
+from overlap.synthetic.mix_jobs import JOB_CLIPS, do_jobs
+from overlap.synthetic.mixtures import MixJob, MixPlan, Mixture, clip_name, joined
 from overlap.synthetic.recordings import every_unusable_named
 from overlap.synthetic.shared_recordings import shared_recordings
 from overlap.synthetic.speakers import MixConfig, plan_pools
-from overlap.system.process_pool import process_pool
-from overlap.system.resources.processors import usable_processors
-from overlap.system.signals import block_sigint
-from overlap.system.submission_window import SubmissionWindow
 
 ANSWERS = "test_answer.csv"
-JOB_CLIPS: Final = 500
-"""Clips written by one call."""
-OWN_JOBS: Final = 3
-"""Jobs that this process does itself; other processes would start later than it ends."""
-
-_plan: MixPlan
-"""What this process mixes; only a process of the pool has it."""
 
 
 def mix(
@@ -84,7 +61,7 @@ def mix(
             every_unusable_named(files, config.audio_format),
             shared_recordings(files, config.audio_format) as recordings,
             # Closing stops all writers before the folder may be removed.
-            closing(_run(MixPlan(config, tuple(pools), recordings, folder), jobs)) as written,
+            closing(do_jobs(MixPlan(config, tuple(pools), recordings, folder), jobs)) as written,
         ):
             for job, mixture in zip(jobs, written, strict=True):
                 mixed[job.split].append(mixture)
@@ -97,48 +74,6 @@ def mix(
 def _jobs(split: Split, count: int) -> list[MixJob]:
     starts = range(0, count, JOB_CLIPS)
     return [MixJob(split, start, min(start + JOB_CLIPS, count)) for start in starts]
-
-
-def _run(plan: MixPlan, jobs: Sequence[MixJob]) -> Generator[Mixture]:
-    """Do all jobs, in processes if there are many; yield their results in their order."""
-    workers = min(len(jobs), usable_processors())
-    if workers < 2 or len(jobs) <= OWN_JOBS:
-        for job in jobs:
-            yield write_clips(plan, job)
-        return
-    with process_pool(workers, partial(_start_process, plan)) as pool:
-        # The pool has few jobs at a time, so that none has to be cancelled if this ends early.
-        window = SubmissionWindow[tuple[int, MixJob], Future[Mixture]](
-            lambda numbered: pool.submit(_write_in_process, numbered[1])
-        )
-        waiting, written = enumerate(jobs), dict[int, Mixture]()
-        with block_sigint():
-            window.fill(waiting, 2 * workers)
-        for number in range(len(jobs)):
-            while number not in written:
-                if (ended := window.next()) is not None:
-                    future, (index, _) = ended
-                    written[index] = future.result()
-                    window.fill(waiting, 2 * workers)
-            yield written.pop(number)
-
-
-def _start_process(plan: MixPlan) -> None:
-    """Prepare a process of the pool; it exits when its parent ends for any reason."""
-    global _plan  # noqa: PLW0603  a process of the pool mixes one data set
-    _plan = plan
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _write_in_process(job: MixJob) -> Mixture:
-    return write_clips(_plan, job)
-
-
-def _wait_for_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _write_tables(out: Path, words: tuple[str, ...], tables: dict[Split, Mixture]) -> None:
