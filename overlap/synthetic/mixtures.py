@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import soundfile
+from numpy.random import PCG64, Generator, SeedSequence
 from numpy.typing import NDArray
 
 from overlap.config import AudioFormat
@@ -87,7 +88,7 @@ def write_clips(plan: MixPlan, job: MixJob) -> Mixture:
     with one_compiler("mix"):
         for row, index in enumerate(range(job.start, job.stop)):
             seed[-1] = index
-            random = np.random.default_rng(seed)
+            random = Generator(PCG64(SeedSequence(seed)))
             pool = pools[index % len(pools)]
             words[row], files = draw_recordings(pool, config, random)
             _mix_clip(map(plan.recordings.load, files), config, random, mixed)
@@ -124,13 +125,14 @@ def clip_name(split: "Split", index: int) -> str:
 def _mix_clip(
     recordings: Iterable[Recording],
     config: MixConfig,
-    random: np.random.Generator,
+    random: Generator,
     mixed: NDArray[np.float64],
 ) -> None:
     """Draw gain and offset of each recording, and replace `mixed` (samples,) by their sum."""
     mixed.fill(0)
     reach = round(config.offset_seconds * config.rate_hz)
     for recording in recordings:
+        # The same number as that of `random.uniform`, in a third of its time.
         gain = 10 ** ((2 * config.gain_db * random.random() - config.gain_db) / 20)
         level = WORD_RMS * gain / recording.rms
         earliest, latest = -min(reach, recording.before), min(reach, recording.after)
@@ -139,7 +141,7 @@ def _mix_clip(
 
 
 def draw_recordings(
-    pool: Pool, config: MixConfig, random: np.random.Generator
+    pool: Pool, config: MixConfig, random: Generator
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Draw different words, each by another speaker; redraw if a word has no speaker left."""
     places = pool.places
@@ -158,7 +160,8 @@ def draw_recordings(
                 chosen += place <= chosen
             speaker, takes = pool.recordings[word][chosen]
             speakers.append(speaker)
-            files.append(takes[random.integers(len(takes))])
+            # Numpy draws nothing for a choice from one, but takes 4 us for it.
+            files.append(takes[random.integers(len(takes)) if len(takes) > 1 else 0])
         if len(files) == len(words):
             return np.sort(words), files
     raise UserError(

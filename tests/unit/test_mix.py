@@ -55,11 +55,12 @@ def test_a_seed_gives_the_same_bytes(words: Path, tmp_path: Path) -> None:
     assert content(tmp_path / "one") != content(tmp_path / "other")
 
 
+@pytest.mark.parametrize("seed", [5, 2**40 + 3])
 def test_the_samples_are_those_of_numpy_with_its_default_generator(
-    words: Path, tmp_path: Path
+    words: Path, tmp_path: Path, seed: int
 ) -> None:
     """Compiled sums give every clip as the arithmetic of whole arrays does."""
-    loud = replace(CONFIG, words_per_clip=3, gain_db=24.0, train=60)
+    loud = replace(CONFIG, words_per_clip=3, gain_db=24.0, train=60, seed=seed)
     mix(words, tmp_path / "d", loud)
     _, pools = plan_pools(words, loud)
     limited = 0
