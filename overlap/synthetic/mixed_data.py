@@ -54,7 +54,7 @@ def mix(
     done = 0
     with new_folder(out) as folder:
         words, pools = plan_pools(words_folder, config)
-        files = [file for pool in pools for file in pool.files()]
+        files = [file for pool in pools for file in pool.files]
         for split in counts:
             (folder / split).mkdir()
         with (

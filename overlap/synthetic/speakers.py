@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from overlap.audio.decode import is_audio
 from overlap.audio.unused_files import UnusedFiles, is_ignored, unused_files
@@ -67,16 +68,24 @@ class Pool:
     """For each word: (speaker, files) of every speaker of the pool with recordings of it."""
 
     @cached_property
-    def places(self) -> tuple[dict[str, int], ...]:
-        """For each word: the index of every speaker in `recordings`."""
-        return tuple(
-            {speaker: place for place, (speaker, _) in enumerate(takes)}
-            for takes in self.recordings
-        )
+    def files(self) -> tuple[str, ...]:
+        """The files of all recordings."""
+        return tuple(file for takes in self.recordings for _, some in takes for file in some)
 
-    def files(self) -> list[str]:
-        """Return the files of all recordings."""
-        return [file for takes in self.recordings for _, some in takes for file in some]
+    @cached_property
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """`first_speaker`, `speaker` and `first_take`, as `draw_recordings` takes them.
+
+        Recordings are indices of `files`.
+        """
+        every = [speaker for takes in self.recordings for speaker, _ in takes]
+        number = {speaker: index for index, speaker in enumerate(sorted(set(every)))}
+        takes_of_each = [len(some) for takes in self.recordings for _, some in takes]
+        return (
+            np.cumsum([0, *map(len, self.recordings)], dtype=np.int64),
+            np.array([number[speaker] for speaker in every], np.int64),
+            np.cumsum([0, *takes_of_each], dtype=np.int64),
+        )
 
 
 def plan_pools(folder: Path, config: MixConfig) -> tuple[tuple[str, ...], list[Pool]]:

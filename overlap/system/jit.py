@@ -39,8 +39,9 @@ numba.config.reload_config()
 LOG = logging.getLogger(__name__)
 PACKAGE: Final = Path(__file__).parents[1]
 SOURCES: Final = (
-    "system/jit.py", "audio/**/*.py", "features/**/*.py", "synthetic/samples.py",
-)  # fmt: skip
+    *("system/jit.py", "audio/**/*.py", "features/**/*.py"),
+    *("synthetic/draws.py", "synthetic/samples.py"),
+)
 """Files of `overlap` whose code is compiled or determines what is compiled."""
 
 

@@ -19,6 +19,7 @@ def test_the_sources_cover_every_module_that_can_shape_machine_code() -> None:
         PACKAGE / "system" / "jit.py",
         *(PACKAGE / "audio").rglob("*.py"),
         *(PACKAGE / "features").rglob("*.py"),
+        PACKAGE / "synthetic" / "draws.py",
         PACKAGE / "synthetic" / "samples.py",
     }
     assert len(required) > 20

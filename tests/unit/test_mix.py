@@ -11,7 +11,8 @@ import soundfile
 
 from overlap.config import AudioFormat
 from overlap.errors import UserError
-from overlap.synthetic import MixConfig, mix
+from overlap.synthetic import MixConfig, mix, mixtures
+from overlap.synthetic.draws import STATE, draw_recordings
 from overlap.synthetic.mix_jobs import JOB_CLIPS
 from overlap.synthetic.recordings import load_recording
 from overlap.synthetic.speakers import plan_pools
@@ -101,6 +102,15 @@ def test_the_samples_are_those_of_numpy_with_its_default_generator(
     assert 5 < limited < 65
 
 
+def test_a_clip_that_needs_more_raw_numbers_is_the_same(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mix(words, tmp_path / "enough", CONFIG)
+    monkeypatch.setattr(mixtures, "RAW_NUMBERS", 1)
+    mix(words, tmp_path / "more", CONFIG)
+    assert content(tmp_path / "more") == content(tmp_path / "enough")
+
+
 @pytest.mark.extended
 def test_the_number_of_processes_does_not_change_a_byte(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -129,11 +139,12 @@ def test_speakers_occur_in_one_pool_only(words: Path) -> None:
 
 
 def test_every_word_of_a_clip_has_another_speaker(words: Path) -> None:
-    from overlap.synthetic.mixtures import draw_recordings
-
     _, pools = plan_pools(words, CONFIG)
     for seed in range(50):
-        chosen, files = draw_recordings(pools[1], CONFIG, np.random.default_rng(seed))
+        chosen, drawn = np.empty((2, 2), np.int64)
+        raw = np.random.PCG64(seed).random_raw(128)
+        assert draw_recordings(*pools[1].arrays, raw, np.zeros(STATE, np.uint64), chosen, drawn)
+        files = [pools[1].files[index] for index in drawn]
         assert len({Path(f).name.split("_")[0] for f in files}) == 2
         spoken = sorted({Path(f).parent.name for f in files})
         assert spoken == [("down", "eight", "five", "left", "up", "zero")[w] for w in chosen]
