@@ -92,6 +92,18 @@ def _shuffle(values: NDArray[np.int64], raw: NDArray[np.uint64], state: NDArray[
 
 
 @compiled
+def _is_in(one: int, ascending: NDArray[np.int64]) -> bool:
+    start, stop = 0, len(ascending)
+    while start < stop:
+        middle = (start + stop) // 2
+        if ascending[middle] < one:
+            start = middle + 1
+        else:
+            stop = middle
+    return start < len(ascending) and ascending[start] == one
+
+
+@compiled
 def _draw_other(
     speakers: NDArray[np.int64],
     taken: NDArray[np.int64],
@@ -99,19 +111,22 @@ def _draw_other(
     state: NDArray[np.uint64],
 ) -> int:
     """Return the index of one of `speakers` (ascending) that is not in `taken`, or -1."""
-    places = np.searchsorted(speakers, taken)
-    found = 0
-    for place, one in zip(places, taken):  # noqa: B905  Numba has no `strict`
-        if place < len(speakers) and speakers[place] == one:
-            places[found] = place
-            found += 1
-    if found == len(speakers):
+    left = len(speakers)
+    for one in taken:
+        left -= _is_in(one, speakers)
+    if not left:
         return -1
-    chosen: int = below(len(speakers) - found, raw, state)
-    for place in np.sort(places[:found]):
-        if place <= chosen:
-            chosen += 1
-    return chosen
+    rank: int = below(left, raw, state)
+    # The speaker whose rank among those that are not taken is this: every taken one before it moves
+    # it by one place, until none is before it that has not been counted.
+    chosen = rank
+    while True:
+        before = 0
+        for one in taken:
+            before += one <= speakers[chosen] and _is_in(one, speakers)
+        if chosen == rank + before:
+            return chosen
+        chosen = rank + before
 
 
 @compiled
@@ -134,30 +149,30 @@ def draw_recordings(
         first_take: (speakers of words + 1,) the first recording of each of them.
         raw: Raw numbers of the bit generator.
         state: (STATE,) how many of them are used; changed.
-        words: (words of a clip,) receives the words, ascending.
-        recordings: (words of a clip,) receives the recordings, in the order of the draws.
+        words: (words of a clip,) receives the words.
+        recordings: (words of a clip,) receives the recordings of them.
 
     Returns:
         Whether `ATTEMPTS` were enough.
     """
+    order = np.empty(len(first_speaker) - 1, np.int64)
     speakers = np.empty(len(words), np.int64)
     for _ in range(ATTEMPTS):
-        order = np.arange(len(first_speaker) - 1)
+        for index in range(len(order)):
+            order[index] = index
         _shuffle(order, raw, state)
         drawn = 0
-        for word in order[: len(words)]:
+        while drawn < len(words):
+            word = order[drawn]
             start, stop = first_speaker[word], first_speaker[word + 1]
             chosen = _draw_other(speaker[start:stop], speakers[:drawn], raw, state)
             if chosen < 0 or state[EXHAUSTED]:
                 break
             one = start + chosen
-            speakers[drawn] = speaker[one]
             takes = first_take[one + 1] - first_take[one]
+            words[drawn], speakers[drawn] = word, speaker[one]
             recordings[drawn] = first_take[one] + below(takes, raw, state)
             drawn += 1
-        if drawn == len(words):
-            words[:] = np.sort(order[:drawn])
-            return True
-        if state[EXHAUSTED]:
-            break
+        if drawn == len(words) or state[EXHAUSTED]:
+            return drawn == len(words)
     return False

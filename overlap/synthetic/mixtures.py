@@ -132,6 +132,7 @@ def _mix_clip(
             pool=pool.name,
             words_per_clip=config.words_per_clip,
         )
+    words.sort()
     mixed.fill(0)
     reach = round(config.offset_seconds * config.rate_hz)
     for index in recordings.tolist() if drawn else ():
