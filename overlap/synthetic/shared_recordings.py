@@ -46,9 +46,10 @@ def shared_recordings(files: Sequence[str], wanted: AudioFormat) -> Iterator["Sh
             shared = min(len(files), int(PART_OF_FREE * free / size))
             file = stack.enter_context(tempfile.TemporaryFile(buffering=0)).fileno()
             os.truncate(file, shared * size)
-        except OSError:
-            file, shared = -1, 0
-        yield SharedRecordings(file, files[:shared], wanted)
+            recordings = SharedRecordings(file, files[:shared], wanted)
+        except OSError:  # no folder, no space, or a limit of the address space
+            recordings = SharedRecordings(-1, (), wanted)
+        yield recordings
 
 
 class SharedRecordings:

@@ -1,5 +1,7 @@
 """Recordings that several processes share."""
 
+import errno
+import mmap
 import os
 import shutil
 import tempfile
@@ -77,6 +79,10 @@ def test_recordings_that_nobody_needs_take_no_space(files: list[str]) -> None:
         assert status.st_blocks * 512 < 10 * 64_000
 
 
+def no_memory(*_arguments: object) -> None:
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
 def test_a_temporary_folder_without_space(
     files: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +101,10 @@ def test_a_temporary_folder_without_space(
         assert all_equal(shared)
         with process_pool(1, partial(start, shared)) as pool:
             assert is_equal(pool.submit(load, files[0]).result(), expected[files[0]])
+    with monkeypatch.context() as patch:
+        patch.setattr(mmap, "mmap", no_memory)
+        with shared_recordings(files, WANTED) as shared:
+            assert all_equal(shared)
     monkeypatch.setattr(tempfile, "tempdir", "/nonexistent/folder")
     with shared_recordings(files, WANTED) as shared:
         assert all_equal(shared)
