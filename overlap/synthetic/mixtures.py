@@ -20,7 +20,7 @@ from overlap.config import AudioFormat
 from overlap.errors import UserError
 from overlap.synthetic.draws import EXHAUSTED, STATE, below, draw_recordings, fraction
 from overlap.synthetic.samples import add_word, store_codes
-from overlap.synthetic.shared_recordings import SharedRecordings
+from overlap.synthetic.shared_recordings import SharedRecordings, write_at
 from overlap.synthetic.speakers import MixConfig, Pool
 from overlap.system.jit import one_compiler
 
@@ -148,9 +148,7 @@ def _write_new(path: str, content: bytearray) -> None:
     """Write a new file; `pathlib` and file objects would take longer than the clip."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        rest = memoryview(content)
-        while rest:  # a disk that fills up takes a part, and refuses the rest
-            rest = rest[os.write(file, rest) :]
+        write_at(file, content, 0)
     finally:
         os.close(file)
 

@@ -104,8 +104,8 @@ class SharedRecordings:
                 samples = recording.samples.astype(SAMPLE).tobytes()
                 word = np.array((True, recording.rms, recording.before, recording.after), WORD)
                 # Not through the mapping: without space, that would kill the process.
-                _write(self._file, samples, self._words.nbytes + row * len(samples))
-                _write(self._file, word.tobytes(), row * WORD.itemsize)
+                write_at(self._file, samples, self._words.nbytes + row * len(samples))
+                write_at(self._file, word.tobytes(), row * WORD.itemsize)
         except OSError:  # no space
             return False
         finally:
@@ -113,7 +113,8 @@ class SharedRecordings:
         return True
 
 
-def _write(file: int, content: bytes, offset: int) -> None:
+def write_at(file: int, content: bytes | bytearray, offset: int) -> None:
+    """Write all bytes at an offset of an open file."""
     rest = memoryview(content)
     while rest:  # a disk that fills up takes a part, and refuses the rest
         count = os.pwrite(file, rest, offset)

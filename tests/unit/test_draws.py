@@ -79,9 +79,14 @@ def test_too_few_raw_numbers_are_noticed() -> None:
         assert (state[TAKEN], state[EXHAUSTED]) == (count, 0)
         below(30, raw, state)
         assert state[EXHAUSTED]
-        arrays = (np.array([0, 1]), np.array([0]), np.array([0, 1]))
-        empty = np.empty((2, 1), np.int64)
-        draw_recordings(*arrays, raw[:0], np.zeros(STATE, np.uint64), *empty)
+
+
+def test_one_recording_needs_no_raw_numbers() -> None:
+    arrays = (np.array([0, 1]), np.array([0]), np.array([0, 1]))
+    state, drawn = np.zeros(STATE, np.uint64), np.full((2, 1), -1)
+    assert draw_recordings(*arrays, raw_numbers(1, 0), state, *drawn)
+    assert drawn.tolist() == [[0], [0]]
+    assert state.tolist() == [0] * STATE
 
 
 def test_impossible_words_end_the_draws() -> None:
