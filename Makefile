@@ -116,7 +116,7 @@ test-minimum: setup
 	test -x $(MINIMUM)/bin/python || $(UV) venv --quiet --python $(BIN)/python $(MINIMUM)
 	$(UV) pip sync --quiet --python $(MINIMUM)/bin/python build/minimum.txt
 	$(UV) pip install --quiet --python $(MINIMUM)/bin/python --no-deps --no-build-isolation --editable .
-	$(MINIMUM)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" -W default::DeprecationWarning \
+	$(MINIMUM)/bin/python -m pytest -n 2 --dist loadfile -m "not nightly" -W default::DeprecationWarning \
 		-W default::FutureWarning tests/unit
 
 # Measures training on this machine's GPU. BENCH_PYTHON=python3 uses another environment; it needs JAX, Keras

@@ -20,10 +20,9 @@ from overlap.system.resources.sharing import trainings_on_processors
 from support.file_systems import file_system_of
 from support.processes import OVERLAP
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 
-@pytest.mark.slow
 def test_the_bench_measures_the_path_from_files_to_the_store() -> None:
     config, store = FeatureConfig(), StoreConfig(chunk_clips=8, block_clips=16)
     sound = speech_like(5, config)

@@ -14,8 +14,6 @@ import pytest
 from support.markdown_blocks import block
 from support.processes import OVERLAP
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:

@@ -17,8 +17,6 @@ from overlap.ensemble import registry
 from overlap.io.location import Location
 from support.markdown_blocks import ROOT, Block, block, blocks
 
-pytestmark = pytest.mark.slow
-
 README = {
     "Quick start": "run; `make test` is what runs this",
     "Data layout": "a list of files, which the demo's data set has",

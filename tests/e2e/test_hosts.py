@@ -10,7 +10,7 @@ from overlap.io.location import Location
 from overlap.training.placement import placements
 from support.network_hosts import NETWORK, hosts, ip, spread
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 
 def test_server_scheduler_and_workers_on_hosts_of_their_own(

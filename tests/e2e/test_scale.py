@@ -13,7 +13,7 @@ BLOCK = StoreConfig().block_clips
 SMALL, LARGE = 100_000, 500_000
 """Both have more row groups than are kept in memory at once, or as many."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 
 def measured(clips: int) -> dict[str, Any]:

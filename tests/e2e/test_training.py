@@ -20,7 +20,7 @@ from overlap.system.child_process import run_child
 from overlap.training.spec import MemberRecord, MemberSpec, load_record, plan_members
 from support.run_steps import computed
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 CLIPS, KILLS = 110_000, 10
 
 

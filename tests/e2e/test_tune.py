@@ -10,7 +10,7 @@ import pytest
 from support.processes import OVERLAP
 from support.studies import epochs_by_member, in_the_middle_of_a_trial, kill_when, read_journal
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 TRIALS, KILLS = 16, (3, 7, 11)
 EPOCHS = 9
 RECORDINGS = 200

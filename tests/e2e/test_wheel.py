@@ -19,7 +19,7 @@ import overlap
 from support.markdown_blocks import ROOT
 from support.running_service import Service, serving
 
-pytestmark = [pytest.mark.nightly, pytest.mark.slow]
+pytestmark = pytest.mark.nightly
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LIMIT = 900

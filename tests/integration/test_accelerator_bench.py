@@ -7,7 +7,7 @@ import pytest
 
 from overlap.bench.accelerator.run import PARTS
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 
 def test_every_part_has_results(overlap, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import soundfile
 import overlap as library
 from overlap.errors import MemberError, NotReadyError
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "notebook.md"
 BLOCK = re.compile(r"^```pycon\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -21,7 +21,7 @@ from overlap.system.child_process import run_child
 from overlap.training.network import build_network
 from overlap.training.spec import load_record, plan_members
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 OTHERS = [name for name in ("jax", "torch") if importlib.util.find_spec(name)]
 PREDICT = """
 import sys

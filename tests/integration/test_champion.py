@@ -9,7 +9,7 @@ import pytest
 from overlap.synthetic import MixConfig, mix
 from support.errors import printed_code
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 
 def grown(words: Path, data: Path, train: int, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from support.errors import printed_code
 from support.process_fixtures import Finished
 from support.studies import epochs_by_member, kill_when
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 LIMIT_S = 600
 
 

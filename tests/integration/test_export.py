@@ -13,7 +13,7 @@ import soundfile
 from overlap.ensemble import registry
 from overlap.io.location import Location
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 OPEN_KERAS = """
 import sys, keras, numpy, overlap.export.layers

@@ -15,7 +15,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import CHECKPOINT_FILE
 from overlap.training.spec import plan_members
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 
 def records(workspace: Path) -> list[registry.EnsembleRecord]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 def test_the_history_of_a_finished_run(overlap, api, finished, tmp_path: Path) -> None:

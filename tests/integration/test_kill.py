@@ -20,7 +20,7 @@ from overlap.io.location import Location
 from support.processes import OVERLAP, has_checkpoint
 from support.run_steps import Finished, computed
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 def kill_when(

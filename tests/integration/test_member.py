@@ -27,7 +27,7 @@ from overlap.training.spec import MemberRecord, MemberSpec, load_record, plan_me
 from support.run_steps import Finished, computed
 
 Ready = tuple[Catalog, FeatureStore]
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 def first_member(config: RunConfig, ready: Ready) -> MemberSpec:

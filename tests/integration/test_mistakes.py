@@ -16,7 +16,7 @@ from support.dask_processes import GPU, scheduler, worker
 from support.errors import printed_code
 from support.processes import free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 def refused(overlap, *arguments: object) -> str:

@@ -19,7 +19,6 @@ from support.processes import OVERLAP, free_port, stop, wait_for
 from support.running_service import missing
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.nightly,
     # MLflow's own types give this warning when it is imported.
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType"),

@@ -27,7 +27,6 @@ from tasks.on_scheduler import KeepTrainers
 from tasks.workers import workers_of
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.extended,
     # Where another scheduler has the usual port, Dask says so, takes a free one, and leaves the
     # socket of its first attempt to the garbage collector; so do workers that it stops.

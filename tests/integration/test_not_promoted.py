@@ -8,7 +8,7 @@ import pytest
 
 from support.errors import printed_code
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 OUTCOME = "published, not promoted: not better than the trivial prediction"
 

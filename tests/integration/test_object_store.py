@@ -25,7 +25,7 @@ from support.errors import raises
 from support.processes import object_store
 from support.run_steps import publish_record, published
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 @pytest.fixture(scope="module")

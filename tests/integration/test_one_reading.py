@@ -17,7 +17,7 @@ from support.process_fixtures import Api
 from support.trials import trial
 from support.untrained_members import Ready, champion_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from overlap.training.spec import MemberRecord, load_record
 from support.dask_processes import GPU, scheduler, worker
 from support.processes import OVERLAP, has_checkpoint, stop
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 
 def records(workspace: Path) -> list[MemberRecord]:

@@ -24,7 +24,7 @@ from tasks.cluster import connect
 from tasks.fan_out import fan_out
 from tasks.members import TrainingJob, on_training_worker
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 def wait_for_workers(address: str, count: int) -> None:

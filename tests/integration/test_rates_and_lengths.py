@@ -15,7 +15,7 @@ from overlap.config import FeatureConfig
 from overlap.config.parsing import parsed
 from overlap.features.reference import reference_features
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 OTHER_RATE = 16000
 """Rate of the data set that is converted."""

@@ -17,7 +17,7 @@ from overlap.io.location import Location
 from support.processes import OVERLAP
 from support.view_client import add_graphs
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 def long_recording(file: Path, rate: int, minutes: int) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 CASES = "trains_as_batches_from_the_host_do and setting0 or predicted_in_their_order"
 """Names of the tests that run here; `make test-backend` runs all."""
 

@@ -16,7 +16,7 @@ from overlap.features import FeatureStore
 from overlap.io.location import Location
 from support.errors import printed_code
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 def mtimes(folder: Path, *parts: str) -> dict[str, int]:

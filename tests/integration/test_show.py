@@ -12,7 +12,7 @@ import pytest
 import overlap as library
 from support.errors import printed_code
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 @pytest.mark.extended

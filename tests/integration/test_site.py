@@ -19,7 +19,7 @@ from docs.site.write_reference import GENERATED, current, page_file
 from support.browser import browser, keep, page
 
 pytest.importorskip("mkdocs")
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -11,7 +11,7 @@ from support.processes import stop
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "deployments" / "slurm"
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 
 def test_the_scripts_make_a_cluster_and_a_run_on_it(

@@ -16,7 +16,7 @@ from support.errors import printed_code
 from support.process_fixtures import TIMEOUT
 from support.processes import OVERLAP, free_port, has_checkpoint, members_of, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 ENDLESS = ("--members", 1, "--set", "training.epochs=100000")
 

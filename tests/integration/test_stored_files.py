@@ -19,7 +19,7 @@ from overlap.training.spec import load_record
 from overlap.workspace.runs import read_runs
 from support.process_fixtures import Finished
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 FILES = {
     "catalog.parquet", "quarantine.parquet", "champion.json", "costs.json",

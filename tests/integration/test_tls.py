@@ -26,7 +26,6 @@ from tasks.cluster import Cluster, connect
 from tasks.fan_out import fan_out
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.nightly,
     # Where another scheduler has the usual port, Dask says so, takes a free one, and leaves the
     # socket of its first attempt to the garbage collector.

@@ -8,7 +8,7 @@ import pytest
 from overlap.config.loading import configure
 from support.studies import epochs_by_member, in_the_middle_of_a_trial, kill_when, read_journal
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 LIMIT_S = 600
 SEARCHES = (
     "--search=training.learning_rate=1e-3:3e-2:log",

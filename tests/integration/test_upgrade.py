@@ -11,7 +11,7 @@ import pytest
 
 from support.earlier_workspace import CONFIG_FILE, PREDICTIONS_FILE, STATUS_FILE, Earlier
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 Command = Callable[..., CompletedProcess[str]]
 RESULTS = ("members", "features.zarr/mel", "ensembles")

@@ -16,7 +16,7 @@ from support.errors import printed_code
 from support.view_client import add_graphs
 from support.view_server import serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 def answer(url: str, data: bytes | None = None) -> bytes:

@@ -21,7 +21,7 @@ from support.run_steps import Finished
 from support.view_client import add_graphs
 from support.view_server import PREDICT, ask, connected, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 CLIENTS = 8
 

@@ -11,7 +11,7 @@ import pytest
 from support.processes import OVERLAP
 from support.receivers import web_receiver
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 SECRET = "planted-secret-93ad"
 

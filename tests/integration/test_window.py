@@ -26,7 +26,6 @@ from tasks.fan_out import fan_out, fanned_out, on_every_worker
 from tasks.workers import JOBS_AHEAD
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.extended,
     # Where another scheduler has the usual port, Dask says so, takes a free one, and leaves the
     # socket of its first attempt to the garbage collector.

@@ -23,7 +23,7 @@ from overlap.workspace.workspace import Workspace
 from support.process_fixtures import TIMEOUT
 from support.processes import OVERLAP, running_below, stop, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from overlap.workspace.verify import verify_workspace
 from support.earlier_workspace import Earlier
 from support.processes import OVERLAP, object_store, stop
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 def written(folder: Path, *parts: str) -> dict[str, int]:

@@ -100,6 +100,7 @@ def assert_as_libsndfile(data: bytes) -> bool:
     return True
 
 
+@pytest.mark.extended
 @settings(max_examples=500)
 @given(files())
 def test_the_parser_never_differs_from_libsndfile(data: bytes) -> None:

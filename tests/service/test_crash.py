@@ -8,7 +8,7 @@ import pytest
 from support.processes import has_checkpoint
 from support.running_service import Service, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 
 def test_a_silent_run_is_marked_crashed_and_a_new_one_finishes_the_work(

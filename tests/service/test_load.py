@@ -9,7 +9,7 @@ import pytest
 
 from support.running_service import Service
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 FLOW = Path(__file__).with_name("load_flow.py")
 QUERY_SECONDS = 1.0

@@ -12,7 +12,7 @@ from support.processes import has_checkpoint
 from support.receivers import Mailbox, WebReceiver, mailbox, web_receiver
 from support.running_service import Service
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 SECRET = "planted-secret-4be1"
 QUIET = ("--notify-silence", 0)

@@ -14,7 +14,7 @@ import s3fs
 from support.processes import free_port, object_store, stop
 from support.running_service import Service, missing, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 MEMBERS = 15
 SECRET = "planted-secret-8f2c1d"

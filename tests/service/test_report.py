@@ -11,7 +11,7 @@ from overlap.reporting.page import write_report
 from support.browser import browser, keep, page, playwright
 from support.untrained_members import Ready, champion_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 

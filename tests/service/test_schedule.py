@@ -9,7 +9,7 @@ import pytest
 
 from support.running_service import Service
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 EVERY_15_SECONDS = "* * * * * */15"
 

@@ -12,7 +12,7 @@ from support.earlier_workspace import CONFIG_FILE, Earlier
 from support.processes import OVERLAP, wait_for
 from support.running_service import Service, missing
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 
 def listens() -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from support.running_service import Service
 
-pytestmark = [pytest.mark.slow, pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 def test_the_ui_and_a_deployment_of_a_finished_workspace(

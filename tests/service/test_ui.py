@@ -13,7 +13,7 @@ from support.browser import keep, playwright
 from support.processes import has_checkpoint, members_of
 from support.running_service import Service
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 MEMBERS = 15
 

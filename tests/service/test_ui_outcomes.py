@@ -12,7 +12,7 @@ from support.browser import keep, playwright
 from support.running_service import Service
 from support.view_server import serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 NOT_BETTER = "published, not promoted: not better than the trivial prediction"
 

@@ -22,7 +22,7 @@ from support.running_service import missing
 from support.view_client import add_graphs, add_runs, begin_member
 from support.view_server import serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.nightly
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 

@@ -225,7 +225,7 @@ def test_the_first_pass_is_not_measured() -> None:
     assert math.isclose(elapsed, 3 * 1 + 0.5)
 
 
-@pytest.mark.extended
+@pytest.mark.nightly
 def test_only_what_is_missing_is_trained(data_set: DataSet, tmp_path: Path) -> None:
     """A training that is removed is trained again, with the same predictions."""
     jobs = jobs_of(plan(), tmp_path, [data_set])

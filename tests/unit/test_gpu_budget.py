@@ -196,7 +196,6 @@ for kind in ("epoch", "fill"):
 """
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_the_program_is_that_of_the_training_code() -> None:
     env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}

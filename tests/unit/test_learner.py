@@ -173,6 +173,7 @@ def test_a_checkpoint_that_does_not_fit_changes_no_variable(once: Once, place: L
     "`KeyError: 'v12'` or `ValueError` at every run; the member can never be completed.",
     "The training begins again, says so, and gives the result of an undisturbed one.",
 )
+@pytest.mark.extended
 def test_a_checkpoint_that_does_not_fit_restarts_the_training(once: Once, place: Location) -> None:
     _, data, expected = once
     place.write_arrays(without("v3")(place.read_arrays()))
@@ -219,7 +220,6 @@ def test_a_checkpoint_of_a_later_release_is_resumed(once: Once, place: Location)
 
 @pytest.mark.extended
 @pytest.mark.skipif(not OTHERS, reason="only one backend is installed")
-@pytest.mark.slow
 @trial(
     "R",
     "A training begins with `KERAS_BACKEND=jax`, is killed, and resumes with TensorFlow",
@@ -312,6 +312,7 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     assert fit.kl(labels, found) == pytest.approx(min(scores), rel=1e-6)
 
 
+@pytest.mark.extended
 def test_a_short_training_ends_with_statistics_of_its_clips(tmp_path: Path) -> None:
     """With Keras's momentum, 82 % of the initial variances would be left after these 20 steps."""
     data = data_of(epochs=4)
@@ -342,6 +343,7 @@ def test_averaged_weights_have_their_own_batch_statistics(tmp_path: Path) -> Non
     keras.backend.backend() == "jax",
     reason="JAX does not expose the weights between the steps of a fit",
 )
+@pytest.mark.extended
 def test_an_epoch_ends_with_averaged_weights(tmp_path: Path) -> None:
     """With five steps per epoch, each step adds 0.2 of the weights to 0.8 of the average."""
     data = data_of(epochs=1, average_epochs=1)
@@ -363,6 +365,7 @@ def test_an_epoch_ends_with_averaged_weights(tmp_path: Path) -> None:
     assert np.abs(average - recorded[-1]).max() > 1e-4
 
 
+@pytest.mark.extended
 def test_non_finite_weights_are_a_divergence(tmp_path: Path) -> None:
     with raises(DivergedError, "weights-not-finite", epoch=1):
         trained(tmp_path, data_of(learning_rate=1e30))

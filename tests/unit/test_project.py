@@ -109,7 +109,7 @@ def test_every_test_is_run_by_one_of_the_targets() -> None:
     recipes = dict(re.findall(r"(?m)^(test[\w-]*): setup\n((?:\t.*\n)+)", makefile))
     options = PROJECT["tool"]["pytest"]["ini_options"]
     markers = {marker.partition(":")[0] for marker in options["markers"]}
-    assert markers == {"slow", "extended", "nightly", "faults", "trial"}
+    assert markers == {"extended", "nightly", "faults", "trial"}
     assert '-m "not extended and not nightly and not faults"\n' in recipes["test"]
     extended = '-m "extended and not nightly and not faults" \\\n\t\t'
     folders_of_extended = f"{' '.join(options['testpaths'])} tests/field\n"
