@@ -1,7 +1,7 @@
-"""Commands that only read do not import what they do not need.
+"""Commands that only read, and processes that mix, do not import what they do not need.
 
-Imports take most of the time of such a command. `python -X importtime -m overlap status` shows what
-imports a package.
+Imports take most of the time of such a command, and more than what one such process mixes.
+`python -X importtime -m overlap status` shows what imports a package.
 """
 
 import json
@@ -51,3 +51,15 @@ def test_a_command_that_reads_records_imports_no_analysis(
     arguments: list[str], earlier: Earlier
 ) -> None:
     assert imported(*arguments, "--workspace", str(earlier.workspace)) & HEAVY == set()
+
+
+def test_a_process_that_mixes_imports_neither_tables_nor_stores() -> None:
+    program = "import sys, overlap.synthetic.mix_jobs; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    found = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "soundfile" in found
+    assert (
+        found & {"keras", "librosa", "pandas", "prefect", "pyarrow", "tensorflow", "zarr"} == set()
+    )
