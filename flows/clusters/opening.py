@@ -33,12 +33,13 @@ FAILED_START = "failed to start"
 FOLLOWED = ("comm", "logging", "admin")
 """Sections of Dask's settings that a local cluster takes from the user."""
 QUIET: dict[str, Any] = {
-    "worker": {"profile": {"enabled": False}},
+    "worker": {"profile": {"enabled": False}, "memory": {"monitor-interval": "500ms"}},
     "admin": {"tick": {"interval": "500ms"}, "system-monitor": {"interval": "5s"}},
 }
 """Settings for processes that wait for hours while members train. By default each of them samples
 its stacks a hundred times and wakes up fifty times a second, for a dashboard that is off: a quarter
-of a processor in all."""
+of a processor in all. A worker and its nanny measure its memory ten times a second; twice is enough
+for jobs of seconds."""
 LOOPBACK = "127.0.0.1"
 ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 

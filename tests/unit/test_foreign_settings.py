@@ -385,6 +385,8 @@ def test_a_local_cluster_has_the_settings_of_dask() -> None:
 def test_a_local_cluster_is_quiet_unless_the_user_wants_its_figures() -> None:
     with dask.config.set(own_settings()):
         assert dask.config.get("distributed.worker.profile.enabled") is False
+        assert dask.config.get("distributed.worker.memory.monitor-interval") == "500ms"
+        assert dask.config.get("distributed.worker.memory.terminate") == 0.95
         assert dask.config.get("distributed.admin.tick.interval") == "500ms"
     with (
         dask.config.set({"distributed.admin.tick.interval": "50ms"}),
