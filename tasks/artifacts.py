@@ -16,7 +16,7 @@ from overlap.reporting.history_table import history_table
 from overlap.reporting.links import ResultLinks
 from overlap.reporting.plots.encoding import data_address, png
 from overlap.reporting.plots.run import draw_growth, draw_training
-from overlap.reporting.tables import comparison_table, kl_table, members_table
+from overlap.reporting.result_tables import comparison_table, kl_table, members_table
 from overlap.training.spec import MemberRecord
 from overlap.workspace.history import read_history
 from overlap.workspace.workspace import Workspace

@@ -15,7 +15,7 @@ from overlap.features import BlockDone, BlockJob, FeatureStore, block_jobs, extr
 from overlap.features.compare import ComparisonSet, DriftRow, compare
 from overlap.features.compute import Backend, select_backend, unsupported_reason, warm_up
 from overlap.io.location import Location
-from overlap.reporting.tables import DRIFT_LEGEND, drift_table
+from overlap.reporting.result_tables import DRIFT_LEGEND, drift_table
 from overlap.system.resources.energy import Readings, joules_of
 from overlap.workspace.costs import StageCost, add_cost
 from overlap.workspace.workspace import Workspace

@@ -11,7 +11,7 @@ from overlap.io.formatting import counted, format_bytes
 from overlap.io.location import Location
 from overlap.io.workspace_paths import WorkspacePaths
 from overlap.promotion.champion import Promotion
-from overlap.reporting.tables import DRIFT_LEGEND, drift_table, kl_table, relative_to_trivial
+from overlap.reporting.result_tables import DRIFT_LEGEND, drift_table, kl_table, relative_to_trivial
 
 
 def print_ensemble(

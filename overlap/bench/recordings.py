@@ -32,8 +32,8 @@ from overlap.prediction.worker import predict_decibels
 from overlap.promotion.champion import find_ensemble
 from overlap.recordings.folder import WindowOptions, list_recordings, predict_recordings
 from overlap.recordings.prediction import WindowPredictor
+from overlap.recordings.recording_tables import WINDOWS
 from overlap.recordings.segments import Segment, SegmentMerger
-from overlap.recordings.tables import WINDOWS
 from overlap.synthetic.scenes import (
     MINUTE_SECONDS,
     PlacedWord,

@@ -88,9 +88,11 @@ def predict_batches(
 
     with Prefetcher(make(on_decoded)) as batches:
         for batch in batches:
-            pooled, apart = predict_decibels(networks, pool, batch.decibels, len(batch.indices))
-            probabilities[batch.indices], spread[batch.indices] = pooled, apart
-            emit({"event": "clips", "done": int(batch.indices[-1]) + 1})
+            rows = batch.indices
+            probabilities[rows], spread[rows] = predict_decibels(
+                networks, pool, batch.decibels, len(rows)
+            )
+            emit({"event": "clips", "done": int(rows[-1]) + 1})
     emit({"event": "clips", "done": count})
     return PredictionChunk(probabilities, spread, np.array(reasons), np.array(repairs), clipped)
 

@@ -181,11 +181,11 @@ def _no_champion(workspace: Location) -> NotReadyError:
     else:
         newest = records[-1].version
         decision = read_aliases(workspace).decision(newest)
-        why = f": {decision.summary}" if decision and not decision.promoted else ""
+        reason = f": {decision.summary}" if decision and not decision.promoted else ""
         what = (
-            f"no version is the champion; the newest, {newest}, is not promoted{why}; train longer "
-            f"(training.epochs) or add clips, and run again; or predict with --model {newest}; or "
-            f"{promotion_hint(newest)}"
+            f"no version is the champion; the newest, {newest}, is not promoted{reason}; "
+            f"train longer (training.epochs) or add clips, and run again; "
+            f"or predict with --model {newest}; or {promotion_hint(newest)}"
         )
     return NotReadyError(
         f"{workspace}: {what}", code="no-champion", workspace=str(workspace), version=newest

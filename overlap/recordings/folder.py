@@ -21,8 +21,8 @@ from overlap.recordings.prediction import (
     WindowPredictor,
     predict_windows,
 )
+from overlap.recordings.recording_tables import RecordingTables
 from overlap.recordings.segments import Segment, SegmentMerger
-from overlap.recordings.tables import RecordingTables
 from overlap.recordings.windows import hop_samples
 
 REASONS: Final = 5
@@ -109,7 +109,7 @@ def predict_recordings(
     out: Path,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RecordingsReport:
-    """Predict recordings and write the files that `overlap.recordings.tables` lists.
+    """Predict recordings and write the files that `overlap.recordings.recording_tables` lists.
 
     Args:
         recordings: The recordings.

@@ -10,7 +10,7 @@ from overlap.errors import AudioError
 from overlap.io.location import Location
 from overlap.metrics.disagreement import spread_column
 from overlap.recordings.prediction import RecordingEnd, WindowPredictor, predict_windows
-from overlap.recordings.tables import column_name
+from overlap.recordings.recording_tables import column_name
 from overlap.recordings.windows import hop_samples
 
 

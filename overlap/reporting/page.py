@@ -25,7 +25,7 @@ from overlap.reporting.plots.predictions import (
 from overlap.reporting.plots.run import draw_growth, draw_history, draw_training, learning_curves
 from overlap.reporting.plots.style import WIDE
 from overlap.reporting.report_data import HeldOutClips, ReportData, load_report_data
-from overlap.reporting.tables import (
+from overlap.reporting.result_tables import (
     DRIFT_LEGEND,
     comparison_table,
     drift_table,

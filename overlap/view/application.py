@@ -22,7 +22,7 @@ from overlap.view.guard import COOKIE, Guard, cookie_value, problem, same
 from overlap.view.overview import now, overview
 from overlap.view.pictures import Drawer
 from overlap.view.prediction.api import PredictionApi
-from overlap.view.prediction.champion import ChampionHolder
+from overlap.view.prediction.champion_holder import ChampionHolder
 from overlap.view.reader import FRESH_SECONDS, WorkspaceReader
 from overlap.view.rendering import Renderer
 from overlap.view.settings import ViewSettings

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.io.formatting import format_duration
 from overlap.promotion.champion import Aliases, Promotion
-from overlap.reporting.tables import drift_table
+from overlap.reporting.result_tables import drift_table
 from overlap.view.charts import Frame, Line, line_chart
 from overlap.view.reader import WorkspaceReader
 from overlap.workspace.runs import RunRecord

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 import overlap
 from overlap.io.formatting import format_bytes, format_duration
 from overlap.io.location import Location
-from overlap.reporting.tables import DRIFT_LEGEND, relative_to_trivial
+from overlap.reporting.result_tables import DRIFT_LEGEND, relative_to_trivial
 from overlap.view.clips.query import clip_path
 from overlap.view.overview import time_left
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from overlap.io.formatting import format_duration
-from overlap.reporting.tables import members_table
+from overlap.reporting.result_tables import members_table
 from overlap.view.charts import Frame, Line, line_chart
 from overlap.view.reader import MemberState, WorkspaceReader
 

@@ -21,7 +21,7 @@ from overlap.metrics.divergence import kl_per_cell
 from overlap.promotion.champion import Aliases
 from overlap.reporting.per_word import per_word_metrics
 from overlap.reporting.report_data import HeldOutClips, ReportData
-from overlap.reporting.tables import comparison_table, members_table
+from overlap.reporting.result_tables import comparison_table, members_table
 from overlap.view.charts import Frame, Line, line_chart
 from overlap.view.reader import WorkspaceReader
 

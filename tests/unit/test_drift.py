@@ -14,7 +14,7 @@ from overlap.features.code_counts import count_codes
 from overlap.features.compare import compare, comparison_store, read_comparison_set
 from overlap.features.drift import drift
 from overlap.io.location import Location
-from overlap.reporting.tables import drift_table
+from overlap.reporting.result_tables import drift_table
 from overlap.training.spec import plan_members
 from support.errors import raises
 from support.run_steps import computed

@@ -16,7 +16,7 @@ from overlap.io.location import Location
 from overlap.io.workspace_paths import ENSEMBLE_FILE, MEMBER_FILE, PREDICTIONS_FILE
 from overlap.metrics.divergence import kl
 from overlap.promotion.decision import consider
-from overlap.reporting.tables import kl_table
+from overlap.reporting.result_tables import kl_table
 from overlap.training.spec import plan_members
 from overlap.workspace.pending import pending_work
 from overlap.workspace.verify import verify_workspace

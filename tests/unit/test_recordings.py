@@ -34,8 +34,8 @@ from overlap.recordings import prediction
 from overlap.recordings.folder import WindowOptions, list_recordings, predict_recordings
 from overlap.recordings.pooling import PooledWindows, window_pool
 from overlap.recordings.prediction import RecordingEnd, WindowPredictor, predict_windows
+from overlap.recordings.recording_tables import RAVEN_COLUMNS
 from overlap.recordings.segments import SegmentMerger
-from overlap.recordings.tables import RAVEN_COLUMNS
 from overlap.recordings.windows import cut_windows, hop_samples
 from support.earlier_workspace import ARCHIVE
 from support.errors import raises

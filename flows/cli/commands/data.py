@@ -122,7 +122,7 @@ def score(
     """
     from flows.cli.console import OUT, print_json, print_table
     from overlap.ensemble.score_tables import score_tables
-    from overlap.reporting.tables import relative_to_trivial
+    from overlap.reporting.result_tables import relative_to_trivial
 
     judged = score_tables(labels, predictions, train_labels, groups)
     if as_json:

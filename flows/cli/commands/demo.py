@@ -25,7 +25,7 @@ def demo(
     from flows.cli.console import bar, predict_next, print_line
     from overlap.config import RunConfig
     from overlap.ensemble.score_tables import score_tables
-    from overlap.reporting.tables import relative_to_trivial
+    from overlap.reporting.result_tables import relative_to_trivial
     from overlap.synthetic import ANSWERS
     from overlap.synthetic.demo import make_data
 

@@ -6,9 +6,9 @@ from typing import Final
 
 from overlap.catalog.formats.folders import Folders
 from overlap.catalog.formats.lhotse_manifests import LhotseManifests
+from overlap.catalog.formats.path_tables import AudioFolder, Tables
 from overlap.catalog.formats.segments import Segments
 from overlap.catalog.formats.source import Format, ImportOptions, SourceFolder, list_source
-from overlap.catalog.formats.tables import AudioFolder, Tables
 from overlap.catalog.problems import printable
 from overlap.catalog.tables.long_form import TITLES
 from overlap.errors import DataError

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from overlap.catalog.cell_text import CellTexts
+from overlap.catalog.formats.path_tables import label_tables
 from overlap.catalog.formats.sound_paths import SoundPaths
 from overlap.catalog.formats.source import (
     HELD_OUT,
@@ -16,7 +17,6 @@ from overlap.catalog.formats.source import (
     SourceFolder,
     split_of_name,
 )
-from overlap.catalog.formats.tables import label_tables
 from overlap.catalog.formats.windows import LabelledParts, TimedLabel
 from overlap.catalog.problems import Problems
 from overlap.catalog.tables.columns import candidates

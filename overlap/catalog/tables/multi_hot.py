@@ -66,9 +66,9 @@ def shares_of_rows(
     if (forced or label_format == "auto") and is_multi_hot(values):
         words = values.sum(axis=1)
         several = texts_where(ids, words > 1)
-        why = "checks.label_format" if forced else "every cell is 0 or 1"
+        reason = "checks.label_format" if forced else "every cell is 0 or 1"
         problems.add(
-            f"{name} is read as multi-hot rows ({why}); rows with several words were divided by "
+            f"{name} is read as multi-hot rows ({reason}); rows with several words were divided by "
             "their number",
             several,
             code="multi-hot",

@@ -146,12 +146,12 @@ def _long_table(
     if label_format == "auto":
         single = len(table.rows) == len(found) and all(len(present) == 1 for present in labels)
         shown = "one-label" if single else "long"
-    why = (
+    reason = (
         f"its columns {printable(file)} and {printable(label)}"
         if label_format == "auto" else "checks.label_format"
     )  # fmt: skip
     problems.add(
-        f"{name} is read as {TITLES[shown]}, by {why}: {description(labels, words)}",
+        f"{name} is read as {TITLES[shown]}, by {reason}: {description(labels, words)}",
         code="label-format",
         fatal=False,
     )

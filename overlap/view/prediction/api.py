@@ -23,7 +23,7 @@ from overlap.system.resources.processors import usable_processors
 from overlap.view.guard import problem
 from overlap.view.pictures import Drawer, picture_of
 from overlap.view.prediction.batcher import Batcher, BusyError, FormatChangedError, Predicted
-from overlap.view.prediction.champion import ChampionHolder
+from overlap.view.prediction.champion_holder import ChampionHolder
 from overlap.view.prediction.description import describe
 from overlap.view.prediction.figures import PredictionFigures
 from overlap.view.prediction.uploads import Buffers, RequestError, Upload, uploads

@@ -20,7 +20,7 @@ from overlap.config import AudioFormat
 from overlap.errors import OverlapError
 from overlap.features.compute import compute_features
 from overlap.prediction.worker import predict_decibels
-from overlap.view.prediction.champion import LoadedEnsemble
+from overlap.view.prediction.champion_holder import LoadedEnsemble
 
 BATCH_CLIPS: Final = 64
 """Most clips per batch, unless one request has more."""

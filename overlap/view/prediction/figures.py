@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from overlap.view.prediction.champion import ChampionHolder
+from overlap.view.prediction.champion_holder import ChampionHolder
 
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 CLIPS = (1, 2, 4, 8, 16, 32, 64)
