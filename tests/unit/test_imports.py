@@ -1,6 +1,6 @@
-"""Commands that only read, and processes that mix, do not import what they do not need.
+"""Commands that only read, and processes that mix or predict, do not import what they do not need.
 
-Imports take most of the time of such a command, and more than what one such process mixes.
+Imports take most of the time of such a command, and more than the work of a small process.
 `python -X importtime -m overlap status` shows what imports a package.
 """
 
@@ -53,13 +53,25 @@ def test_a_command_that_reads_records_imports_no_analysis(
     assert imported(*arguments, "--workspace", str(earlier.workspace)) & HEAVY == set()
 
 
-def test_a_process_that_mixes_imports_neither_tables_nor_stores() -> None:
-    program = "import sys, overlap.synthetic.mix_jobs; print(*sys.modules)"
+@pytest.mark.parametrize(
+    ("modules", "needed", "unused"),
+    [
+        (
+            "overlap.synthetic.mix_jobs", "soundfile",
+            {"keras", "librosa", "pandas", "prefect", "pyarrow", "tensorflow", "zarr"},
+        ),
+        (
+            "overlap.prediction.worker, overlap.training.inference.store", "numpy",
+            {"jax", "keras", "onnx", "tensorflow"},
+        ),
+    ],
+    ids=["mixing", "predicting"],
+)  # fmt: skip
+def test_a_process_imports_only_what_it_uses(modules: str, needed: str, unused: set[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-c", f"import sys, {modules}; print(*sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
     found = {name.partition(".")[0] for name in done.stdout.split()}
-    assert "soundfile" in found
-    assert (
-        found & {"keras", "librosa", "pandas", "prefect", "pyarrow", "tensorflow", "zarr"} == set()
-    )
+    assert needed in found
+    assert found & unused == set()

@@ -1,7 +1,5 @@
 """Inference graphs: equal to the network, and never used for another one."""
 
-import subprocess
-import sys
 from itertools import combinations
 
 import keras
@@ -151,15 +149,6 @@ def test_extreme_scores_have_shares() -> None:
     scores = np.array([[1e4, -1e4, 0, 0]], np.float32)
     assert shares(scores, None).tolist() == [[1, 0, 0, 0]]
     assert shares(scores, 2).round(12).tolist() == [[0.5, 0, 0.25, 0.25]]
-
-
-def test_the_process_that_predicts_imports_no_framework() -> None:
-    code = (
-        "import sys, overlap.prediction.worker, overlap.training.inference.store as store\n"
-        "found = {'keras', 'tensorflow', 'jax', 'onnx'} & {*sys.modules}\n"
-        "assert not found, found"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_every_thread_count_gives_the_same_predictions(
