@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.cli.console import bar, print_note
+from flows.service.configured_server import server_needed
 from flows.service.early_start import launch
-from flows.service.embedded_storage import server_needed
 from overlap.catalog import Listing
 from overlap.ensemble.registry import EnsembleRecord
 from overlap.io.location import Location

@@ -7,7 +7,6 @@ connects to a database server.
 """
 
 import atexit
-import os
 import re
 import shutil
 import sqlite3
@@ -21,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from flows.service.environment import EPHEMERAL, SETTINGS_FILES
+from flows.service.configured_server import prefect_home, server_needed
 from overlap.errors import UserError
 from overlap.io.formatting import format_bytes
 from overlap.system.user_folders import cache_folders, private_folders
@@ -30,14 +29,6 @@ ROOM: Final = 8 << 20
 """Free bytes that a database needs."""
 LOCKED_SECONDS: Final = 1.0
 """How long the check waits for a database that another process has locked."""
-NAMED: Final = ("PREFECT_", "tool.prefect", "[api", "[server")
-"""Words of such a file that has settings of Prefect's servers."""
-ELSEWHERE: Final = (
-    *("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"),
-    *("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
-    *("PREFECT_SERVER_DATABASE_NAME", "PREFECT_API_DATABASE_NAME"),
-)
-"""Settings that name another server or database."""
 SQLITE: Final = re.compile(r"sqlite(?:\+\w+)?:///(?P<file>[^?]*)(?P<query>\?.*)?")
 REVISION: Final = re.compile(r'^revision\b[^=]*=\s*"(\w+)"', re.MULTILINE)
 DOWN_REVISION: Final = re.compile(r"^down_revision\b[^=]*=\s*(.*)$", re.MULTILINE)
@@ -96,25 +87,6 @@ def embedded_storage(home: Path, url: str) -> EmbeddedStorage:
     )
 
 
-def server_needed() -> bool:
-    """Return whether a server other than an embedded one may be configured.
-
-    Read without importing Prefect, which takes two seconds. Also true if an embedded server is
-    forbidden, or if this cannot be found out: the flow then reports it.
-    """
-    try:
-        files = {_home() / "profiles.toml": ELSEWHERE, **{Path(n): NAMED for n in SETTINGS_FILES}}
-        named = any(
-            file.exists() and any(word in file.read_text("utf-8") for word in words)
-            for file, words in files.items()
-        )
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: there is no home
-        return True
-    return (
-        named or os.environ.get(EPHEMERAL, "true") != "true" or bool({*ELSEWHERE} & {*os.environ})
-    )
-
-
 def likely_storage() -> EmbeddedStorage | None:
     """Return home and database without importing Prefect.
 
@@ -127,15 +99,11 @@ def likely_storage() -> EmbeddedStorage | None:
     if server_needed():
         return None
     try:
-        home = _home()
+        home = prefect_home()
         found = embedded_storage(home, f"sqlite+aiosqlite:///{home}/prefect.db")
     except (OSError, ValueError, UserError):
         return None
     return None if found.reason is not None or found.migrate else found
-
-
-def _home() -> Path:
-    return Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
 
 
 def folder_fault(folder: Path) -> str | None:

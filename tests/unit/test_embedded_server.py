@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.service import embedded_server, servers
+from flows.service.configured_server import server_needed
 from flows.service.early_start import check_ports
 from flows.service.embedded_storage import (
     EmbeddedStorage,
@@ -25,6 +26,7 @@ from flows.service.environment import certificates_fault, loopback_without_proxy
 from flows.service.settings_faults import settings_fault
 from overlap.errors import UserError
 from support.errors import raises
+from support.markdown_blocks import ROOT
 from support.processes import free_port
 from support.trials import trial
 
@@ -368,7 +370,8 @@ def test_a_server_that_creates_its_database_is_not_launched_early(home: Path) ->
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PREFECT_API_URL", "http://127.0.0.1:4200/api"), ("PREFECT_PROFILE", "local"),
-     ("PREFECT_SERVER_EPHEMERAL_ENABLED", "false")],
+     ("PREFECT_SERVER_EPHEMERAL_ENABLED", "false"),
+     ("prefect_api_url", "http://127.0.0.1:4200/api")],
 )  # fmt: skip
 def test_a_variable_may_name_another_server(
     name: str, value: str, home: Path, monkeypatch: pytest.MonkeyPatch
@@ -384,11 +387,42 @@ def test_a_variable_may_name_another_server(
         ("prefect.toml", '[api]\nurl = "http://127.0.0.1:4200/api"\n'),
         ("pyproject.toml", '[tool.prefect.api]\nurl = "http://127.0.0.1:4200/api"\n'),
         (".env", "PREFECT_API_URL=http://127.0.0.1:4200/api\n"),
+        (".env", "prefect_api_url=http://127.0.0.1:4200/api\n"),
+        ("prefect.toml", 'api.url = "http://127.0.0.1:4200/api"\n'),
+        ("prefect.toml", 'profiles_path = "other.toml"\n'),
+        ("pyproject.toml", '[tool]\nprefect = {server = {database = {name = "runs"}}}\n'),
+        ("prefect.toml", "[api"),
+        ("pyproject.toml", "[tool.prefect"),
+        ("pyproject.toml", "tool = 1\ntool = 2\n"),
     ],
 )
 def test_a_file_may_name_another_server(home: Path, file: str, content: str) -> None:
     (home.parent / file).write_text(content)
+    assert server_needed()
     assert likely_storage() is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("home/profiles.toml", '[profiles.x]\nPREFECT_LOGGING_LEVEL = "DEBUG"\n'),
+        ("prefect.toml", '[logging]\nlevel = "DEBUG"\n'),
+        ("pyproject.toml", '[project]\ndependencies = ["moto[server]", "uvicorn[api]"]\n'),
+        ("pyproject.toml", "tool = 1\n"),
+        ("pyproject.toml", '[tool.prefect.logging]\nlevel = "DEBUG"\n'),
+        (".env", "API_URL=[server]\n"),
+    ],
+)
+def test_other_settings_name_no_server(home: Path, file: str, content: str) -> None:
+    (home.parent / file).write_text(content)
+    assert not server_needed()
+
+
+def test_the_files_of_this_project_name_no_server(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert not server_needed()
 
 
 def test_a_launched_server_is_used_for_its_own_storage_only(

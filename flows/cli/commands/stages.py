@@ -71,8 +71,8 @@ def _unchanged(config: "RunConfig", workspace: "Workspace") -> "UnchangedResult 
 
     Otherwise an embedded server is launched, and the result is None.
     """
+    from flows.service.configured_server import server_needed
     from flows.service.early_start import launch
-    from flows.service.embedded_storage import server_needed
     from overlap.workspace.unchanged import unchanged_result
 
     if server_needed():
