@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.cli.commands.benchmarks.bench_quality import numbers
+from flows.cli.commands.benchmarks.bench_quality import ensemble_sizes, numbers
 from overlap.bench.quality.comparison import SetComparison, compare
 from overlap.bench.quality.recipes import (
     RECIPES,
@@ -129,6 +129,10 @@ def test_recipes_are_valid_and_differ_from_the_reference() -> None:
     measured = configurations[[recipe.name for recipe in RECIPES].index("pool-wide")]
     wide = configuration(("preset=wide",), **sizes)
     assert (measured.network, measured.training) == (wide.network, wide.training)
+    baseline = configuration(("preset=baseline",), **sizes)
+    of_baseline = configurations[[recipe.name for recipe in RECIPES].index("baseline")]
+    assert of_baseline.network == baseline.network
+    assert of_baseline.training == baseline.training.model_copy(update={"batch_size": 16})
     with raises(UserError, "unknown-recipe", recipe="best"):
         chosen_recipes("fast,best")
     with raises(UserError, "invalid-passes"):
@@ -194,6 +198,27 @@ def test_equal_predictions_have_no_difference_and_the_pool_is_the_mean(
     # A time that the reference has no schedule around is marked.
     finish(jobs[1], 50.0, by_seed[0])
     assert not compare(data_set, jobs).rows[1].within
+
+
+def test_ensembles_are_compared_by_their_cost(data_set: DataSet, tmp_path: Path) -> None:
+    """The KL of ensembles of a size is the mean over those without a common member."""
+    catalog = Catalog.load(data_set.scoring)
+    labels = catalog.labels[catalog.rows("train")]
+    random = np.random.default_rng(0)
+    by_seed = random.dirichlet(np.ones(labels.shape[1]), (5, len(labels)))
+    jobs = jobs_of(replace(plan(), seeds=5), tmp_path, [data_set])
+    for job in jobs:
+        finish(job, 36.0, by_seed[job.seed])
+    found = compare(data_set, jobs, sizes=(5, 2, 1, 6)).costs
+    assert [(point.members, point.ensembles) for point in found] == [(1, 5), (2, 2), (5, 1)]
+    assert [point.cpu_hours for point in found] == pytest.approx([0.01, 0.02, 0.05])
+    pairs = [kl(labels, by_seed[place : place + 2].mean(axis=0)) for place in (0, 2)]
+    assert found[0].kl[0] == pytest.approx(np.mean([kl(labels, one) for one in by_seed]))
+    assert found[1].kl[0] == pytest.approx(np.mean(pairs))
+    assert found[2].kl[0] == pytest.approx(kl(labels, by_seed.mean(axis=0)))
+    assert all(point.kl[1] <= point.kl[0] <= point.kl[2] for point in found)
+    with raises(UserError, "invalid-members"):
+        ensemble_sizes("1,6", 5)
 
 
 def test_damaged_predictions_are_not_scored(data_set: DataSet, tmp_path: Path) -> None:

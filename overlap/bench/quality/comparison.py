@@ -49,6 +49,22 @@ class QualityRow:
 
 
 @dataclass(frozen=True)
+class CostPoint:
+    """What ensembles of one size cost, and how well they predict."""
+
+    data_set: str
+    recipe: str
+    passes: int
+    members: int
+    """Members of an ensemble."""
+    ensembles: int
+    """Ensembles without a common member, over which the KL is averaged."""
+    cpu_hours: float
+    """Processor time of the trainings of one ensemble, h."""
+    kl: Means
+
+
+@dataclass(frozen=True)
 class SetComparison:
     """All recipes on one data set."""
 
@@ -60,6 +76,8 @@ class SetComparison:
     trivial_kl: float
     """KL of the mean training label, nats."""
     rows: tuple[QualityRow, ...]
+    costs: tuple[CostPoint, ...] = ()
+    """Ensembles of the wanted sizes, as far as their members are trained."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,20 +87,46 @@ class Scored:
     recipe: str
     passes: int
     cpu_seconds: float
-    member: NDArray[np.float64]
-    """(clips,) mean over seeds, nats."""
-    ensemble: NDArray[np.float64]
-    """(clips,) of the pooled predictions, nats."""
+    labels: NDArray[np.float64]
+    """(clips, words)."""
+    predictions: NDArray[np.float64]
+    """(seeds, clips, words) probabilities."""
     parameters: int
-    seeds: int
+
+    @property
+    def seeds(self) -> int:
+        """Number of complete trainings."""
+        return len(self.predictions)
+
+    @property
+    def member(self) -> NDArray[np.float64]:
+        """(clips,) KL of single members, mean over seeds, nats."""
+        return self.ensembles_of(1)
+
+    @property
+    def ensemble(self) -> NDArray[np.float64]:
+        """(clips,) KL of the pooled predictions, nats."""
+        return self.ensembles_of(self.seeds)
+
+    def ensembles_of(self, members: int) -> NDArray[np.float64]:
+        """Return the (clips,) KL of ensembles of this size, mean over disjoint ones, nats."""
+        found: NDArray[np.float64] = np.mean(
+            [
+                kl_per_clip(self.labels, pool_mean(self.predictions[first : first + members]))
+                for first in range(0, self.seeds - members + 1, members)
+            ],
+            axis=0,
+        )
+        return found
 
 
-def compare(data: DataSet, jobs: Sequence[TrainingJob]) -> SetComparison:
+def compare(data: DataSet, jobs: Sequence[TrainingJob], sizes: Sequence[int] = ()) -> SetComparison:
     """Compare the finished trainings of a data set.
 
     Args:
         data: The data set.
         jobs: The trainings of all data sets; those without a record are left out.
+        sizes: Numbers of members whose ensembles are wanted for `SetComparison.costs`.
     """
     catalog, training = Catalog.load(data.scoring), Catalog.load(data.training)
     rows = catalog.rows("train")
@@ -110,7 +154,21 @@ def compare(data: DataSet, jobs: Sequence[TrainingJob]) -> SetComparison:
             for key in by_key
             if any(job.finished() for job in by_key[key])
         ),
+        costs=tuple(
+            _cost(data.kind.name, one, size, groups)
+            for one in scored.values()
+            for size in sorted({*sizes})
+            if one is not None and size <= one.seeds
+        ),
     )
+
+
+def _cost(data_set: str, scored: "Scored", members: int, groups: NDArray[np.int64]) -> CostPoint:
+    return CostPoint(
+        data_set=data_set, recipe=scored.recipe, passes=scored.passes, members=members,
+        ensembles=scored.seeds // members, cpu_hours=members * scored.cpu_seconds / 3600,
+        kl=_means(scored.ensembles_of(members), groups),
+    )  # fmt: skip
 
 
 def _scored(
@@ -120,15 +178,13 @@ def _scored(
     complete = [(job, result) for job, result in results if not result.failure]
     if not complete:
         return None
-    predictions = np.stack([job.probabilities(result) for job, result in complete])
     return Scored(
         recipe=key[0],
         passes=key[1],
         cpu_seconds=float(np.mean([result.cpu_seconds for _, result in complete])),
-        member=np.mean([kl_per_clip(labels, one) for one in predictions], axis=0),
-        ensemble=kl_per_clip(labels, pool_mean(predictions)),
+        labels=labels,
+        predictions=np.stack([job.probabilities(result) for job, result in complete]),
         parameters=complete[0][1].parameters,
-        seeds=len(complete),
     )
 
 

@@ -53,6 +53,14 @@ def bench_quality(  # noqa: PLR0913  one parameter per option
         ),
     ] = "",
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Members per recipe.")] = 3,
+    members: Annotated[
+        str,
+        typer.Option(
+            help="Numbers of members, separated by commas, whose ensembles are compared by their "
+            "cost; at most --seeds.",
+            show_default="none",
+        ),
+    ] = "",
     clips: Annotated[int, typer.Option(min=32, help="Training clips of a set.")] = 2240,
     scored_clips: Annotated[int, typer.Option(min=20, help="Clips that are scored.")] = 1000,
     width: Annotated[float, typer.Option(min=0.01, max=16, help="Width of the network.")] = 0.25,
@@ -88,6 +96,7 @@ def bench_quality(  # noqa: PLR0913  one parameter per option
         numbers("--reference-passes", reference_passes) if reference_passes else (), seeds, width,
         tuple(settings or ()),
     )  # fmt: skip
+    sizes = ensemble_sizes(members, seeds)
     check_backend()
     root = folder.absolute()
     made = [make_set(root, kind, SetSize(clips, scored_clips), speech) for kind in kinds]
@@ -104,7 +113,7 @@ def bench_quality(  # noqa: PLR0913  one parameter per option
 
     if train:
         train_missing(jobs, follow)
-    compared = [compare(one, jobs) for one in made]
+    compared = [compare(one, jobs, sizes) for one in made]
     if as_json:
         about = {"seeds": seeds, "clips": clips, "width": width, "recipes": _recipes(plan)}
         print_json(about | {"sets": [asdict(one) for one in compared]})
@@ -145,11 +154,29 @@ def _print(compared: "SetComparison") -> None:
             for row in compared.rows
         ],
     )  # fmt: skip
+    if compared.costs:
+        _print_costs(compared)
     if not all(row.within for row in compared.rows):
         OUT.print(
             "* compared with the reference's nearest time; --reference-passes adds others",
             soft_wrap=True,
         )
+
+
+def _print_costs(compared: "SetComparison") -> None:
+    from flows.cli.console import print_table
+
+    print_table(
+        f"{compared.data_set}: KL by the processor time of an ensemble's trainings",
+        ("recipe", "passes", "members", "CPU h", "KL", "mean of"),
+        [
+            (
+                point.recipe, str(point.passes), str(point.members), f"{point.cpu_hours:.3f}",
+                _text(point.kl), f"{point.ensembles}",
+            )
+            for point in compared.costs
+        ],
+    )  # fmt: skip
 
 
 def _text(means: tuple[float, float, float] | None, *, signed: bool = False) -> str:
@@ -176,3 +203,20 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         (6, 12)
     """
     return whole_numbers(option, text, 10_000, code="invalid-passes", option=option)
+
+
+def ensemble_sizes(text: str, seeds: int) -> tuple[int, ...]:
+    """Return the numbers of members of an option.
+
+    Raises:
+        UserError: It is not a list of numbers from 1 to the number of seeds (code
+            `invalid-members`).
+
+    Examples:
+        >>> ensemble_sizes("1,5", 15), ensemble_sizes("", 3)
+        ((1, 5), ())
+    """
+    option = "--members"
+    if not text:
+        return ()
+    return whole_numbers(option, text, seeds, code="invalid-members", option=option)
