@@ -1,6 +1,7 @@
 """The benchmark of quality: data sets of new voices, missing trainings, equal time."""
 
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from flows.cli.commands.benchmarks.bench_quality import ensemble_sizes, numbers
+from overlap.bench.quality import run
 from overlap.bench.quality.comparison import SetComparison, compare
 from overlap.bench.quality.recipes import (
     RECIPES,
@@ -30,7 +32,7 @@ from overlap.bench.quality.sets import (
 )
 from overlap.bench.quality.training import Clock
 from overlap.catalog import Catalog
-from overlap.errors import ConfigError, CorruptError, UserError
+from overlap.errors import ChildError, ConfigError, CorruptError, UserError
 from overlap.io.location import Location
 from overlap.metrics.divergence import kl
 from overlap.synthetic import MixConfig, mix
@@ -261,7 +263,7 @@ def test_only_what_is_missing_is_trained(data_set: DataSet, tmp_path: Path) -> N
             trained.append(job.name)
 
     assert train_missing(jobs, note) == 2
-    assert trained == [job.name for job in jobs]
+    assert sorted(trained) == sorted(job.name for job in jobs)
     first = [job.probabilities(job.finished()) for job in jobs]
     assert not np.array_equal(*first)  # the seeds differ
     compared: SetComparison = compare(data_set, jobs)
@@ -273,3 +275,26 @@ def test_only_what_is_missing_is_trained(data_set: DataSet, tmp_path: Path) -> N
     assert trained == [jobs[1].name]
     assert np.array_equal(jobs[1].probabilities(jobs[1].finished()), first[1])
     assert train_missing(jobs, note) == 0
+
+
+PROGRAM = """
+import json, sys, time
+
+if json.loads(sys.argv[1])["seed"]:
+    sys.exit(3)
+time.sleep(600)
+"""
+
+
+def test_a_failed_training_ends_the_others(
+    data_set: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two trainings run at once, and the one that does not fail would take ten minutes."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(run, "CHILD", "program")
+    monkeypatch.setattr(run, "trainings_on_processors", lambda trainings: trainings)
+    began = time.monotonic()
+    with raises(ChildError, "worker-process-failed", exit_code=3):
+        train_missing(jobs_of(plan(), tmp_path, [data_set]))
+    assert time.monotonic() - began < 60

@@ -1,7 +1,9 @@
-"""Trains what is missing of the benchmark, one process after the other."""
+"""Trains what is missing of the benchmark, as many at once as a run would train."""
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from overlap.bench.quality.recipes import REFERENCE, Recipe, configuration
 from overlap.bench.quality.records import TrainingJob
 from overlap.bench.quality.sets import DataSet
 from overlap.system.child_process import run_child
+from overlap.system.resources.sharing import sharing_environment, trainings_on_processors
 
 CHILD = "overlap.bench.quality.training"
 
@@ -74,9 +77,12 @@ def train_missing(
 ) -> int:
     """Train every job that has no record; each record is written when its training is complete.
 
+    Trainings at the same time have one thread or a few each. Their number follows from all jobs, so
+    that a repeated command trains with as many threads.
+
     Args:
         jobs: The trainings.
-        on_event: Called with a job and each event of its training.
+        on_event: Called with a job and each event of its training, in the job's thread.
 
     Returns:
         The number of trainings that were missing.
@@ -85,11 +91,29 @@ def train_missing(
         ChildError: The process of a training failed; what is complete remains.
     """
     missing = [job for job in jobs if job.finished() is None]
-    for job in missing:
+    at_once = trainings_on_processors(len(jobs)) if jobs else 1
+    environment = sharing_environment(at_once)
+    stopped = threading.Event()
+
+    def train(job: TrainingJob) -> None:
+        if stopped.is_set():
+            return
         run_child(
             CHILD,
             [json.dumps(asdict(job))],
-            lambda event, job=job: on_event(job, event),  # type: ignore[misc]
+            lambda event: on_event(job, event),
+            wanted=lambda: not stopped.is_set(),
             log=job.folder / "training.log",
+            extra=environment,
         )
+
+    with ThreadPoolExecutor(at_once) as threads:
+        futures = [threads.submit(train, job) for job in missing]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        finally:  # after a failure or an interrupt, the other trainings end early
+            stopped.set()
+        failures = [error for future in done if (error := future.exception())]
+        if failures:
+            raise failures[0]
     return len(missing)

@@ -81,7 +81,8 @@ def bench_quality(  # noqa: PLR0913  one parameter per option
     """Compare training recipes: KL on new voices at equal time, with paired intervals.
 
     Every recipe trains with several seeds on each data set and is scored on clips of voices that
-    no training heard. A repeated command trains only what is missing.
+    no training heard. Without an accelerator, several train at once. A repeated command trains only
+    what is missing.
     """
     from flows.cli.console import ERR, print_json
     from overlap.bench.quality.comparison import compare
@@ -101,12 +102,13 @@ def bench_quality(  # noqa: PLR0913  one parameter per option
     root = folder.absolute()
     made = [make_set(root, kind, SetSize(clips, scored_clips), speech) for kind in kinds]
     jobs = jobs_of(plan, root, made)
+    trained = {job.name for job in jobs if job.finished()}
 
     def follow(job: Any, event: Any) -> None:  # noqa: ANN401  imported above
         if event.get("event") == "epoch" and event["epoch"] == event["epochs"]:
-            done = sum(one.finished() is not None for one in jobs) + 1
+            trained.add(job.name)
             ERR.print(
-                f"{done}/{len(jobs)} {job.data_set} {job.recipe}, {job.passes} passes, "
+                f"{len(trained)}/{len(jobs)} {job.data_set} {job.recipe}, {job.passes} passes, "
                 f"seed {job.seed}: {event['seconds']:.0f} s",
                 soft_wrap=True,
             )
