@@ -75,6 +75,13 @@ class AugmentConfig(ConfigModel):
         le=40,
         description="Largest gain or attenuation of a random smooth filter over the mel bands, dB.",
     )
+    warp: Annotated[float, LaterField(0.0)] = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Largest change of the speed within a clip in either direction, as a fraction; "
+        "0.2: from 0.8 to 1.2. Both ends of the clip stay.",
+    )
 
 
 class TrainingConfig(ConfigModel):

@@ -143,6 +143,35 @@ class Filter(keras.layers.Layer):  # type: ignore[misc]
         return decibels + (gain + curve)[:, :, None, None]
 
 
+class Warp(keras.layers.Layer):  # type: ignore[misc]
+    """Warps the time of each clip smoothly: one half becomes slower, the other faster.
+
+    Frame f comes from f + a sin(pi f / (frames - 1)), interpolated linearly. The speed is therefore
+    1 + a pi / (frames - 1) cos(pi f / (frames - 1)), and both ends stay. A similar warp of
+    spectrograms, with one random fixed point, is in SpecAugment (Park et al., 2019).
+
+    Args:
+        largest: Largest change of the speed, a fraction below 1; a is uniform in both directions.
+        seed: Seed of the layer's generator.
+    """
+
+    def __init__(self, largest: float, seed: int) -> None:
+        super().__init__(dtype="float32")
+        self.largest, self.generator = largest, keras.random.SeedGenerator(seed)
+
+    def call(self, decibels: Tensor) -> Tensor:
+        """Return the warped (clips, mel, frame, resolution) dB."""
+        clips, last = ops.shape(decibels)[0], decibels.shape[2] - 1
+        change = keras.random.uniform((clips, 1), -1.0, 1.0, seed=self.generator) * self.largest
+        at = np.arange(last + 1)
+        bend = ops.convert_to_tensor(np.sin(np.pi * at / last) * last / np.pi, "float32")
+        frames = ops.arange(last + 1, dtype="float32")
+        source = ops.clip(frames + change * bend, 0.0, float(last))
+        # The share of every frame in every other: a product takes a fifth of the time of `take`.
+        shares = ops.maximum(0.0, 1 - ops.abs(source[:, :, None] - frames))
+        return ops.einsum("ngf,nmfr->nmgr", shares, decibels)
+
+
 def augment(
     decibels: Tensor,
     labels: Tensor,
@@ -167,6 +196,8 @@ def augment(
         decibels, labels = Mix(config.mix, seed + 1, config.mix_weight)(decibels, labels)
     if config.gain_db or config.filter_db:
         decibels = Filter(config.gain_db, config.filter_db, seed + 4)(decibels)
+    if config.warp:
+        decibels = Warp(config.warp, seed + 5)(decibels)
     if config.shift_frames:
         decibels = Shift(config.shift_frames, constants.floor_db, seed + 2)(decibels)
     if config.masks:

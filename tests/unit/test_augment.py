@@ -1,4 +1,4 @@
-"""The augmentation layers: mixing, shifts and masks."""
+"""The augmentation layers: mixing, shifts, masks, filters and warps."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from overlap.config import AugmentConfig
 from overlap.features import Normalisation
-from overlap.training.augment import Filter, Mask, Mix, Shift, augment
+from overlap.training.augment import Filter, Mask, Mix, Shift, Warp, augment
 
 CONSTANTS = Normalisation((-70.0, -60.0), (-30.0, -20.0), (10.0, 5.0))
 SHAPE = (64, 8, 11, 2)
@@ -89,7 +89,9 @@ def test_without_augmentation_nothing_changes() -> None:
     assert found_shares is shares
 
 
-@pytest.mark.parametrize("setting", [{"mix": 0.5}, {"shift_frames": 4}, {"masks": 2}])
+@pytest.mark.parametrize(
+    "setting", [{"mix": 0.5}, {"shift_frames": 4}, {"masks": 2}, {"warp": 0.3}]
+)
 def test_equal_seeds_give_equal_changes(setting: dict[str, float]) -> None:
     def changed(seed: int) -> np.ndarray:
         return numpy_of(augment(decibels(), labels(), AugmentConfig(**setting), CONSTANTS, seed)[0])
@@ -108,6 +110,36 @@ def test_a_filter_changes_all_frames_alike_and_stays_within_its_range() -> None:
     assert curves.std(axis=0).min() > 1  # every band changes, and from clip to clip
     gain = numpy_of(Filter(3.0, 0.0, 7)(clips)) - clips
     assert np.abs(gain - gain[:, :1, :1, :1]).max() < 1e-4
+
+
+def test_a_warp_changes_the_speed_within_its_range_and_keeps_the_ends() -> None:
+    """The warped ramp 0, 1, 2, ... is the position that each frame comes from."""
+    frames = 41
+    ramp = np.broadcast_to(np.arange(frames, dtype=np.float32)[:, None], (64, 3, frames, 2))
+    source = numpy_of(Warp(0.4, 7)(ramp))
+    assert np.array_equal(source, np.broadcast_to(source[:, :1, :, :1], source.shape))
+    paths = source[:, 0, :, 0].astype(np.float64)
+    assert np.abs(paths[:, 0]).max() < 1e-5
+    assert np.abs(paths[:, -1] - (frames - 1)).max() < 1e-4
+    speed = np.diff(paths, axis=1)
+    assert 0.6 - 1e-4 < speed.min() < 0.7
+    assert 1.3 < speed.max() < 1.4 + 1e-4
+    places = np.arange(frames)
+    bend = np.sin(np.pi * places / (frames - 1)) * (frames - 1) / np.pi
+    change = (paths[:, frames // 2] - frames // 2) / bend[frames // 2]
+    assert np.abs(paths - (places + change[:, None] * bend)).max() < 1e-4
+    assert change.std() > 0.1
+
+
+def test_a_warp_interpolates_linearly() -> None:
+    clips = decibels()
+    warped = numpy_of(Warp(0.5, 3)(clips))
+    ramp = np.broadcast_to(np.arange(11, dtype=np.float32)[:, None], SHAPE)
+    paths = numpy_of(Warp(0.5, 3)(ramp))[:, 0, :, 0]
+    for clip, path, found in zip(clips, paths, warped, strict=True):
+        for band in range(SHAPE[1]):
+            expected = np.interp(path, np.arange(11), clip[band, :, 0])
+            assert np.abs(found[band, :, 0] - expected).max() < 1e-3
 
 
 def test_the_smallest_weight_keeps_the_other_clip_quiet() -> None:

@@ -134,6 +134,10 @@ RECIPES: Final = (
         (*_WIDE, "training.augment.masks=1"), 1.75,
     ),
     Recipe(
+        "wide-warp", "0.01 lower than pool-wide: people speak at many speeds",
+        (*_WIDE, "training.augment.warp=0.2"), 1.75,
+    ),
+    Recipe(
         "wide-all", "0.06 lower than pool-wide: dropout, filters and mixing together",
         (
             *_WIDE, "network.dropout=0.15", "training.augment.filter_db=6",
