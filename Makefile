@@ -103,6 +103,7 @@ test-backend: setup
 	KERAS_BACKEND=$(BACKEND) $(PYTEST) $(TWO) tests/unit/test_network.py \
 		tests/unit/test_learner.py tests/unit/test_subset.py tests/unit/test_augment.py \
 		tests/unit/test_export.py tests/unit/test_resident.py tests/unit/test_fused_network.py \
+		tests/unit/test_optimizers.py \
 		tests/integration/test_member.py::test_a_killed_training_ends_where_an_undisturbed_one_ends
 
 # Tests the lower bounds in pyproject.toml: each direct dependency at its oldest allowed version, in a

@@ -94,9 +94,10 @@ class TrainingConfig(ConfigModel):
         description="Omit an epoch's last batch if it is smaller, so that all steps have one shape "
         "and are compiled once. Each epoch omits other clips.",
     )
-    optimizer: Literal["nadam", "adamw", "lion"] = Field(
+    optimizer: Literal["nadam", "adamw", "lion", "muon"] = Field(
         "nadam",
-        description="Optimiser. lion needs a learning rate of a third to a tenth of adamw's.",
+        description="Optimiser. lion needs a learning rate of a third to a tenth of adamw's; muon "
+        "is for kernels, and the rest is adamw's.",
     )
     learning_rate: float = Field(0.002, gt=0, description="Peak learning rate.")
     schedule: Literal["constant", "cosine"] = Field(
@@ -106,7 +107,7 @@ class TrainingConfig(ConfigModel):
         0.0, ge=0, description="Epochs of linear warm-up; only with the cosine schedule."
     )
     weight_decay: float = Field(
-        0.0, ge=0, description="Of adamw and lion, per step and unit of the rate."
+        0.0, ge=0, description="Of adamw, lion and muon, per step and unit of the rate."
     )
     clip_norm: Annotated[float, LaterField(0.0)] = Field(
         0.0, ge=0, description="Largest norm of the gradient of all weights; 0: no limit."

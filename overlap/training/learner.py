@@ -18,6 +18,7 @@ from overlap.features import Normalisation
 from overlap.training.augment import augment
 from overlap.training.distillation.teacher import Teacher
 from overlap.training.engine.fused_network import FUSED_BACKENDS, FusedNetwork
+from overlap.training.engine.optimizers import build_optimizer
 from overlap.training.feed.batches import Batch
 from overlap.training.feed.device_dataset import DeviceDataset
 from overlap.training.feed.keras_input import keras_input
@@ -180,34 +181,9 @@ def build_learner(  # noqa: PLR0913  what a training consists of
     )
     scores = to_scores(ops.cast(changed, "float16"))
     model = keras.Model(inputs, Loss(subset)(scores, labels))
-    optimizer = _optimizer(training, steps)
+    optimizer = build_optimizer(training, steps)
     if training.precision == "float16":  # gradients would underflow
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(optimizer=optimizer, steps_per_execution=training.steps_per_call)
     model.optimizer.build(model.trainable_variables)
     return Learner(plain, model, training.average_epochs > 0, training.tail_epochs)
-
-
-def _optimizer(training: TrainingConfig, steps: int) -> keras.optimizers.Optimizer:
-    rate: Any = training.learning_rate
-    if training.schedule == "cosine":
-        warmup = round(training.warmup_epochs * steps)
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=rate / 10 if warmup else rate,
-            decay_steps=max(1, training.epochs * steps - warmup),
-            warmup_target=rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    options: dict[str, Any] = {}
-    if training.average_epochs:
-        momentum = 1 - 1 / max(1.0, training.average_epochs * steps)
-        options = {"use_ema": True, "ema_momentum": momentum}
-    if training.clip_norm:
-        options["global_clipnorm"] = training.clip_norm
-    if training.optimizer == "nadam":
-        return keras.optimizers.Nadam(rate, **options)
-    kind = {"adamw": keras.optimizers.AdamW, "lion": keras.optimizers.Lion}[training.optimizer]
-    optimizer = kind(rate, weight_decay=training.weight_decay, **options)
-    # Only kernels decay: shrinking a bias or a scale would only bias the layer.
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer

@@ -441,7 +441,8 @@ def test_an_interrupted_tail_average_is_the_same(tmp_path: Path, stop: int) -> N
 
 @pytest.mark.extended
 @pytest.mark.parametrize(
-    "setting", [{"optimizer": "lion", "learning_rate": 0.003}, {"clip_norm": 0.5}]
+    "setting",
+    [{"optimizer": "lion", "learning_rate": 0.003}, {"optimizer": "muon"}, {"clip_norm": 0.5}],
 )
 def test_optimisers_and_clipping_learn(tmp_path: Path, setting: dict[str, object]) -> None:
     data = data_of(**({"optimizer": "adamw", "learning_rate": 0.01} | setting | {"epochs": 12}))

@@ -58,7 +58,14 @@ def assert_alike(found: tuple[Learner, Progress], expected: tuple[Learner, Progr
 
 @on_jax
 @pytest.mark.parametrize(
-    "setting", [{}, {"batch_size": 12}, FULL_RECIPE, {"tail_epochs": 2, "clip_norm": 1.0}]
+    "setting",
+    [
+        {},
+        {"batch_size": 12},
+        FULL_RECIPE,
+        {"tail_epochs": 2, "clip_norm": 1.0},
+        {"optimizer": "muon"},
+    ],
 )
 def test_a_resident_set_trains_as_batches_from_the_host_do(
     tmp_path: Path, setting: dict[str, Any]

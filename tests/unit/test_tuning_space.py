@@ -26,7 +26,10 @@ def dimension(text: str) -> Dimension:
         ("network.width", Dimension("network.width", 0.016, 16)),
         ("training.augment.masks", Dimension("training.augment.masks", 0, 8, whole=True)),
         ("training.whole_batches", Dimension("training.whole_batches", choices=(False, True))),
-        ("training.optimizer", Dimension("training.optimizer", choices=("nadam", "adamw", "lion"))),
+        (
+            "training.optimizer",
+            Dimension("training.optimizer", choices=("nadam", "adamw", "lion", "muon")),
+        ),
     ],
 )
 def test_a_range_follows_from_the_bounds_of_the_field(text: str, expected: Dimension) -> None:
