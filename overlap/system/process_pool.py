@@ -1,10 +1,17 @@
 """A pool of processes that ends at once when its work is no longer wanted."""
 
+import os
+import pickle
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any
+from multiprocessing.reduction import DupFd, ForkingPickler
+from typing import IO, Any
+
+from overlap.errors import ChildError
 
 
 class _RecordedContext(SpawnContext):
@@ -20,6 +27,44 @@ class _RecordedContext(SpawnContext):
         return process
 
 
+class _Initializer:
+    """A function that a starting process reads from a file of its own.
+
+    What `multiprocessing` sends itself goes through a pipe. If it is more than the pipe takes, and
+    the process ends before it has read it, the parent waits forever.
+
+    Args:
+        function: Called in the process.
+        files: Keeps the files open.
+    """
+
+    def __init__(self, function: Callable[[], object], files: ExitStack) -> None:
+        self._function, self._files = function, files
+
+    def __call__(self) -> object:
+        return self._function()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        file = self._files.enter_context(_anonymous_file())
+        file.write(ForkingPickler.dumps(self._function))
+        file.flush()
+        return _received, (DupFd(file.fileno()),)
+
+
+def _received(descriptor: Any) -> Callable[[], object]:  # noqa: ANN401  multiprocessing has no type for it
+    with os.fdopen(descriptor.detach(), "rb") as file:
+        file.seek(0)
+        function: Callable[[], object] = pickle.load(file)  # noqa: S301  written by the parent
+        return function
+
+
+def _anonymous_file() -> IO[bytes]:
+    """Return a file without a name, in memory where the system has such files."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("overlap"), "w+b")
+    return tempfile.TemporaryFile()
+
+
 @contextmanager
 def process_pool(workers: int, initializer: Callable[[], object]) -> Iterator[ProcessPoolExecutor]:
     """A pool whose processes have ended, by themselves or killed, when the block has ended.
@@ -31,15 +76,45 @@ def process_pool(workers: int, initializer: Callable[[], object]) -> Iterator[Pr
     Args:
         workers: Number of processes.
         initializer: Called once in each process.
+
+    Raises:
+        ChildError: A process ended early; code `worker-process-failed`, fields `module` and
+            `exit_code` (negative: the signal; None: unknown).
     """
     context = _RecordedContext()
-    pool = ProcessPoolExecutor(workers, context, initializer)
-    try:
-        yield pool
-    except BaseException:
-        for process in context.started:
-            if process.pid is not None:
-                process.kill()
-        raise
-    finally:
-        pool.shutdown(wait=True)
+    with ExitStack() as files:
+        pool = ProcessPoolExecutor(workers, context, _Initializer(initializer, files))
+        try:
+            yield pool
+        except BrokenProcessPool as error:
+            pool.shutdown(wait=True)
+            raise _failure(context.started) from error
+        except BaseException:
+            for process in context.started:
+                if process.pid is not None:
+                    process.kill()
+            raise
+        finally:
+            pool.shutdown(wait=True)
+
+
+def _failure(started: list[SpawnProcess]) -> ChildError:
+    """Return the error about a process that ended early; the pool terminated the others."""
+    codes = [process.exitcode for process in started if process.exitcode]
+    code = next((code for code in codes if code != -15), None)
+    how = (
+        "early"
+        if code is None
+        else f"with signal {-code}"
+        if code < 0
+        else f"with exit code {code}"
+    )
+    advice = (
+        "it may have had too little memory; free some, and run again"
+        if code is None or code < 0
+        else "a Python script that starts processes must do so below `if __name__ == '__main__':`"
+    )
+    return ChildError(
+        f"a process of the pool ended {how}; {advice}",
+        code="worker-process-failed", module=__name__, exit_code=code,
+    )  # fmt: skip
