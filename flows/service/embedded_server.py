@@ -26,6 +26,7 @@ from flows.service.embedded_process import HOST
 from flows.service.embedded_storage import EmbeddedStorage
 from flows.service.environment import QUIET_HOSTS
 from overlap.errors import RESUME_HINT, UserError
+from overlap.io.formatting import format_exit
 from overlap.system.import_path import child_environment
 from overlap.system.signals import block_sigint
 
@@ -111,7 +112,7 @@ class ServerProcess:
         if self._stopped or not self.ended():
             return line
         code = self.process.returncode
-        ended = f"it ended with signal {-code}" if code < 0 else f"it ended with exit code {code}"
+        ended = f"it ended with {format_exit(code)}"
         return f"{ended}: {line}" if line else ended
 
     def watch(self, warn: Callable[[str], None], lost: Callable[[str], None] | None) -> None:

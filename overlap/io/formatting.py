@@ -1,4 +1,4 @@
-"""Sizes, durations, rates and counts as they are printed, reported and written into messages.
+"""Sizes, durations, rates, counts and exit codes as they are printed and written into messages.
 
 The functions live below every package, because storage and decoding report sizes too.
 `dask.utils` has both, but the library does not import Dask.
@@ -66,3 +66,16 @@ def format_rate(per_second: float, unit: str) -> str:
     if per_second <= 0:
         return ""
     return f"{format_duration(1 / per_second)} {f'per {unit}' if unit else 'each'}"
+
+
+def format_exit(code: int) -> str:
+    """Return how a process ended.
+
+    Args:
+        code: Its exit code; negative: the signal that ended it.
+
+    Examples:
+        >>> format_exit(3), format_exit(-9)
+        ('exit code 3', 'signal 9')
+    """
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import IO, Any, TextIO
 
 from overlap.errors import ChildError, OverlapError
+from overlap.io.formatting import format_exit
 from overlap.io.location import Location
 from overlap.redaction import masked
 from overlap.system.allocator import with_retained_heap
@@ -244,9 +245,9 @@ def run_child(
             if log is not None:
                 log.write_bytes(masked("".join(lines)).encode())
     if code:
-        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         end = "".join(deque(lines, TAIL_LINES)).strip()
-        raise ChildError(f"{module} ended with {reason}:\n{end}", module=module, exit_code=code)
+        reason = f"{module} ended with {format_exit(code)}:\n{end}"
+        raise ChildError(reason, module=module, exit_code=code)
 
 
 def _kill_unwanted(

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -12,6 +13,7 @@ from multiprocessing.reduction import DupFd, ForkingPickler
 from typing import IO, Any
 
 from overlap.errors import ChildError
+from overlap.io.formatting import format_exit
 
 
 class _RecordedContext(SpawnContext):
@@ -41,7 +43,7 @@ class _Initializer:
     def __init__(self, function: Callable[[], object], files: ExitStack) -> None:
         self._function, self._files = function, files
 
-    def __call__(self) -> object:
+    def __call__(self) -> object:  # the pool checks that there is one; processes call the function
         return self._function()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -87,7 +89,7 @@ def process_pool(workers: int, initializer: Callable[[], object]) -> Iterator[Pr
         try:
             yield pool
         except BrokenProcessPool as error:
-            pool.shutdown(wait=True)
+            pool.shutdown(wait=True)  # the exit codes are known afterwards
             raise _failure(context.started) from error
         except BaseException:
             for process in context.started:
@@ -101,14 +103,8 @@ def process_pool(workers: int, initializer: Callable[[], object]) -> Iterator[Pr
 def _failure(started: list[SpawnProcess]) -> ChildError:
     """Return the error about a process that ended early; the pool terminated the others."""
     codes = [process.exitcode for process in started if process.exitcode]
-    code = next((code for code in codes if code != -15), None)
-    how = (
-        "early"
-        if code is None
-        else f"with signal {-code}"
-        if code < 0
-        else f"with exit code {code}"
-    )
+    code = next((code for code in codes if code != -signal.SIGTERM), None)
+    how = "early" if code is None else f"with {format_exit(code)}"
     advice = (
         "it may have had too little memory; free some, and run again"
         if code is None or code < 0

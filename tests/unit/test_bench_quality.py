@@ -293,7 +293,7 @@ def test_a_failed_training_ends_the_others(
     (tmp_path / "program.py").write_text(PROGRAM)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(run, "CHILD", "program")
-    monkeypatch.setattr(run, "trainings_on_processors", lambda trainings: trainings)
+    monkeypatch.setattr(run, "local_trainings", lambda jobs, *_others: (1, jobs))
     began = time.monotonic()
     with raises(ChildError, "worker-process-failed", exit_code=3):
         train_missing(jobs_of(plan(), tmp_path, [data_set]))

@@ -8,6 +8,7 @@ time outside is compared with the nearest schedule, and the row says so.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,12 +99,12 @@ class Scored:
         """Number of complete trainings."""
         return len(self.predictions)
 
-    @property
+    @cached_property
     def member(self) -> NDArray[np.float64]:
         """(clips,) KL of single members, mean over seeds, nats."""
         return self.ensembles_of(1)
 
-    @property
+    @cached_property
     def ensemble(self) -> NDArray[np.float64]:
         """(clips,) KL of the pooled predictions, nats."""
         return self.ensembles_of(self.seeds)

@@ -12,7 +12,8 @@ from overlap.bench.quality.recipes import REFERENCE, Recipe, configuration
 from overlap.bench.quality.records import TrainingJob
 from overlap.bench.quality.sets import DataSet
 from overlap.system.child_process import run_child
-from overlap.system.resources.sharing import sharing_environment, trainings_on_processors
+from overlap.system.resources.accelerators import visible_accelerators
+from overlap.system.resources.sharing import local_trainings, sharing_environment
 
 CHILD = "overlap.bench.quality.training"
 
@@ -77,8 +78,8 @@ def train_missing(
 ) -> int:
     """Train every job that has no record; each record is written when its training is complete.
 
-    Trainings at the same time have one thread or a few each. Their number follows from all jobs, so
-    that a repeated command trains with as many threads.
+    With an accelerator they run one by one. Otherwise several run at once, with one thread or a few
+    each; their number follows from all jobs, so that a repeated command has as many threads.
 
     Args:
         jobs: The trainings.
@@ -91,7 +92,7 @@ def train_missing(
         ChildError: The process of a training failed; what is complete remains.
     """
     missing = [job for job in jobs if job.finished() is None]
-    at_once = trainings_on_processors(len(jobs)) if jobs else 1
+    _, at_once = local_trainings(len(jobs), len(visible_accelerators()), None, 1)
     environment = sharing_environment(at_once)
     stopped = threading.Event()
 
