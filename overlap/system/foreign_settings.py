@@ -15,11 +15,14 @@ from typing import Final
 
 from overlap.system.import_path import skip_settings_file
 
+ONEDNN: Final = "TF_ENABLE_ONEDNN_OPTS"
+"""Variable with which TensorFlow computes convolutions on a processor with oneDNN."""
 FIXED: Final[Mapping[str, str]] = {
     "MPLBACKEND": "agg",  # no window; the backend of a notebook may not be installed here
     # Keras reads keras.json (data format, precision, epsilon, backend) in this folder, and would
     # write one there: a folder that cannot exist.
     "KERAS_HOME": os.devnull,
+    ONEDNN: "1",  # by itself, TensorFlow uses it only on processors with AVX-512
 }
 """Variables that our processes have with these values."""
 NUMBA_VARIABLES: Final = (

@@ -40,7 +40,7 @@ LOG = logging.getLogger(__name__)
 PACKAGE: Final = Path(__file__).parents[1]
 SOURCES: Final = (
     *("system/jit.py", "audio/**/*.py", "features/**/*.py"),
-    *("synthetic/draws.py", "synthetic/samples.py"),
+    *("synthetic/draws.py", "synthetic/samples.py", "training/engine/block_loops.py"),
 )
 """Files of `overlap` whose code is compiled or determines what is compiled."""
 
@@ -54,11 +54,24 @@ def processor() -> str:
 
 def compiled(function: Callable[..., Any]) -> Any:  # noqa: ANN401  numba publishes no types
     """Compile a function through the cache; it runs without the interpreter's lock."""
+    return _compiled(function)
+
+
+def compiled_loop(function: Callable[..., Any]) -> Any:  # noqa: ANN401  numba publishes no types
+    """Compile like `compiled`, with what LLVM needs to make vector instructions of a loop.
+
+    A division by zero has the value of IEEE 754 instead of raising an error, which would be a
+    branch in the loop. A product and the sum around it may be rounded once.
+    """
+    return _compiled(function, error_model="numpy", fastmath={"contract"})
+
+
+def _compiled(function: Callable[..., Any], **options: object) -> Any:  # noqa: ANN401
     folder = cache_folder()
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(folder or "")
     try:
-        return numba.njit(nogil=True, cache=folder is not None)(function)
+        return numba.njit(nogil=True, cache=folder is not None, **options)(function)
     finally:
         numba.config.CACHE_DIR = before
 

@@ -17,7 +17,7 @@ from overlap.config import TrainingConfig
 from overlap.features import Normalisation
 from overlap.training.augment import augment
 from overlap.training.distillation.teacher import Teacher
-from overlap.training.engine.fused_network import FUSED_BACKENDS, FusedNetwork
+from overlap.training.engine.fused_network import FusedNetwork, can_fuse
 from overlap.training.engine.optimizers import build_optimizer
 from overlap.training.feed.batches import Batch
 from overlap.training.feed.device_dataset import DeviceDataset
@@ -176,7 +176,7 @@ def build_learner(  # noqa: PLR0913  what a training consists of
         labels = teacher(changed, labels)
     to_scores = (
         FusedNetwork(network)
-        if fused and keras.backend.backend() in FUSED_BACKENDS
+        if fused and can_fuse(network)
         else keras.Model(plain.input, network.scores.output)
     )
     scores = to_scores(ops.cast(changed, "float16"))

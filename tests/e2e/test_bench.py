@@ -48,7 +48,7 @@ def test_the_training_bench_measures_every_variant(mode: str) -> None:
     together = [f", {members} members at once"] if members > 1 else []
     assert {name: row["reference"] for name, row in rows.items()} == {
         plain: plain,
-        "plain fit with the memory settings": plain,
+        "plain fit, environment of a member": plain,
         **{f"{name}{more}": plain for name in ("baseline", "fast") for more in ["", *together]},
         demo_plain: demo_plain,
         **{f"demo, demo network{more}": demo_plain for more in ["", *together]},

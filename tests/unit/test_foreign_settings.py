@@ -294,6 +294,7 @@ def test_what_is_kept_and_what_is_not() -> None:
         "XLA_FLAGS": "--xla_gpu_cuda_data_dir=/opt/cuda",
         "MPLBACKEND": "agg",
         "KERAS_HOME": os.devnull,
+        "TF_ENABLE_ONEDNN_OPTS": "1",
     }
 
 

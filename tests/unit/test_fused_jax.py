@@ -6,52 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from overlap.training.engine.fused_jax import fused_block
-
-EPSILON = 1e-3
-Array = NDArray[np.float64]
-SHAPE = (4, 5, 3, 6)
-
-
-def inputs(seed: int = 0) -> dict[str, Array]:
-    random = np.random.default_rng(seed)
-    channels = SHAPE[-1]
-    return {
-        "x": random.normal(0.5, 2.0, SHAPE),
-        "gamma": random.uniform(0.5, 1.5, channels),
-        "beta": random.normal(0, 1, channels),
-        "added": random.normal(0, 1, SHAPE),
-    }
-
-
-def block(x: Array, gamma: Array, beta: Array, added: Array) -> tuple[Array, Array, Array, Array]:
-    """Return activation, normalised values, mean and variance as defined, in float64."""
-    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
-    z = (x - mean) / np.sqrt(variance + EPSILON) * gamma + beta
-    total = z + added
-    return total * np.tanh(np.logaddexp(0, total)), z, mean, variance
-
-
-def loss(given: dict[str, Array], weights: tuple[Array, Array]) -> float:
-    y, z, _, _ = block(**given)
-    return float((weights[0] * y).sum() + (weights[1] * z).sum())
-
-
-def gradient_by_differences(given: dict[str, Array], weights: tuple[Array, Array]) -> Any:
-    result = {}
-    for name, values in given.items():
-        gradient = np.empty_like(values)
-        for at in np.ndindex(values.shape):
-            sides = []
-            for step in (1e-5, -1e-5):
-                moved = values.copy()
-                moved[at] += step
-                sides.append(loss({**given, name: moved}, weights))
-            gradient[at] = (sides[0] - sides[1]) / 2e-5
-        result[name] = gradient
-    return result
+from support.block_definition import (
+    EPSILON,
+    SHAPE,
+    WIDE,
+    Array,
+    block,
+    gradient_by_differences,
+    inputs,
+)
 
 
 def fused_gradient(
@@ -66,7 +31,7 @@ def fused_gradient(
         parts = zip(weights, (y, z), strict=True)
         return sum(jnp.sum(jnp.asarray(w, jnp.float32) * v.astype(jnp.float32)) for w, v in parts)  # type: ignore[return-value]
 
-    wide = {name: name in ("gamma", "beta") for name in given}
+    wide = {name: name in WIDE for name in given}
     arrays = {n: jnp.asarray(v, jnp.float32 if wide[n] else dtype) for n, v in given.items()}
     found = jax.jit(jax.grad(fused_loss))(arrays)
     return {name: np.asarray(value, np.float64) for name, value in found.items()}
@@ -76,7 +41,7 @@ def fused_gradient(
 def test_the_values_are_those_of_the_definition(dtype: str, tolerance: float) -> None:
     given = inputs()
     rounded = {n: np.asarray(jnp.asarray(v, dtype), np.float64) for n, v in given.items()}
-    rounded |= {name: given[name] for name in ("gamma", "beta")}
+    rounded |= {name: given[name] for name in WIDE}
     expected = block(**rounded)
     bias = np.linspace(-1, 1, SHAPE[-1])
     parameters = tuple(jnp.asarray(v, jnp.float32) for v in (given["gamma"], given["beta"], bias))
@@ -96,7 +61,7 @@ def test_the_values_are_those_of_the_definition(dtype: str, tolerance: float) ->
 def test_the_gradient_is_that_of_finite_differences(dtype: str, tolerance: float) -> None:
     given = inputs(1)
     given = {
-        n: v if n in ("gamma", "beta") else np.asarray(jnp.asarray(v, dtype), np.float64)
+        n: v if n in WIDE else np.asarray(jnp.asarray(v, dtype), np.float64)
         for n, v in given.items()
     }
     random = np.random.default_rng(2)
@@ -112,7 +77,7 @@ def test_a_block_without_addition_returns_the_activation_alone() -> None:
     given = inputs(3)
     expected = block(given["x"], given["gamma"], given["beta"], np.zeros(SHAPE))
     zero = jnp.zeros(SHAPE[-1], jnp.float32)
-    parameters = (*(jnp.asarray(given[n], jnp.float32) for n in ("gamma", "beta")), zero)
+    parameters = (*(jnp.asarray(given[n], jnp.float32) for n in WIDE), zero)
     x = jnp.asarray(given["x"], jnp.float32)
     y, again, _, _ = fused_block(x, parameters, None, EPSILON, keeps=False)
     assert np.abs(np.asarray(y) - expected[0]).max() < 1e-5

@@ -1,4 +1,4 @@
-"""The fused network against the layers of Keras: scores, gradients and moving statistics (JAX)."""
+"""The fused network against the layers of Keras: scores, gradients and moving statistics."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overlap.config import NetworkConfig, Stage
+from overlap.bench.untrained_learner import untrained_learner
+from overlap.config import NetworkConfig, RunConfig, Stage
 from overlap.features import Normalisation
 from overlap.training.network import build_network, precision
 
+BACKEND = keras.backend.backend()
 pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="Keras runs on another backend; see make test-backend"
+    BACKEND not in ("jax", "tensorflow"), reason="the backend has no fused operation"
 )
 SHAPE, WORDS, CLIPS = (16, 18, 2), 5, 12
 CONSTANTS = Normalisation((-70.0, -60.0), (-30.0, -30.0), (15.0, 15.0))
@@ -21,6 +23,7 @@ NETWORK = NetworkConfig(
     stages=(Stage(kind="plain", filters=4), Stage(kind="bottleneck", filters=8)),
     dense=8, dropout=0.0,
 )  # fmt: skip
+TRAINING = RunConfig(data="-", preset="baseline").training
 ZERO = 1e-4
 """Norm of a gradient that consists of rounding; the others have norms above 0.1."""
 Arrays = Mapping[str, NDArray[np.float64]]
@@ -32,8 +35,6 @@ def one_step(policy: str, *, fused: bool) -> Arrays:
     The loss is a fixed weighted sum of the scores; the weights of the network are random, and not
     the initial ones, so that no gradient is zero by accident.
     """
-    import jax
-
     from overlap.training.engine.fused_network import FusedNetwork
 
     keras.utils.clear_session()  # the names of layers start again
@@ -54,6 +55,16 @@ def one_step(policy: str, *, fused: bool) -> Arrays:
     trainable, others = plain.trainable_variables, plain.non_trainable_variables
     assert {id(v) for v in model.trainable_variables} == {id(v) for v in trainable}
 
+    step = _with_jax if BACKEND == "jax" else _with_tensorflow
+    scores, gradients, updated = step(model, decibels, weights, trainable, others)
+    named = {f"gradient of {v.path}": g for v, g in zip(trainable, gradients, strict=True)}
+    named |= {v.path: value for v, value in zip(others, updated, strict=True)}
+    return {n: np.asarray(v, np.float64) for n, v in {"scores": scores, **named}.items()}
+
+
+def _with_jax(model: Any, decibels: Any, weights: Any, trainable: Any, others: Any) -> Any:
+    import jax
+
     def loss(values: list[Any], rest: list[Any]) -> tuple[Any, tuple[Any, list[Any]]]:
         mapping = [*zip(trainable, values, strict=True), *zip(others, rest, strict=True)]
         with keras.StatelessScope(state_mapping=mapping) as scope:
@@ -64,9 +75,21 @@ def one_step(policy: str, *, fused: bool) -> Arrays:
     state = [v.value for v in trainable], [v.value for v in others]
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
     (_, (scores, updated)), gradients = step(*state)
-    named = {f"gradient of {v.path}": g for v, g in zip(trainable, gradients, strict=True)}
-    named |= {v.path: value for v, value in zip(others, updated, strict=True)}
-    return {n: np.asarray(v, np.float64) for n, v in {"scores": scores, **named}.items()}
+    return scores, gradients, updated
+
+
+def _with_tensorflow(model: Any, decibels: Any, weights: Any, trainable: Any, others: Any) -> Any:
+    import tensorflow as tf
+
+    @tf.function
+    def step() -> Any:
+        with tf.GradientTape() as tape:
+            scores = model(decibels, training=True)
+            loss = tf.reduce_sum(scores * weights)
+        return scores, tape.gradient(loss, [v.value for v in trainable])
+
+    scores, gradients = step()
+    return scores, gradients, [v.value for v in others]
 
 
 def errors(found: Arrays, expected: Arrays) -> dict[str, float]:
@@ -97,6 +120,7 @@ def test_in_float32_the_step_is_that_of_the_layers(exact: Arrays) -> None:
         assert np.linalg.norm(found[name]) < ZERO
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="a processor trains in half precision without fusing")
 @pytest.mark.parametrize("policy", ["bfloat16", "float16"])
 def test_in_half_precision_the_step_is_as_exact_as_that_of_the_layers(
     exact: Arrays, policy: str
@@ -111,3 +135,25 @@ def test_in_half_precision_the_step_is_as_exact_as_that_of_the_layers(
     assert len(ratios) > 30
     assert np.exp(np.mean(np.log([*ratios.values()]))) < 1.0, ratios
     assert max(ratios.values()) < 4.0, ratios
+
+
+def test_the_variables_keep_their_order() -> None:
+    """A checkpoint contains them by position, and may be older than the fused operation."""
+    paths = []
+    for fused in (False, True):
+        keras.utils.clear_session()
+        learner = untrained_learner(NETWORK, TRAINING, SHAPE, steps=2, fused=fused)
+        paths.append([(v.path.split("/", 1)[-1], v.shape) for v in learner.state])
+    assert paths[0] == paths[1]
+    assert len(paths[0]) > 60
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX fuses in every precision")
+@pytest.mark.parametrize(("policy", "expected"), [("float32", True), ("bfloat16", False)])
+def test_tensorflow_fuses_float32_on_a_processor(policy: str, expected: bool) -> None:
+    from overlap.training.device import on_accelerator
+    from overlap.training.engine.fused_network import can_fuse
+
+    with precision(policy):
+        network = build_network(NETWORK, SHAPE, WORDS, CONSTANTS)
+    assert can_fuse(network) is (expected and not on_accelerator())

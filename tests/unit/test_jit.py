@@ -21,6 +21,7 @@ def test_the_sources_cover_every_module_that_can_shape_machine_code() -> None:
         *(PACKAGE / "features").rglob("*.py"),
         PACKAGE / "synthetic" / "draws.py",
         PACKAGE / "synthetic" / "samples.py",
+        PACKAGE / "training" / "engine" / "block_loops.py",
     }
     assert len(required) > 20
     assert covered == required

@@ -19,6 +19,7 @@ import psutil
 from overlap.bench.requests.clients import AUDIO, PREDICT
 from overlap.errors import BenchError
 from overlap.system.child_process import start_child
+from overlap.system.foreign_settings import ONEDNN
 from overlap.system.import_path import child_environment
 from overlap.view.settings import TOKEN_VARIABLE
 
@@ -83,7 +84,7 @@ def naive_server(workspace: Path, call: str, log: Path) -> Iterator[RunningServe
     """
     module = "overlap.bench.requests.naive_server"
     with log.open("w") as file:
-        child = start_child(module, [str(workspace), call], _environment(), file)
+        child = start_child(module, [str(workspace), call], _environment(ONEDNN), file)
     try:
         report = child.read_report()
         if report is None:
@@ -93,8 +94,9 @@ def naive_server(workspace: Path, call: str, log: Path) -> Iterator[RunningServe
         child.close()
 
 
-def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+def _environment(*without: str) -> dict[str, str]:
+    dropped = {TOKEN_VARIABLE, *without}
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return kept | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 

@@ -4,9 +4,9 @@ Each variant trains on the same clips with the same backend, in a separate proce
 are prepared first (built, compiled, one epoch trained). They then alternate, one epoch each, so
 that a machine that slows down affects all variants equally.
 
-A plain fit runs as in a user's script: nothing configures its memory. Everything else has the
-environment of a member's process. Members that train at once are one variant of several processes,
-each with its share of the processors; their clips count together.
+A plain fit runs as in a user's script: nothing configures its memory or its convolutions.
+Everything else has the environment of a member's process. Members that train at once are one
+variant of several processes, each with its share of the processors; their clips count together.
 """
 
 import json
@@ -22,6 +22,7 @@ from overlap.bench.training.variants import TrainingJob, Variant
 from overlap.errors import BenchError
 from overlap.system.allocator import without_memory_settings
 from overlap.system.child_process import Child, start_child, worker_environment
+from overlap.system.foreign_settings import ONEDNN
 from overlap.system.resources.sharing import sharing_environment
 
 CHILD = "overlap.bench.training.epochs"
@@ -58,8 +59,9 @@ def prepared(variants: Sequence[Variant], job: TrainingJob) -> Iterator[Callable
 
 def _started(variant: Variant, number: int, job: TrainingJob, folder: Path) -> Child:
     environment = worker_environment(os.environ) | sharing_environment(variant.members)
-    if not variant.memory_settings:
+    if not variant.member_environment:
         environment = without_memory_settings(environment)
+        environment.pop(ONEDNN)
     # Output goes to a file: a pipe that is not read fills up and blocks the process.
     own = _place(variant, number, folder)
     with _log(own).open("w") as log:

@@ -13,10 +13,10 @@ from overlap.system.resources.sharing import trainings_on_processors
 
 PLAIN = Variant(
     "plain fit, float32 arrays", "baseline", "plain fit, float32 arrays",
-    plain=True, memory_settings=False,
+    plain=True, member_environment=False,
 )  # fmt: skip
-PLAIN_WITH_SETTINGS = replace(
-    PLAIN, name="plain fit with the memory settings", memory_settings=True
+PLAIN_IN_ITS_ENVIRONMENT = replace(
+    PLAIN, name="plain fit, environment of a member", member_environment=True
 )
 DEMO_PLAIN = replace(
     PLAIN, name="plain fit, demo network", preset="demo", reference="plain fit, demo network",
@@ -57,7 +57,7 @@ def bench_training(job: TrainingJob, presets: tuple[str, ...], rounds: int) -> l
         BenchError: A variant failed.
     """
     variants = (
-        PLAIN, PLAIN_WITH_SETTINGS,
+        PLAIN, PLAIN_IN_ITS_ENVIRONMENT,
         *(row for name in presets for row in _alone_and_at_once(Variant(name, name, PLAIN.name))),
         DEMO_PLAIN, *_alone_and_at_once(DEMO),
     )  # fmt: skip

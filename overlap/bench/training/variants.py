@@ -16,8 +16,9 @@ class Variant:
     """Name of the variant that the speed is compared with."""
     plain: bool = False
     """Keras's `fit` on float32 arrays instead of the training of a member."""
-    memory_settings: bool = True
-    """Whether the process keeps the memory that it frees (see `overlap.system.allocator`)."""
+    member_environment: bool = True
+    """Whether the process has the environment of a member's: it keeps the memory that it frees, and
+    TensorFlow uses oneDNN. Otherwise it has that of a user's script."""
     own_network: bool = False
     """The network of the preset instead of the five stages that the others share."""
     members: int = 1

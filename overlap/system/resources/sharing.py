@@ -1,7 +1,7 @@
 """How trainings at the same time share the processors and the memory of a machine.
 
-A training uses its second core badly: two trainings with one thread each process 1.1 times (the
-full network) to 1.5 times (the demo's) as many clips per second as one with two threads
+A training uses its second core badly: two trainings with one thread each process 1.1 to 1.4 times
+(the full network) or 1.9 times (the demo's) as many clips per second as one with two threads
 (docs/benchmarks.md).
 """
 
@@ -20,8 +20,8 @@ from overlap.system.resources.processors import (
 TRAININGS: Final = "OVERLAP_TRAININGS"
 """Environment variable with the number of trainings that share this machine with the process."""
 TRAINING_BYTES: Final = 3 * 10**9
-"""Memory of a training on processors without its features, bytes: 2.7 GB with the full network and
-batches of 64."""
+"""Memory of a training on processors without its features, bytes: with the full network and batches
+of 64, 1.9 GB, and 2.7 GB with the layers of Keras (half precision)."""
 
 
 def trainings_on_processors(members: int) -> int:

@@ -145,7 +145,7 @@ def bench_training(
     """Measure clips per second of training: plain `fit` on float32 arrays, and each preset.
 
     Plain fit and presets train the same network (five stages of this width). Plain fit runs as in
-    a user's script, and once more with the memory settings of a member's process. The last two
+    a user's script, and once more in the environment of a member's process. The last two
     rows train the network of the demo. KERAS_BACKEND selects the backend.
     """
     from flows.cli.console import bars, print_json, print_table
