@@ -7,16 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overlap.training.engine import block_arrays
-from overlap.training.engine.block_arrays import (
-    PIECE,
-    ROW,
-    BlockInput,
-    Floats,
-    Layout,
-    backward,
-    forward,
-)
+from overlap.training.engine import pieces
+from overlap.training.engine.block_arrays import BlockInput, backward, forward
+from overlap.training.engine.pieces import PIECE, ROW, Floats, Layout
 from support.block_definition import EPSILON, Array, block, gradient_by_differences, inputs
 
 SHAPES = [(4, 5, 3, 6), (7, 3), (40, 11, 7, 60), (3, 1500), (13, 64)]
@@ -106,7 +99,7 @@ def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     with ThreadPoolExecutor(3) as pool:
         for threads in (None, pool):
-            monkeypatch.setattr(block_arrays, "_threads", lambda threads=threads: threads)
+            monkeypatch.setattr(pieces, "_threads", lambda threads=threads: threads)
             results.append(gradients(given, weights))
     for name, value in results[0].items():
         assert np.array_equal(value, results[1][name]), name

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from overlap.training.engine.block_arrays import BlockInput, Floats, backward, forward
+from overlap.training.engine.block_arrays import BlockInput, backward, forward
+from overlap.training.engine.pieces import Floats
 
 Tensors = tuple[Any, ...]
 
