@@ -55,7 +55,7 @@ def add_graphs(workspace: Location) -> None:
         member.graph.write_bytes(graph.content)
         made = GraphRecord(
             network=record.files[MODEL_FILE], graph=str(member.graph.digest()),
-            subset=graph.subset, difference=0.0, clips=1,
+            subset=graph.subset, difference=0.0, clips=1, clips_at_once=graph.clips_at_once,
         )  # fmt: skip
         member.graph_record.write_record(made)
 

@@ -10,11 +10,13 @@ from overlap.config import NetworkConfig, Stage
 from overlap.errors import CorruptError
 from overlap.features import Normalisation
 from overlap.io.location import Location
+from overlap.io.records import Record
 from overlap.io.workspace_paths import MODEL_FILE, MemberPaths
 from overlap.training.inference.graph import UnsupportedNetworkError, build_graph
 from overlap.training.inference.shares import shares
 from overlap.training.inference.store import (
     GraphNetwork,
+    GraphRecord,
     stored_network,
     write_graph,
 )
@@ -162,5 +164,54 @@ def test_every_thread_count_gives_the_same_predictions(
         monkeypatch.setattr(
             "overlap.training.inference.store.share_of_processors", lambda number=threads: number
         )
-        found.append(GraphNetwork(graph.content, graph.subset).predict_on_batch(clips))
+        found.append(GraphNetwork(graph.content, graph.subset, 32).predict_on_batch(clips))
     assert np.abs(found[0] - found[1]).max() < AGREEMENT
+
+
+def test_a_graph_computes_as_many_clips_at_once_as_the_cache_holds(folder: Location) -> None:
+    """The largest layer of this network has 16 x 21 values in 4 channels, 5 kB per clip."""
+    saved(network_of(), folder)
+    graph = build_graph(MemberPaths(folder).model.read_bytes())
+    assert graph.clips_at_once == 32
+    wide = build_network(
+        NetworkConfig(), (64, 101, 4), 30, Normalisation(*([(0.0,) * 4] * 3))
+    ).model
+    saved(wide, folder)
+    assert build_graph(MemberPaths(folder).model.read_bytes()).clips_at_once == 5
+
+
+def test_predictions_do_not_depend_on_the_clips_at_once(folder: Location) -> None:
+    saved(network_of(), folder)
+    graph = build_graph(MemberPaths(folder).model.read_bytes())
+    clips = decibels(37)
+    results = [
+        GraphNetwork(graph.content, graph.subset, size).predict_on_batch(clips)
+        for size in (1, 5, 32)
+    ]
+    assert all(np.allclose(found, results[0], rtol=0, atol=1e-7) for found in results)
+
+
+class EarlierGraphRecord(Record):
+    """The record of a graph before it stated the clips at once."""
+
+    network: str
+    graph: str
+    subset: int | None
+    difference: float
+    clips: int
+
+
+def test_a_record_of_an_earlier_release_means_32_clips_at_once(folder: Location) -> None:
+    network = network_of()
+    record = saved(network, folder)
+    assert write_graph(folder, record, network, decibels()) is None
+    place = MemberPaths(folder).graph_record
+    known = place.read_record(GraphRecord).model_dump()
+    fields = {name: known[name] for name in EarlierGraphRecord.model_fields if name in known}
+    place.write_record(EarlierGraphRecord(**fields))
+    assert "clips_at_once" not in place.read_json()
+    assert place.read_record(GraphRecord).clips_at_once == 32
+    found = stored_network(folder, record)
+    assert found is not None
+    expected = network.predict_on_batch(decibels())
+    assert np.allclose(found.predict_on_batch(decibels()), expected, atol=AGREEMENT)

@@ -24,6 +24,10 @@ OPSET: Final = 17
 IR_VERSION: Final = 8
 """Versions that ONNX Runtime reads since 1.14."""
 INPUT, OUTPUT = "decibels", "scores"
+MOST_CLIPS: Final = 32
+"""Clips at once; more are no faster for any network."""
+LAYER_BYTES: Final = 2**22
+"""Size of a layer's output that the processor's cache still holds for the next layer."""
 HEADS: Final = ("Softmax", "SubsetShares")
 """Layers that convert scores to probabilities."""
 
@@ -42,6 +46,8 @@ class Graph:
     """The ONNX model, from (clips, mel, frame, resolution) float16 to (clips, words) float32."""
     subset: int | None
     """Words per clip of a head over sets (`overlap.training.subset`); None: softmax."""
+    clips_at_once: int
+    """Clips for which it is fastest."""
 
 
 def build_graph(saved: bytes) -> Graph:
@@ -143,7 +149,11 @@ class _Builder:
         )
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model)
-        return Graph(model.SerializeToString(), subset)
+        return Graph(model.SerializeToString(), subset, self._clips_at_once())
+
+    def _clips_at_once(self) -> int:
+        largest = max(4 * int(np.prod(shape)) for shape in self.shapes.values())
+        return max(1, min(MOST_CLIPS, LAYER_BYTES // largest))
 
     # One method per class of layer, named like it.
 

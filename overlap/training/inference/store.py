@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PositiveInt
 
 from overlap.errors import OverlapError
 from overlap.io.location import Location
@@ -29,8 +30,6 @@ TOLERANCE: Final = 1e-4
 float32 and far below what a wrong graph gives. Rounding in another order gives 1e-7 to 1e-6 as a
 rule. Networks that are very sure had 8e-6, of which the graph was closer to the result in float64
 than Keras, and untrained networks of full size 2e-5."""
-PART_CLIPS: Final = 32
-"""Clips that the graph computes at once: the layers of a full network take 28 MB per clip."""
 COMPARED_CLIPS: Final = 64
 """Clips on which a new graph is compared with its network."""
 
@@ -55,6 +54,8 @@ class GraphRecord(Record):
     """Largest difference between the probabilities of graph and network."""
     clips: int
     """Number of clips on which they were compared."""
+    clips_at_once: PositiveInt = 32
+    """Clips for which the graph is fastest; graphs of earlier releases do not state it."""
 
 
 class GraphNetwork:
@@ -63,9 +64,10 @@ class GraphNetwork:
     Args:
         content: The graph.
         subset: Words per clip of a head over sets; None: softmax.
+        clips_at_once: Clips that are computed at once.
     """
 
-    def __init__(self, content: bytes, subset: int | None) -> None:
+    def __init__(self, content: bytes, subset: int | None, clips_at_once: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -76,12 +78,13 @@ class GraphNetwork:
         self._session = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
         )
-        self._subset = subset
+        self._subset, self._clips_at_once = subset, clips_at_once
 
     def predict_on_batch(self, decibels: NDArray[np.float16]) -> NDArray[np.float64]:
         """Return (clips, words) probabilities of (clips, mel, frame, resolution) decibels."""
         name = self._session.get_inputs()[0].name
-        parts = (decibels[i : i + PART_CLIPS] for i in range(0, len(decibels), PART_CLIPS))
+        step = self._clips_at_once
+        parts = (decibels[i : i + step] for i in range(0, len(decibels), step))
         scores = [self._session.run(None, {name: part})[0] for part in parts]
         return shares(np.concatenate(scores), self._subset)
 
@@ -106,7 +109,7 @@ def stored_network(folder: Location, record: MemberRecord) -> GraphNetwork | Non
         made = paths.graph_record.read_record(GraphRecord)
         if made.network != record.files[MODEL_FILE]:
             return None
-        return GraphNetwork(paths.graph.read_verified(made.graph), made.subset)
+        return GraphNetwork(paths.graph.read_verified(made.graph), made.subset, made.clips_at_once)
     except (OSError, OverlapError):
         return None
     except Exception:  # noqa: BLE001  an older ONNX Runtime may refuse the graph, with any error
@@ -142,7 +145,8 @@ def write_graph(
     if not len(decibels):
         return "there is no clip to compare it on"
     expected = np.asarray(network.predict_on_batch(decibels), np.float64)
-    found = GraphNetwork(graph.content, graph.subset).predict_on_batch(decibels)
+    predictor = GraphNetwork(graph.content, graph.subset, graph.clips_at_once)
+    found = predictor.predict_on_batch(decibels)
     difference = float(np.abs(found - expected).max())
     if not difference <= TOLERANCE:
         return f"it differs from the network by {difference:.2g} on {len(decibels)} clips"
@@ -154,6 +158,7 @@ def write_graph(
             subset=graph.subset,
             difference=difference,
             clips=len(decibels),
+            clips_at_once=graph.clips_at_once,
         )
     )
     return None
