@@ -11,6 +11,7 @@ Mish (Misra, 2019) needs one exponential: with n = exp(z) and u = n (n + 2),
     mish'(z) = u / (u + 2) + 4 z n (n + 1) / (u + 2)^2
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ Floats = NDArray[np.float32]
 DEGREE = 6
 LOWEST, HIGHEST = np.float32(-87.0), np.float32(20.0)
 """Arguments at which the exponential stops: its smallest normal value, and where mish(z) = z."""
-LOG2_E = np.float32(np.log2(np.e))
+LOG2_E = np.float32(math.log2(math.e))
 ROUNDING = np.float32(1.5 * 2**23)
 """A float32 that large has no binary places, so that a sum with it is rounded to an integer, which
 is in the last bits of the sum."""
