@@ -31,13 +31,14 @@ NUMBA_VARIABLES: Final = (
 """Variables that change what Numba compiles, or fail it."""
 REMOVED: Final = (
     *("KERAS_", "TF_", "XLA_FLAGS", "JAX_", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32"),
+    *("ONEDNN_", "DNNL_"),  # oneDNN in TensorFlow: instruction sets, precision
     *("LIBROSA_", "ZARR_", "MATPLOTLIBRC", "PANDAS_"),
     *NUMBA_VARIABLES,
     "PYTHONWARNINGS",  # `error` fails at the first deprecation of any library
 )
 """Beginnings of the names of variables that our processes do not have."""
 KEPT: Final = (
-    "KERAS_BACKEND",
+    *("KERAS_BACKEND", "ONEDNN_VERBOSE"),
     *("TF_CPP_", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_GPU_ALLOCATOR", "TF_GPU_THREAD_", "TF_CUDA_"),
     *("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_", "JAX_LOGGING_LEVEL", "JAX_CUDA_VISIBLE_DEVICES"),
 )
@@ -54,7 +55,7 @@ def without_foreign_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
     Examples:
         >>> sorted(without_foreign_settings({"TF_XLA_FLAGS": "x", "KERAS_BACKEND": "jax"}))
-        ['KERAS_BACKEND', 'KERAS_HOME', 'MPLBACKEND']
+        ['KERAS_BACKEND', 'KERAS_HOME', 'MPLBACKEND', 'TF_ENABLE_ONEDNN_OPTS']
     """
     kept = {
         name: value

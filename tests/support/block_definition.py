@@ -33,6 +33,22 @@ def block(x: Array, gamma: Array, beta: Array, added: Array) -> tuple[Array, Arr
     return total * np.tanh(np.logaddexp(0, total)), z, mean, variance
 
 
+def block_gradient(given: dict[str, Array], dy: Array, dz: Array) -> dict[str, Array]:
+    """Return the gradient of `loss` with these weights at every argument, by its formula."""
+    x, gamma = given["x"], given["gamma"]
+    axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
+    _, z, mean, variance = block(**given)
+    total = z + given["added"]
+    inner = np.tanh(np.logaddexp(0, total))
+    d_added = dy * (inner + total * (1 - inner**2) / (1 + np.exp(-total)))
+    slope = d_added + dz
+    standard = (x - mean) / np.sqrt(variance + EPSILON)
+    d_gamma, d_beta = (slope * standard).sum(axes), slope.sum(axes)
+    centred = slope - d_beta / count - standard * d_gamma / count
+    dx = gamma / np.sqrt(variance + EPSILON) * centred
+    return {"x": dx, "gamma": d_gamma, "beta": d_beta, "added": d_added}
+
+
 def loss(given: dict[str, Array], weights: tuple[Array, Array]) -> float:
     """Return a weighted sum of activation and normalised values."""
     y, z, _, _ = block(**given)

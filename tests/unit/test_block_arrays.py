@@ -10,10 +10,17 @@ from numpy.typing import NDArray
 from overlap.training.engine import pieces
 from overlap.training.engine.block_arrays import BlockInput, backward, forward
 from overlap.training.engine.pieces import PIECE, ROW, Floats, Layout
-from support.block_definition import EPSILON, Array, block, gradient_by_differences, inputs
+from support.block_definition import (
+    EPSILON,
+    Array,
+    block,
+    block_gradient,
+    gradient_by_differences,
+    inputs,
+)
 
-SHAPES = [(4, 5, 3, 6), (7, 3), (40, 11, 7, 60), (3, 1500), (13, 64)]
-"""Rows of several positions, of one, and shorter last rows."""
+SHAPES = [(4, 5, 3, 6), (7, 3), (40, 31, 7, 60), (3, 1500), (13, 64)]
+"""Rows of several positions, of one, and shorter last rows; the third has four pieces."""
 
 
 def floats(given: dict[str, Array]) -> dict[str, Floats]:
@@ -50,6 +57,37 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
     for name, found in gradients(floats(given), weights).items():
         error = np.linalg.norm(found - expected[name]) / np.linalg.norm(expected[name])
         assert error < 1e-6, (name, error)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("adds", [True, False])
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_gradient_of_many_pieces_is_that_of_the_definition(
+    shape: tuple[int, ...], adds: bool, keeps: bool
+) -> None:
+    given = floats(inputs(8, shape))
+    if not adds:
+        given["added"][:] = 0
+    random = np.random.default_rng(9)
+    dy, dz = (random.normal(size=shape).astype(np.float32) for _ in range(2))
+    if not keeps:
+        dz[:] = 0
+    expected = block_gradient(exact(given), dy.astype(np.float64), dz.astype(np.float64))
+    argument = block_input(given, adds=adds)
+    *_, mean, variance = forward(argument, keeps=keeps)
+    found = backward(argument, mean, variance, dy, dz if keeps else None)
+    assert len(found) == 3 + adds
+    for name, value in zip(("x", "gamma", "beta", "added"), found, strict=False):
+        error = np.linalg.norm(value - expected[name]) / np.linalg.norm(expected[name])
+        assert error < 2e-6, (name, error)
+
+
+def test_the_formula_of_the_gradient_is_that_of_finite_differences() -> None:
+    given, random = inputs(10), np.random.default_rng(11)
+    weights = random.normal(size=given["x"].shape), random.normal(size=given["x"].shape)
+    expected = gradient_by_differences(given, weights)
+    for name, found in block_gradient(given, *weights).items():
+        assert np.allclose(found, expected[name], rtol=1e-6, atol=1e-7), name
 
 
 def block_input(given: dict[str, Floats], *, adds: bool = True) -> BlockInput:
@@ -121,6 +159,20 @@ def test_mish_and_its_gradient_are_finite_everywhere(at: float) -> None:
     y, mean, variance = forward(argument, keeps=False)
     found = backward(argument, mean, variance, y, None)
     assert all(np.isfinite(values).all() for values in (y, *found))
+
+
+@pytest.mark.parametrize("at", [-1e4, -100.0, -20.0, -1.0, 0.0, 1.0, 20.0, 100.0, 1e4])
+def test_mish_and_its_slope_have_their_values_everywhere(at: float) -> None:
+    """With gamma = 0 the normalised values are beta, and the gradient of beta is the slope."""
+    x, gamma = np.asarray([[-1.0], [1.0]], np.float32), np.zeros(1, np.float32)
+    argument = BlockInput(x, gamma, np.full(1, at, np.float32), None, EPSILON)
+    y, mean, variance = forward(argument, keeps=False)
+    one = np.asarray([[1.0], [0.0]], np.float32)
+    _, _, d_beta = backward(argument, mean, variance, one, None)
+    inner = np.tanh(np.logaddexp(0, at))
+    assert y == pytest.approx(at * inner, rel=1e-6, abs=1e-30)
+    slope = inner + at * (1 - inner**2) * np.exp(-np.logaddexp(0, -at))
+    assert d_beta == pytest.approx(slope, rel=2e-6, abs=1e-30)
 
 
 def test_values_that_are_not_finite_stay_visible() -> None:

@@ -279,6 +279,8 @@ def test_what_is_kept_and_what_is_not() -> None:
     }
     foreign = {
         "TF_ENABLE_ONEDNN_OPTS": "0",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "DNNL_DEFAULT_FPMATH_MODE": "BF16",
         "TF_XLA_FLAGS": "--tf_xla_auto_jit=2",
         "TF_CONFIG": "{}",
         "JAX_ENABLE_X64": "1",

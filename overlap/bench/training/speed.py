@@ -15,7 +15,7 @@ PLAIN = Variant(
     "plain fit, float32 arrays", "baseline", "plain fit, float32 arrays",
     plain=True, member_environment=False,
 )  # fmt: skip
-PLAIN_IN_ITS_ENVIRONMENT = replace(
+PLAIN_IN_MEMBER_ENVIRONMENT = replace(
     PLAIN, name="plain fit, environment of a member", member_environment=True
 )
 DEMO_PLAIN = replace(
@@ -57,7 +57,7 @@ def bench_training(job: TrainingJob, presets: tuple[str, ...], rounds: int) -> l
         BenchError: A variant failed.
     """
     variants = (
-        PLAIN, PLAIN_IN_ITS_ENVIRONMENT,
+        PLAIN, PLAIN_IN_MEMBER_ENVIRONMENT,
         *(row for name in presets for row in _alone_and_at_once(Variant(name, name, PLAIN.name))),
         DEMO_PLAIN, *_alone_and_at_once(DEMO),
     )  # fmt: skip

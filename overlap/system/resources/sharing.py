@@ -21,7 +21,7 @@ TRAININGS: Final = "OVERLAP_TRAININGS"
 """Environment variable with the number of trainings that share this machine with the process."""
 TRAINING_BYTES: Final = 3 * 10**9
 """Memory of a training on processors without its features, bytes: with the full network and batches
-of 64, 1.9 GB, and 2.7 GB with the layers of Keras (half precision)."""
+of 64, 1.9 GB; with the layers of Keras, 2.7 GB."""
 
 
 def trainings_on_processors(members: int) -> int:

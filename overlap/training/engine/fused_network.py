@@ -38,6 +38,8 @@ class FusedNetwork(keras.layers.Layer):  # type: ignore[misc]  # keras publishes
 
     def __init__(self, network: Network) -> None:
         super().__init__(autocast=False)
+        # XLA cannot compile the loops that TensorFlow calls.
+        self.supports_jit = keras.backend.backend() != "tensorflow"
         self.plain = keras.Model(network.model.input, network.scores.output)
         self.network = network
         self.fused_block = _fused_block()
