@@ -145,8 +145,8 @@ def bench_training(
     """Measure clips per second of training: plain `fit` on float32 arrays, and each preset.
 
     Plain fit and presets train the same network (five stages of this width). Plain fit runs as in
-    a user's script, and once more in the environment of a member's process. The last two
-    rows train the network of the demo. KERAS_BACKEND selects the backend.
+    a user's script, and once more in the environment of a member's process. The rows after
+    "plain fit, demo network" train that of the demo. KERAS_BACKEND selects the backend.
     """
     from flows.cli.console import bars, print_json, print_table
     from overlap.bench.training.speed import bench_training as measure
