@@ -24,8 +24,7 @@ from numba.core.typing.templates import ConcreteTemplate, infer_global
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
-ALIGNMENT = 64
-"""Bytes: the size of a cache line and of the largest register."""
+from overlap.system.aligned_memory import aligned_empty
 
 
 def _cpu_features() -> str:
@@ -70,10 +69,8 @@ def target() -> str:
 
 def aligned(shape: int | tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:  # noqa: ANN401
     """Allocate an array of zeros that starts at a cache line."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    array: NDArray[Any] = raw[start : start + size].view(dtype).reshape(shape)
+    array = aligned_empty(shape, dtype)
+    array.fill(0)
     return array
 
 

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from overlap.system.aligned_memory import aligned_empty
 from overlap.system.resources.sharing import share_of_processors
 
 Floats = NDArray[np.float32]
@@ -24,8 +25,6 @@ ROW: Final = 512
 has few channels."""
 PIECE: Final = 2**17
 """Values of a piece: half a megabyte, and few enough for sums in float32."""
-ALIGNMENT: Final = 64
-"""Bytes. TensorFlow copies an array that begins elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,8 @@ def rows_of(array: Floats | None, part: slice, width: int) -> Floats | None:
 
 
 def empty_like(x: Floats) -> Floats:
-    """Return an uninitialised array in the shape of x, which begins at a cache line."""
-    raw = np.empty(x.nbytes + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + x.nbytes].view(np.float32).reshape(x.shape)
+    """Return an uninitialised array in the shape of x, which TensorFlow takes without a copy."""
+    return aligned_empty(x.shape)
 
 
 def for_each(pieces: Pieces, work: Callable[[int, slice, int], None]) -> None:
